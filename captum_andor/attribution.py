@@ -1,0 +1,236 @@
+"""``AndOrInteractions``: the Captum attribution class."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from captum.attr import PerturbationAttribution
+from captum.log import log_usage
+from torch import Tensor
+
+from captum_andor.explanation import AndOrExplanation
+from captum_andor.game import Game
+from captum_andor.players import Baselines, InputsT, Players
+from captum_andor.scores import Score, Target, check_score, standard_target
+from captum_andor.split import Split, check_split
+from captum_andor.transforms import shapley_values
+
+__all__ = ["AndOrInteractions"]
+
+
+class AndOrInteractions(PerturbationAttribution):  # type: ignore[misc]  # captum ships no usable types
+    r"""Exact AND and OR interactions between the input variables of any PyTorch model.
+
+    The model is evaluated on all 2^n coalitions of its n players: a coalition's players keep their value, the others take
+    the baseline. :meth:`attribute` returns Shapley values, equal to those of ``captum.attr.ShapleyValues`` at 2^n
+    instead of n·n! evaluations; :meth:`interactions` returns which sets of players act together (AND) and which stand in
+    for each other (OR). The model runs as it is: call ``model.eval()`` first where dropout or batch norm matter.
+
+    Args:
+        forward_func (Callable or torch.nn.Module): The model or any function of the inputs; it returns ``(N,)``,
+            ``(N, K, …)``, or one value or a fixed number of values for the whole batch.
+        score (str or Callable, optional): What v(S) is, taken from the model's output in float64: ``"output"``, the
+            target's output as it is; ``"log_odds"``, log p/(1-p) of the target class from logits; ``"log_prob"`` and
+            ``"prob"``, likewise (dimension 1 holds the classes); or a callable ``f(output)``, whose result is selected
+            by ``target``, or ``f(output, target)``, whose result is v. Default: "output"
+        max_players (int, optional): Above this number of players an error names the cost instead of starting a run that
+            would not end. Raise it if you can afford the passes. Default: 20
+
+    Raises:
+        TypeError: If ``forward_func`` is not callable or ``max_players`` not an int.
+        ValueError: If ``score`` is unknown.
+
+    Examples::
+        >>> both = lambda x: x[:, 0] * x[:, 1]
+        >>> method = AndOrInteractions(both)
+        >>> method.attribute(torch.ones(1, 2))
+        tensor([[0.5000, 0.5000]])
+        >>> method.interactions(torch.ones(1, 2)).top(1)
+        [Interaction(index=(0,), kind='and', players=(0, 1), value=1.0)]
+
+    Source: Chen et al. 2024, arXiv 2401.16318 (AND-OR interactions); Harsanyi 1963; Shapley 1953.
+    """
+
+    def __init__(
+        self, forward_func: Callable[..., Any], score: Score = "output", max_players: int = 20
+    ) -> None:
+        if not callable(forward_func):
+            raise TypeError(
+                f"forward_func must be callable, e.g. a torch.nn.Module; got {type(forward_func).__name__}."
+            )
+        check_score(score)
+        if isinstance(max_players, bool) or not isinstance(max_players, int) or max_players < 1:
+            raise TypeError(f"max_players must be an int ≥ 1; got {max_players!r}.")
+        super().__init__(forward_func)
+        self.score = score
+        self.max_players = max_players
+
+    @log_usage()  # type: ignore[untyped-decorator]
+    def attribute(
+        self,
+        inputs: InputsT,
+        baselines: Baselines = None,
+        target: Target = None,
+        additional_forward_args: Any = None,
+        feature_mask: Tensor | tuple[Tensor, ...] | None = None,
+        perturbations_per_eval: int | None = None,
+        show_progress: bool = False,
+    ) -> InputsT:
+        r"""Shapley values, which are what the interactions imply for single players.
+
+        :math:`\phi_i=\sum_{T\ni i}(I_{and}(T)+I_{or}(T))/|T|`, for every split the same, so none is solved for.
+
+        Args:
+            inputs (Tensor or tuple[Tensor, ...]): Inputs of any dtype and rank ≥ 1; dimension 0 is the batch in each.
+            baselines (scalar, Tensor, tuple of these, optional): What players outside a coalition are replaced by: a
+                number, or a tensor that broadcasts to its input; one per input. Default: None (zeros, False for bool)
+            target (int, tuple, Tensor or list, optional): Which output: one index for all examples (an int or, for more
+                output dimensions, a tuple) or one per example (1-D tensor, list of ints or of tuples). None explains
+                all outputs at once. Default: None
+            additional_forward_args (Any, optional): Further arguments of ``forward_func``, not explained; tensors with
+                dimensions are tiled along dimension 0, which must be the batch. Default: None
+            feature_mask (Tensor or tuple[Tensor, ...], optional): Integer ids that broadcast to the inputs; elements of
+                equal id, also across inputs, are one player. A first dimension of N gives each example its own mask; an
+                id that an example lacks is a player of no effect there. Default: None (every element is a player)
+            perturbations_per_eval (int, optional): Coalitions in one forward pass, each of N rows (the first coalition
+                always goes alone). None chooses by the size of the inputs. Default: None
+            show_progress (bool, optional): Show a tqdm bar over the 2^n coalitions. Default: False
+
+        Returns:
+            - **attributions** (*Tensor or tuple[Tensor, ...]*): For each input ``(*output_shape, *input.shape[1:])``;
+              ``(1, …)`` where the model returns one number per batch. Dtype of the model's output, at least float32.
+
+        Raises:
+            TypeError: If an argument is of the wrong kind, or a baseline or mask would have to be rounded.
+            ValueError: If shapes do not match, there are more than ``max_players`` players, a target is out of range, or
+                the score of a coalition is not finite.
+
+        Examples::
+            >>> model = torch.nn.Linear(3, 2)
+            >>> AndOrInteractions(model).attribute(torch.rand(5, 3), target=1).shape
+            torch.Size([5, 3])
+
+        Source: Shapley 1953; Grabisch and Roubens 1999.
+        """
+        players, game = self._game(
+            inputs, baselines, target, additional_forward_args, feature_mask, perturbations_per_eval
+        )
+        values = self._values(game, show_progress)
+        shapley = shapley_values(values).to(players.inputs[0].device, _attribution_dtype(game.output_dtype))
+        return players.layout.scatter(shapley)  # type: ignore[return-value]
+
+    def attribute_future(self) -> None:
+        """Not implemented, as for other Captum methods without futures.
+
+        Raises:
+            NotImplementedError: Always.
+        """
+        raise NotImplementedError("attribute_future is not implemented for AndOrInteractions")
+
+    @log_usage()  # type: ignore[untyped-decorator]
+    def interactions(
+        self,
+        inputs: Tensor | tuple[Tensor, ...],
+        baselines: Baselines = None,
+        target: Target = None,
+        additional_forward_args: Any = None,
+        feature_mask: Tensor | tuple[Tensor, ...] | None = None,
+        split: Split = "sparse",
+        noise_bound: float = 0.0,
+        tolerance: float = 1e-3,
+        perturbations_per_eval: int | None = None,
+        show_progress: bool = False,
+    ) -> AndOrExplanation:
+        r"""AND and OR interactions, whose sums give the score on every masked input.
+
+        Args:
+            inputs (Tensor or tuple[Tensor, ...]): As in :meth:`attribute`.
+            baselines (scalar, Tensor, tuple of these, optional): As in :meth:`attribute`. Default: None
+            target (int, tuple, Tensor or list, optional): As in :meth:`attribute`. Default: None
+            additional_forward_args (Any, optional): As in :meth:`attribute`. Default: None
+            feature_mask (Tensor or tuple[Tensor, ...], optional): As in :meth:`attribute`. Default: None
+            split (str, optional): How v is split into AND and OR: ``"sparse"``, the split of least l1, up to 16 players
+                (10 with noise); ``"and"`` or ``"or"``, all in one kind; ``"even"``, half each. Default: "sparse"
+            noise_bound (float, optional): Largest \|q(S)\| that the sparse split may leave unexplained, relative to
+                \|v(N) - v(∅)\|. Default: 0.0
+            tolerance (float, optional): Duality gap at which a sparse split is accepted. Default: 1e-3
+            perturbations_per_eval (int, optional): As in :meth:`attribute`. Default: None
+            show_progress (bool, optional): As in :meth:`attribute`. Default: False
+
+        Returns:
+            - **explanation** (*AndOrExplanation*): Its leading shape is that of the outputs, e.g. ``(N,)`` or
+              ``(N, K)``.
+
+        Raises:
+            TypeError: As :meth:`attribute`.
+            ValueError: As :meth:`attribute`, and if the split or its options are out of range.
+
+        Examples::
+            >>> either = lambda x: x.amax(1)
+            >>> AndOrInteractions(either).interactions(torch.ones(1, 3)).top(1)
+            [Interaction(index=(0,), kind='or', players=(0, 1, 2), value=1.0)]
+
+        Source: Chen et al. 2024, arXiv 2401.16318; the exact sparse split is ours.
+        """
+        players, game = self._game(
+            inputs, baselines, target, additional_forward_args, feature_mask, perturbations_per_eval
+        )
+        check_split(split, noise_bound, tolerance, players.n_players)
+        return AndOrExplanation._from_split(
+            self._values(game, show_progress),
+            split,
+            noise_bound,
+            tolerance,
+            players.layout.feature_ids,
+            players.layout,
+            _attribution_dtype(game.output_dtype),
+        )
+
+    def _game(
+        self,
+        inputs: Tensor | tuple[Tensor, ...],
+        baselines: Baselines,
+        target: Target,
+        additional_forward_args: Any,
+        feature_mask: Tensor | tuple[Tensor, ...] | None,
+        perturbations_per_eval: int | None,
+    ) -> tuple[Players, Game]:
+        players = Players(inputs, baselines, feature_mask)
+        self._check_cost(players)
+        if additional_forward_args is None:
+            arguments: tuple[Any, ...] = ()
+        elif isinstance(additional_forward_args, tuple):
+            arguments = additional_forward_args
+        else:
+            arguments = (additional_forward_args,)
+        game = Game(
+            self.forward_func,
+            players,
+            self.score,
+            standard_target(target, players.n_examples),
+            arguments,
+            perturbations_per_eval,
+        )
+        return players, game
+
+    @torch.no_grad()
+    def _values(self, game: Game, show_progress: bool) -> Tensor:
+        return game.values(show_progress, f"{self.get_name()} attribution")
+
+    def _check_cost(self, players: Players) -> None:
+        n = players.n_players
+        if n <= self.max_players:
+            return
+        passes = f"{1 << n:,}" if n <= 64 else f"2^{n}"
+        raise ValueError(
+            f"feature_mask gives {n} players: exact interactions need 2^{n} = {passes} forward passes per example, and "
+            f"max_players is {self.max_players}. Pass a coarser feature_mask (e.g. image patches, superpixels, words: "
+            "8 to 16 players), use a sampling method for attributions alone (captum.attr.ShapleyValueSampling or "
+            f"KernelShap), or allow it with AndOrInteractions(..., max_players={n})."
+        )
+
+
+def _attribution_dtype(output_dtype: torch.dtype) -> torch.dtype:
+    return torch.promote_types(output_dtype, torch.float32)

@@ -1,0 +1,533 @@
+"""``AndOrExplanation``: the interactions of one or many predictions, and what one can ask of them."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import product
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from captum_andor.players import Inputs, PlayerLayout
+from captum_andor.split import Split, split_game
+from captum_andor.transforms import (
+    coalition_members,
+    count_players,
+    mobius,
+    or_zeta,
+    orders,
+    shapley_values,
+    zeta,
+)
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import shapiq
+
+__all__ = ["AndOrExplanation", "Interaction"]
+
+_FILE_FORMAT = "captum_andor.explanation"
+_FILE_VERSION = 1
+_SALIENT_SHARE = 0.05  # of the strongest interaction: Chen et al. 2024, arXiv 2401.16318
+
+
+class Interaction(NamedTuple):
+    """One interaction of one explained output.
+
+    Attributes:
+        index: Position in the leading shape, e.g. ``(sample,)`` or ``(sample, output)``; ``()`` for a single game.
+        kind: ``"and"`` or ``"or"``.
+        players: Feature ids of its players.
+        value: Its effect on v, signed.
+    """
+
+    index: tuple[int, ...]
+    kind: Literal["and", "or"]
+    players: tuple[int, ...]
+    value: float
+
+    @property
+    def order(self) -> int:
+        """Number of players."""
+        return len(self.players)
+
+    def __str__(self) -> str:
+        return f"{self.kind.upper():3} {{{', '.join(map(str, self.players))}}} {self.value:+.4g}"
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class AndOrExplanation:
+    r"""AND and OR interactions of one or many predictions.
+
+    The surrogate :math:`h(S)=v(∅)+\sum_{∅\neq T\subseteq S}I_{and}(T)+\sum_{T\cap S\neq∅}I_{or}(T)` equals
+    :math:`v(S)+q(S)` on every coalition S (universal matching). Coalitions are bit codes: bit i of the position on the
+    last axis is player i, the i-th of ``feature_ids``. The leading shape ``(…)`` is that of the explained outputs.
+    Order-1 interactions, the same function under AND and OR, stand under AND.
+
+    Attributes:
+        values (Tensor): v, float64, shape ``(…, 2^n)``.
+        and_values (Tensor): AND interactions, same shape; position 0 is v(∅).
+        or_values (Tensor): OR interactions, same shape; position 0 is 0.
+        noise (Tensor): q, same shape; 0 unless a noise bound was given.
+        l1 (Tensor): Sum of \|I(T)\| over T ≠ ∅, AND and OR together, shape ``(…)``.
+        duality_gap (Tensor): Certificate of a sparse split: the optimal l1 is at least ``(1 - duality_gap) * l1``.
+            NaN for the other splits, which seek no optimum. Shape ``(…)``.
+        feature_ids (tuple): Id of each player, as in the feature mask, sorted.
+        split (str): Which split was taken.
+
+    Examples::
+        >>> ex = AndOrExplanation.from_values(torch.tensor([0.0, 1.0, 1.0, 1.0]))
+        >>> ex.top(1)
+        [Interaction(index=(), kind='or', players=(0, 1), value=1.0)]
+
+    Source: Chen et al. 2024, arXiv 2401.16318, Theorem 2.1; the split and its certificate are ours.
+    """
+
+    values: Tensor
+    and_values: Tensor
+    or_values: Tensor
+    noise: Tensor
+    l1: Tensor
+    duality_gap: Tensor
+    feature_ids: tuple[int, ...]
+    split: str
+    layout: PlayerLayout | None = field(default=None)
+    attribution_dtype: torch.dtype = field(default=torch.float64)
+
+    @classmethod
+    def from_values(
+        cls,
+        v: Tensor | np.ndarray[Any, Any] | list[Any],
+        split: Split = "sparse",
+        noise_bound: float = 0.0,
+        tolerance: float = 1e-3,
+    ) -> AndOrExplanation:
+        r"""Explain games from their values; no model needed.
+
+        Args:
+            v (Tensor, array or list): Values of all coalitions, last axis ``2^n`` in the order of the bit codes.
+            split (str, optional): ``"sparse"``, ``"and"``, ``"or"`` or ``"even"``. Default: "sparse"
+            noise_bound (float, optional): Largest \|q(S)\| relative to \|v(N) - v(∅)\|. Default: 0.0
+            tolerance (float, optional): Duality gap at which a sparse split is accepted. Default: 1e-3
+
+        Returns:
+            - **explanation** (*AndOrExplanation*): Leading shape ``v.shape[:-1]``.
+
+        Raises:
+            ValueError: If the last axis is not a power of two, a value is not finite, or an option is out of range.
+            TypeError: If v is not real.
+
+        Examples::
+            >>> AndOrExplanation.from_values([0.0, 0.0, 0.0, 2.0]).top(1)[0].kind
+            'and'
+        """
+        values = torch.as_tensor(v)
+        if values.is_complex():
+            raise TypeError(f"v must be real; got {values.dtype}.")
+        values = values.detach().to(torch.float64, copy=True)
+        n = count_players(values)
+        if not bool(values.isfinite().all()):
+            where = (~values.isfinite()).nonzero()[0].tolist()
+            raise ValueError(f"v must be finite; got {float(values[tuple(where)])} at position {tuple(where)}.")
+        return cls._from_split(values, split, noise_bound, tolerance, tuple(range(n)))
+
+    @classmethod
+    def _from_split(
+        cls,
+        values: Tensor,
+        split: Split,
+        noise_bound: float,
+        tolerance: float,
+        feature_ids: tuple[int, ...],
+        layout: PlayerLayout | None = None,
+        attribution_dtype: torch.dtype = torch.float64,
+    ) -> AndOrExplanation:
+        result = split_game(values, split, noise_bound, tolerance)
+        return cls(
+            values=values,
+            and_values=result.and_values,
+            or_values=result.or_values,
+            noise=result.noise,
+            l1=result.l1,
+            duality_gap=result.duality_gap,
+            feature_ids=feature_ids,
+            split=split,
+            layout=layout,
+            attribution_dtype=attribution_dtype,
+        )
+
+    @property
+    def n_players(self) -> int:
+        """Number of players n."""
+        return len(self.feature_ids)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Leading shape: that of the explained outputs."""
+        return tuple(self.values.shape[:-1])
+
+    def shapley_values(self) -> Tensor:
+        r"""Shapley values of v, :math:`\phi_i=\sum_{T\ni i}(I_{and}(T)+I_{or}(T))/|T|` of a split without noise.
+
+        With noise they stay those of v; q is never attributed.
+
+        Returns:
+            - **shapley** (*Tensor*): float64, shape ``(…, n)``; they sum to v(N) - v(∅).
+
+        Examples::
+            >>> AndOrExplanation.from_values([0.0, 1.0, 2.0, 5.0]).shapley_values()
+            tensor([2., 3.], dtype=torch.float64)
+        """
+        return shapley_values(self.values)
+
+    def attributions(self) -> Inputs:
+        """Shapley values scattered over the inputs, as ``AndOrInteractions.attribute`` returns them.
+
+        Returns:
+            - **attributions** (*Tensor or tuple of Tensors*): Each ``(*outputs, *input.shape[1:])``; every element
+              carries its player's value. A tuple if the inputs were one.
+
+        Raises:
+            ValueError: If the explanation was made from values, without inputs.
+        """
+        if self.layout is None:
+            raise ValueError(
+                "attributions() needs inputs, but this explanation was made from game values. "
+                "Use shapley_values(), one number per player."
+            )
+        return self.layout.scatter(self.shapley_values().to(self.attribution_dtype))
+
+    def predict(self, coalitions: Tensor) -> Tensor:
+        """Surrogate h(S) on given coalitions.
+
+        Args:
+            coalitions (Tensor): bool, shape ``(m, n)`` for all outputs or ``(…, m, n)`` for each; True keeps a player.
+
+        Returns:
+            - **predictions** (*Tensor*): float64, shape ``(…, m)``; equal to v + q there.
+
+        Raises:
+            TypeError: If the coalitions are not a bool tensor.
+            ValueError: If their shape does not match.
+
+        Examples::
+            >>> ex = AndOrExplanation.from_values([0.0, 1.0, 2.0, 5.0])
+            >>> ex.predict(torch.tensor([[True, False], [True, True]]))
+            tensor([1., 5.], dtype=torch.float64)
+        """
+        if not isinstance(coalitions, Tensor) or coalitions.dtype != torch.bool:
+            got = coalitions.dtype if isinstance(coalitions, Tensor) else type(coalitions).__name__
+            raise TypeError(f"coalitions must be a bool tensor, True where a player is kept; got {got}.")
+        leading = tuple(coalitions.shape[:-2])
+        if coalitions.ndim < 2 or coalitions.shape[-1] != self.n_players or leading not in ((), self.shape):
+            raise ValueError(
+                f"coalitions must have shape (m, {self.n_players}) or (*{self.shape}, m, {self.n_players}); "
+                f"got {tuple(coalitions.shape)}."
+            )
+        bits = 1 << torch.arange(self.n_players, device=self.values.device)
+        codes = (coalitions.to(self.values.device) * bits).sum(-1)
+        return self._surrogate().gather(-1, codes.expand(*self.shape, -1))
+
+    def fidelity(self) -> Tensor:
+        """Error of universal matching: the largest \\|h(S) - v(S) - q(S)\\| over all coalitions.
+
+        Returns:
+            - **error** (*Tensor*): float64, shape ``(…)``, in the units of v; rounding error only, for every split.
+
+        Examples::
+            >>> float(AndOrExplanation.from_values([0.0, 1.0, 2.0, 5.0]).fidelity()) < 1e-12
+            True
+        """
+        return (self._surrogate() - self.values - self.noise).abs().amax(-1)
+
+    def order_strength(self) -> Tensor:
+        """Sums of positive and of negative interactions by order, AND and OR together.
+
+        Returns:
+            - **strength** (*Tensor*): float64, shape ``(…, 2, n + 1)``: ``[…, 0, k]`` is J⁺(k) ≥ 0 and ``[…, 1, k]`` is
+              J⁻(k) ≤ 0. Order 0, the constant, is 0.
+
+        Examples::
+            >>> AndOrExplanation.from_values([0.0, 1.0, -2.0, 5.0], split="and").order_strength()
+            tensor([[ 0.,  1.,  6.],
+                    [ 0., -2.,  0.]], dtype=torch.float64)
+        """
+        stacked = torch.stack([self.and_values, self.or_values])[..., 1:]
+        signed = torch.stack([stacked.clamp(min=0).sum(0), stacked.clamp(max=0).sum(0)], dim=-2)
+        order = orders(self.n_players, signed.device)[1:]
+        result = signed.new_zeros(*signed.shape[:-1], self.n_players + 1)
+        return result.index_add(-1, order, signed)
+
+    def salient(self, threshold: float | Tensor | None = None) -> list[Interaction]:
+        """Interactions with \\|I(T)\\| ≥ threshold, strongest first within each output.
+
+        Args:
+            threshold (float or Tensor, optional): In the units of v; a tensor of the leading shape gives each output its
+                own. None takes 0.05 of the strongest interaction of each output (Chen et al. 2024).
+                Compare samples or models only at one common threshold. Default: None
+
+        Returns:
+            - **interactions** (*list of Interaction*): Those over T ≠ ∅ that are not zero.
+
+        Raises:
+            ValueError: If the threshold is negative or NaN.
+
+        Examples::
+            >>> [str(i) for i in AndOrExplanation.from_values([0.0, 1.0, 1.0, 4.0], split="and").salient(2.0)]
+            ['AND {0, 1} +2']
+        """
+        strength = self._strength()
+        if threshold is None:
+            cut = _SALIENT_SHARE * strength.amax((-2, -1), keepdim=True)
+        else:
+            cut = torch.as_tensor(threshold, dtype=torch.float64, device=strength.device)
+            if not bool((cut >= 0).all()):
+                raise ValueError(f"threshold must be ≥ 0; got {threshold}.")
+            cut = cut.expand(self.shape)[..., None, None]
+        kept = (strength >= cut) & (strength > 0)
+        return self._interactions(kept)
+
+    def top(self, k: int = 10) -> list[Interaction]:
+        """The k strongest interactions of each output, strongest first.
+
+        Args:
+            k (int, optional): How many for each output; fewer where fewer are non-zero. Default: 10
+
+        Returns:
+            - **interactions** (*list of Interaction*): All outputs in order; ``.index`` tells which.
+
+        Raises:
+            ValueError: If k < 1.
+        """
+        if isinstance(k, bool) or not isinstance(k, int) or k < 1:
+            raise ValueError(f"k must be an int ≥ 1; got {k!r}.")
+        strength = self._strength().flatten(-2)
+        kept = torch.zeros_like(strength, dtype=torch.bool)
+        kept.scatter_(-1, strength.topk(min(k, strength.shape[-1]), sorted=False).indices, True)
+        kept &= strength > 0
+        return self._interactions(kept.unflatten(-1, (2, -1)))
+
+    def to_dataframe(self, threshold: float | Tensor = 0.0) -> pd.DataFrame:
+        """Interactions as a pandas table, one row each, strongest first within each output.
+
+        Args:
+            threshold (float or Tensor, optional): As in :meth:`salient`; 0 keeps all that are not zero. Default: 0.0
+
+        Returns:
+            - **table** (*pandas.DataFrame*): Columns ``sample`` and ``output`` (as many as there are leading axes; further
+              ones ``output_1``, …), ``kind``, ``players``, ``order``, ``value``.
+
+        Raises:
+            ImportError: If pandas is not installed.
+        """
+        import pandas as pd
+
+        names = ["sample", "output", *(f"output_{i}" for i in range(1, len(self.shape)))][: len(self.shape)]
+        rows = [(*i.index, i.kind, i.players, i.order, i.value) for i in self.salient(threshold)]
+        return pd.DataFrame(rows, columns=[*names, "kind", "players", "order", "value"])
+
+    def __len__(self) -> int:
+        if not self.shape:
+            raise TypeError("this explanation is of a single game and has no length.")
+        return self.shape[0]
+
+    def __getitem__(self, index: Any) -> AndOrExplanation:
+        """Explanation of some outputs: integers and slices over the leading shape."""
+        index = index if isinstance(index, tuple) else (index,)
+        if len(index) > len(self.shape) or not all(isinstance(i, (int, slice, np.integer)) for i in index):
+            raise IndexError(f"index {index} must be integers or slices over the leading shape {self.shape}.")
+        parts = {
+            name: getattr(self, name)[index]
+            for name in ("values", "and_values", "or_values", "noise", "l1", "duality_gap")
+        }
+        return AndOrExplanation(
+            **parts,
+            feature_ids=self.feature_ids,
+            split=self.split,
+            layout=self._indexed_layout(index[0]),
+            attribution_dtype=self.attribution_dtype,
+        )
+
+    def __iter__(self) -> Iterator[AndOrExplanation]:
+        return (self[i] for i in range(len(self)))
+
+    def __repr__(self) -> str:
+        lines = [
+            f"AndOrExplanation of {'×'.join(map(str, self.shape)) or 'one'} output(s), "
+            f"{self.n_players} players, split={self.split!r}"
+        ]
+        shown = list(product(*map(range, self.shape)))
+        for index in shown[:3]:
+            lines += self[index]._table() if index else self._table()
+        if len(shown) > 3:
+            lines.append(f"… and {len(shown) - 3} more; index the explanation to see them.")
+        return "\n".join(lines)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the explanation to a file, atomically.
+
+        The file is a compressed NumPy archive (``.npz``) that loads without pickle; docs/file_format.rst lists its fields.
+
+        Args:
+            path (str or PathLike): Where to write; an existing file is replaced. No suffix is added.
+        """
+        target = Path(path)
+        header = {
+            "format": _FILE_FORMAT,
+            "version": _FILE_VERSION,
+            "feature_ids": list(self.feature_ids),
+            "split": self.split,
+            "attribution_dtype": str(self.attribution_dtype).removeprefix("torch."),
+            "input_shapes": None if self.layout is None else [list(s) for s in self.layout.shapes],
+            "is_tuple": self.layout is not None and self.layout.is_tuple,
+        }
+        arrays = {name: getattr(self, name).cpu().numpy() for name in _SAVED}
+        for i, index in enumerate(self.layout.indices if self.layout else ()):
+            arrays[f"players_{i}"] = index.cpu().numpy()
+        with tempfile.NamedTemporaryFile(dir=target.parent, prefix=target.name, delete=False) as file:
+            try:
+                np.savez_compressed(file, header=np.array(json.dumps(header)), **arrays)  # type: ignore[arg-type]
+                file.close()
+                os.replace(file.name, target)
+            except BaseException:
+                os.unlink(file.name)
+                raise
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> AndOrExplanation:
+        """Read an explanation that :meth:`save` wrote; its tensors are on the CPU.
+
+        Args:
+            path (str or PathLike): The file.
+
+        Returns:
+            - **explanation** (*AndOrExplanation*): Equal to the one saved.
+
+        Raises:
+            FileNotFoundError: If there is no such file.
+            ValueError: If the file is not an explanation, or of a newer version.
+        """
+        try:
+            with np.load(path, allow_pickle=False) as archive:
+                header = json.loads(str(archive["header"]))
+                if header.get("format") != _FILE_FORMAT:
+                    raise KeyError("format")
+                if header["version"] > _FILE_VERSION:
+                    raise ValueError(
+                        f"{path} has format version {header['version']}; this captum_andor reads up to "
+                        f"{_FILE_VERSION}. Upgrade captum_andor."
+                    )
+                tensors = {name: torch.from_numpy(archive[name]) for name in _SAVED}
+                layout = _load_layout(header, archive)
+        except FileNotFoundError:
+            raise
+        except (KeyError, TypeError, AttributeError, OSError, EOFError) as error:
+            raise ValueError(f"{path} is not a file that AndOrExplanation.save wrote ({error}).") from error
+        return cls(
+            **tensors,
+            feature_ids=tuple(header["feature_ids"]),
+            split=header["split"],
+            layout=layout,
+            attribution_dtype=getattr(torch, header["attribution_dtype"]),
+        )
+
+    def to_shapiq(self) -> shapiq.InteractionValues:
+        """Interactions of the surrogate as shapiq's ``InteractionValues`` (index "Moebius"), for its plots and tools.
+
+        shapiq knows AND terms only, so OR terms are rewritten as the AND terms that they equal.
+
+        Returns:
+            - **interactions** (*shapiq.InteractionValues*): Over all coalitions, keyed by player positions.
+
+        Raises:
+            ImportError: If shapiq is not installed.
+            ValueError: If this explanation holds several outputs.
+        """
+        import shapiq
+
+        if math.prod(self.shape) != 1:
+            raise ValueError(f"to_shapiq() takes one output; this explanation has {self.shape}. Index it first.")
+        moebius = mobius(self._surrogate()).flatten().cpu().numpy()
+        lookup = {self._members(code, ids=False): code for code in range(len(moebius))}
+        return shapiq.InteractionValues(
+            values=moebius,
+            index="Moebius",
+            n_players=self.n_players,
+            min_order=0,
+            max_order=self.n_players,
+            interaction_lookup=lookup,
+            estimated=False,
+            baseline_value=float(moebius[0]),
+        )
+
+    def plot_image(self, image: Any, **options: Any) -> Any:
+        """Draw the strongest patterns on the image; see :func:`captum_andor.visualization.plot_image_interactions`."""
+        from captum_andor.visualization import plot_image_interactions
+
+        return plot_image_interactions(self, image, **options)
+
+    def _surrogate(self) -> Tensor:
+        return zeta(self.and_values) + or_zeta(self.or_values)
+
+    def _strength(self) -> Tensor:
+        strength = torch.stack([self.and_values, self.or_values], dim=-2).abs()
+        strength[..., 0] = 0.0
+        return strength
+
+    def _interactions(self, kept: Tensor) -> list[Interaction]:
+        positions = kept.nonzero().cpu()
+        values = torch.stack([self.and_values, self.or_values], dim=-2)[kept].cpu().tolist()
+        found = [
+            Interaction(
+                tuple(position[:-2]),
+                cast(Literal["and", "or"], ("and", "or")[position[-2]]),
+                self._members(position[-1]),
+                value,
+            )
+            for position, value in zip(positions.tolist(), values, strict=True)
+        ]
+        return sorted(found, key=lambda i: (i.index, -abs(i.value)))
+
+    def _members(self, code: int, ids: bool = True) -> tuple[int, ...]:
+        return tuple(self.feature_ids[i] if ids else i for i in range(self.n_players) if code >> i & 1)
+
+    def _table(self, rows: int = 5) -> list[str]:
+        v_empty, v_full = float(self.values[..., 0].squeeze()), float(self.values[..., -1].squeeze())
+        gap = float(self.duality_gap.squeeze())
+        proof = "" if math.isnan(gap) else f", duality gap {gap:.1e}"
+        lines = [f"v(∅)={v_empty:.4g}  v(N)={v_full:.4g}  l1={float(self.l1.squeeze()):.4g}{proof}"]
+        strongest = self.top(rows)
+        lines += [f"  {interaction}" for interaction in strongest]
+        n_salient = len(self.salient())
+        if n_salient > len(strongest):
+            lines.append(f"  … {n_salient} salient in all")
+        return lines
+
+    def _indexed_layout(self, first: Any) -> PlayerLayout | None:
+        """The layout for some examples; None once the batch axis, and with it the inputs' shape, is gone."""
+        if self.layout is None or not isinstance(first, slice):
+            return None
+        indices = tuple(index if len(index) == 1 else index[first] for index in self.layout.indices)
+        return PlayerLayout(self.feature_ids, indices, self.layout.shapes, self.layout.is_tuple)
+
+
+_SAVED = ("values", "and_values", "or_values", "noise", "l1", "duality_gap")
+
+
+def _load_layout(header: dict[str, Any], archive: Any) -> PlayerLayout | None:
+    if header["input_shapes"] is None:
+        return None
+    return PlayerLayout(
+        feature_ids=tuple(header["feature_ids"]),
+        indices=tuple(torch.from_numpy(archive[f"players_{i}"]) for i in range(len(header["input_shapes"]))),
+        shapes=tuple(tuple(shape) for shape in header["input_shapes"]),
+        is_tuple=header["is_tuple"],
+    )

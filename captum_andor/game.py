@@ -1,0 +1,230 @@
+"""The game v(S): the model's score on every coalition, streamed in batches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from captum_andor.players import Players
+from captum_andor.scores import Score, Target, repeat_target, score_output
+from captum_andor.transforms import coalition_members
+
+__all__ = ["Game"]
+
+# Measured by benchmarks/batch.py: on a CPU the fastest batches hold about a megabyte of inputs (its cache),
+# on a GPU they are larger. The choice depends on shapes only, never on a clock, so that results repeat exactly.
+_BATCH_BYTES = {"cpu": 1 << 20}
+_BATCH_BYTES_ACCELERATOR = 1 << 26
+_FEWEST_ROWS, _MOST_ROWS = 16, 4096
+
+
+class _OutputDoesNotGrowError(ValueError):
+    """The model returned as many rows for k perturbations as for one."""
+
+
+class _Progress(Protocol):
+    def update(self, n: int) -> Any: ...
+
+
+class Game:
+    """A model's score on coalitions of players.
+
+    Args:
+        forward_func: The model, called as ``forward_func(*masked_inputs, *additional_forward_args)``.
+        players: The checked inputs.
+        score: See :class:`captum_andor.AndOrInteractions`.
+        target: In the form of :func:`captum_andor.scores.standard_target`.
+        additional_forward_args: Further arguments; tensors are tiled along dimension 0.
+        perturbations_per_eval: Coalitions per forward pass; None chooses by the size of the input.
+    """
+
+    def __init__(
+        self,
+        forward_func: Callable[..., Any],
+        players: Players,
+        score: Score,
+        target: Target,
+        additional_forward_args: tuple[Any, ...],
+        perturbations_per_eval: int | None,
+    ) -> None:
+        _check_perturbations(perturbations_per_eval)
+        self.forward_func = forward_func
+        self.players = players
+        self.score = score
+        self.target = target
+        self.additional_forward_args = additional_forward_args
+        self.perturbations_per_eval = perturbations_per_eval
+        self.output_dtype = torch.float64
+        self._aggregates = False
+        self._trailing: torch.Size | None = None
+
+    def values(self, show_progress: bool = False, description: str = "") -> Tensor:
+        """Evaluate v on all 2^n coalitions, each once.
+
+        The first coalition goes alone: it tells whether the output grows with the batch (one value per example) or
+        not (one value per batch), which later batches, of any size, could leave in doubt.
+
+        Returns:
+            - **values** (*Tensor*): float64, shape ``(*outputs, 2^n)``.
+
+        Raises:
+            ValueError: If outputs neither grow with the batch nor are evaluated one by one, or a score is not finite.
+            TypeError: If the model returns neither a tensor nor a number.
+        """
+        n = self.players.n_players
+        total = 1 << n
+        with _progress_bar(show_progress, total, description) as bar:
+            first = self._evaluate(torch.zeros(1, n, dtype=torch.bool))
+            values = first.new_empty(*first.shape[:-1], total)
+            values[..., :1] = first
+            bar.update(1)
+            step = self._coalitions_per_eval()
+            start = 1
+            while start < total:
+                codes = torch.arange(start, min(start + step, total))
+                try:
+                    values[..., start : start + len(codes)] = self._evaluate(coalition_members(codes, n))
+                except _OutputDoesNotGrowError:
+                    if self.perturbations_per_eval is not None:
+                        raise
+                    self._aggregates, step = True, 1
+                    self._trailing = torch.Size((self.players.n_examples, *(self._trailing or ())))
+                    continue
+                start += len(codes)
+                bar.update(len(codes))
+        return values
+
+    def _coalitions_per_eval(self) -> int:
+        if self.perturbations_per_eval is None:
+            if self._aggregates:
+                return 1
+            device = self.players.inputs[0].device.type
+            rows = _BATCH_BYTES.get(device, _BATCH_BYTES_ACCELERATOR) // max(self.players.row_bytes, 1)
+            return max(min(max(rows, _FEWEST_ROWS), _MOST_ROWS) // self.players.n_examples, 1)
+        if self._aggregates and self.perturbations_per_eval > 1:
+            raise ValueError(
+                f"perturbations_per_eval={self.perturbations_per_eval} needs a model whose output grows with the "
+                "batch, but this one returns a fixed number of values for the whole batch. "
+                "Pass perturbations_per_eval=1 or None."
+            )
+        return self.perturbations_per_eval
+
+    def _evaluate(self, coalitions: Tensor) -> Tensor:
+        """Score k coalitions: float64, shape ``(*outputs, k)``."""
+        k = len(coalitions)
+        arguments = _repeat_arguments(self.additional_forward_args, k, self.players.n_examples)
+        output = self._as_tensor(self.forward_func(*self.players.masked(coalitions), *arguments))
+        if self._trailing is None:
+            self._learn_output_form(output)
+        else:
+            self._check_output_form(output, k)
+        values = score_output(output, repeat_target(self.target, k), self.score)
+        if self._aggregates:
+            values = values.reshape(*(values.shape or (1,)), 1)
+        else:
+            values = values.unflatten(0, (k, self.players.n_examples)).movedim(0, -1)
+        if not bool(values.isfinite().all()):
+            self._raise_not_finite(values, coalitions)
+        return values
+
+    def _as_tensor(self, output: Any) -> Tensor:
+        if isinstance(output, (bool, int, float, np.generic)):
+            return torch.tensor(float(output), dtype=torch.float64)
+        if not isinstance(output, Tensor):
+            raise TypeError(
+                f"forward_func must return a tensor or a number; got {type(output).__name__}. "
+                "Wrap the model, e.g. lambda x: model(x).logits."
+            )
+        if output.is_complex():
+            raise TypeError("forward_func returned a complex tensor; return real scores, e.g. its .abs().")
+        # float64 does not exist on Apple's GPUs.
+        return output.detach().cpu() if output.device.type == "mps" else output.detach()
+
+    def _learn_output_form(self, output: Tensor) -> None:
+        n_examples = self.players.n_examples
+        self._aggregates = output.ndim == 0 or len(output) != n_examples
+        self._trailing = output.shape if self._aggregates else output.shape[1:]
+        self.output_dtype = output.dtype if output.is_floating_point() else torch.float64
+        if self._aggregates and self.players.layout.per_example:
+            raise ValueError(
+                f"feature_mask differs between examples, but the model returned shape {tuple(output.shape)} for "
+                f"{n_examples} examples: values for the batch as a whole. Pass one mask for all examples."
+            )
+
+    def _check_output_form(self, output: Tensor, k: int) -> None:
+        rows = () if self._aggregates else (k * self.players.n_examples,)
+        expected = (*rows, *(self._trailing or ()))
+        if tuple(output.shape) == expected:
+            return
+        if not self._aggregates and tuple(output.shape) == (self.players.n_examples, *(self._trailing or ())):
+            raise _OutputDoesNotGrowError(
+                f"forward_func returned shape {tuple(output.shape)} for a batch of {k * self.players.n_examples} "
+                f"rows as for {self.players.n_examples}: its output does not grow with the batch. "
+                "Pass perturbations_per_eval=1."
+            )
+        raise ValueError(
+            f"forward_func returned shape {tuple(output.shape)} for a batch of {k * self.players.n_examples} rows; "
+            f"expected {expected}. Its output must have one row per example; for values per batch pass "
+            "perturbations_per_eval=1."
+        )
+
+    def _raise_not_finite(self, values: Tensor, coalitions: Tensor) -> None:
+        position = (~values.isfinite()).nonzero()[0].tolist()
+        ids = self.players.layout.feature_ids
+        members = [ids[i] for i in coalitions[position[-1]].nonzero().flatten().tolist()]
+        raise ValueError(
+            f"score is {float(values[tuple(position)])} on coalition {members} (feature ids that keep their value) "
+            f"at output index {tuple(position[:-1])}. Interactions need finite scores: check the baseline, the model "
+            'on this masked input, or use score="log_odds" on logits instead of probabilities of 0 or 1.'
+        )
+
+
+def _check_perturbations(perturbations_per_eval: Any) -> None:
+    if perturbations_per_eval is None:
+        return
+    if isinstance(perturbations_per_eval, bool) or not isinstance(perturbations_per_eval, (int, np.integer)):
+        raise TypeError(f"perturbations_per_eval must be None or an int ≥ 1; got {perturbations_per_eval!r}.")
+    if perturbations_per_eval < 1:
+        raise ValueError(f"perturbations_per_eval must be None or an int ≥ 1; got {perturbations_per_eval}.")
+
+
+def _repeat_arguments(arguments: tuple[Any, ...], times: int, n_examples: int) -> tuple[Any, ...]:
+    if times == 1:
+        return arguments
+    return tuple(
+        _repeat(argument, times, n_examples, position)
+        if isinstance(argument, Tensor) and argument.ndim > 0
+        else argument
+        for position, argument in enumerate(arguments)
+    )
+
+
+def _repeat(argument: Tensor, times: int, n_examples: int, position: int) -> Tensor:
+    if len(argument) != n_examples:
+        raise ValueError(
+            f"additional_forward_args[{position}] of shape {tuple(argument.shape)} cannot be tiled: its first "
+            f"dimension is not the batch size {n_examples}. Bind it in a closure, e.g. "
+            "lambda x: model(x, weights), or pass perturbations_per_eval=1."
+        )
+    return torch.cat([argument] * times)
+
+
+@contextmanager
+def _progress_bar(show: bool, total: int, description: str) -> Iterator[_Progress]:
+    if not show:
+        yield _Silent()
+        return
+    from tqdm.auto import tqdm
+
+    with tqdm(total=total, desc=description, unit="coalition") as bar:
+        yield bar
+
+
+class _Silent:
+    def update(self, n: int) -> None:
+        pass

@@ -1,0 +1,248 @@
+"""Players: which input elements belong to which player, and inputs masked down to a coalition."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+Inputs: TypeAlias = Tensor | tuple[Tensor, ...]
+InputsT = TypeVar("InputsT", Tensor, tuple[Tensor, ...])
+Baseline: TypeAlias = None | int | float | bool | Tensor
+Baselines: TypeAlias = Baseline | tuple[Baseline, ...]
+
+__all__ = ["Baselines", "Inputs", "InputsT", "PlayerLayout", "Players"]
+
+
+@dataclass(frozen=True)
+class PlayerLayout:
+    """Where each player sits in the inputs, enough to scatter one number per player back over them.
+
+    Attributes:
+        feature_ids: The sorted ids of the feature mask; position i is player i.
+        indices: Per input, the player of each element: int64, broadcastable to the input, first dim 1 or N.
+        shapes: Per input, its shape without the batch dimension.
+        is_tuple: Whether the inputs came as a tuple.
+    """
+
+    feature_ids: tuple[int, ...]
+    indices: tuple[Tensor, ...]
+    shapes: tuple[tuple[int, ...], ...]
+    is_tuple: bool
+
+    @property
+    def n_players(self) -> int:
+        return len(self.feature_ids)
+
+    @property
+    def per_example(self) -> bool:
+        """Whether examples have feature masks of their own."""
+        return any(len(index) > 1 for index in self.indices)
+
+    def scatter(self, player_values: Tensor) -> Inputs:
+        """Spread values of shape ``(*outputs, n)`` over the inputs: each ``(*outputs, *input.shape[1:])``."""
+        spread = tuple(
+            _scatter(player_values, index, shape)
+            for index, shape in zip(self.indices, self.shapes, strict=True)
+        )
+        return spread if self.is_tuple else spread[0]
+
+
+class Players:
+    """The inputs of one call, checked and paired with baselines and feature masks.
+
+    Args:
+        inputs: Tensor or tuple of tensors, dimension 0 the batch in each.
+        baselines: As Captum's: None (zeros), a number, a tensor that broadcasts to the input, or a tuple of these.
+        feature_mask: As Captum's: None (every element a player), or integer tensors that broadcast to the inputs.
+
+    Raises:
+        TypeError: If an argument is of the wrong kind, or a baseline cannot be held by the input's dtype.
+        ValueError: If shapes or lengths do not match.
+    """
+
+    def __init__(
+        self, inputs: Inputs, baselines: Baselines = None, feature_mask: Inputs | None = None
+    ) -> None:
+        self.inputs = _check_inputs(inputs)
+        self.n_examples = len(self.inputs[0])
+        self.baselines = tuple(
+            _standard_baseline(baseline, x, name)
+            for baseline, x, name in zip(
+                _pair("baselines", baselines, len(self.inputs)),
+                self.inputs,
+                _names("baselines", len(self.inputs)),
+                strict=True,
+            )
+        )
+        ids = _standard_masks(feature_mask, self.inputs)
+        unique = torch.unique(torch.cat([mask.flatten().cpu() for mask in ids]))
+        self.layout = PlayerLayout(
+            feature_ids=tuple(unique.tolist()),
+            indices=tuple(
+                torch.searchsorted(unique.to(mask.device), mask.contiguous())
+                if feature_mask is not None
+                else mask
+                for mask in ids
+            ),
+            shapes=tuple(tuple(x.shape[1:]) for x in self.inputs),
+            is_tuple=isinstance(inputs, tuple),
+        )
+
+    @property
+    def n_players(self) -> int:
+        return self.layout.n_players
+
+    @property
+    def row_bytes(self) -> int:
+        """Size in bytes of one example over all inputs."""
+        return sum(x[0].numel() * x.element_size() for x in self.inputs)
+
+    def masked(self, coalitions: Tensor) -> tuple[Tensor, ...]:
+        """Inputs in which the players outside the coalition take the baseline.
+
+        Args:
+            coalitions (Tensor): bool, shape ``(k, n)``.
+
+        Returns:
+            - **masked** (*tuple of Tensors*): Each ``(k * N, …)``, perturbation-major, in the input's dtype.
+        """
+        return tuple(
+            _mask(x, baseline, index, coalitions)
+            for x, baseline, index in zip(self.inputs, self.baselines, self.layout.indices, strict=True)
+        )
+
+
+def _mask(x: Tensor, baseline: Tensor, index: Tensor, coalitions: Tensor) -> Tensor:
+    present = coalitions.to(x.device)[:, index.flatten()].view(-1, *index.shape)
+    # where, not arithmetic: NaN and inf in inputs or baselines, and integer dtypes, must survive.
+    return torch.where(present, x, baseline).flatten(0, 1)
+
+
+def _scatter(player_values: Tensor, index: Tensor, shape: tuple[int, ...]) -> Tensor:
+    leading = player_values.shape[:-1]
+    if len(index) == 1:
+        spread = player_values[..., index.flatten()].view(*leading, *index.shape[1:])
+    else:
+        flat = index.flatten(1)
+        flat = flat.view(len(flat), *(1,) * (len(leading) - 1), -1).expand(*leading, -1)
+        spread = player_values.gather(-1, flat).view(*leading, *index.shape[1:])
+    return spread.expand(*leading, *shape).contiguous()
+
+
+def _names(argument: str, count: int) -> list[str]:
+    return [argument] if count == 1 else [f"{argument}[{i}]" for i in range(count)]
+
+
+def _check_inputs(inputs: Any) -> tuple[Tensor, ...]:
+    tensors = inputs if isinstance(inputs, tuple) else (inputs,)
+    if not tensors or not all(isinstance(x, Tensor) for x in tensors):
+        kinds = [type(x).__name__ for x in tensors]
+        raise TypeError(f"inputs must be a tensor or a non-empty tuple of tensors; got {kinds}.")
+    for x, name in zip(tensors, _names("inputs", len(tensors)), strict=True):
+        if x.ndim == 0:
+            raise ValueError(f"{name} must have a batch dimension; got a 0-d tensor. Use unsqueeze(0).")
+    sizes = [len(x) for x in tensors]
+    if len(set(sizes)) > 1 or sizes[0] == 0:
+        raise ValueError(f"inputs must share one batch size ≥ 1 in dimension 0; got {sizes}.")
+    return tensors
+
+
+def _pair(argument: str, given: Any, count: int) -> Sequence[Any]:
+    """One entry per input, from a single entry (for one input), None (for all) or a tuple."""
+    if given is None:
+        return [None] * count
+    entries = given if isinstance(given, tuple) else (given,)
+    if len(entries) != count:
+        raise ValueError(
+            f"{argument} must have one entry per input: got {len(entries)} for {count} input(s). "
+            f"Pass a tuple of {count}."
+        )
+    return entries
+
+
+def _standard_baseline(baseline: Any, x: Tensor, name: str) -> Tensor:
+    """The baseline as a tensor of the input's dtype and device that broadcasts to the input."""
+    if baseline is None:
+        return torch.zeros((), dtype=x.dtype, device=x.device)
+    if not isinstance(baseline, (Tensor, bool, int, float, np.generic)):
+        raise TypeError(f"{name} must be None, a number or a tensor; got {type(baseline).__name__}.")
+    given = baseline if isinstance(baseline, Tensor) else torch.as_tensor(baseline)
+    if isinstance(baseline, float):
+        given = torch.tensor(baseline, dtype=torch.float64)  # as_tensor would round to float32
+    try:
+        fits = torch.broadcast_shapes(given.shape, x.shape) == x.shape
+    except RuntimeError:
+        fits = False
+    if not fits:
+        raise ValueError(
+            f"{name} of shape {tuple(given.shape)} does not broadcast to its input of shape {tuple(x.shape)}. "
+            "Pass a number, the input's shape, or a first dimension of 1."
+        )
+    return _cast_exactly(given.detach().to(x.device), x.dtype, name)
+
+
+def _cast_exactly(given: Tensor, dtype: torch.dtype, name: str) -> Tensor:
+    if given.is_complex() and not dtype.is_complex:
+        raise TypeError(f"{name} is complex, its input is {dtype}; pass a real baseline.")
+    cast = given.to(dtype)
+    if dtype.is_floating_point or dtype.is_complex:
+        exact = not bool((cast.isfinite() != given.isfinite()).any())
+    elif given.is_floating_point() and not bool(given.isfinite().all()):
+        exact = False
+    else:
+        exact = bool((cast.to(given.dtype) == given).all())
+    if not exact:
+        raise TypeError(
+            f"{name} holds values that an input of dtype {dtype} cannot hold (e.g. a fraction, NaN or an overflow for "
+            f"an integer input); they would be changed silently. Pass a baseline of {dtype}, or convert the input."
+        )
+    return cast
+
+
+def _standard_masks(feature_mask: Any, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    """Int64 ids per input, as many dimensions as the input, first dimension 1 or N, broadcastable to it."""
+    if feature_mask is None:
+        return _one_player_per_element(inputs)
+    masks = _pair("feature_mask", feature_mask, len(inputs))
+    names = _names("feature_mask", len(inputs))
+    return tuple(_standard_mask(mask, x, name) for mask, x, name in zip(masks, inputs, names, strict=True))
+
+
+def _one_player_per_element(inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    masks = []
+    start = 0
+    for x in inputs:
+        count = x[0].numel()
+        masks.append(torch.arange(start, start + count, device=x.device).view(1, *x.shape[1:]))
+        start += count
+    if start == 0:
+        raise ValueError(f"inputs hold no elements to explain: shapes {[tuple(x.shape) for x in inputs]}.")
+    return tuple(masks)
+
+
+def _standard_mask(mask: Any, x: Tensor, name: str) -> Tensor:
+    if not isinstance(mask, Tensor):
+        raise TypeError(
+            f"{name} must be an integer tensor; got {type(mask).__name__}. "
+            "Pass one mask per input, or feature_mask=None for one player per element."
+        )
+    if mask.is_complex() or (mask.is_floating_point() and not bool((mask == mask.round()).all())):
+        raise TypeError(f"{name} must hold integer player ids; got {mask.dtype} with fractions or NaN.")
+    if mask.is_floating_point() and not bool(mask.isfinite().all()):
+        raise TypeError(f"{name} must hold finite player ids; got inf.")
+    try:
+        fits = mask.numel() > 0 and torch.broadcast_shapes(mask.shape, x.shape) == x.shape
+    except RuntimeError:
+        fits = False
+    if not fits:
+        raise ValueError(
+            f"{name} of shape {tuple(mask.shape)} does not broadcast to its input of shape {tuple(x.shape)}. "
+            "Pass one mask for all examples (first dimension 1) or one per example (first dimension N)."
+        )
+    ids = mask.detach().to(x.device, torch.int64)
+    return ids.reshape((1,) * (x.ndim - ids.ndim) + ids.shape)

@@ -1,0 +1,187 @@
+"""From what the model returns to the scalar v(S): target selection and score functions.
+
+Scores are computed in float64 from logits; class scores read dimension 1 of the output as the class axis.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+import torch
+from torch import Tensor
+
+ScoreName: TypeAlias = Literal["output", "log_odds", "log_prob", "prob"]
+Score: TypeAlias = ScoreName | Callable[..., Tensor]
+Target: TypeAlias = None | int | tuple[Any, ...] | Tensor | list[int] | list[tuple[Any, ...]] | np.ndarray
+
+__all__ = ["Score", "Target", "check_score", "repeat_target", "score_output", "standard_target"]
+
+
+def log_odds(logits: Tensor) -> Tensor:
+    """Log-odds log p/(1-p) of every class: its logit less the log-sum-exp of all others.
+
+    Args:
+        logits (Tensor): Shape ``(N, K, …)`` with K ≥ 2 classes.
+
+    Returns:
+        - **scores** (*Tensor*): Same shape.
+
+    Source: Chen et al. 2024, arXiv 2401.16318.
+    """
+    log_p = logits.log_softmax(1)
+    # 1 - p cancels only where p > 1/2, that is at most at the largest class; there the others are summed directly.
+    best = logits.argmax(1, keepdim=True)
+    others = logits.scatter(1, best, float("-inf")).logsumexp(1, keepdim=True)
+    complement = torch.log(-torch.expm1(log_p))
+    return (log_p - complement).scatter(1, best, logits.gather(1, best) - others)
+
+
+_CLASS_SCORES: dict[str, Callable[[Tensor], Tensor]] = {
+    "log_odds": log_odds,
+    "log_prob": lambda logits: logits.log_softmax(1),
+    "prob": lambda logits: logits.softmax(1),
+}
+
+
+def check_score(score: Score) -> None:
+    """Raise unless ``score`` is one of the named scores or a callable."""
+    if callable(score):
+        return
+    names = ["output", *_CLASS_SCORES]
+    if score not in names:
+        raise ValueError(f"score must be one of {names} or a callable; got {score!r}.")
+
+
+def standard_target(target: Target, n_examples: int) -> Target:
+    """Bring a target to one of None, int, tuple, 1-D int64 tensor of N, or list of N tuples.
+
+    Raises:
+        TypeError: If the target is of an unknown kind or not of integers.
+        ValueError: If a per-example target does not have N entries.
+    """
+    if target is None or isinstance(target, tuple):
+        return target
+    if isinstance(target, list) and target and all(isinstance(entry, tuple) for entry in target):
+        _check_length(len(target), n_examples)
+        return target
+    if isinstance(target, (bool, np.bool_)) or isinstance(target, (str, float)):
+        raise TypeError(f"target must be an integer class index; got {target!r}.")
+    try:
+        indices = torch.as_tensor(target)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise TypeError(
+            "target must be None, an int, a tuple, a 1-D tensor or list of one int per example, or a list of tuples; "
+            f"got {target!r}."
+        ) from error
+    if indices.is_floating_point() or indices.is_complex() or indices.dtype == torch.bool:
+        raise TypeError(f"target must hold integer class indices; got dtype {indices.dtype}. Use target.long().")
+    if indices.numel() == 1:
+        return int(indices)
+    if indices.ndim != 1:
+        raise ValueError(
+            f"target must be one index or a 1-D tensor with one index per example ({n_examples}); got shape "
+            f"{tuple(indices.shape)}. For outputs of more dimensions pass a tuple, or a list of tuples."
+        )
+    _check_length(len(indices), n_examples)
+    return indices.long()
+
+
+def repeat_target(target: Target, times: int) -> Target:
+    """Tile a per-example target for ``times`` perturbations; a shared target stays as it is."""
+    if isinstance(target, Tensor):
+        return target.repeat(times)
+    return target * times if isinstance(target, list) else target
+
+
+def score_output(output: Tensor, target: Target, score: Score) -> Tensor:
+    """Score a model output.
+
+    Args:
+        output (Tensor): Shape ``(N,)`` or ``(N, K, …)``, or 0-d for a model that returns one number per batch.
+        target (optional): As :func:`standard_target` returns it.
+        score: One of the named scores, or a callable ``f(output)``, whose result is then selected by ``target``, or
+            ``f(output, target)``, whose result is v itself.
+
+    Returns:
+        - **v** (*Tensor*): float64, shape ``(N,)``, or ``(N, …)`` where the target leaves output axes.
+
+    Raises:
+        ValueError: If the score needs classes that the output lacks, or a target is out of range.
+        TypeError: If a callable does not return a tensor.
+    """
+    if callable(score):
+        if _takes_target(score):
+            return _scored(score, output, target)
+        return _select(_scored(score, output), target)
+    output = output.double()
+    if score == "output":
+        return _select(output, target)
+    if output.ndim < 2 or output.shape[1] < 2:
+        raise ValueError(
+            f"score={score!r} needs logits of at least two classes in dimension 1 of the output; got output shape "
+            f'{tuple(output.shape)}. If the model returns one logit, that is the log-odds: use score="output".'
+        )
+    return _select(_CLASS_SCORES[score](output), target)
+
+
+def _scored(score: Callable[..., Tensor], *arguments: Any) -> Tensor:
+    values = score(*arguments)
+    if not isinstance(values, Tensor):
+        raise TypeError(f"score must return a tensor; {score!r} returned {type(values).__name__}.")
+    return values.double()
+
+
+def _takes_target(score: Callable[..., Tensor]) -> bool:
+    try:
+        parameters = inspect.signature(score).parameters.values()
+    except (TypeError, ValueError):  # builtins such as torch.sigmoid publish no signature
+        return False
+    positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    required = [p for p in parameters if p.kind in positional and p.default is inspect.Parameter.empty]
+    return len(required) >= 2
+
+
+def _check_length(given: int, n_examples: int) -> None:
+    if given != n_examples:
+        raise ValueError(
+            f"target has {given} entries for {n_examples} examples (rows of output); pass one entry per example, or one for all."
+        )
+
+
+def _select(output: Tensor, target: Target) -> Tensor:
+    if target is None:
+        return output
+    rows = torch.arange(len(output), device=output.device) if output.ndim else None
+    if isinstance(target, (Tensor, list)):
+        _check_length(len(target), len(output) if output.ndim else 0)
+    if isinstance(target, Tensor):
+        _check_indices(output, [target])
+        return output[rows, target.to(output.device)]
+    if not isinstance(target, list):
+        index = target if isinstance(target, tuple) else (target,)
+        _check_indices(output, index)
+        return output[(slice(None), *index)]
+    for entry in target:
+        _check_indices(output, entry)
+    return torch.stack([output[(row, *entry)] for row, entry in enumerate(target)])
+
+
+def _check_indices(output: Tensor, index: Sequence[Any]) -> None:
+    if len(index) > output.ndim - 1:
+        raise ValueError(
+            f"target has {len(index)} index(es), but the model's output of shape {tuple(output.shape)} has only "
+            f"{max(output.ndim - 1, 0)} axes after the batch. Pass a shorter target, or target=None."
+        )
+    for axis, position in enumerate(index, start=1):
+        if isinstance(position, slice):
+            continue
+        size = output.shape[axis]
+        positions = torch.as_tensor(position)
+        if positions.numel() and not bool(((positions >= -size) & (positions < size)).all()):
+            raise ValueError(
+                f"target {position if positions.ndim == 0 else positions.tolist()} is out of range for axis {axis} "
+                f"of the model's output, which has size {size} (shape {tuple(output.shape)})."
+            )
