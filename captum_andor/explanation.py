@@ -511,11 +511,12 @@ class AndOrExplanation:
             lines.append(f"  … {n_salient} salient in all")
         return lines
 
-    def _indexed_layout(self, first: Any) -> PlayerLayout | None:
-        """The layout for some examples; None once the batch axis, and with it the inputs' shape, is gone."""
-        if self.layout is None or not isinstance(first, slice):
+    def _indexed_layout(self, first: int | slice) -> PlayerLayout | None:
+        """The layout of some examples; per-example masks follow the index, shared ones stay."""
+        if self.layout is None:
             return None
-        indices = tuple(index if len(index) == 1 else index[first] for index in self.layout.indices)
+        rows = first if isinstance(first, slice) else slice(first, first + 1 or None)
+        indices = tuple(index if len(index) == 1 else index[rows] for index in self.layout.indices)
         return PlayerLayout(self.feature_ids, indices, self.layout.shapes, self.layout.is_tuple)
 
 
