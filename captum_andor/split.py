@@ -39,6 +39,8 @@ __all__ = ["Split", "SplitResult", "check_split", "split_game"]
 _LINEAR_PROGRAM_PLAYERS = 8  # up to here scipy's exact solver takes about a tenth of a second a game
 _LINEAR_PROGRAM_PLAYERS_WITH_NOISE = 10
 _SPARSE_PLAYERS = 16
+# Of the steps .02 to .4 and relaxations 1 to 1.8 these needed the fewest iterations on digit classifiers.
+_STEP, _RELAXATION = 0.1, 1.5
 _CHECK_EVERY = 25
 _MOST_ITERATIONS = 20_000
 _RESIDUAL = 1e-12
@@ -106,6 +108,9 @@ def split_game(
 
 def _sparse(values: Tensor, noise_bound: float, tolerance: float) -> SplitResult:
     n = count_players(values)
+    if n == 0 or not values.numel():  # nothing to solve, and nothing to improve
+        free = torch.zeros_like(values)
+        return SplitResult(values.clone(), free, free.clone(), free[..., 0].clone(), free[..., 0].clone())
     games = values.reshape(-1, values.shape[-1])
     offset = games[:, :1]
     # Solvers see v(∅) = 0 and max|v| = 1, so that their tolerances mean the same on every scale.
@@ -232,7 +237,7 @@ def _douglas_rachford(unit: Tensor, tolerance: float) -> tuple[Tensor, Tensor, T
         proximal = torch.nn.functional.softshrink(state / step, 1.0) * step
         proximal[..., 0] = state[..., 0]
         matched, multiplier = projection(2 * proximal - state)
-        state = state + matched - proximal
+        state = state + _RELAXATION * (matched - proximal)
         if iteration % _CHECK_EVERY:
             continue
         candidate_a, candidate_b = _exactly_matched(matched, projection.unit)
@@ -249,9 +254,6 @@ def _douglas_rachford(unit: Tensor, tolerance: float) -> tuple[Tensor, Tensor, T
         active, state, step = active[going], state[going], step[going]
         projection.keep(going)
     return a, b, y
-
-
-_STEP = 0.1
 
 
 def _exactly_matched(matched: Tensor, unit: Tensor) -> tuple[Tensor, Tensor]:
