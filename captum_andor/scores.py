@@ -67,7 +67,7 @@ def standard_target(target: Target, n_examples: int) -> Target:
     if isinstance(target, list) and target and all(isinstance(entry, tuple) for entry in target):
         _check_length(len(target), n_examples)
         return target
-    if isinstance(target, (bool, np.bool_)) or isinstance(target, (str, float)):
+    if isinstance(target, (bool, np.bool_, str, float)):
         raise TypeError(f"target must be an integer class index; got {target!r}.")
     try:
         indices = torch.as_tensor(target)

@@ -282,7 +282,8 @@ def player_sums(values: Tensor) -> Tensor:
     """
     n = count_players(values)
     sums = [
-        values.reshape(*values.shape[:-1], -1, 2, 1 << player)[..., 1, :].sum((-2, -1)) for player in range(n)
+        values.reshape(*values.shape[:-1], 1 << (n - player - 1), 2, 1 << player)[..., 1, :].sum((-2, -1))
+        for player in range(n)
     ]
     return torch.stack(sums, dim=-1) if sums else values.new_zeros(*values.shape[:-1], 0)
 
@@ -302,6 +303,7 @@ def shapley_values(values: Tensor) -> Tensor:
 
     Raises:
         ValueError: If the last axis is not a power of two.
+        TypeError: If the dtype is not floating.
 
     Examples::
         >>> shapley_values(torch.tensor([0.0, 1.0, 2.0, 5.0]))
@@ -310,6 +312,7 @@ def shapley_values(values: Tensor) -> Tensor:
     Source: Shapley 1953.
     """
     n = count_players(values)
+    _check_floating(values)
     with_player, without = _shapley_weights(n)
     size = orders(n, values.device)
     joined = values * values.new_tensor(with_player)[size]
@@ -328,15 +331,20 @@ def _shapley_weights(n: int) -> tuple[list[float], list[float]]:
     return [p + q for p, q in zip(alone, without, strict=True)], without
 
 
+def _check_floating(values: Tensor) -> None:
+    if not values.is_floating_point():
+        raise TypeError(f"values must be floating point (float64 is advised); got {values.dtype}. Use .double().")
+
+
 def _without_empty_set(values: Tensor) -> Tensor:
+    count_players(values)
     return torch.cat([torch.zeros_like(values[..., :1]), values[..., 1:]], dim=-1)
 
 
 def _butterfly(values: Tensor, *, upward: bool, sign: int) -> Tensor:
     """Apply the n-fold Kronecker power of [[1, 0], [sign, 1]] (upward) or of its transpose."""
     n = count_players(values)
-    if not values.is_floating_point():
-        raise TypeError(f"values must be floating point (float64 is advised); got {values.dtype}. Use .double().")
+    _check_floating(values)
     dense = min(n, _DENSE_BITS)
     factor = torch.tensor([[1, 0], [sign, 1]], dtype=values.dtype, device=values.device)
     kernel = factor.new_ones(1, 1)
@@ -346,7 +354,7 @@ def _butterfly(values: Tensor, *, upward: bool, sign: int) -> Tensor:
     kernel = kernel.T if upward else kernel
     result = (values.reshape(-1, 1 << dense) @ kernel).view(values.shape)
     for bit in range(dense, n):
-        pairs = result.view(*values.shape[:-1], -1, 2, 1 << bit)
+        pairs = result.view(*values.shape[:-1], 1 << (n - bit - 1), 2, 1 << bit)
         low, high = pairs[..., 0, :], pairs[..., 1, :]
         (high if upward else low).add_(low if upward else high, alpha=sign)
     return result
