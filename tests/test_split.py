@@ -1,0 +1,323 @@
+from __future__ import annotations
+
+import math
+import warnings
+
+import oracles
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from captum_andor import split as split_module
+from captum_andor.split import check_split, split_game
+from captum_andor.transforms import orders
+
+SPLITS = ["sparse", "and", "or", "even"]
+
+
+def random_game(n: int, seed: int = 0, rows: tuple[int, ...] = ()) -> Tensor:
+    return torch.randn(*rows, 2**n, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+
+
+def planted_game(n: int, n_terms: int, seed: int) -> tuple[Tensor, float]:
+    """A game of a few AND and OR terms, and the L1 that it was built with."""
+    generator = torch.Generator().manual_seed(seed)
+    found = []
+    for _ in range(n_terms):
+        members = torch.randperm(n, generator=generator)[: int(torch.randint(1, n, (), generator=generator))]
+        is_or = bool(torch.randint(2, (), generator=generator))
+        found.append((frozenset(members.tolist()), is_or, float(torch.randn((), generator=generator))))
+
+    def rule(s: frozenset[int]) -> float:
+        return sum(weight * bool(term & s if is_or else term <= s) for term, is_or, weight in found)
+
+    return oracles.set_function(n, rule), sum(abs(weight) for *_, weight in found)
+
+
+def toy() -> Tensor:
+    """x1x2x3 + x2x3 + x3x4 + (x4 or x5), method.md §2; players counted from 1."""
+    wholes, either = [{1, 2, 3}, {2, 3}, {3, 4}], {4, 5}
+    return oracles.set_function(
+        5,
+        lambda s: sum(term <= {i + 1 for i in s} for term in wholes) + bool(either & {i + 1 for i in s}),
+    )
+
+
+def terms(values: Tensor) -> dict[frozenset[int], float]:
+    """Non-zero terms over T ≠ ∅, with players counted from 1."""
+    found = {}
+    for t in oracles.subsets(range(oracles.n_players(values))):
+        value = float(values[oracles.code(t)])
+        if t and abs(value) > 1e-7:
+            found[frozenset(i + 1 for i in t)] = value
+    return found
+
+
+def matching_error(v: Tensor, result: split_module.SplitResult) -> float:
+    """Largest |h(S) - v(S) - q(S)|, by the definition of h."""
+    parts = (result.and_values, result.or_values, v + result.noise)
+    rows = zip(*(x.reshape(-1, v.shape[-1]) for x in parts), strict=True)
+    return max(float((oracles.surrogate(a, b) - vq).abs().max()) for a, b, vq in rows)
+
+
+@pytest.mark.parametrize(("split", "n_terms", "l1"), [("and", 6, 6), ("or", 10, 14), ("sparse", 4, 4)])
+def test_toy_of_the_paper_has_the_known_terms_and_strength(split: str, n_terms: int, l1: float) -> None:
+    result = split_game(toy(), split)
+    assert float(result.l1) == pytest.approx(l1, abs=1e-9)
+    assert len(terms(result.and_values)) + len(terms(result.or_values)) == n_terms
+
+
+def test_toy_of_the_paper_split_evenly_has_strength_10() -> None:
+    assert float(split_game(toy(), "even").l1) == pytest.approx(10, abs=1e-9)
+
+
+def test_sparse_split_of_the_toy_finds_the_formula() -> None:
+    result = split_game(toy())
+    assert terms(result.and_values) == pytest.approx(
+        {frozenset({1, 2, 3}): 1.0, frozenset({2, 3}): 1.0, frozenset({3, 4}): 1.0}
+    )
+    assert terms(result.or_values) == pytest.approx({frozenset({4, 5}): 1.0})
+    assert float(result.duality_gap) <= 1e-9
+
+
+def test_and_split_is_the_mobius_transform_and_or_split_its_mirror() -> None:
+    v = random_game(4)
+    single = orders(4) == 1
+    as_and, as_or = split_game(v, "and"), split_game(v, "or")
+    torch.testing.assert_close(as_and.and_values, oracles.mobius(v))
+    assert not as_and.or_values.any()
+    expected = oracles.or_mobius(v)
+    torch.testing.assert_close(as_or.and_values[single], expected[single])
+    torch.testing.assert_close(as_or.or_values[~single], expected[~single])
+    assert not as_or.and_values[orders(4) > 1].any()
+
+
+@pytest.mark.parametrize("split", SPLITS)
+def test_constant_stands_under_and_and_single_players_too(split: str) -> None:
+    v = random_game(4)
+    result = split_game(v, split)
+    assert float(result.and_values[0]) == float(v[0])
+    assert not result.or_values[orders(4) <= 1].any()
+
+
+@pytest.mark.parametrize("split", ["and", "or", "even"])
+def test_only_the_sparse_split_has_a_certificate_and_noise(split: str) -> None:
+    result = split_game(random_game(3), split)
+    assert math.isnan(float(result.duality_gap)) and not result.noise.any()
+
+
+@pytest.mark.parametrize("noise_bound", [0.0, 0.05, 0.5])
+@pytest.mark.parametrize("n", [1, 2, 3, 4, 5, 6])
+def test_sparse_split_is_the_optimum_of_an_independent_program(n: int, noise_bound: float) -> None:
+    for seed in range(2):
+        v = random_game(n, seed=10 * n + seed)
+        result = split_game(v, noise_bound=noise_bound)
+        assert float(result.l1) == pytest.approx(oracles.least_l1(v, noise_bound), rel=1e-6, abs=1e-9)
+        assert float(result.duality_gap) <= 1e-6
+
+
+@pytest.mark.parametrize("noise_bound", [0.0, 0.02, 0.3, 2.0])
+@pytest.mark.parametrize("n", [1, 3, 5])
+def test_noise_stays_within_its_bound_and_spares_the_empty_set(n: int, noise_bound: float) -> None:
+    v = random_game(n, seed=n, rows=(2,)) * 7 + 3
+    result = split_game(v, noise_bound=noise_bound)
+    bound = noise_bound * (v[:, -1] - v[:, 0]).abs()
+    assert (result.noise.abs().amax(-1) <= bound * (1 + 1e-12)).all()
+    assert not result.noise[:, 0].any()
+    assert matching_error(v, result) <= 1e-9 * float(v.abs().max())
+
+
+def test_more_noise_never_costs_strength() -> None:
+    v = random_game(5)
+    strengths = [float(split_game(v, noise_bound=bound).l1) for bound in (0.0, 0.1, 0.5, 2.0)]
+    assert strengths == sorted(strengths, reverse=True) and strengths[-1] < strengths[0]
+
+
+def assert_honest(v: Tensor, result: split_module.SplitResult, noise_bound: float = 0.0) -> None:
+    for game, l1, gap in zip(v, result.l1.tolist(), result.duality_gap.tolist(), strict=True):
+        optimum = oracles.least_l1(game, noise_bound)
+        assert 0.0 <= gap <= 1.0
+        assert (1 - gap) * l1 * (1 - 1e-8) <= optimum <= l1 * (1 + 1e-8)
+
+
+@pytest.mark.parametrize("noise_bound", [0.0, 0.1])
+def test_gap_of_the_exact_method_is_honest(noise_bound: float) -> None:
+    v = random_game(4, rows=(4,))
+    assert_honest(v, split_game(v, noise_bound=noise_bound), noise_bound)
+
+
+@pytest.mark.parametrize("tolerance", [0.3, 1e-2, 1e-5])
+@pytest.mark.parametrize("n", [1, 2, 4, 5])
+def test_gap_of_the_first_order_method_is_honest(
+    monkeypatch: pytest.MonkeyPatch, n: int, tolerance: float
+) -> None:
+    monkeypatch.setattr(split_module, "_LINEAR_PROGRAM_PLAYERS", 0)
+    v = random_game(n, seed=n, rows=(3,))
+    result = split_game(v, tolerance=tolerance)
+    assert (result.duality_gap <= tolerance).all()
+    assert_honest(v, result)
+    assert matching_error(v, result) <= 1e-9 * float(v.abs().max())
+
+
+def test_gap_stays_honest_when_the_first_order_method_is_cut_short(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(split_module, "_LINEAR_PROGRAM_PLAYERS", 0)
+    monkeypatch.setattr(split_module, "_MOST_ITERATIONS", split_module._CHECK_EVERY)
+    v = random_game(5, rows=(3,))
+    with pytest.warns(UserWarning, match=r"missed tolerance=1e-09: duality gap up to .* gaps are honest"):
+        result = split_game(v, tolerance=1e-9)
+    assert (result.duality_gap > 1e-9).all()
+    assert_honest(v, result)
+    assert matching_error(v, result) <= 1e-9 * float(v.abs().max())
+
+
+def test_warning_names_the_games_that_missed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(split_module, "_LINEAR_PROGRAM_PLAYERS", 0)
+    monkeypatch.setattr(split_module, "_MOST_ITERATIONS", split_module._CHECK_EVERY)
+    v = random_game(5, rows=(3,))
+    v[1] = 4.0
+    with pytest.warns(UserWarning, match=r"game\(s\) \[0, 2\]"):
+        split_game(v, tolerance=1e-9)
+
+
+def test_first_order_method_agrees_with_the_exact_one_on_nine_players() -> None:
+    v, planted = planted_game(9, n_terms=5, seed=0)
+    result = split_game(torch.stack([v, random_game(9)]), tolerance=1e-3)
+    assert (result.duality_gap <= 1e-3).all()
+    assert float(result.l1[0]) <= planted * (1 + 1.1e-3)
+
+
+@pytest.mark.parametrize("split", SPLITS)
+@pytest.mark.parametrize("value", [0.0, 3.0, -1e8])
+@pytest.mark.parametrize("first_order", [False, True])
+def test_constant_game_has_no_interactions(
+    split: str, value: float, first_order: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if first_order:
+        monkeypatch.setattr(split_module, "_LINEAR_PROGRAM_PLAYERS", 0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        result = split_game(torch.full((2, 8), value, dtype=torch.float64), split)
+    assert result.l1.tolist() == [0.0, 0.0]
+    assert not result.noise.any()
+    assert split != "sparse" or result.duality_gap.tolist() == [0.0, 0.0]
+
+
+@pytest.mark.parametrize("split", SPLITS)
+def test_one_player_has_one_interaction(split: str) -> None:
+    result = split_game(torch.tensor([1.0, 4.0], dtype=torch.float64), split)
+    assert result.and_values.tolist() == pytest.approx([1.0, 3.0])
+    assert result.or_values.tolist() == [0.0, 0.0]
+
+
+@pytest.mark.parametrize("split", SPLITS)
+@pytest.mark.parametrize("shape", [(), (2,)])
+def test_no_players_leave_only_the_constant(split: str, shape: tuple[int, ...]) -> None:
+    v = torch.full((*shape, 1), 2.5, dtype=torch.float64)
+    result = split_game(v, split)
+    assert torch.equal(result.and_values, v) and not result.or_values.any()
+    assert not result.l1.any() and result.l1.shape == shape
+
+
+def test_a_relative_noise_bound_is_zero_where_the_whole_effect_is() -> None:
+    v = random_game(4)
+    v[-1] = v[0]
+    result = split_game(v, noise_bound=0.2)
+    assert not result.noise.any()
+    assert float(result.l1) == pytest.approx(oracles.least_l1(v), rel=1e-6)
+
+
+@pytest.mark.parametrize("noise_bound", [0.0, 0.1])
+@pytest.mark.parametrize("scale", [1e-8, 1e-4, 1e4, 1e8])
+def test_strength_follows_the_scale_of_the_game(scale: float, noise_bound: float) -> None:
+    v = random_game(4)
+    result = split_game(v * scale, noise_bound=noise_bound)
+    assert float(result.l1) == pytest.approx(
+        scale * float(split_game(v, noise_bound=noise_bound).l1), rel=1e-7
+    )
+    assert float(result.duality_gap) <= 1e-6
+    assert matching_error(v * scale, result) <= 1e-9 * scale
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_planted_sparse_game_is_found_at_its_own_strength(seed: int) -> None:
+    v, planted = planted_game(7, n_terms=4, seed=seed)
+    result = split_game(v)
+    assert float(result.l1) <= planted * (1 + 1e-9)
+    assert len(terms(result.and_values)) + len(terms(result.or_values)) <= 8
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    n=st.integers(0, 5),
+    seed=st.integers(0, 2**31),
+    split=st.sampled_from(SPLITS),
+    scale=st.sampled_from([1e-8, 1.0, 1e8]),
+    offset=st.sampled_from([0.0, 1.0, -1e3]),
+)
+def test_every_split_matches_the_game_everywhere(
+    n: int, seed: int, split: str, scale: float, offset: float
+) -> None:
+    v = (random_game(n, seed) + offset) * scale
+    assert matching_error(v, split_game(v, split)) <= 1e-9 * float(v.abs().max())
+
+
+@pytest.mark.parametrize("split", SPLITS)
+@pytest.mark.parametrize("shape", [(), (1,), (3,), (2, 3), (0,), (2, 0)])
+def test_leading_axes_are_a_batch_of_games(split: str, shape: tuple[int, ...]) -> None:
+    v = random_game(3, rows=shape)
+    result = split_game(v, split)
+    assert all(part.shape == v.shape for part in (result.and_values, result.or_values, result.noise))
+    assert result.l1.shape == result.duality_gap.shape == shape
+    for i, game in enumerate(v.reshape(-1, 8)):
+        torch.testing.assert_close(result.and_values.reshape(-1, 8)[i], split_game(game, split).and_values)
+
+
+def test_first_order_method_treats_games_of_a_batch_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(split_module, "_LINEAR_PROGRAM_PLAYERS", 0)
+    v = torch.cat([random_game(4, rows=(2,)), random_game(4, seed=1, rows=(2,)) * 1e6, toy()[None, :16]])
+    together = split_game(v)
+    for i, game in enumerate(v):
+        torch.testing.assert_close(together.l1[i], split_game(game).l1, rtol=1e-9, atol=0.0)
+    assert split_game(v[:0]).l1.shape == (0,)
+
+
+@pytest.mark.parametrize("split", SPLITS)
+def test_the_game_is_not_modified(split: str) -> None:
+    v = random_game(3, rows=(2,))
+    before = v.clone()
+    for part in split_game(v, split):
+        part.fill_(9.0)
+    assert torch.equal(v, before)
+
+
+def test_an_unknown_split_is_an_error() -> None:
+    with pytest.raises(ValueError, match="split must be one of .*'sparse'.*; got 'sparsest'"):
+        split_game(random_game(2), "sparsest")
+
+
+@pytest.mark.parametrize("noise_bound", [-0.1, math.inf, math.nan, "0.1", None])
+def test_a_bad_noise_bound_is_an_error(noise_bound: object) -> None:
+    with pytest.raises(ValueError, match="noise_bound must be a finite number ≥ 0; got"):
+        split_game(random_game(2), noise_bound=noise_bound)
+
+
+@pytest.mark.parametrize("tolerance", [0.0, 1.0, -1e-3, math.nan, "tight"])
+def test_a_bad_tolerance_is_an_error(tolerance: object) -> None:
+    with pytest.raises(ValueError, match=r"tolerance must lie in \(0, 1\); got"):
+        split_game(random_game(2), tolerance=tolerance)
+
+
+@pytest.mark.parametrize("split", ["and", "or", "even"])
+def test_noise_needs_the_sparse_split(split: str) -> None:
+    with pytest.raises(ValueError, match='noise_bound=0.1 needs split="sparse"'):
+        split_game(random_game(2), split, noise_bound=0.1)
+
+
+@pytest.mark.parametrize(("noise_bound", "most"), [(0.0, 16), (0.1, 10)])
+def test_too_many_players_are_an_error_before_any_work(noise_bound: float, most: int) -> None:
+    check_split("sparse", noise_bound, 1e-3, most)
+    with pytest.raises(ValueError, match=f"handles up to {most} players; got {most + 1}"):
+        check_split("sparse", noise_bound, 1e-3, most + 1)
+    check_split("even", 0.0, 1e-3, 24)
