@@ -160,7 +160,7 @@ def or_mobius(values: Tensor) -> Tensor:
 
     Source: Chen et al. 2024, arXiv 2401.16318, eq. 5.
     """
-    return _without_empty_set(mobius(values.flip(-1)).neg())
+    return _without_empty_set(mobius(values.flip(-1).neg()))  # negated first: no -0. from exact zeros
 
 
 def or_zeta(interactions: Tensor) -> Tensor:
