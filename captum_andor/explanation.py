@@ -6,6 +6,8 @@ import json
 import math
 import os
 import tempfile
+import zipfile
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import product
@@ -19,7 +21,6 @@ from torch import Tensor
 from captum_andor.players import Inputs, PlayerLayout
 from captum_andor.split import Split, split_game
 from captum_andor.transforms import (
-    coalition_members,
     count_players,
     mobius,
     or_zeta,
@@ -420,17 +421,18 @@ class AndOrExplanation:
                 header = json.loads(str(archive["header"]))
                 if header.get("format") != _FILE_FORMAT:
                     raise KeyError("format")
-                if header["version"] > _FILE_VERSION:
-                    raise ValueError(
-                        f"{path} has format version {header['version']}; this captum_andor reads up to "
-                        f"{_FILE_VERSION}. Upgrade captum_andor."
-                    )
-                tensors = {name: torch.from_numpy(archive[name]) for name in _SAVED}
-                layout = _load_layout(header, archive)
+                newer = header["version"] > _FILE_VERSION
+                tensors = {} if newer else {name: torch.from_numpy(archive[name]) for name in _SAVED}
+                layout = None if newer else _load_layout(header, archive)
         except FileNotFoundError:
             raise
-        except (KeyError, TypeError, AttributeError, OSError, EOFError) as error:
+        except (*_MALFORMED, OSError) as error:
             raise ValueError(f"{path} is not a file that AndOrExplanation.save wrote ({error}).") from error
+        if newer:
+            raise ValueError(
+                f"{path} has format version {header['version']}; this captum_andor reads up to "
+                f"{_FILE_VERSION}. Upgrade captum_andor."
+            )
         return cls(
             **tensors,
             feature_ids=tuple(header["feature_ids"]),
@@ -520,6 +522,8 @@ class AndOrExplanation:
         return PlayerLayout(self.feature_ids, indices, self.layout.shapes, self.layout.is_tuple)
 
 
+# What NumPy, zip and JSON raise on a file that is of another kind or damaged.
+_MALFORMED = (KeyError, TypeError, AttributeError, ValueError, EOFError, zipfile.BadZipFile, zlib.error)
 _SAVED = ("values", "and_values", "or_values", "noise", "l1", "duality_gap")
 
 
