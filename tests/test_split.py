@@ -148,11 +148,21 @@ def test_gap_of_the_exact_method_is_honest(noise_bound: float) -> None:
     assert_honest(v, split_game(v, noise_bound=noise_bound), noise_bound)
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_certificate_holds_for_any_dual_point_and_any_split(seed: int) -> None:
+    v = random_game(4, seed=seed)[None]
+    v = v - v[:, :1]
+    epsilon = 0.3 * v[:, -1].abs()
+    _, _, _, best = split_module._solve_linear_programs(v, torch.zeros(1, dtype=torch.float64))
+    plain = split_game(v, "and")
+    for y in (best, 3 * best, random_game(4, seed=seed + 10)[None]):
+        gap = split_module._duality_gap(plain.and_values, plain.or_values, y, v, epsilon)
+        assert_honest(v, plain._replace(duality_gap=gap), noise_bound=0.3)
+
+
 @pytest.mark.parametrize("tolerance", [0.3, 1e-2, 1e-5])
 @pytest.mark.parametrize("n", [1, 2, 4, 5])
-def test_gap_of_the_first_order_method_is_honest(
-    monkeypatch: pytest.MonkeyPatch, n: int, tolerance: float
-) -> None:
+def test_gap_of_the_first_order_method_is_honest(monkeypatch: pytest.MonkeyPatch, n: int, tolerance: float) -> None:
     monkeypatch.setattr(split_module, "_LINEAR_PROGRAM_PLAYERS", 0)
     v = random_game(n, seed=n, rows=(3,))
     result = split_game(v, tolerance=tolerance)
@@ -233,9 +243,7 @@ def test_a_relative_noise_bound_is_zero_where_the_whole_effect_is() -> None:
 def test_strength_follows_the_scale_of_the_game(scale: float, noise_bound: float) -> None:
     v = random_game(4)
     result = split_game(v * scale, noise_bound=noise_bound)
-    assert float(result.l1) == pytest.approx(
-        scale * float(split_game(v, noise_bound=noise_bound).l1), rel=1e-7
-    )
+    assert float(result.l1) == pytest.approx(scale * float(split_game(v, noise_bound=noise_bound).l1), rel=1e-7)
     assert float(result.duality_gap) <= 1e-6
     assert matching_error(v * scale, result) <= 1e-9 * scale
 
@@ -256,9 +264,7 @@ def test_planted_sparse_game_is_found_at_its_own_strength(seed: int) -> None:
     scale=st.sampled_from([1e-8, 1.0, 1e8]),
     offset=st.sampled_from([0.0, 1.0, -1e3]),
 )
-def test_every_split_matches_the_game_everywhere(
-    n: int, seed: int, split: str, scale: float, offset: float
-) -> None:
+def test_every_split_matches_the_game_everywhere(n: int, seed: int, split: str, scale: float, offset: float) -> None:
     v = (random_game(n, seed) + offset) * scale
     assert matching_error(v, split_game(v, split)) <= 1e-9 * float(v.abs().max())
 
