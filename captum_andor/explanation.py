@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
@@ -40,7 +40,8 @@ _FILE_VERSION = 1
 _SALIENT_SHARE = 0.05  # of the strongest interaction: Chen et al. 2024, arXiv 2401.16318
 
 
-class Interaction(NamedTuple):
+@dataclass(frozen=True)
+class Interaction:
     """One interaction of one explained output.
 
     Attributes:
@@ -238,7 +239,7 @@ class AndOrExplanation:
         return self._surrogate().gather(-1, codes.expand(*self.shape, -1))
 
     def fidelity(self) -> Tensor:
-        """Error of universal matching: the largest \\|h(S) - v(S) - q(S)\\| over all coalitions.
+        r"""Error of universal matching: the largest \|h(S) - v(S) - q(S)\| over all coalitions.
 
         Returns:
             - **error** (*Tensor*): float64, shape ``(…)``, in the units of v; rounding error only, for every split.
@@ -268,11 +269,11 @@ class AndOrExplanation:
         return result.index_add(-1, order, signed)
 
     def salient(self, threshold: float | Tensor | None = None) -> list[Interaction]:
-        """Interactions with \\|I(T)\\| ≥ threshold, strongest first within each output.
+        r"""Interactions with \|I(T)\| ≥ threshold, strongest first within each output.
 
         Args:
-            threshold (float or Tensor, optional): In the units of v; a tensor of the leading shape gives each output its
-                own. None takes 0.05 of the strongest interaction of each output (Chen et al. 2024).
+            threshold (float or Tensor, optional): In the units of v; a tensor of the leading shape gives each output
+                its own. None takes 0.05 of the strongest interaction of each output (Chen et al. 2024).
                 Compare samples or models only at one common threshold. Default: None
 
         Returns:
@@ -314,7 +315,7 @@ class AndOrExplanation:
         kept = torch.zeros_like(strength, dtype=torch.bool)
         kept.scatter_(-1, strength.topk(min(k, strength.shape[-1]), sorted=False).indices, True)
         kept &= strength > 0
-        return self._interactions(kept.unflatten(-1, (2, -1)))
+        return self._interactions(kept.view(*kept.shape[:-1], 2, -1))
 
     def to_dataframe(self, threshold: float | Tensor = 0.0) -> pd.DataFrame:
         """Interactions as a pandas table, one row each, strongest first within each output.
@@ -323,8 +324,8 @@ class AndOrExplanation:
             threshold (float or Tensor, optional): As in :meth:`salient`; 0 keeps all that are not zero. Default: 0.0
 
         Returns:
-            - **table** (*pandas.DataFrame*): Columns ``sample`` and ``output`` (as many as there are leading axes; further
-              ones ``output_1``, …), ``kind``, ``players``, ``order``, ``value``.
+            - **table** (*pandas.DataFrame*): Columns ``sample`` and ``output`` (as many as there are leading axes;
+              further ones ``output_1``, …), ``kind``, ``players``, ``order``, ``value``.
 
         Raises:
             ImportError: If pandas is not installed.
@@ -375,7 +376,8 @@ class AndOrExplanation:
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the explanation to a file, atomically.
 
-        The file is a compressed NumPy archive (``.npz``) that loads without pickle; docs/file_format.rst lists its fields.
+        The file is a compressed NumPy archive (``.npz``) that loads without pickle; its fields are listed on the
+        documentation's page on the file format.
 
         Args:
             path (str or PathLike): Where to write; an existing file is replaced. No suffix is added.
@@ -395,7 +397,7 @@ class AndOrExplanation:
             arrays[f"players_{i}"] = index.cpu().numpy()
         with tempfile.NamedTemporaryFile(dir=target.parent, prefix=target.name, delete=False) as file:
             try:
-                np.savez_compressed(file, header=np.array(json.dumps(header)), **arrays)  # type: ignore[arg-type]
+                np.savez_compressed(file, header=np.array(json.dumps(header)), **arrays)
                 file.close()
                 os.replace(file.name, target)
             except BaseException:
@@ -417,7 +419,7 @@ class AndOrExplanation:
             ValueError: If the file is not an explanation, or of a newer version.
         """
         try:
-            with np.load(path, allow_pickle=False) as archive:
+            with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
                 header = json.loads(str(archive["header"]))
                 if header.get("format") != _FILE_FORMAT:
                     raise KeyError("format")
@@ -490,7 +492,7 @@ class AndOrExplanation:
         found = [
             Interaction(
                 tuple(position[:-2]),
-                cast(Literal["and", "or"], ("and", "or")[position[-2]]),
+                ("and", "or")[position[-2]],
                 self._members(position[-1]),
                 value,
             )

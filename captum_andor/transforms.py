@@ -160,6 +160,8 @@ def or_mobius(values: Tensor) -> Tensor:
 
     Source: Chen et al. 2024, arXiv 2401.16318, eq. 5.
     """
+    count_players(values)
+    _check_floating(values)
     return _without_empty_set(mobius(values.flip(-1).neg()))  # negated first: no -0. from exact zeros
 
 
@@ -225,7 +227,7 @@ def or_zeta_adjoint(values: Tensor) -> Tensor:
 
 
 def orders(n_players: int, device: torch.device | str | None = None) -> Tensor:
-    """Return the order \\|T\\| of every coalition.
+    r"""Return the order \|T\| of every coalition.
 
     Args:
         n_players (int): n.
