@@ -20,9 +20,7 @@ def code(coalition: Iterable[int]) -> int:
 
 def subsets(players: Iterable[int]) -> list[Coalition]:
     players = sorted(players)
-    return [
-        frozenset(c) for c in chain.from_iterable(combinations(players, k) for k in range(len(players) + 1))
-    ]
+    return [frozenset(c) for c in chain.from_iterable(combinations(players, k) for k in range(len(players) + 1))]
 
 
 def set_function(n: int, rule: Callable[[Coalition], float]) -> Tensor:
@@ -38,9 +36,7 @@ def n_players(v: Tensor) -> int:
 
 
 def mobius(v: Tensor) -> Tensor:
-    return set_function(
-        n_players(v), lambda t: sum((-1) ** (len(t) - len(s)) * float(v[code(s)]) for s in subsets(t))
-    )
+    return set_function(n_players(v), lambda t: sum((-1) ** (len(t) - len(s)) * float(v[code(s)]) for s in subsets(t)))
 
 
 def zeta(a: Tensor) -> Tensor:
@@ -51,9 +47,7 @@ def or_mobius(v: Tensor) -> Tensor:
     everyone = frozenset(range(n_players(v)))
 
     def rule(t: Coalition) -> float:
-        return (
-            -sum((-1) ** (len(t) - len(s)) * float(v[code(everyone - s)]) for s in subsets(t)) if t else 0.0
-        )
+        return -sum((-1) ** (len(t) - len(s)) * float(v[code(everyone - s)]) for s in subsets(t)) if t else 0.0
 
     return set_function(len(everyone), rule)
 

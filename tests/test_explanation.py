@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 import math
@@ -68,9 +69,7 @@ def test_shapley_values_share_the_interactions_of_every_split(split: str) -> Non
 
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("noise_bound", [0.0, 0.3])
-def test_predict_is_the_surrogate_and_matches_v_plus_noise(
-    shape: tuple[int, ...], noise_bound: float
-) -> None:
+def test_predict_is_the_surrogate_and_matches_v_plus_noise(shape: tuple[int, ...], noise_bound: float) -> None:
     ex = explain(shape, noise_bound=noise_bound)
     everything = sorted(oracles.subsets(range(3)), key=oracles.code)
     coalitions = torch.tensor([[i in s for i in range(3)] for s in everything])
@@ -104,9 +103,7 @@ def test_predict_wants_the_players_and_the_leading_shape(shape: tuple[int, ...])
 @pytest.mark.parametrize("shape", SHAPES)
 def test_order_strength_sums_each_sign_by_order(shape: tuple[int, ...]) -> None:
     ex = explain(shape)
-    for a, b, strength in zip(
-        flat(ex.and_values), flat(ex.or_values), flat(ex.order_strength(), 2), strict=True
-    ):
+    for a, b, strength in zip(flat(ex.and_values), flat(ex.or_values), flat(ex.order_strength(), 2), strict=True):
         expected = torch.zeros(2, 4, dtype=torch.float64)
         for t in oracles.subsets(range(3))[1:]:
             for value in (float(a[oracles.code(t)]), float(b[oracles.code(t)])):
@@ -146,7 +143,7 @@ def test_salient_takes_one_threshold_for_each_output() -> None:
     ex = explain((2, 3), split="even")
     cut = torch.tensor([[0.1, 0.2, 99.0], [0.5, 0.0, 1.0]], dtype=torch.float64)
     expected = [
-        i._replace(index=(row, column))
+        dataclasses.replace(i, index=(row, column))
         for row in range(2)
         for column in range(3)
         for i in ex[row, column].salient(float(cut[row, column]))
@@ -172,9 +169,9 @@ def test_top_is_the_strongest_first(k: int) -> None:
 
 
 def test_top_counts_for_each_output() -> None:
-    assert [i.index for i in explain((2, 2), split="even").top(2)] == [(0, 0)] * 2 + [(0, 1)] * 2 + [
-        (1, 0)
-    ] * 2 + [(1, 1)] * 2
+    assert [i.index for i in explain((2, 2), split="even").top(2)] == [(0, 0)] * 2 + [(0, 1)] * 2 + [(1, 0)] * 2 + [
+        (1, 1)
+    ] * 2
 
 
 @pytest.mark.parametrize("k", [0, -1, 2.0, True])
@@ -219,9 +216,7 @@ def test_repr_shows_no_gap_where_none_was_sought() -> None:
     assert "gap" not in repr(explain(split="even"))
 
 
-@pytest.mark.parametrize(
-    "index", [0, -1, np.int64(1), slice(0, 1), (0, 2), (slice(None), 1), (1, slice(0, 2))]
-)
+@pytest.mark.parametrize("index", [0, -1, np.int64(1), slice(0, 1), (0, 2), (slice(None), 1), (1, slice(0, 2))])
 def test_indexing_indexes_every_tensor(index: object) -> None:
     ex = explain((2, 3))
     for name in TENSORS:
@@ -346,9 +341,7 @@ def test_loading_a_newer_version_says_so(tmp_path: Path) -> None:
         AndOrExplanation.load(tmp_path / "new.npz")
 
 
-def test_a_failed_save_leaves_the_old_file_and_no_other(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_failed_save_leaves_the_old_file_and_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "ex.npz"
     old = explain(seed=1)
     old.save(path)

@@ -37,9 +37,7 @@ def test_log_odds_stays_accurate_at_extreme_logits() -> None:
 def test_log_odds_of_two_classes_is_their_difference_where_p_rounds_to_one(margin: float) -> None:
     logits = torch.tensor([[margin, 0.125]], dtype=torch.float64)
     difference = margin - 0.125
-    torch.testing.assert_close(
-        log_odds(logits), torch.tensor([[difference, -difference]], dtype=torch.float64)
-    )
+    torch.testing.assert_close(log_odds(logits), torch.tensor([[difference, -difference]], dtype=torch.float64))
 
 
 def test_log_odds_of_many_classes_near_certainty() -> None:
@@ -141,9 +139,7 @@ def test_tuples_select_from_deeper_outputs() -> None:
     assert torch.equal(scored(DEEP, (1, slice(1, 3))), DEEP[:, 1, 1:3].double())
     assert torch.equal(scored(DEEP, (1,)), DEEP[:, 1].double())
     each = [(0, 1), (1, 2), (2, 4), (0, 0)]
-    assert torch.equal(
-        scored(DEEP, each), torch.stack([DEEP[i, a, b] for i, (a, b) in enumerate(each)]).double()
-    )
+    assert torch.equal(scored(DEEP, each), torch.stack([DEEP[i, a, b] for i, (a, b) in enumerate(each)]).double())
 
 
 def test_per_example_targets_leave_the_other_axes() -> None:
@@ -157,9 +153,7 @@ def test_repeat_target_tiles_only_per_example_targets() -> None:
     assert [repeat_target(target, 3) for target in (None, 1, (1, 2))] == [None, 1, (1, 2)]
 
 
-@pytest.mark.parametrize(
-    "target", [True, np.True_, 1.0, "cat", torch.tensor(1.5), torch.tensor([True, False] * 2)]
-)
+@pytest.mark.parametrize("target", [True, np.True_, 1.0, "cat", torch.tensor(1.5), torch.tensor([True, False] * 2)])
 def test_a_target_that_is_no_index_is_a_type_error(target: Any) -> None:
     with pytest.raises(TypeError, match="target must"):
         standard_target(target, 4)

@@ -65,9 +65,7 @@ def test_adjoint_law(name: str, n: int, seed: int) -> None:
 
 
 @pytest.mark.parametrize("n", [3, 7])
-@pytest.mark.parametrize(
-    ("dtype", "tolerance"), [(torch.float32, 1e-4), (torch.float64, 1e-12), (torch.bfloat16, 0.5)]
-)
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-4), (torch.float64, 1e-12), (torch.bfloat16, 0.5)])
 @pytest.mark.parametrize("name", TRANSFORMS + TO_PLAYERS)
 def test_keeps_the_dtype(name: str, dtype: torch.dtype, tolerance: float, n: int) -> None:
     x = random_values(2**n).to(dtype)
@@ -84,9 +82,7 @@ def test_treats_leading_axes_as_a_batch(name: str, shape: tuple[int, ...]) -> No
     transform = getattr(transforms, name)
     result = transform(x)
     assert result.shape[:-1] == shape
-    for row, expected in zip(
-        x.reshape(-1, 64), result.flatten(0, -2) if shape else result[None], strict=True
-    ):
+    for row, expected in zip(x.reshape(-1, 64), result.flatten(0, -2) if shape else result[None], strict=True):
         close(transform(row), expected)
 
 
