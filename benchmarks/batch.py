@@ -1,6 +1,6 @@
 """Which batch is fastest? Seconds for 2^10 coalitions by rows per forward pass, and where the automatic choice stands.
 
-    python benchmarks/batch.py
+python benchmarks/batch.py
 """
 
 from __future__ import annotations

@@ -23,10 +23,10 @@ __all__ = ["AndOrInteractions"]
 class AndOrInteractions(PerturbationAttribution):  # type: ignore[misc]  # captum ships no usable types
     r"""Exact AND and OR interactions between the input variables of any PyTorch model.
 
-    The model is evaluated on all 2^n coalitions of its n players: a coalition's players keep their value, the others take
-    the baseline. :meth:`attribute` returns Shapley values, equal to those of ``captum.attr.ShapleyValues`` at 2^n
-    instead of n·n! evaluations; :meth:`interactions` returns which sets of players act together (AND) and which stand in
-    for each other (OR). The model runs as it is: call ``model.eval()`` first where dropout or batch norm matter.
+    The model is evaluated on all 2^n coalitions of its n players: a coalition's players keep their value, the others
+    take the baseline. :meth:`attribute` returns Shapley values, equal to those of ``captum.attr.ShapleyValues`` at 2^n
+    instead of n·n! evaluations; :meth:`interactions` returns which sets of players act together (AND) and which stand
+    in for each other (OR). The model runs as it is: call ``model.eval()`` first where dropout or batch norm matter.
 
     Args:
         forward_func (Callable or torch.nn.Module): The model or any function of the inputs; it returns ``(N,)``,
@@ -53,9 +53,7 @@ class AndOrInteractions(PerturbationAttribution):  # type: ignore[misc]  # captu
     Source: Chen et al. 2024, arXiv 2401.16318 (AND-OR interactions); Harsanyi 1963; Shapley 1953.
     """
 
-    def __init__(
-        self, forward_func: Callable[..., Any], score: Score = "output", max_players: int = 20
-    ) -> None:
+    def __init__(self, forward_func: Callable[..., Any], score: Score = "output", max_players: int = 20) -> None:
         if not callable(forward_func):
             raise TypeError(
                 f"forward_func must be callable, e.g. a torch.nn.Module; got {type(forward_func).__name__}."
@@ -104,8 +102,8 @@ class AndOrInteractions(PerturbationAttribution):  # type: ignore[misc]  # captu
 
         Raises:
             TypeError: If an argument is of the wrong kind, or a baseline or mask would have to be rounded.
-            ValueError: If shapes do not match, there are more than ``max_players`` players, a target is out of range, or
-                the score of a coalition is not finite.
+            ValueError: If shapes do not match, there are more than ``max_players`` players, a target is out of range,
+                or the score of a coalition is not finite.
 
         Examples::
             >>> model = torch.nn.Linear(3, 2)

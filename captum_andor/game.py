@@ -127,7 +127,7 @@ class Game:
         if self._aggregates:
             values = values.reshape(*(values.shape or (1,)), 1)
         else:
-            values = values.unflatten(0, (k, self.players.n_examples)).movedim(0, -1)
+            values = values.reshape(k, self.players.n_examples, *values.shape[1:]).movedim(0, -1)
         if not bool(values.isfinite().all()):
             self._raise_not_finite(values, coalitions)
         return values

@@ -12,7 +12,7 @@ from torch import Tensor
 
 Inputs: TypeAlias = Tensor | tuple[Tensor, ...]
 InputsT = TypeVar("InputsT", Tensor, tuple[Tensor, ...])
-Baseline: TypeAlias = None | int | float | bool | Tensor
+Baseline: TypeAlias = int | float | bool | Tensor | None
 Baselines: TypeAlias = Baseline | tuple[Baseline, ...]
 
 __all__ = ["Baselines", "Inputs", "InputsT", "PlayerLayout", "Players"]
@@ -36,6 +36,7 @@ class PlayerLayout:
 
     @property
     def n_players(self) -> int:
+        """Number of players n."""
         return len(self.feature_ids)
 
     @property
@@ -46,8 +47,7 @@ class PlayerLayout:
     def scatter(self, player_values: Tensor) -> Inputs:
         """Spread values of shape ``(*outputs, n)`` over the inputs: each ``(*outputs, *input.shape[1:])``."""
         spread = tuple(
-            _scatter(player_values, index, shape)
-            for index, shape in zip(self.indices, self.shapes, strict=True)
+            _scatter(player_values, index, shape) for index, shape in zip(self.indices, self.shapes, strict=True)
         )
         return spread if self.is_tuple else spread[0]
 
@@ -65,9 +65,7 @@ class Players:
         ValueError: If shapes or lengths do not match.
     """
 
-    def __init__(
-        self, inputs: Inputs, baselines: Baselines = None, feature_mask: Inputs | None = None
-    ) -> None:
+    def __init__(self, inputs: Inputs, baselines: Baselines = None, feature_mask: Inputs | None = None) -> None:
         self.inputs = _check_inputs(inputs)
         self.n_examples = len(self.inputs[0])
         self.baselines = tuple(
@@ -84,9 +82,7 @@ class Players:
         self.layout = PlayerLayout(
             feature_ids=tuple(unique.tolist()),
             indices=tuple(
-                torch.searchsorted(unique.to(mask.device), mask.contiguous())
-                if feature_mask is not None
-                else mask
+                torch.searchsorted(unique.to(mask.device), mask.contiguous()) if feature_mask is not None else mask
                 for mask in ids
             ),
             shapes=tuple(tuple(x.shape[1:]) for x in self.inputs),
@@ -95,6 +91,7 @@ class Players:
 
     @property
     def n_players(self) -> int:
+        """Number of players n."""
         return self.layout.n_players
 
     @property
@@ -175,7 +172,7 @@ def _standard_baseline(baseline: Any, x: Tensor, name: str) -> Tensor:
     if isinstance(baseline, float):
         given = torch.tensor(baseline, dtype=torch.float64)  # as_tensor would round to float32
     try:
-        fits = torch.broadcast_shapes(given.shape, x.shape) == x.shape
+        fits = np.broadcast_shapes(given.shape, x.shape) == x.shape
     except RuntimeError:
         fits = False
     if not fits:
@@ -236,7 +233,7 @@ def _standard_mask(mask: Any, x: Tensor, name: str) -> Tensor:
     if mask.is_floating_point() and not bool(mask.isfinite().all()):
         raise TypeError(f"{name} must hold finite player ids; got inf.")
     try:
-        fits = mask.numel() > 0 and torch.broadcast_shapes(mask.shape, x.shape) == x.shape
+        fits = mask.numel() > 0 and np.broadcast_shapes(mask.shape, x.shape) == x.shape
     except RuntimeError:
         fits = False
     if not fits:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, cast
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ from torch import Tensor
 
 ScoreName: TypeAlias = Literal["output", "log_odds", "log_prob", "prob"]
 Score: TypeAlias = ScoreName | Callable[..., Tensor]
-Target: TypeAlias = None | int | tuple[Any, ...] | Tensor | list[int] | list[tuple[Any, ...]] | np.ndarray
+Target: TypeAlias = int | tuple[Any, ...] | Tensor | list[int] | list[tuple[Any, ...]] | np.ndarray[Any, Any] | None
 
 __all__ = ["Score", "Target", "check_score", "repeat_target", "score_output", "standard_target"]
 
@@ -147,7 +147,8 @@ def _takes_target(score: Callable[..., Tensor]) -> bool:
 def _check_length(given: int, n_examples: int) -> None:
     if given != n_examples:
         raise ValueError(
-            f"target has {given} entries for {n_examples} examples (rows of output); pass one entry per example, or one for all."
+            f"target has {given} entries for {n_examples} examples (rows of output); "
+            "pass one entry per example, or one for all."
         )
 
 
@@ -164,9 +165,10 @@ def _select(output: Tensor, target: Target) -> Tensor:
         index = target if isinstance(target, tuple) else (target,)
         _check_indices(output, index)
         return output[(slice(None), *index)]
-    for entry in target:
+    entries = cast(list[tuple[Any, ...]], target)
+    for entry in entries:
         _check_indices(output, entry)
-    return torch.stack([output[(row, *entry)] for row, entry in enumerate(target)])
+    return torch.stack([output[(row, *entry)] for row, entry in enumerate(entries)])
 
 
 def _check_indices(output: Tensor, index: Sequence[Any]) -> None:

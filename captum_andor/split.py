@@ -83,14 +83,14 @@ def check_split(split: str, noise_bound: float, tolerance: float, n_players: int
 def split_game(
     values: Tensor, split: Split = "sparse", noise_bound: float = 0.0, tolerance: float = 1e-3
 ) -> SplitResult:
-    """Split games into AND and OR interactions.
+    r"""Split games into AND and OR interactions.
 
     Interactions of order 1 are the same function under AND and OR; they are reported under AND.
 
     Args:
         values (Tensor): Game values, float64, shape ``(…, 2^n)``.
         split (str): ``"sparse"``, ``"and"``, ``"or"`` or ``"even"``.
-        noise_bound (float): Largest \\|q(S)\\|, relative to \\|v(N) - v(∅)\\| of each game.
+        noise_bound (float): Largest \|q(S)\|, relative to \|v(N) - v(∅)\| of each game.
         tolerance (float): Relative duality gap at which a sparse split is accepted.
 
     Returns:
@@ -133,9 +133,7 @@ def _sparse(values: Tensor, noise_bound: float, tolerance: float) -> SplitResult
     and_values, or_values = a * scale, b * scale
     and_values[:, :1] = offset
     shape = values.shape
-    return _result(
-        and_values.view(shape), or_values.view(shape), (q * scale).view(shape), gap.view(shape[:-1])
-    )
+    return _result(and_values.view(shape), or_values.view(shape), (q * scale).view(shape), gap.view(shape[:-1]))
 
 
 def _result(and_values: Tensor, or_values: Tensor, noise: Tensor, gap: Tensor | None) -> SplitResult:
@@ -155,9 +153,7 @@ def _duality_gap(a: Tensor, b: Tensor, y: Tensor, unit: Tensor, epsilon: Tensor)
     primal = a[:, 1:].abs().sum(-1) + b[:, 1:].abs().sum(-1)
     y = y.clone()
     y[:, 0] -= y.sum(-1)
-    violation = torch.maximum(
-        zeta_adjoint(y)[:, 1:].abs().amax(-1), zeta_adjoint(y.flip(-1))[:, 1:].abs().amax(-1)
-    )
+    violation = torch.maximum(zeta_adjoint(y)[:, 1:].abs().amax(-1), zeta_adjoint(y.flip(-1))[:, 1:].abs().amax(-1))
     y = y / violation.clamp(min=1.0)[:, None]
     dual = (y * unit).sum(-1) - epsilon * y[:, 1:].abs().sum(-1)
     dual = dual.clamp(min=0.0)  # y = 0 is feasible and has value 0
@@ -194,9 +190,7 @@ def _solve_linear_program(
         return np.zeros(size), np.zeros(size), np.zeros(size), np.zeros(size)
     subset, multiple = _program_columns(n)
     noise = -sparse.identity(size, format="csc")[:, 1:] if epsilon else sparse.csc_matrix((size, 0))
-    matrix = sparse.hstack(
-        [subset, -subset, -multiple, multiple, sparse.csc_matrix(np.ones((size, 1))), noise]
-    )
+    matrix = sparse.hstack([subset, -subset, -multiple, multiple, sparse.csc_matrix(np.ones((size, 1))), noise])
     n_and, n_or = subset.shape[1], multiple.shape[1]
     n_terms = 2 * (n_and + n_or)
     cost = np.concatenate([np.ones(n_terms), np.zeros(1 + noise.shape[1])])

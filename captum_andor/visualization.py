@@ -83,7 +83,9 @@ def _player_map(explanation: AndOrExplanation, input_index: int) -> npt.NDArray[
     """Feature id of every pixel, shape (H, W)."""
     layout = explanation.layout
     if layout is None:
-        raise ValueError("explanation must come from AndOrInteractions.interactions; this one has no inputs to draw on.")
+        raise ValueError(
+            "explanation must come from AndOrInteractions.interactions; this one has no inputs to draw on."
+        )
     if not 0 <= input_index < len(layout.shapes):
         raise ValueError(f"input_index must lie in 0..{len(layout.shapes) - 1}; got {input_index}.")
     shape = layout.shapes[input_index]
@@ -93,7 +95,8 @@ def _player_map(explanation: AndOrExplanation, input_index: int) -> npt.NDArray[
     channels = index[0].cpu().expand(shape).reshape(-1, *shape[-2:])
     if bool((channels != channels[0]).any()):
         raise ValueError("feature_mask must be the same in all channels to be drawn on the image.")
-    return np.asarray(explanation.feature_ids)[channels[0].numpy()]
+    feature_ids: npt.NDArray[np.int64] = np.asarray(explanation.feature_ids, dtype=np.int64)
+    return np.take(feature_ids, channels[0].numpy())
 
 
 def _panels(
@@ -115,9 +118,7 @@ def _panels(
     return fig, fig.subplots(1, k, squeeze=False)[0]
 
 
-def _draw_pattern(
-    axis: Axes, picture: npt.NDArray[Any], members: npt.NDArray[np.bool_], pattern: Interaction
-) -> None:
+def _draw_pattern(axis: Axes, picture: npt.NDArray[Any], members: npt.NDArray[np.bool_], pattern: Interaction) -> None:
     from matplotlib.collections import LineCollection
     from matplotlib.colors import to_rgba
 

@@ -1,6 +1,6 @@
 """The main job in one run: train a CNN on MNIST, explain test images at n = 12, draw the result.
 
-    python tutorials/demo.py [--out outputs]
+python tutorials/demo.py [--out outputs]
 """
 
 from __future__ import annotations
@@ -47,7 +47,9 @@ def main() -> None:
     ex = method.interactions(x, target=y, feature_mask=mask, show_progress=True)
     all_seconds = time.perf_counter() - start
 
-    print(f"\n{N_IMAGES} test images, {ex.n_players} patches each, 2^{ex.n_players} = {2**ex.n_players} masked images each")
+    print(
+        f"\n{N_IMAGES} test images of {ex.n_players} patches: 2^{ex.n_players} = {2**ex.n_players} masked images each"
+    )
     print(f"{'forward passes alone':32} {forward_seconds:6.2f} s")
     print(f"{'attribute()':32} {attribute_seconds:6.2f} s")
     print(f"{'interactions(), sparse split':32} {all_seconds:6.2f} s")
@@ -91,13 +93,17 @@ def draw(
     ours = method.attribute(x, target=y, feature_mask=mask)
     gradients = IntegratedGradients(log_odds).attribute(x, additional_forward_args=y)
     torch.manual_seed(0)  # KernelShap draws its coalitions from the global generator
-    kernel = torch.cat([
-        KernelShap(lambda inputs, label=label: log_odds(inputs, label.expand(len(inputs)))).attribute(
-            image[None], feature_mask=mask, n_samples=1000, perturbations_per_eval=64
-        )
-        for image, label in zip(x, y, strict=True)
-    ])
-    fig, axes = plt.subplots(len(x), 4 + N_PATTERNS, figsize=(1.75 * (4 + N_PATTERNS), 2.05 * len(x)), layout="constrained")
+    kernel = torch.cat(
+        [
+            KernelShap(lambda inputs, label=label: log_odds(inputs, label.expand(len(inputs)))).attribute(
+                image[None], feature_mask=mask, n_samples=1000, perturbations_per_eval=64
+            )
+            for image, label in zip(x, y, strict=True)
+        ]
+    )
+    fig, axes = plt.subplots(
+        len(x), 4 + N_PATTERNS, figsize=(1.75 * (4 + N_PATTERNS), 2.05 * len(x)), layout="constrained"
+    )
     names = ("IntegratedGradients", "KernelShap", "AndOrInteractions")
     for row, picture in enumerate(x[:, 0].numpy()):
         axes[row, 0].imshow(picture, cmap="gray")

