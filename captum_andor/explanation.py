@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
-import tempfile
-import zipfile
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import product
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -20,6 +15,7 @@ from torch import Tensor
 
 from captum_andor.players import Inputs, PlayerLayout
 from captum_andor.split import Split, split_game
+from captum_andor.storage import read_arrays, write_arrays
 from captum_andor.transforms import (
     count_players,
     mobius,
@@ -35,8 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = ["AndOrExplanation", "Interaction"]
 
-_FILE_FORMAT = "captum_andor.explanation"
-_FILE_VERSION = 1
+_TENSORS = ("values", "and_values", "or_values", "noise", "l1", "duality_gap")
 _SALIENT_SHARE = 0.05  # of the strongest interaction: Chen et al. 2024, arXiv 2401.16318
 
 
@@ -315,7 +310,7 @@ class AndOrExplanation:
         kept = torch.zeros_like(strength, dtype=torch.bool)
         kept.scatter_(-1, strength.topk(min(k, strength.shape[-1]), sorted=False).indices, True)
         kept &= strength > 0
-        return self._interactions(kept.view(*kept.shape[:-1], 2, -1))
+        return self._interactions(kept.view(*kept.shape[:-1], 2, kept.shape[-1] // 2))
 
     def to_dataframe(self, threshold: float | Tensor = 0.0) -> pd.DataFrame:
         """Interactions as a pandas table, one row each, strongest first within each output.
@@ -346,10 +341,9 @@ class AndOrExplanation:
         index = index if isinstance(index, tuple) else (index,)
         if len(index) > len(self.shape) or not all(isinstance(i, (int, slice, np.integer)) for i in index):
             raise IndexError(f"index {index} must be integers or slices over the leading shape {self.shape}.")
-        parts = {
-            name: getattr(self, name)[index]
-            for name in ("values", "and_values", "or_values", "noise", "l1", "duality_gap")
-        }
+        if not index:
+            return self
+        parts = {name: getattr(self, name)[index] for name in _TENSORS}
         return AndOrExplanation(
             **parts,
             feature_ids=self.feature_ids,
@@ -382,27 +376,17 @@ class AndOrExplanation:
         Args:
             path (str or PathLike): Where to write; an existing file is replaced. No suffix is added.
         """
-        target = Path(path)
         header = {
-            "format": _FILE_FORMAT,
-            "version": _FILE_VERSION,
             "feature_ids": list(self.feature_ids),
             "split": self.split,
             "attribution_dtype": str(self.attribution_dtype).removeprefix("torch."),
             "input_shapes": None if self.layout is None else [list(s) for s in self.layout.shapes],
             "is_tuple": self.layout is not None and self.layout.is_tuple,
         }
-        arrays = {name: getattr(self, name).cpu().numpy() for name in _SAVED}
+        arrays = {name: getattr(self, name).cpu().numpy() for name in _TENSORS}
         for i, index in enumerate(self.layout.indices if self.layout else ()):
             arrays[f"players_{i}"] = index.cpu().numpy()
-        with tempfile.NamedTemporaryFile(dir=target.parent, prefix=target.name, delete=False) as file:
-            try:
-                np.savez_compressed(file, header=np.array(json.dumps(header)), **arrays)
-                file.close()
-                os.replace(file.name, target)
-            except BaseException:
-                os.unlink(file.name)
-                raise
+        write_arrays(path, header, arrays)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> AndOrExplanation:
@@ -415,33 +399,26 @@ class AndOrExplanation:
             - **explanation** (*AndOrExplanation*): Equal to the one saved.
 
         Raises:
-            FileNotFoundError: If there is no such file.
-            ValueError: If the file is not an explanation, or of a newer version.
+            OSError: If the file cannot be opened, e.g. FileNotFoundError.
+            ValueError: If the file is not an explanation, damaged, or of a newer version.
         """
+        header, arrays = read_arrays(path)
         try:
-            with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
-                header = json.loads(str(archive["header"]))
-                if header.get("format") != _FILE_FORMAT:
-                    raise KeyError("format")
-                newer = header["version"] > _FILE_VERSION
-                tensors = {} if newer else {name: torch.from_numpy(archive[name]) for name in _SAVED}
-                layout = None if newer else _load_layout(header, archive)
-        except FileNotFoundError:
-            raise
-        except (*_MALFORMED, OSError) as error:
-            raise ValueError(f"{path} is not a file that AndOrExplanation.save wrote ({error}).") from error
-        if newer:
-            raise ValueError(
-                f"{path} has format version {header['version']}; this captum_andor reads up to "
-                f"{_FILE_VERSION}. Upgrade captum_andor."
+            feature_ids = tuple(header["feature_ids"])
+            layout = None
+            if header["input_shapes"] is not None:
+                shapes = tuple(tuple(shape) for shape in header["input_shapes"])
+                indices = tuple(torch.from_numpy(arrays[f"players_{i}"]) for i in range(len(shapes)))
+                layout = PlayerLayout(feature_ids, indices, shapes, header["is_tuple"])
+            return cls(
+                **{name: torch.from_numpy(arrays[name]) for name in _TENSORS},
+                feature_ids=feature_ids,
+                split=header["split"],
+                layout=layout,
+                attribution_dtype=getattr(torch, header["attribution_dtype"]),
             )
-        return cls(
-            **tensors,
-            feature_ids=tuple(header["feature_ids"]),
-            split=header["split"],
-            layout=layout,
-            attribution_dtype=getattr(torch, header["attribution_dtype"]),
-        )
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"{path} lacks entries of an explanation ({error}); it is damaged.") from error
 
     def to_shapiq(self) -> shapiq.InteractionValues:
         """Interactions of the surrogate as shapiq's ``InteractionValues`` (index "Moebius"), for its plots and tools.
@@ -525,16 +502,3 @@ class AndOrExplanation:
 
 
 # What NumPy, zip and JSON raise on a file that is of another kind or damaged.
-_MALFORMED = (KeyError, TypeError, AttributeError, ValueError, EOFError, zipfile.BadZipFile, zlib.error)
-_SAVED = ("values", "and_values", "or_values", "noise", "l1", "duality_gap")
-
-
-def _load_layout(header: dict[str, Any], archive: Any) -> PlayerLayout | None:
-    if header["input_shapes"] is None:
-        return None
-    return PlayerLayout(
-        feature_ids=tuple(header["feature_ids"]),
-        indices=tuple(torch.from_numpy(archive[f"players_{i}"]) for i in range(len(header["input_shapes"]))),
-        shapes=tuple(tuple(shape) for shape in header["input_shapes"]),
-        is_tuple=header["is_tuple"],
-    )

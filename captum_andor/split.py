@@ -222,7 +222,7 @@ def _program_columns(n: int) -> tuple[Any, Any]:
 def _douglas_rachford(unit: Tensor, tolerance: float) -> tuple[Tensor, Tensor, Tensor]:
     """First-order method for noise bound 0; games leave the batch once their gap is within the tolerance."""
     projection = _MatchingProjection(unit)
-    a, b, y = (torch.zeros_like(unit) for _ in range(3))
+    a, b, y = mobius(unit), torch.zeros_like(unit), torch.zeros_like(unit)  # the AND split, until there is better
     best = torch.full_like(unit[:, 0], math.inf)
     active = torch.arange(len(unit), device=unit.device)
     state = projection(torch.zeros(len(unit), 2, unit.shape[-1], dtype=unit.dtype, device=unit.device))[0]
@@ -252,7 +252,7 @@ def _douglas_rachford(unit: Tensor, tolerance: float) -> tuple[Tensor, Tensor, T
 
 def _exactly_matched(matched: Tensor, unit: Tensor) -> tuple[Tensor, Tensor]:
     """Absorb rounding of the projection in the AND part."""
-    a, b = matched[:, 0].clone(), matched[:, 1].clone()
+    b = matched[:, 1].clone()
     b[:, 0] = 0.0
     a = mobius(unit - or_zeta(b))
     a[:, 0] = 0.0
