@@ -173,7 +173,7 @@ def _standard_baseline(baseline: Any, x: Tensor, name: str) -> Tensor:
         given = torch.tensor(baseline, dtype=torch.float64)  # as_tensor would round to float32
     try:
         fits = np.broadcast_shapes(given.shape, x.shape) == x.shape
-    except RuntimeError:
+    except ValueError:
         fits = False
     if not fits:
         raise ValueError(
@@ -234,7 +234,7 @@ def _standard_mask(mask: Any, x: Tensor, name: str) -> Tensor:
         raise TypeError(f"{name} must hold finite player ids; got inf.")
     try:
         fits = mask.numel() > 0 and np.broadcast_shapes(mask.shape, x.shape) == x.shape
-    except RuntimeError:
+    except ValueError:
         fits = False
     if not fits:
         raise ValueError(

@@ -1,0 +1,104 @@
+"""The public names, their signatures, and the rules of the house."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import captum_andor
+from captum_andor import AndOrExplanation, AndOrInteractions
+
+PACKAGE = Path(captum_andor.__file__).parent
+FLOORS = [
+    {"_version", "transforms", "players", "scores", "storage"},
+    {"game", "split"},
+    {"explanation"},
+    {"attribution", "visualization"},
+    {"__init__"},
+]
+
+
+def parameters(function: object) -> str:
+    return ", ".join(
+        name if p.default is inspect.Parameter.empty else f"{name}={p.default!r}"
+        for name, p in inspect.signature(function).parameters.items()  # type: ignore[arg-type]
+    )
+
+
+def test_public_names_are_frozen() -> None:
+    assert captum_andor.__all__ == ["AndOrExplanation", "AndOrInteractions", "Interaction", "__version__"]
+
+
+@pytest.mark.parametrize(
+    ("function", "expected"),
+    [
+        (AndOrInteractions, "forward_func, score='output', max_players=20"),
+        (
+            AndOrInteractions.attribute,
+            "self, inputs, baselines=None, target=None, additional_forward_args=None, feature_mask=None, "
+            "perturbations_per_eval=None, show_progress=False",
+        ),
+        (
+            AndOrInteractions.interactions,
+            "self, inputs, baselines=None, target=None, additional_forward_args=None, feature_mask=None, "
+            "split='sparse', noise_bound=0.0, tolerance=0.001, perturbations_per_eval=None, show_progress=False",
+        ),
+        (AndOrExplanation.from_values, "v, split='sparse', noise_bound=0.0, tolerance=0.001"),
+        (AndOrExplanation.predict, "self, coalitions"),
+        (AndOrExplanation.salient, "self, threshold=None"),
+        (AndOrExplanation.top, "self, k=10"),
+        (AndOrExplanation.shapley_values, "self"),
+        (AndOrExplanation.attributions, "self"),
+        (AndOrExplanation.order_strength, "self"),
+        (AndOrExplanation.fidelity, "self"),
+        (AndOrExplanation.to_dataframe, "self, threshold=0.0"),
+        (AndOrExplanation.save, "self, path"),
+        (AndOrExplanation.load, "path"),
+        (AndOrExplanation.to_shapiq, "self"),
+    ],
+)
+def test_signatures_are_frozen(function: object, expected: str) -> None:
+    assert parameters(function) == expected
+
+
+def imports(module: str) -> set[str]:
+    tree = ast.parse((PACKAGE / f"{module}.py").read_text())
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            found.add(node.module)
+        elif isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+    return found
+
+
+def test_nothing_imports_upwards() -> None:
+    floor = {module: level for level, modules in enumerate(FLOORS) for module in modules}
+    assert set(floor) == {path.stem for path in PACKAGE.glob("*.py")}
+    upwards = {("explanation", "visualization")}  # plot methods, imported when called
+    for module in floor:
+        below = {name.removeprefix("captum_andor.") for name in imports(module) if name.startswith("captum_andor.")}
+        for other in below:
+            assert floor[other] <= floor[module] or (module, other) in upwards, f"{module} imports {other}"
+
+
+def test_only_public_names_of_captum_are_used() -> None:
+    used = set().union(*(imports(path.stem) for path in PACKAGE.glob("*.py")))
+    assert {name for name in used if name.split(".")[0] == "captum"} == {"captum.attr", "captum.log"}
+
+
+def test_importing_costs_no_more_than_captum_and_torch() -> None:
+    code = (
+        "import sys, {}; heavy = ('pandas', 'scipy', 'torchvision', 'shapiq', 'matplotlib.pyplot', 'sklearn');"
+        "print(sorted(h for h in heavy if h in sys.modules))"
+    )
+    ours, captums = (
+        subprocess.run([sys.executable, "-c", code.format(m)], check=True, capture_output=True, text=True).stdout
+        for m in ("captum_andor", "captum.attr")
+    )
+    assert ours == captums
