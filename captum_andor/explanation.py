@@ -130,7 +130,7 @@ class AndOrExplanation:
         if values.is_complex():
             raise TypeError(f"v must be real; got {values.dtype}.")
         values = values.detach().to(torch.float64, copy=True)
-        n = count_players(values)
+        n = count_players(values, name="v")
         if not bool(values.isfinite().all()):
             where = (~values.isfinite()).nonzero()[0].tolist()
             raise ValueError(f"v must be finite; got {float(values[tuple(where)])} at position {tuple(where)}.")
@@ -362,7 +362,9 @@ class AndOrExplanation:
         ]
         shown = list(product(*map(range, self.shape)))
         for index in shown[:3]:
-            lines += self[index]._table() if index else self._table()
+            name = f"{list(index)} " if len(shown) > 1 else ""
+            first, *rest = self[index]._table()
+            lines += [name + first, *rest]
         if len(shown) > 3:
             lines.append(f"… and {len(shown) - 3} more; index the explanation to see them.")
         return "\n".join(lines)

@@ -92,8 +92,8 @@ class Game:
                 except _OutputDoesNotGrowError:
                     if self.perturbations_per_eval is not None:
                         raise
-                    self._aggregates, step = True, 1
-                    self._trailing = torch.Size((self.players.n_examples, *(self._trailing or ())))
+                    self._take_output_as_aggregate(torch.Size((self.players.n_examples, *(self._trailing or ()))))
+                    step = 1
                     continue
                 start += len(codes)
                 bar.update(len(codes))
@@ -146,14 +146,19 @@ class Game:
         return output.detach().cpu() if output.device.type == "mps" else output.detach()
 
     def _learn_output_form(self, output: Tensor) -> None:
-        n_examples = self.players.n_examples
-        self._aggregates = output.ndim == 0 or len(output) != n_examples
-        self._trailing = output.shape if self._aggregates else output.shape[1:]
         self.output_dtype = output.dtype if output.is_floating_point() else torch.float64
-        if self._aggregates and self.players.layout.per_example:
+        if output.ndim and len(output) == self.players.n_examples:
+            self._trailing = output.shape[1:]
+        else:
+            self._take_output_as_aggregate(output.shape)
+
+    def _take_output_as_aggregate(self, shape: torch.Size) -> None:
+        """From now on the output is values of the whole batch, whatever its number of rows."""
+        self._aggregates, self._trailing = True, shape
+        if self.players.layout.per_example:
             raise ValueError(
-                f"feature_mask differs between examples, but the model returned shape {tuple(output.shape)} for "
-                f"{n_examples} examples: values for the batch as a whole. Pass one mask for all examples."
+                f"feature_mask differs between examples, but the model returns shape {tuple(shape)} whatever the batch: "
+                "values for the batch as a whole. Pass one mask for all examples."
             )
 
     def _check_output_form(self, output: Tensor, k: int) -> None:

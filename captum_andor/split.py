@@ -16,6 +16,7 @@ from __future__ import annotations
 import math
 import warnings
 from functools import lru_cache
+from numbers import Real
 from typing import Any, Literal, NamedTuple, TypeAlias, get_args
 
 import numpy as np
@@ -64,9 +65,9 @@ def check_split(split: str, noise_bound: float, tolerance: float, n_players: int
     """
     if split not in get_args(Split):
         raise ValueError(f"split must be one of {list(get_args(Split))}; got {split!r}.")
-    if not (isinstance(noise_bound, (int, float)) and 0 <= noise_bound < math.inf):
+    if not (_is_real(noise_bound) and 0 <= noise_bound < math.inf):
         raise ValueError(f"noise_bound must be a finite number ≥ 0; got {noise_bound!r}.")
-    if not (isinstance(tolerance, (int, float)) and 0 < tolerance < 1):
+    if not (_is_real(tolerance) and 0 < tolerance < 1):
         raise ValueError(f"tolerance must lie in (0, 1); got {tolerance!r}.")
     if split != "sparse":
         if noise_bound:
@@ -78,6 +79,10 @@ def check_split(split: str, noise_bound: float, tolerance: float, n_players: int
             f'split="sparse" with noise_bound={noise_bound} handles up to {most} players; got {n_players}. '
             "Use a coarser feature_mask, noise_bound=0 (up to 16 players), or split='even', 'and' or 'or'."
         )
+
+
+def _is_real(number: object) -> bool:
+    return isinstance(number, Real) and not isinstance(number, bool)
 
 
 def split_game(

@@ -34,11 +34,12 @@ __all__ = [
 _DENSE_BITS = 5
 
 
-def count_players(values: Tensor) -> int:
+def count_players(values: Tensor, name: str = "values") -> int:
     """Return n for a tensor whose last axis holds ``2^n`` values.
 
     Args:
         values (Tensor): Shape ``(…, 2^n)``, any dtype.
+        name (str, optional): What an error calls the argument. Default: "values"
 
     Returns:
         - **n** (*int*): The number of players.
@@ -53,7 +54,7 @@ def count_players(values: Tensor) -> int:
     length = values.shape[-1] if values.ndim else 0
     if length < 1 or length & (length - 1):
         raise ValueError(
-            f"values must have a last axis of length 2^n, one entry per coalition of n players; got shape "
+            f"{name} must have a last axis of length 2^n, one entry per coalition of n players; got shape "
             f"{tuple(values.shape)}. Pass one value for every subset, in the order of its bit code."
         )
     return length.bit_length() - 1

@@ -99,6 +99,10 @@ def test_outputs_for_the_whole_batch(model: Any, leading: tuple[int, ...], n_exa
 def test_per_example_masks_need_per_example_outputs() -> None:
     with pytest.raises(ValueError, match="feature_mask differs between examples"):
         AndOrInteractions(lambda x: x.sum()).attribute(torch.ones(2, 2), feature_mask=torch.tensor([[0, 1], [1, 0]]))
+    with pytest.raises(ValueError, match="feature_mask differs between examples"):
+        AndOrInteractions(lambda x: x.sum().expand(2)).attribute(
+            torch.ones(2, 2), feature_mask=torch.tensor([[0, 1], [1, 0]])
+        )
 
 
 @pytest.mark.parametrize(("value", "error"), [(True, TypeError), (0, ValueError), (-2, ValueError), (1.0, TypeError)])
