@@ -157,7 +157,7 @@ class Game:
         self._aggregates, self._trailing = True, shape
         if self.players.layout.per_example:
             raise ValueError(
-                f"feature_mask differs between examples, but the model returns shape {tuple(shape)} whatever the batch: "
+                f"feature_mask differs between examples, but the model returns shape {tuple(shape)} for any batch: "
                 "values for the batch as a whole. Pass one mask for all examples."
             )
 
