@@ -43,6 +43,7 @@ class AndOrInteractions(PerturbationAttribution):  # type: ignore[misc]  # captu
         ValueError: If ``score`` is unknown.
 
     Examples::
+
         >>> both = lambda x: x[:, 0] * x[:, 1]
         >>> method = AndOrInteractions(both)
         >>> method.attribute(torch.ones(1, 2))
@@ -106,6 +107,7 @@ class AndOrInteractions(PerturbationAttribution):  # type: ignore[misc]  # captu
                 or the score of a coalition is not finite.
 
         Examples::
+
             >>> model = torch.nn.Linear(3, 2)
             >>> AndOrInteractions(model).attribute(torch.rand(5, 3), target=1).shape
             torch.Size([5, 3])
@@ -166,6 +168,7 @@ class AndOrInteractions(PerturbationAttribution):  # type: ignore[misc]  # captu
             ValueError: As :meth:`attribute`, and if the split or its options are out of range.
 
         Examples::
+
             >>> either = lambda x: x.amax(1)
             >>> AndOrInteractions(either).interactions(torch.ones(1, 3)).top(1)
             [Interaction(index=(0,), kind='or', players=(0, 1, 2), value=1.0)]

@@ -81,6 +81,7 @@ class AndOrExplanation:
         split (str): Which split was taken.
 
     Examples::
+
         >>> ex = AndOrExplanation.from_values(torch.tensor([0.0, 1.0, 1.0, 1.0]))
         >>> ex.top(1)
         [Interaction(index=(), kind='or', players=(0, 1), value=1.0)]
@@ -123,6 +124,7 @@ class AndOrExplanation:
             TypeError: If v is not real.
 
         Examples::
+
             >>> AndOrExplanation.from_values([0.0, 0.0, 0.0, 2.0]).top(1)[0].kind
             'and'
         """
@@ -180,6 +182,7 @@ class AndOrExplanation:
             - **shapley** (*Tensor*): float64, shape ``(…, n)``; they sum to v(N) - v(∅).
 
         Examples::
+
             >>> AndOrExplanation.from_values([0.0, 1.0, 2.0, 5.0]).shapley_values()
             tensor([2., 3.], dtype=torch.float64)
         """
@@ -216,6 +219,7 @@ class AndOrExplanation:
             ValueError: If their shape does not match.
 
         Examples::
+
             >>> ex = AndOrExplanation.from_values([0.0, 1.0, 2.0, 5.0])
             >>> ex.predict(torch.tensor([[True, False], [True, True]]))
             tensor([1., 5.], dtype=torch.float64)
@@ -240,6 +244,7 @@ class AndOrExplanation:
             - **error** (*Tensor*): float64, shape ``(…)``, in the units of v; rounding error only, for every split.
 
         Examples::
+
             >>> float(AndOrExplanation.from_values([0.0, 1.0, 2.0, 5.0]).fidelity()) < 1e-12
             True
         """
@@ -253,6 +258,7 @@ class AndOrExplanation:
               J⁻(k) ≤ 0. Order 0, the constant, is 0.
 
         Examples::
+
             >>> AndOrExplanation.from_values([0.0, 1.0, -2.0, 5.0], split="and").order_strength()
             tensor([[ 0.,  1.,  6.],
                     [ 0., -2.,  0.]], dtype=torch.float64)
@@ -278,6 +284,7 @@ class AndOrExplanation:
             ValueError: If the threshold is negative or NaN.
 
         Examples::
+
             >>> [str(i) for i in AndOrExplanation.from_values([0.0, 1.0, 1.0, 4.0], split="and").salient(2.0)]
             ['AND {0, 1} +2']
         """

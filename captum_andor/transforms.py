@@ -48,6 +48,7 @@ def count_players(values: Tensor, name: str = "values") -> int:
         ValueError: If the last axis is missing or its length is not a power of two.
 
     Examples::
+
         >>> count_players(torch.zeros(3, 8))
         3
     """
@@ -74,6 +75,7 @@ def mobius(values: Tensor) -> Tensor:
         TypeError: If the dtype is not floating.
 
     Examples::
+
         >>> mobius(torch.tensor([0.0, 0.0, 0.0, 1.0]))  # x1 AND x2
         tensor([0., 0., 0., 1.])
 
@@ -96,6 +98,7 @@ def zeta(interactions: Tensor) -> Tensor:
         TypeError: If the dtype is not floating.
 
     Examples::
+
         >>> zeta(torch.tensor([1.0, 2.0, 0.0, 3.0]))
         tensor([1., 3., 1., 6.])
     """
@@ -116,6 +119,7 @@ def mobius_adjoint(values: Tensor) -> Tensor:
         TypeError: If the dtype is not floating.
 
     Examples::
+
         >>> mobius_adjoint(torch.tensor([0.0, 0.0, 0.0, 1.0]))
         tensor([ 1., -1., -1.,  1.])
     """
@@ -136,6 +140,7 @@ def zeta_adjoint(values: Tensor) -> Tensor:
         TypeError: If the dtype is not floating.
 
     Examples::
+
         >>> zeta_adjoint(torch.tensor([1.0, 2.0, 3.0, 4.0]))
         tensor([10.,  6.,  7.,  4.])
     """
@@ -156,6 +161,7 @@ def or_mobius(values: Tensor) -> Tensor:
         TypeError: If the dtype is not floating.
 
     Examples::
+
         >>> or_mobius(torch.tensor([0.0, 1.0, 1.0, 1.0]))  # x1 OR x2
         tensor([0., 0., 0., 1.])
 
@@ -180,6 +186,7 @@ def or_zeta(interactions: Tensor) -> Tensor:
         TypeError: If the dtype is not floating.
 
     Examples::
+
         >>> or_zeta(torch.tensor([0.0, 0.0, 0.0, 1.0]))
         tensor([0., 1., 1., 1.])
     """
@@ -201,6 +208,7 @@ def or_mobius_adjoint(values: Tensor) -> Tensor:
         TypeError: If the dtype is not floating.
 
     Examples::
+
         >>> or_mobius_adjoint(torch.tensor([0.0, 0.0, 0.0, 1.0]))
         tensor([-1.,  1.,  1., -1.])
     """
@@ -221,6 +229,7 @@ def or_zeta_adjoint(values: Tensor) -> Tensor:
         TypeError: If the dtype is not floating.
 
     Examples::
+
         >>> or_zeta_adjoint(torch.tensor([0.0, 1.0, 1.0, 1.0]))
         tensor([0., 2., 2., 3.])
     """
@@ -238,6 +247,7 @@ def orders(n_players: int, device: torch.device | str | None = None) -> Tensor:
         - **orders** (*Tensor*): Shape ``(2^n,)``, int64.
 
     Examples::
+
         >>> orders(3)
         tensor([0, 1, 1, 2, 1, 2, 2, 3])
     """
@@ -259,6 +269,7 @@ def coalition_members(codes: Tensor, n_players: int) -> Tensor:
         - **members** (*Tensor*): bool, shape ``(…, n)``.
 
     Examples::
+
         >>> coalition_members(torch.tensor([0, 5]), 3)
         tensor([[False, False, False],
                 [ True, False,  True]])
@@ -280,6 +291,7 @@ def player_sums(values: Tensor) -> Tensor:
         ValueError: If the last axis is not a power of two.
 
     Examples::
+
         >>> player_sums(torch.tensor([1.0, 2.0, 3.0, 4.0]))
         tensor([6., 7.])
     """
@@ -309,6 +321,7 @@ def shapley_values(values: Tensor) -> Tensor:
         TypeError: If the dtype is not floating.
 
     Examples::
+
         >>> shapley_values(torch.tensor([0.0, 1.0, 2.0, 5.0]))
         tensor([2., 3.])
 

@@ -1,6 +1,11 @@
-"""Sphinx configuration. Needs no network."""
+"""Sphinx configuration. Needs no network, except npm once for formulas that show offline."""
 
+import shutil
+import subprocess
+import tarfile
+import tempfile
 from importlib.metadata import version as installed_version
+from pathlib import Path
 
 project = "captum_andor"
 author = "captum_andor contributors"
@@ -17,3 +22,22 @@ exclude_patterns = ["_build"]
 html_theme = "furo"
 html_static_path = ["_static"]
 html_title = f"captum_andor {release}"
+
+
+def local_mathjax(script: Path) -> bool:
+    """Whether MathJax is at hand in one file, unpacked from its npm package if need be."""
+    npm = shutil.which("npm")
+    if script.exists() or npm is None:
+        return script.exists()
+    with tempfile.TemporaryDirectory() as folder:
+        if subprocess.run([npm, "pack", "mathjax@3.2.2"], cwd=folder, capture_output=True).returncode:
+            return False
+        with tarfile.open(next(Path(folder).glob("*.tgz"))) as files:
+            member = files.extractfile("package/es5/tex-svg.js")
+            assert member is not None
+            script.write_bytes(member.read())
+    return True
+
+
+if local_mathjax(Path(__file__).parent / "_static" / "mathjax-tex-svg.js"):
+    mathjax_path = "mathjax-tex-svg.js"  # else Sphinx's own default, which needs the reader to be online
