@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tutorials"))
-from mnist import grid_mask, mnist, small_cnn
+from mnist import grid_mask, mnist, train
 
 from captum_andor import AndOrInteractions
 
@@ -29,7 +29,7 @@ class TimedModel:
     """A model that adds up the seconds spent in it."""
 
     def __init__(self, model: torch.nn.Module) -> None:
-        self.model = model.eval()
+        self.model = model
         self.seconds = 0.0
 
     def __call__(self, x: Tensor) -> Tensor:
@@ -53,8 +53,9 @@ def ratio(model: TimedModel, call: Callable[[], Any]) -> tuple[float, float]:
 
 
 def main() -> None:
+    images, labels = mnist(train=True)
+    model = TimedModel(train(images[:20_000], labels[:20_000]))
     images, labels = mnist(train=False)
-    model = TimedModel(small_cnn())
     method = AndOrInteractions(model, score="log_odds")
     mask = grid_mask(4, 3)
     print(f"{torch.get_num_threads()} thread(s); median of {REPEATS}")
