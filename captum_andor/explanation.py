@@ -311,11 +311,11 @@ class AndOrExplanation:
         Raises:
             ValueError: If k < 1.
         """
-        if isinstance(k, bool) or not isinstance(k, int) or k < 1:
+        if isinstance(k, bool) or not isinstance(k, (int, np.integer)) or k < 1:
             raise ValueError(f"k must be an int ≥ 1; got {k!r}.")
         strength = self._strength().flatten(-2)
         kept = torch.zeros_like(strength, dtype=torch.bool)
-        kept.scatter_(-1, strength.topk(min(k, strength.shape[-1]), sorted=False).indices, True)
+        kept.scatter_(-1, strength.topk(min(int(k), strength.shape[-1]), sorted=False).indices, True)
         kept &= strength > 0
         return self._interactions(kept.view(*kept.shape[:-1], 2, kept.shape[-1] // 2))
 
