@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator
 from dataclasses import dataclass, field
-from itertools import product
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from captum_andor.players import Inputs, PlayerLayout
+from captum_andor.patterns import Interaction, PatternTable, salience_threshold
+from captum_andor.players import PlayerLayout
+from captum_andor.results import Result, game_values
 from captum_andor.split import Split, split_game
 from captum_andor.storage import read_arrays, write_arrays
 from captum_andor.transforms import (
+    coalition_members,
     count_players,
     mobius,
     or_zeta,
@@ -29,39 +30,14 @@ if TYPE_CHECKING:
     import pandas as pd
     import shapiq
 
-__all__ = ["AndOrExplanation", "Interaction"]
+__all__ = ["AndOrExplanation"]
 
+_FORMAT = "captum_andor.explanation"
 _TENSORS = ("values", "and_values", "or_values", "noise", "l1", "duality_gap")
-_SALIENT_SHARE = 0.05  # of the strongest interaction: Chen et al. 2024, arXiv 2401.16318
-
-
-@dataclass(frozen=True)
-class Interaction:
-    """One interaction of one explained output.
-
-    Attributes:
-        index: Position in the leading shape, e.g. ``(sample,)`` or ``(sample, output)``; ``()`` for a single game.
-        kind: ``"and"`` or ``"or"``.
-        players: Feature ids of its players.
-        value: Its effect on v, signed.
-    """
-
-    index: tuple[int, ...]
-    kind: Literal["and", "or"]
-    players: tuple[int, ...]
-    value: float
-
-    @property
-    def order(self) -> int:
-        """Number of players."""
-        return len(self.players)
-
-    def __str__(self) -> str:
-        return f"{self.kind.upper():3} {{{', '.join(map(str, self.players))}}} {self.value:+.4g}"
 
 
 @dataclass(frozen=True, repr=False, eq=False)
-class AndOrExplanation:
+class AndOrExplanation(Result):
     r"""AND and OR interactions of one or many predictions.
 
     The surrogate :math:`h(S)=v(∅)+\sum_{∅\neq T\subseteq S}I_{and}(T)+\sum_{T\cap S\neq∅}I_{or}(T)` equals
@@ -128,14 +104,8 @@ class AndOrExplanation:
             >>> AndOrExplanation.from_values([0.0, 0.0, 0.0, 2.0]).top(1)[0].kind
             'and'
         """
-        values = torch.as_tensor(v)
-        if values.is_complex():
-            raise TypeError(f"v must be real; got {values.dtype}.")
-        values = values.detach().to(torch.float64, copy=True)
+        values = game_values(v)
         n = count_players(values, name="v")
-        if not bool(values.isfinite().all()):
-            where = (~values.isfinite()).nonzero()[0].tolist()
-            raise ValueError(f"v must be finite; got {float(values[tuple(where)])} at position {tuple(where)}.")
         return cls._from_split(values, split, noise_bound, tolerance, tuple(range(n)))
 
     @classmethod
@@ -164,11 +134,6 @@ class AndOrExplanation:
         )
 
     @property
-    def n_players(self) -> int:
-        """Number of players n."""
-        return len(self.feature_ids)
-
-    @property
     def shape(self) -> tuple[int, ...]:
         """Leading shape: that of the explained outputs."""
         return tuple(self.values.shape[:-1])
@@ -187,23 +152,6 @@ class AndOrExplanation:
             tensor([2., 3.], dtype=torch.float64)
         """
         return shapley_values(self.values)
-
-    def attributions(self) -> Inputs:
-        """Shapley values scattered over the inputs, as ``AndOrInteractions.attribute`` returns them.
-
-        Returns:
-            - **attributions** (*Tensor or tuple of Tensors*): Each ``(*outputs, *input.shape[1:])``; every element
-              carries its player's value. A tuple if the inputs were one.
-
-        Raises:
-            ValueError: If the explanation was made from values, without inputs.
-        """
-        if self.layout is None:
-            raise ValueError(
-                "attributions() needs inputs, but this explanation was made from game values. "
-                "Use shapley_values(), one number per player."
-            )
-        return self.layout.scatter(self.shapley_values().to(self.attribution_dtype))
 
     def predict(self, coalitions: Tensor) -> Tensor:
         """Surrogate h(S) on given coalitions.
@@ -224,15 +172,7 @@ class AndOrExplanation:
             >>> ex.predict(torch.tensor([[True, False], [True, True]]))
             tensor([1., 5.], dtype=torch.float64)
         """
-        if not isinstance(coalitions, Tensor) or coalitions.dtype != torch.bool:
-            got = coalitions.dtype if isinstance(coalitions, Tensor) else type(coalitions).__name__
-            raise TypeError(f"coalitions must be a bool tensor, True where a player is kept; got {got}.")
-        leading = tuple(coalitions.shape[:-2])
-        if coalitions.ndim < 2 or coalitions.shape[-1] != self.n_players or leading not in ((), self.shape):
-            raise ValueError(
-                f"coalitions must have shape (m, {self.n_players}) or (*{self.shape}, m, {self.n_players}); "
-                f"got {tuple(coalitions.shape)}."
-            )
+        self._check_coalitions(coalitions)
         bits = 1 << torch.arange(self.n_players, device=self.values.device)
         codes = (coalitions.to(self.values.device) * bits).sum(-1)
         return self._surrogate().gather(-1, codes.expand(*self.shape, -1))
@@ -288,16 +228,7 @@ class AndOrExplanation:
             >>> [str(i) for i in AndOrExplanation.from_values([0.0, 1.0, 1.0, 4.0], split="and").salient(2.0)]
             ['AND {0, 1} +2']
         """
-        strength = self._strength()
-        if threshold is None:
-            cut = _SALIENT_SHARE * strength.amax((-2, -1), keepdim=True)
-        else:
-            cut = torch.as_tensor(threshold, dtype=torch.float64, device=strength.device)
-            if not bool((cut >= 0).all()):
-                raise ValueError(f"threshold must be ≥ 0; got {threshold}.")
-            cut = cut.expand(self.shape)[..., None, None]
-        kept = (strength >= cut) & (strength > 0)
-        return self._interactions(kept)
+        return self._salient_table(threshold).interactions(self.shape, self.feature_ids)
 
     def top(self, k: int = 10) -> list[Interaction]:
         """The k strongest interactions of each output, strongest first.
@@ -313,11 +244,10 @@ class AndOrExplanation:
         """
         if isinstance(k, bool) or not isinstance(k, (int, np.integer)) or k < 1:
             raise ValueError(f"k must be an int ≥ 1; got {k!r}.")
-        strength = self._strength().flatten(-2)
+        strength = self._strength()
         kept = torch.zeros_like(strength, dtype=torch.bool)
         kept.scatter_(-1, strength.topk(min(int(k), strength.shape[-1]), sorted=False).indices, True)
-        kept &= strength > 0
-        return self._interactions(kept.view(*kept.shape[:-1], 2, kept.shape[-1] // 2))
+        return self._pattern_table(kept & (strength > 0)).interactions(self.shape, self.feature_ids)
 
     def to_dataframe(self, threshold: float | Tensor = 0.0) -> pd.DataFrame:
         """Interactions as a pandas table, one row each, strongest first within each output.
@@ -332,49 +262,7 @@ class AndOrExplanation:
         Raises:
             ImportError: If pandas is not installed.
         """
-        import pandas as pd
-
-        names = ["sample", "output", *(f"output_{i}" for i in range(1, len(self.shape)))][: len(self.shape)]
-        rows = [(*i.index, i.kind, i.players, i.order, i.value) for i in self.salient(threshold)]
-        return pd.DataFrame(rows, columns=[*names, "kind", "players", "order", "value"])
-
-    def __len__(self) -> int:
-        if not self.shape:
-            raise TypeError("this explanation is of a single game and has no length.")
-        return self.shape[0]
-
-    def __getitem__(self, index: Any) -> AndOrExplanation:
-        """Explanation of some outputs: integers and slices over the leading shape."""
-        index = index if isinstance(index, tuple) else (index,)
-        if len(index) > len(self.shape) or not all(isinstance(i, (int, slice, np.integer)) for i in index):
-            raise IndexError(f"index {index} must be integers or slices over the leading shape {self.shape}.")
-        if not index:
-            return self
-        parts = {name: getattr(self, name)[index] for name in _TENSORS}
-        return AndOrExplanation(
-            **parts,
-            feature_ids=self.feature_ids,
-            split=self.split,
-            layout=self._indexed_layout(index[0]),
-            attribution_dtype=self.attribution_dtype,
-        )
-
-    def __iter__(self) -> Iterator[AndOrExplanation]:
-        return (self[i] for i in range(len(self)))
-
-    def __repr__(self) -> str:
-        lines = [
-            f"AndOrExplanation of {'×'.join(map(str, self.shape)) or 'one'} output(s), "
-            f"{self.n_players} players, split={self.split!r}"
-        ]
-        shown = list(product(*map(range, self.shape)))
-        for index in shown[:3]:
-            name = f"{list(index)} " if len(shown) > 1 else ""
-            first, *rest = self[index]._table()
-            lines += [name + first, *rest]
-        if len(shown) > 3:
-            lines.append(f"… and {len(shown) - 3} more; index the explanation to see them.")
-        return "\n".join(lines)
+        return self._salient_table(threshold).to_dataframe(self.shape, self.feature_ids)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the explanation to a file, atomically.
@@ -385,17 +273,9 @@ class AndOrExplanation:
         Args:
             path (str or PathLike): Where to write; an existing file is replaced. No suffix is added.
         """
-        header = {
-            "feature_ids": list(self.feature_ids),
-            "split": self.split,
-            "attribution_dtype": str(self.attribution_dtype).removeprefix("torch."),
-            "input_shapes": None if self.layout is None else [list(s) for s in self.layout.shapes],
-            "is_tuple": self.layout is not None and self.layout.is_tuple,
-        }
+        header, players = self._stored_players()
         arrays = {name: getattr(self, name).cpu().numpy() for name in _TENSORS}
-        for i, index in enumerate(self.layout.indices if self.layout else ()):
-            arrays[f"players_{i}"] = index.cpu().numpy()
-        write_arrays(path, header, arrays)
+        write_arrays(path, _FORMAT, {**header, "split": self.split}, {**arrays, **players})
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> AndOrExplanation:
@@ -411,21 +291,10 @@ class AndOrExplanation:
             OSError: If the file cannot be opened, e.g. FileNotFoundError.
             ValueError: If the file is not an explanation, damaged, or of a newer version.
         """
-        header, arrays = read_arrays(path)
+        header, arrays = read_arrays(path, _FORMAT, "AndOrExplanation.save")
         try:
-            feature_ids = tuple(header["feature_ids"])
-            layout = None
-            if header["input_shapes"] is not None:
-                shapes = tuple(tuple(shape) for shape in header["input_shapes"])
-                indices = tuple(torch.from_numpy(arrays[f"players_{i}"]) for i in range(len(shapes)))
-                layout = PlayerLayout(feature_ids, indices, shapes, header["is_tuple"])
-            return cls(
-                **{name: torch.from_numpy(arrays[name]) for name in _TENSORS},
-                feature_ids=feature_ids,
-                split=header["split"],
-                layout=layout,
-                attribution_dtype=getattr(torch, header["attribution_dtype"]),
-            )
+            tensors: dict[str, Any] = {name: torch.from_numpy(arrays[name]) for name in _TENSORS}
+            return cls(**tensors, split=header["split"], **cls._restored_players(header, arrays))
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"{path} lacks entries of an explanation ({error}); it is damaged.") from error
 
@@ -446,7 +315,8 @@ class AndOrExplanation:
         if math.prod(self.shape) != 1:
             raise ValueError(f"to_shapiq() takes one output; this explanation has {self.shape}. Index it first.")
         moebius = mobius(self._surrogate()).flatten().cpu().numpy()
-        lookup = {self._members(code, ids=False): code for code in range(len(moebius))}
+        members = coalition_members(torch.arange(len(moebius)), self.n_players).numpy()
+        lookup = {tuple(np.flatnonzero(row).tolist()): code for code, row in enumerate(members)}
         return shapiq.InteractionValues(
             values=moebius,
             index="Moebius",
@@ -458,36 +328,47 @@ class AndOrExplanation:
             baseline_value=float(moebius[0]),
         )
 
-    def plot_image(self, image: Any, **options: Any) -> Any:
-        """Draw the strongest patterns on the image; see :func:`captum_andor.visualization.plot_image_interactions`."""
-        from captum_andor.visualization import plot_image_interactions
-
-        return plot_image_interactions(self, image, **options)
+    def _select(self, index: tuple[Any, ...]) -> AndOrExplanation:
+        parts: dict[str, Any] = {name: getattr(self, name)[index] for name in _TENSORS}
+        return AndOrExplanation(
+            **parts,
+            feature_ids=self.feature_ids,
+            split=self.split,
+            layout=self._select_layout(index),
+            attribution_dtype=self.attribution_dtype,
+        )
 
     def _surrogate(self) -> Tensor:
         return zeta(self.and_values) + or_zeta(self.or_values)
 
     def _strength(self) -> Tensor:
+        """Absolute interactions, AND before OR, shape ``(…, 2 * 2^n)``; empty sets count as 0."""
         strength = torch.stack([self.and_values, self.or_values], dim=-2).abs()
         strength[..., 0] = 0.0
-        return strength
+        return strength.flatten(-2)
 
-    def _interactions(self, kept: Tensor) -> list[Interaction]:
-        positions = kept.nonzero().cpu()
-        values = torch.stack([self.and_values, self.or_values], dim=-2)[kept].cpu().tolist()
-        found = [
-            Interaction(
-                tuple(position[:-2]),
-                ("and", "or")[position[-2]],
-                self._members(position[-1]),
-                value,
-            )
-            for position, value in zip(positions.tolist(), values, strict=True)
-        ]
-        return sorted(found, key=lambda i: (i.index, -abs(i.value)))
+    def _salient_table(self, threshold: float | Tensor | None) -> PatternTable:
+        strength = self._strength()
+        if threshold is None:
+            cut = salience_threshold(strength)
+        else:
+            cut = torch.as_tensor(threshold, dtype=torch.float64, device=strength.device)
+            if not bool((cut >= 0).all()):
+                raise ValueError(f"threshold must be ≥ 0; got {threshold}.")
+            cut = cut.expand(self.shape)[..., None]
+        return self._pattern_table((strength >= cut) & (strength > 0))
 
-    def _members(self, code: int, ids: bool = True) -> tuple[int, ...]:
-        return tuple(self.feature_ids[i] if ids else i for i in range(self.n_players) if code >> i & 1)
+    def _pattern_table(self, kept: Tensor) -> PatternTable:
+        """The kept interactions, from a mask in the order of :meth:`_strength`."""
+        kept = kept.reshape(-1, kept.shape[-1])
+        output, column = kept.nonzero().T
+        is_or = column >= kept.shape[1] // 2
+        members = coalition_members(column % (kept.shape[1] // 2), self.n_players)
+        values = torch.cat([self.and_values, self.or_values], dim=-1).reshape(kept.shape)[kept]
+        return PatternTable.ordered(output, is_or, members, values, len(kept))[0]
+
+    def _headline(self) -> str:
+        return f"{self.n_players} players, split={self.split!r}"
 
     def _table(self, rows: int = 5) -> list[str]:
         v_empty, v_full = float(self.values[..., 0].squeeze()), float(self.values[..., -1].squeeze())
@@ -500,14 +381,3 @@ class AndOrExplanation:
         if n_salient > len(strongest):
             lines.append(f"  … {n_salient} salient in all")
         return lines
-
-    def _indexed_layout(self, first: int | slice) -> PlayerLayout | None:
-        """The layout of some examples; per-example masks follow the index, shared ones stay."""
-        if self.layout is None:
-            return None
-        rows = first if isinstance(first, slice) else slice(first, first + 1 or None)
-        indices = tuple(index if len(index) == 1 else index[rows] for index in self.layout.indices)
-        return PlayerLayout(self.feature_ids, indices, self.layout.shapes, self.layout.is_tuple)
-
-
-# What NumPy, zip and JSON raise on a file that is of another kind or damaged.

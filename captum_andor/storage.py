@@ -14,16 +14,17 @@ import numpy.typing as npt
 
 __all__ = ["read_arrays", "write_arrays"]
 
-_FORMAT = "captum_andor.explanation"
 _VERSION = 1
 _MALFORMED = (KeyError, TypeError, AttributeError, ValueError, EOFError, zipfile.BadZipFile, zlib.error)
 
 
-def write_arrays(path: str | os.PathLike[str], header: dict[str, Any], arrays: dict[str, npt.NDArray[Any]]) -> None:
-    """Write arrays and a header; an interrupted write leaves what was there before."""
+def write_arrays(
+    path: str | os.PathLike[str], kind: str, header: dict[str, Any], arrays: dict[str, npt.NDArray[Any]]
+) -> None:
+    """Write arrays and a header of one kind of file; an interrupted write leaves what was there before."""
     target = Path(path)
     temporary = target.with_name(f"{target.name}.{os.getpid()}.tmp")
-    text = json.dumps({"format": _FORMAT, "version": _VERSION, **header})
+    text = json.dumps({"format": kind, "version": _VERSION, **header})
     try:
         with open(temporary, "wb") as file:
             np.savez_compressed(file, header=np.array(text), **arrays)  # type: ignore[arg-type]
@@ -33,8 +34,10 @@ def write_arrays(path: str | os.PathLike[str], header: dict[str, Any], arrays: d
         raise
 
 
-def read_arrays(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
-    """Read what :func:`write_arrays` wrote.
+def read_arrays(
+    path: str | os.PathLike[str], kind: str, writer: str
+) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
+    """Read what :func:`write_arrays` wrote; ``writer`` is the method that errors name.
 
     Raises:
         OSError: If the file cannot be opened.
@@ -43,14 +46,12 @@ def read_arrays(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str,
     try:
         with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
             header = json.loads(str(archive["header"]))
-            if header["format"] != _FORMAT:
+            if header["format"] != kind:
                 raise ValueError(f"its format is {header['format']!r}")
             version = int(header["version"])
             arrays = {name: archive[name] for name in archive.files if name != "header"} if version <= _VERSION else {}
     except _MALFORMED as error:
-        raise ValueError(
-            f"{path} is not a file that AndOrExplanation.save wrote, or it is damaged ({error})."
-        ) from error
+        raise ValueError(f"{path} is not a file that {writer} wrote, or it is damaged ({error}).") from error
     if version > _VERSION:
         raise ValueError(
             f"{path} has format version {version}; this captum_andor reads up to {_VERSION}. Upgrade captum_andor."

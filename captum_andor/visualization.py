@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from captum_andor.explanation import AndOrExplanation, Interaction
+    from captum_andor.patterns import Interaction
+    from captum_andor.results import Result
 
 __all__ = ["plot_image_interactions"]
 
@@ -21,7 +22,7 @@ _LINE_STYLES = {"and": "solid", "or": (0, (2, 1.2))}
 
 
 def plot_image_interactions(
-    explanation: AndOrExplanation,
+    explanation: Result,
     image: npt.ArrayLike,
     k: int = 4,
     input_index: int = 0,
@@ -36,7 +37,7 @@ def plot_image_interactions(
     and signed strength stand above each panel.
 
     Args:
-        explanation (AndOrExplanation): Of a single output; index a batch first.
+        explanation (AndOrExplanation or LogicalModel): Of a single output; index a batch first.
         image (numpy.ndarray): The picture, ``(H, W)`` or ``(H, W, C)``, floats in [0, 1] or uint8.
         k (int, optional): Number of patterns, and of panels. Default: 4
         input_index (int, optional): Which input the picture is, for models of several. Default: 0
@@ -79,13 +80,11 @@ def plot_image_interactions(
     return fig, axes
 
 
-def _player_map(explanation: AndOrExplanation, input_index: int) -> npt.NDArray[np.int64]:
+def _player_map(explanation: Result, input_index: int) -> npt.NDArray[np.int64]:
     """Feature id of every pixel, shape (H, W)."""
     layout = explanation.layout
     if layout is None:
-        raise ValueError(
-            "explanation must come from AndOrInteractions.interactions; this one has no inputs to draw on."
-        )
+        raise ValueError("explanation must come from a method of AndOrInteractions; this one has no inputs to draw on.")
     if not 0 <= input_index < len(layout.shapes):
         raise ValueError(f"input_index must lie in 0..{len(layout.shapes) - 1}; got {input_index}.")
     shape = layout.shapes[input_index]

@@ -1,0 +1,175 @@
+"""What the two results, explanation and logical model, have in common: leading shape, attributions, printing, files."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from itertools import product
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from captum_andor.patterns import Interaction
+from captum_andor.players import Inputs, PlayerLayout
+
+__all__ = ["Result", "game_values"]
+
+_SHOWN = 3  # outputs that a print shows
+ResultT = TypeVar("ResultT", bound="Result")
+
+
+class Result(ABC):
+    """A result for outputs of some leading shape ``(…)``, over players with ids.
+
+    Attributes:
+        feature_ids: Id of each player, as in the feature mask, sorted.
+        layout: Where the players sit in the inputs; None for results made from values.
+        attribution_dtype: Dtype of :meth:`attributions`.
+    """
+
+    feature_ids: tuple[int, ...]
+    layout: PlayerLayout | None
+    attribution_dtype: torch.dtype
+
+    @property
+    @abstractmethod
+    def shape(self) -> tuple[int, ...]:
+        """Leading shape: that of the explained outputs."""
+
+    @abstractmethod
+    def shapley_values(self) -> Tensor:
+        """One number per player, float64, shape ``(…, n)``."""
+
+    @abstractmethod
+    def top(self, k: int = 10) -> list[Interaction]:
+        """The k strongest patterns of each output, strongest first."""
+
+    @abstractmethod
+    def _select(self: ResultT, index: tuple[Any, ...]) -> ResultT:
+        """The result of some outputs, by integers and slices."""
+
+    @abstractmethod
+    def _headline(self) -> str:
+        """First line of the print, less the class and the number of outputs."""
+
+    @abstractmethod
+    def _table(self) -> list[str]:
+        """Lines of the print for a single output."""
+
+    @property
+    def n_players(self) -> int:
+        """Number of players n."""
+        return len(self.feature_ids)
+
+    def attributions(self) -> Inputs:
+        """Shapley values scattered over the inputs, as ``AndOrInteractions.attribute`` returns them.
+
+        Returns:
+            - **attributions** (*Tensor or tuple of Tensors*): Each ``(*outputs, *input.shape[1:])``; every element
+              carries its player's value. A tuple if the inputs were one.
+
+        Raises:
+            ValueError: If the result was made from values, without inputs.
+        """
+        if self.layout is None:
+            raise ValueError(
+                "attributions() needs inputs, but this result was made from game values. "
+                "Use shapley_values(), one number per player."
+            )
+        return self.layout.scatter(self.shapley_values().to(self.attribution_dtype))
+
+    def plot_image(self, image: Any, **options: Any) -> Any:
+        """Draw the strongest patterns on the image; see :func:`captum_andor.visualization.plot_image_interactions`."""
+        from captum_andor.visualization import plot_image_interactions
+
+        return plot_image_interactions(self, image, **options)
+
+    def __len__(self) -> int:
+        if not self.shape:
+            raise TypeError(f"this {type(self).__name__} is of a single game and has no length.")
+        return self.shape[0]
+
+    def __getitem__(self: ResultT, index: Any) -> ResultT:
+        """The result of some outputs: integers and slices over the leading shape."""
+        index = index if isinstance(index, tuple) else (index,)
+        if len(index) > len(self.shape) or not all(isinstance(i, (int, slice, np.integer)) for i in index):
+            raise IndexError(f"index {index} must be integers or slices over the leading shape {self.shape}.")
+        return self._select(index) if index else self
+
+    def __iter__(self: ResultT) -> Iterator[ResultT]:
+        return (self[i] for i in range(len(self)))
+
+    def __repr__(self) -> str:
+        outputs = "×".join(map(str, self.shape)) or "one"
+        lines = [f"{type(self).__name__} of {outputs} output(s), {self._headline()}"]
+        everything = list(product(*map(range, self.shape)))
+        for index in everything[:_SHOWN]:
+            name = f"{list(index)} " if len(everything) > 1 else ""
+            first, *rest = self[index]._table()
+            lines += [name + first, *rest]
+        if len(everything) > _SHOWN:
+            lines.append(f"… and {len(everything) - _SHOWN} more; index the result to see them.")
+        return "\n".join(lines)
+
+    def _check_coalitions(self, coalitions: Tensor) -> None:
+        if not isinstance(coalitions, Tensor) or coalitions.dtype != torch.bool:
+            got = coalitions.dtype if isinstance(coalitions, Tensor) else type(coalitions).__name__
+            raise TypeError(f"coalitions must be a bool tensor, True where a player is kept; got {got}.")
+        leading = tuple(coalitions.shape[:-2])
+        if coalitions.ndim < 2 or coalitions.shape[-1] != self.n_players or leading not in ((), self.shape):
+            raise ValueError(
+                f"coalitions must have shape (m, {self.n_players}) or (*{self.shape}, m, {self.n_players}); "
+                f"got {tuple(coalitions.shape)}."
+            )
+
+    def _select_layout(self, index: tuple[Any, ...]) -> PlayerLayout | None:
+        """The layout of some examples; per-example masks follow the index, shared ones stay."""
+        if self.layout is None:
+            return None
+        first = index[0]
+        rows = first if isinstance(first, slice) else slice(first, first + 1 or None)
+        indices = tuple(player if len(player) == 1 else player[rows] for player in self.layout.indices)
+        return PlayerLayout(self.feature_ids, indices, self.layout.shapes, self.layout.is_tuple)
+
+    def _stored_players(self) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
+        """Header entries and arrays from which :meth:`_restored_players` makes the players again."""
+        layout = self.layout
+        header = {
+            "feature_ids": list(self.feature_ids),
+            "attribution_dtype": str(self.attribution_dtype).removeprefix("torch."),
+            "input_shapes": None if layout is None else [list(shape) for shape in layout.shapes],
+            "is_tuple": layout is not None and layout.is_tuple,
+        }
+        return header, {f"players_{i}": x.cpu().numpy() for i, x in enumerate(layout.indices if layout else ())}
+
+    @staticmethod
+    def _restored_players(header: dict[str, Any], arrays: dict[str, npt.NDArray[Any]]) -> dict[str, Any]:
+        """Keyword arguments for the fields that every result has."""
+        feature_ids = tuple(header["feature_ids"])
+        layout = None
+        if header["input_shapes"] is not None:
+            shapes = tuple(tuple(shape) for shape in header["input_shapes"])
+            indices = tuple(torch.from_numpy(arrays[f"players_{i}"]) for i in range(len(shapes)))
+            layout = PlayerLayout(feature_ids, indices, shapes, header["is_tuple"])
+        dtype = getattr(torch, header["attribution_dtype"])
+        return {"feature_ids": feature_ids, "layout": layout, "attribution_dtype": dtype}
+
+
+def game_values(v: Any) -> Tensor:
+    """Values of games as a float64 copy.
+
+    Raises:
+        TypeError: If v is not real.
+        ValueError: If a value is not finite.
+    """
+    values = torch.as_tensor(v)
+    if values.is_complex():
+        raise TypeError(f"v must be real; got {values.dtype}.")
+    values = values.detach().to(torch.float64, copy=True)
+    if not bool(values.isfinite().all()):
+        where = (~values.isfinite()).nonzero()[0].tolist()
+        raise ValueError(f"v must be finite; got {float(values[tuple(where)])} at position {tuple(where)}.")
+    return values
