@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -11,9 +12,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from captum_andor.patterns import Interaction, PatternTable, salience_threshold
+from captum_andor.logical_model import LogicalModel
+from captum_andor.patterns import Interaction, PatternTable, check_count, salience_threshold
 from captum_andor.players import PlayerLayout
 from captum_andor.results import Result, game_values
+from captum_andor.selection import Effort, Options, Weights
 from captum_andor.split import Split, split_game
 from captum_andor.storage import read_arrays, write_arrays
 from captum_andor.transforms import (
@@ -242,8 +245,7 @@ class AndOrExplanation(Result):
         Raises:
             ValueError: If k < 1.
         """
-        if isinstance(k, bool) or not isinstance(k, (int, np.integer)) or k < 1:
-            raise ValueError(f"k must be an int ≥ 1; got {k!r}.")
+        check_count("k", k)
         strength = self._strength()
         kept = torch.zeros_like(strength, dtype=torch.bool)
         kept.scatter_(-1, strength.topk(min(int(k), strength.shape[-1]), sorted=False).indices, True)
@@ -263,6 +265,46 @@ class AndOrExplanation(Result):
             ImportError: If pandas is not installed.
         """
         return self._salient_table(threshold).to_dataframe(self.shape, self.feature_ids)
+
+    def logical_model(
+        self,
+        max_patterns: int | None = 10,
+        min_r2: float | None = None,
+        max_order: int | None = None,
+        effort: Effort = "stable",
+        exact_ends: bool = True,
+        seed: int = 0,
+        *,
+        kinds: str | Sequence[str] = ("and", "or"),
+        weights: Weights = "uniform",
+    ) -> LogicalModel:
+        """A few patterns that reproduce v, chosen anew; no further evaluation of the model.
+
+        The strongest interactions of a split are not these: they reproduce v together with all the others only.
+
+        Args:
+            max_patterns (int, optional): As in :meth:`LogicalModel.from_values`, and so are the others. Default: 10
+            min_r2 (float, optional): Default: None
+            max_order (int, optional): Default: None
+            effort (str, optional): Default: "stable"
+            exact_ends (bool, optional): Default: True
+            seed (int, optional): Default: 0
+            kinds (str or sequence of str, optional): Default: ("and", "or")
+            weights (str or sequence of float, optional): Default: "uniform"
+
+        Returns:
+            - **model** (*LogicalModel*): Of the same outputs; its R² is exact.
+
+        Raises:
+            ValueError: If an option is out of range.
+
+        Examples::
+
+            >>> float(AndOrExplanation.from_values([0.0, 1.0, 1.0, 1.0]).logical_model(max_patterns=1).r2)
+            1.0
+        """
+        options = Options(max_patterns, min_r2, max_order, effort, exact_ends, seed, kinds, weights)
+        return LogicalModel._from_complete(self.values, options, self.feature_ids, self.layout, self.attribution_dtype)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the explanation to a file, atomically.
@@ -365,7 +407,7 @@ class AndOrExplanation(Result):
         is_or = column >= kept.shape[1] // 2
         members = coalition_members(column % (kept.shape[1] // 2), self.n_players)
         values = torch.cat([self.and_values, self.or_values], dim=-1).reshape(kept.shape)[kept]
-        return PatternTable.ordered(output, is_or, members, values, len(kept))[0]
+        return PatternTable.ordered(output, is_or, members, values)[0]
 
     def _headline(self) -> str:
         return f"{self.n_players} players, split={self.split!r}"

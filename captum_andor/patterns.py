@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
@@ -12,7 +12,7 @@ from torch import Tensor
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Interaction", "PatternTable", "salience_threshold"]
+__all__ = ["Interaction", "PatternTable", "check_count", "salience_threshold"]
 
 _SALIENT_SHARE = 0.05  # of the strongest interaction: Chen et al. 2024, arXiv 2401.16318
 
@@ -59,9 +59,7 @@ class PatternTable:
     value: Tensor
 
     @classmethod
-    def ordered(
-        cls, output: Tensor, is_or: Tensor, members: Tensor, value: Tensor, n_outputs: int
-    ) -> tuple[PatternTable, Tensor]:
+    def ordered(cls, output: Tensor, is_or: Tensor, members: Tensor, value: Tensor) -> tuple[PatternTable, Tensor]:
         """Sort rows into a table; returns it and the order taken, for further columns."""
         by_strength = value.abs().argsort(descending=True, stable=True)
         order = by_strength[output[by_strength].argsort(stable=True)]
@@ -133,3 +131,13 @@ class PatternTable:
 def salience_threshold(strength: Tensor) -> Tensor:
     """Default threshold of salience from strengths ``(…, 2^n)``: 0.05 of the strongest, shape ``(…, 1)``."""
     return _SALIENT_SHARE * strength.amax(-1, keepdim=True)
+
+
+def check_count(name: str, count: Any) -> None:
+    """Raise unless an argument is a whole number of at least 1.
+
+    Raises:
+        ValueError: If it is not.
+    """
+    if isinstance(count, bool) or not isinstance(count, (int, np.integer)) or count < 1:
+        raise ValueError(f"{name} must be an int ≥ 1; got {count!r}.")

@@ -25,6 +25,7 @@ __all__ = [
     "orders",
     "player_sums",
     "shapley_values",
+    "walsh",
     "zeta",
     "zeta_adjoint",
 ]
@@ -234,6 +235,35 @@ def or_zeta_adjoint(values: Tensor) -> Tensor:
         tensor([0., 2., 2., 3.])
     """
     return or_zeta(values)
+
+
+def walsh(values: Tensor) -> Tensor:
+    r"""Walsh-Hadamard transform: :math:`w(T)=\sum_S(-1)^{|S\cap T|}v(S)`; its own inverse up to the factor 2^n.
+
+    The squares of w by order \|T\| are the variance of v that games of that degree hold.
+
+    Args:
+        values (Tensor): Game values, shape ``(…, 2^n)``, floating.
+
+    Returns:
+        - **coefficients** (*Tensor*): Same shape, dtype and device.
+
+    Raises:
+        ValueError: If the last axis is not a power of two.
+        TypeError: If the dtype is not floating.
+
+    Examples::
+
+        >>> walsh(torch.tensor([0.0, 1.0, 2.0, 3.0]))
+        tensor([ 6., -2., -4.,  0.])
+    """
+    n = count_players(values)
+    _check_floating(values)
+    result = values.clone()
+    for bit in range(n):
+        low, high = result.reshape(*values.shape[:-1], 1 << (n - bit - 1), 2, 1 << bit).unbind(-2)
+        result = torch.stack([low + high, low - high], dim=-2).reshape(values.shape)
+    return result
 
 
 def orders(n_players: int, device: torch.device | str | None = None) -> Tensor:

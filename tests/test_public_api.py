@@ -16,8 +16,11 @@ from captum_andor import AndOrExplanation, AndOrInteractions
 PACKAGE = Path(captum_andor.__file__).parent
 FLOORS = [
     {"_version", "transforms", "players", "scores", "storage"},
-    {"game", "split"},
-    {"patterns", "results", "explanation"},
+    {"game", "split", "columns"},
+    {"pursuit", "fitting"},
+    {"selection"},
+    {"shortest", "complete"},
+    {"patterns", "results", "explanation", "logical_model"},
     {"attribution", "visualization"},
     {"__init__"},
 ]
@@ -31,7 +34,13 @@ def parameters(function: object) -> str:
 
 
 def test_public_names_are_frozen() -> None:
-    assert captum_andor.__all__ == ["AndOrExplanation", "AndOrInteractions", "Interaction", "__version__"]
+    assert captum_andor.__all__ == [
+        "AndOrExplanation",
+        "AndOrInteractions",
+        "Interaction",
+        "LogicalModel",
+        "__version__",
+    ]
 
 
 @pytest.mark.parametrize(

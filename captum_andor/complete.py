@@ -1,0 +1,125 @@
+"""Logical models of games all of whose 2^n values are known: R² is exact, not an estimate."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from captum_andor.columns import Columns, complete_columns
+from captum_andor.fitting import Ends, Models
+from captum_andor.selection import EXACT, Options, Problem, placed, select
+from captum_andor.shortest import shortest
+from captum_andor.transforms import coalition_members, count_players, walsh
+
+__all__ = ["allowed_columns", "complete_models", "models_of", "scaled", "search_weights"]
+
+_DEGREE_ROUNDING = 1e-11  # share of the variance above a degree that float32 models leave by rounding
+_CHUNK = 1 << 22  # values of games that are worked on at once
+
+
+def complete_models(values: Tensor, options: Options) -> Models:
+    """Logical models of B games.
+
+    Args:
+        values: float64, shape ``(B, 2^n)``.
+        options: What the models may look like.
+
+    Returns:
+        - **models** (*Models*): R² is exact, under the weights of the options.
+    """
+    n, device = count_players(values), values.device
+    weights = options.size_weights(n)
+    report = complete_columns(n, weights, device)
+    search = complete_columns(n, search_weights(weights, options), device)
+    chosen = torch.full((len(values), 0), -1, device=device)
+    unit, base, scale = scaled(values, values[:, :1])
+    degree = _degrees(unit)
+    for rows in _groups(degree, max(_CHUNK >> n, 1)):
+        some = unit[rows]
+        problem = Problem(search, report, some, Ends(some[:, 0], some[:, -1]) if options.exact_ends else None)
+        allowed = allowed_columns(search, options, int(degree[rows[0]]))
+        mine = select(problem, allowed, options)
+        if options.effort == "high":
+            mine = _shortened(problem, allowed, mine, options)
+        chosen = placed(chosen, rows, mine)
+    ends = Ends(unit[:, 0], unit[:, -1]) if options.exact_ends else None
+    return models_of(Problem(search, report, unit, ends), chosen, base, scale)
+
+
+def scaled(values: Tensor, base: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Values less their base, of largest size 1, the base and the scale ``(B, 1)``; what is but rounding becomes 0."""
+    largest = values.abs().amax(-1, keepdim=True)
+    half = values / 2 - base / 2  # in halves: differences of huge numbers overflow
+    scale = half.abs().amax(-1, keepdim=True)
+    constant = scale <= 4 * torch.finfo(values.dtype).eps * largest
+    unit = torch.where(constant, 0.0, half / torch.where(constant, 1.0, scale))
+    return unit, base, torch.where(constant, 0.0, 2 * scale)
+
+
+def search_weights(weights: tuple[float, ...], options: Options) -> tuple[float, ...]:
+    """Weights of the search; where models will be held at the ends, a share of everything on each of these."""
+    if not options.exact_ends or len(weights) < 2:
+        return weights
+    return (weights[0] + options.end_share, *weights[1:-1], weights[-1] + options.end_share)
+
+
+def allowed_columns(columns: Columns, options: Options, degree: int) -> Tensor:
+    """Which columns a model may use: bool, shape ``(2 * 2^n,)``; single players stand under AND."""
+    most = min(degree, options.max_order or degree)
+    allowed = (columns.order >= 1) & (columns.order <= most)
+    half = columns.n_coalitions
+    for kind, part in (("and", allowed[:half]), ("or", allowed[half:])):
+        least = 2 if kind == "or" else 1
+        part &= (columns.order[:half] >= least) & ((columns.order[:half] < 2) | (kind in options.kinds))
+    return allowed
+
+
+def _degrees(unit: Tensor) -> Tensor:
+    """Degree of each game: no pattern of a higher order is needed to write it. Shape ``(B,)``."""
+    n = count_players(unit)
+    energy = walsh(unit).square()
+    energy[:, 0] = 0.0
+    size = torch.arange(n + 1, device=unit.device)
+    by_degree = energy.new_zeros(len(energy), n + 1)
+    by_degree.index_add_(1, _sizes(n, unit.device), energy)
+    above = by_degree.flip(1).cumsum(1).flip(1)  # of degree k and more
+    needed = above > _DEGREE_ROUNDING * by_degree.sum(1, keepdim=True)
+    return (needed * size).amax(1)
+
+
+def _sizes(n: int, device: torch.device) -> Tensor:
+    return complete_columns(n, (1.0,) * (n + 1), device).order[: 1 << n]
+
+
+def _groups(degree: Tensor, most: int) -> list[Tensor]:
+    """Games of equal degree, at most so many together; constant games need no patterns."""
+    return [rows for d in sorted(set(degree.tolist())) if d > 0 for rows in (degree == d).nonzero()[:, 0].split(most)]
+
+
+def _shortened(problem: Problem, allowed: Tensor, chosen: Tensor, options: Options) -> Tensor:
+    """The shortest exact models that a longer search finds, where models are exact already."""
+    for row in (problem.fit(chosen).r2 >= EXACT).nonzero()[:, 0].tolist():
+        mine = chosen[row, chosen[row] >= 0]
+        better = shortest(problem.select(torch.tensor([row], device=chosen.device)), allowed, mine, options.seed)
+        chosen[row] = -1
+        chosen[row, : len(better)] = better
+    return chosen
+
+
+def models_of(problem: Problem, chosen: Tensor, base: Tensor, scale: Tensor) -> Models:
+    """Fit chosen columns and write the models in columns, in the units of the games."""
+    fitted = problem.fit(chosen)
+    game, place = (chosen >= 0).nonzero().T
+    column = chosen[game, place]
+    half = problem.search.n_coalitions
+    return Models(
+        game=game,
+        is_or=column >= half,
+        members=coalition_members(column & (half - 1), problem.search.n_players),
+        value=fitted.coefficients[game, place] * scale[game, 0],
+        t=fitted.t[game, place],
+        constant=fitted.constant * scale[:, 0] + base[:, 0],
+        r2=fitted.r2,
+        r2_path=fitted.r2_path,
+        r2_interval=fitted.r2[:, None].expand(-1, 2).clone(),
+    )
