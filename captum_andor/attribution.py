@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -10,10 +10,13 @@ from captum.attr import PerturbationAttribution
 from captum.log import log_usage
 from torch import Tensor
 
+from captum_andor.budget import Budget, check_tolerance, known_by, spend
 from captum_andor.explanation import AndOrExplanation
 from captum_andor.game import Game
+from captum_andor.logical_model import LogicalModel
 from captum_andor.players import Baselines, InputsT, Players
 from captum_andor.scores import Score, Target, check_score, standard_target
+from captum_andor.selection import Effort, Options, Weights
 from captum_andor.split import Split, check_split
 from captum_andor.transforms import shapley_values
 
@@ -189,6 +192,100 @@ class AndOrInteractions(PerturbationAttribution):  # type: ignore[misc]  # captu
             _attribution_dtype(game.output_dtype),
         )
 
+    @log_usage()  # type: ignore[untyped-decorator]
+    @torch.no_grad()
+    def logical_model(
+        self,
+        inputs: Tensor | tuple[Tensor, ...],
+        baselines: Baselines = None,
+        target: Target = None,
+        additional_forward_args: Any = None,
+        feature_mask: Tensor | tuple[Tensor, ...] | None = None,
+        max_patterns: int | None = 10,
+        min_r2: float | None = None,
+        max_order: int | None = None,
+        budget: Budget = None,
+        effort: Effort = "stable",
+        exact_ends: bool = True,
+        seed: int = 0,
+        perturbations_per_eval: int | None = None,
+        show_progress: bool = False,
+        *,
+        kinds: str | Sequence[str] = ("and", "or"),
+        weights: Weights = "uniform",
+        densities: Sequence[float] | None = None,
+        tolerance: float = 0.01,
+        previous: LogicalModel | None = None,
+    ) -> LogicalModel:
+        """A few AND and OR patterns that reproduce the score on masked inputs, from all of these or from a budget.
+
+        Args:
+            inputs (Tensor or tuple[Tensor, ...]): As in :meth:`attribute`.
+            baselines (scalar, Tensor, tuple of these, optional): As in :meth:`attribute`. Default: None
+            target (int, tuple, Tensor or list, optional): As in :meth:`attribute`. Default: None
+            additional_forward_args (Any, optional): As in :meth:`attribute`. Default: None
+            feature_mask (Tensor or tuple[Tensor, ...], optional): As in :meth:`attribute`; any number of players.
+                Default: None
+            max_patterns (int, optional): At most so many patterns for each output. None takes as many as ``min_r2``
+                needs or, without it, as an exact model needs or, on a budget, as cross-validation supports.
+                Default: 10
+            min_r2 (float, optional): Stop an output as soon as R² reaches this. Default: None
+            max_order (int, optional): Largest number of players in a pattern. Default: None
+            budget (int or str, optional): How many coalitions to evaluate, for each example alike; 2^n or more
+                evaluates all. ``"auto"`` begins with 256 and evaluates more until a model predicts fresh ones to
+                ``tolerance`` or stops getting better at it, at most 4 096. None takes all up to 10 players and 1 024
+                above. Default: None
+            effort (str, optional): ``"stable"``, ``"accurate"`` or ``"high"``; see :meth:`LogicalModel.from_values`.
+                Above 20 players one search serves all. Default: "stable"
+            exact_ends (bool, optional): Hold h(∅) = v(∅) and h(N) = v(N), so that attributions add up. Default: True
+            seed (int, optional): Of everything random: the coalitions, too. Default: 0
+            perturbations_per_eval (int, optional): As in :meth:`attribute`. Default: None
+            show_progress (bool, optional): Show a tqdm bar over the coalitions. Default: False
+            kinds (str or sequence of str, optional): ``"and"``, ``"or"`` or both. Default: ("and", "or")
+            weights (str or sequence of float, optional): What R² weighs; see :meth:`LogicalModel.from_values`.
+                Default: "uniform"
+            densities (sequence of float, optional): Shares of the players that coalitions on a budget keep, each as
+                often as the others, e.g. ``(0.2, 0.8)`` to see patterns of higher order. Default: None (see the docs)
+            tolerance (float, optional): Share of the variance of fresh coalitions that ``budget="auto"`` may leave
+                unexplained. Default: 0.01
+            previous (LogicalModel, optional): A model of the same inputs with a smaller budget and the same seed:
+                what it evaluated is not evaluated again. Default: None
+
+        Returns:
+            - **model** (*LogicalModel*): Its leading shape is that of the outputs, e.g. ``(N,)`` or ``(N, K)``. After
+              Ctrl-C, the model of what was evaluated until then.
+
+        Raises:
+            TypeError: As :meth:`attribute`.
+            ValueError: As :meth:`attribute`, and if the budget is too small for the patterns or an option out of range.
+
+        Examples::
+
+            >>> both_or_third = lambda x: torch.maximum(x[:, 0] * x[:, 1], x[:, 2])
+            >>> print(AndOrInteractions(both_or_third).logical_model(torch.ones(1, 3)).patterns[0])
+            AND {2} +1
+
+        Source: ours; see :class:`captum_andor.LogicalModel`.
+        """
+        options = Options(max_patterns, min_r2, max_order, effort, exact_ends, seed, kinds, weights, densities)
+        check_tolerance(tolerance)
+        players, game = self._game(
+            inputs, baselines, target, additional_forward_args, feature_mask, perturbations_per_eval, budgeted=True
+        )
+        evaluated = spend(
+            game, options, budget, self.max_players, tolerance, known_by(previous, players, options), show_progress,
+            f"{self.get_name()} logical model",
+        )  # fmt: skip
+        return LogicalModel._from_models(
+            evaluated.models,
+            evaluated.values,
+            evaluated.coalitions,
+            options,
+            players.layout.feature_ids,
+            players.layout,
+            _attribution_dtype(game.output_dtype),
+        )
+
     def _game(
         self,
         inputs: Tensor | tuple[Tensor, ...],
@@ -197,9 +294,11 @@ class AndOrInteractions(PerturbationAttribution):  # type: ignore[misc]  # captu
         additional_forward_args: Any,
         feature_mask: Tensor | tuple[Tensor, ...] | None,
         perturbations_per_eval: int | None,
+        budgeted: bool = False,
     ) -> tuple[Players, Game]:
         players = Players(inputs, baselines, feature_mask)
-        self._check_cost(players)
+        if not budgeted:
+            self._check_cost(players)
         if additional_forward_args is None:
             arguments: tuple[Any, ...] = ()
         elif isinstance(additional_forward_args, tuple):
@@ -228,8 +327,8 @@ class AndOrInteractions(PerturbationAttribution):  # type: ignore[misc]  # captu
         raise ValueError(
             f"feature_mask gives {n} players: exact interactions need 2^{n} = {passes} forward passes per example, and "
             f"max_players is {self.max_players}. Pass a coarser feature_mask (e.g. image patches, superpixels, words: "
-            "8 to 16 players), use a sampling method for attributions alone (captum.attr.ShapleyValueSampling or "
-            f"KernelShap), or allow it with AndOrInteractions(..., max_players={n})."
+            "8 to 16 players), take logical_model(..., budget=1024), which needs no more passes than its budget, or "
+            f"allow it with AndOrInteractions(..., max_players={n})."
         )
 
 

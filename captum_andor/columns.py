@@ -17,7 +17,7 @@ from torch import Tensor
 
 from captum_andor.transforms import or_zeta, orders, zeta, zeta_adjoint
 
-__all__ = ["Columns", "SampledColumns", "complete_columns"]
+__all__ = ["Columns", "SampledColumns", "Shortlist", "WrittenColumns", "complete_columns"]
 
 
 class Columns:
@@ -224,3 +224,29 @@ class _WrittenShortlist(Shortlist):
 
     def covariance(self, left: Tensor) -> Tensor:
         return self._sampled._weighted(left) @ self._written
+
+
+class WrittenColumns(Columns):
+    """A few columns written out, for fits alone.
+
+    Args:
+        written: The columns, float64, shape ``(m, k)``.
+    """
+
+    def __init__(self, written: Tensor) -> None:
+        self.written = written
+        self.row_weights = written.new_full((len(written),), 1 / len(written))
+        self.mean = self.row_weights @ written
+
+    def correlations(self, centred: Tensor) -> Tensor:
+        """As for complete columns."""
+        return (centred * self.row_weights) @ self.written
+
+    def covariance(self, left: Tensor, right: Tensor) -> Tensor:
+        """As for complete columns."""
+        columns = self.written - self.mean
+        return (columns[:, left].movedim(0, -1) * self.row_weights) @ columns[:, right].movedim(0, -2)
+
+    def combine(self, chosen: Tensor, coefficients: Tensor) -> Tensor:
+        """As for complete columns."""
+        return torch.einsum("mbk,bk->bm", self.written[:, chosen], coefficients)

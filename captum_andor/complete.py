@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from math import comb
+
 import torch
 from torch import Tensor
 
 from captum_andor.columns import Columns, complete_columns
-from captum_andor.fitting import Ends, Models
+from captum_andor.fitting import Ends, Models, fit
+from captum_andor.pursuit import Games
 from captum_andor.selection import EXACT, Options, Problem, placed, select
 from captum_andor.shortest import shortest
 from captum_andor.transforms import coalition_members, count_players, walsh
 
-__all__ = ["allowed_columns", "complete_models", "models_of", "scaled", "search_weights"]
+__all__ = ["allowed_columns", "complete_models", "shortened"]
 
 _DEGREE_ROUNDING = 1e-11  # share of the variance above a degree that float32 models leave by rounding
+_END_SHARE = 1 / 8  # weight of ∅ and of N beside 1 for all coalitions: of 1/128 to 1/4 the best on eight sets of games
+_INACTIVE = 1e-12  # a difference, in games of size 1, that is but rounding
 _CHUNK = 1 << 22  # values of games that are worked on at once
 
 
@@ -28,25 +33,44 @@ def complete_models(values: Tensor, options: Options) -> Models:
         - **models** (*Models*): R² is exact, under the weights of the options.
     """
     n, device = count_players(values), values.device
-    weights = options.size_weights(n)
+    weights = tuple(share / comb(n, size) for size, share in enumerate(options.size_shares(n)))
     report = complete_columns(n, weights, device)
-    search = complete_columns(n, search_weights(weights, options), device)
+    search = complete_columns(n, _search_weights(weights, options), device)
     chosen = torch.full((len(values), 0), -1, device=device)
-    unit, base, scale = scaled(values, values[:, :1])
+    unit, base, scale = _scaled(values, values[:, :1])
     degree = _degrees(unit)
     for rows in _groups(degree, max(_CHUNK >> n, 1)):
-        some = unit[rows]
-        problem = Problem(search, report, some, Ends(some[:, 0], some[:, -1]) if options.exact_ends else None)
+        problem = _problem(search, report, unit[rows], options)
         allowed = allowed_columns(search, options, int(degree[rows[0]]))
         mine = select(problem, allowed, options)
         if options.effort == "high":
-            mine = _shortened(problem, allowed, mine, options)
+            mine = shortened(problem, allowed, mine, options.seed)
         chosen = placed(chosen, rows, mine)
-    ends = Ends(unit[:, 0], unit[:, -1]) if options.exact_ends else None
-    return models_of(Problem(search, report, unit, ends), chosen, base, scale)
+    return _models(_problem(search, report, unit, options), chosen, base, scale)
 
 
-def scaled(values: Tensor, base: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _problem(search: Columns, report: Columns, unit: Tensor, options: Options) -> Problem:
+    games = Games(report, unit)
+    searched = games if search is report else Games(search, unit)
+    if not options.exact_ends:
+        return Problem(searched, games, None, torch.empty(len(unit), 0, dtype=torch.long, device=unit.device))
+    return Problem(searched, games, Ends(unit[:, 0], unit[:, -1]), _closing(unit, options))
+
+
+def _closing(unit: Tensor, options: Options) -> Tensor:
+    """Columns of the AND and the OR of each game's active players, as far as allowed: ``(B, 0 to 2)``."""
+    n = count_players(unit)
+    code = torch.zeros(len(unit), dtype=torch.long, device=unit.device)
+    for player in range(n):
+        without, present = unit.view(len(unit), -1, 2, 1 << player).unbind(2)
+        code += (((present - without).abs().amax((1, 2)) > _INACTIVE) * (1 << player)).long()
+    if n < 2 or (options.max_order or n) < n:
+        return code[:, None][:, :0]
+    offset = {"and": 0, "or": 1 << n}
+    return torch.stack([code + offset[kind] for kind in options.kinds], dim=1)
+
+
+def _scaled(values: Tensor, base: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Values less their base, of largest size 1, the base and the scale ``(B, 1)``; what is but rounding becomes 0."""
     largest = values.abs().amax(-1, keepdim=True)
     half = values / 2 - base / 2  # in halves: differences of huge numbers overflow
@@ -56,11 +80,14 @@ def scaled(values: Tensor, base: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return unit, base, torch.where(constant, 0.0, 2 * scale)
 
 
-def search_weights(weights: tuple[float, ...], options: Options) -> tuple[float, ...]:
-    """Weights of the search; where models will be held at the ends, a share of everything on each of these."""
-    if not options.exact_ends or len(weights) < 2:
+def _search_weights(weights: tuple[float, ...], options: Options) -> tuple[float, ...]:
+    """Weights of the search; where models will be held at the ends, a share of everything on each of these.
+
+    The stable effort closes the ends afterwards, so that its patterns are those of the free model.
+    """
+    if not options.exact_ends or len(weights) < 2 or options.effort == "stable":
         return weights
-    return (weights[0] + options.end_share, *weights[1:-1], weights[-1] + options.end_share)
+    return (weights[0] + _END_SHARE, *weights[1:-1], weights[-1] + _END_SHARE)
 
 
 def allowed_columns(columns: Columns, options: Options, degree: int) -> Tensor:
@@ -96,26 +123,26 @@ def _groups(degree: Tensor, most: int) -> list[Tensor]:
     return [rows for d in sorted(set(degree.tolist())) if d > 0 for rows in (degree == d).nonzero()[:, 0].split(most)]
 
 
-def _shortened(problem: Problem, allowed: Tensor, chosen: Tensor, options: Options) -> Tensor:
+def shortened(problem: Problem, allowed: Tensor, chosen: Tensor, seed: int) -> Tensor:
     """The shortest exact models that a longer search finds, where models are exact already."""
-    for row in (problem.fit(chosen).r2 >= EXACT).nonzero()[:, 0].tolist():
+    for row in (problem.path(chosen)[:, -1] >= EXACT).nonzero()[:, 0].tolist():
         mine = chosen[row, chosen[row] >= 0]
-        better = shortest(problem.select(torch.tensor([row], device=chosen.device)), allowed, mine, options.seed)
+        better = shortest(problem.select(torch.tensor([row], device=chosen.device)), allowed, mine, seed)
         chosen[row] = -1
         chosen[row, : len(better)] = better
     return chosen
 
 
-def models_of(problem: Problem, chosen: Tensor, base: Tensor, scale: Tensor) -> Models:
+def _models(problem: Problem, chosen: Tensor, base: Tensor, scale: Tensor) -> Models:
     """Fit chosen columns and write the models in columns, in the units of the games."""
-    fitted = problem.fit(chosen)
+    fitted = fit(problem.report, chosen, problem.ends)
     game, place = (chosen >= 0).nonzero().T
     column = chosen[game, place]
-    half = problem.search.n_coalitions
+    half = problem.search.columns.n_coalitions
     return Models(
         game=game,
         is_or=column >= half,
-        members=coalition_members(column & (half - 1), problem.search.n_players),
+        members=coalition_members(column & (half - 1), problem.search.columns.n_players),
         value=fitted.coefficients[game, place] * scale[game, 0],
         t=fitted.t[game, place],
         constant=fitted.constant * scale[:, 0] + base[:, 0],

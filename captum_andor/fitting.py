@@ -13,9 +13,11 @@ import torch
 from torch import Tensor
 
 from captum_andor.columns import Columns
+from captum_andor.pursuit import Games
 
-__all__ = ["Ends", "Fit", "Models", "fit"]
+__all__ = ["Ends", "Fit", "Models", "fit", "independent", "path"]
 
+_DEPENDENT = 1e-10  # share of its variance that a column must add to be told from a sum of others
 _ROUNDING = 1e-24  # share of the variance below which a residual is rounding error
 
 
@@ -70,38 +72,56 @@ class Models(NamedTuple):
     r2_interval: Tensor
 
 
-def fit(columns: Columns, values: Tensor, chosen: Tensor, ends: Ends | None) -> Fit:
-    """Fit chosen columns.
+def path(games: Games, chosen: Tensor, ends: Ends | None) -> Tensor:
+    """R² with the first 0, 1, … of the chosen columns, without a pass over the rows: shape ``(B, k + 1)``.
 
     Args:
-        columns: The dictionary; its weights say what R² means.
-        values: Values of the games on its rows, float64, shape ``(B, rows)``.
-        chosen: Columns ``(B, k)``; -1 stands for none.
+        games: The games under the weights of R².
+        chosen: Columns ``(B, k)``; -1 stands for none and comes last.
         ends: Values that the model takes on ∅ and N; None leaves them free.
     """
-    variance = columns.variance(columns.centred(values)[0])
-    equations = _Equations(columns, chosen, bound=ends is not None)
-    base = values @ columns.row_weights if ends is None else ends.empty
+    equations = _Equations(games.columns, chosen, bound=ends is not None)
+    base = games.mean[:, 0] if ends is None else ends.empty
     total = None if ends is None else ends.full - ends.empty
-    above = values - base[:, None]
-    coefficients, left = equations.solve(above, total)
+    _, left = equations.solve(games.correlations, games.variance, games.mean[:, 0] - base, total)
+    return torch.cat([torch.zeros_like(base)[:, None], _share(left, games.variance[:, None])], dim=1)
+
+
+def fit(games: Games, chosen: Tensor, ends: Ends | None) -> Fit:
+    """Fit chosen columns; arguments as for :func:`path`."""
+    columns = games.columns
+    equations = _Equations(columns, chosen, bound=ends is not None)
+    base = games.mean[:, 0] if ends is None else ends.empty
+    total = None if ends is None else ends.full - ends.empty
+    coefficients, left = equations.solve(games.correlations, games.variance, games.mean[:, 0] - base, total)
     # One step of refinement: forming second moments costs digits.
-    residual = above - columns.combine(equations.ids, coefficients)
+    values = games.centred + games.mean
+    centred, mean = columns.centred(values - base[:, None] - columns.combine(equations.ids, coefficients))
     total = None if total is None else total - coefficients.sum(1)
-    coefficients = coefficients + equations.solve(residual, total)[0]
+    correction, _ = equations.solve(columns.correlations(centred), columns.variance(centred), mean[:, 0], total)
+    coefficients = coefficients + correction
 
     constant = base if ends is not None else base - (coefficients * equations.mean).sum(1)
     residual = values - constant[:, None] - columns.combine(equations.ids, coefficients)
     unexplained = residual.square() @ columns.row_weights
-    r2 = _share(unexplained, variance)
-    path = torch.cat([torch.zeros_like(r2)[:, None], _share(left, variance[:, None])], dim=1)
-    step = torch.arange(path.shape[1], device=path.device)
-    path = torch.where(step >= equations.count[:, None], r2[:, None], path)
+    r2 = _share(unexplained, games.variance)
+    r2_path = torch.cat([torch.zeros_like(r2)[:, None], _share(left, games.variance[:, None])], dim=1)
+    step = torch.arange(r2_path.shape[1], device=r2_path.device)
+    r2_path = torch.where(step >= equations.count[:, None], r2[:, None], r2_path)
     parameters = equations.count + (1 if ends is None else -1)
-    noise = unexplained * (unexplained > _ROUNDING * variance) / (columns.n_rows - parameters).clamp(min=1)
+    noise = unexplained * (unexplained > _ROUNDING * games.variance) / (columns.n_rows - parameters).clamp(min=1)
     error = (noise[:, None] * equations.spread()).sqrt()
     t = torch.where(coefficients == 0, 0.0, coefficients.abs() / error)
-    return Fit(constant, coefficients, t, r2, path)
+    return Fit(constant, coefficients, t, r2, r2_path)
+
+
+def independent(games: Games, chosen: Tensor) -> Tensor:
+    """Whether no chosen column is a sum of a constant and others: bool, shape ``(B,)``; -1 stands for none."""
+    equations = _Equations(games.columns, chosen, bound=False)
+    pivots = equations.factor.diagonal(dim1=1, dim2=2).square()
+    least = torch.where(equations.present, _DEPENDENT * games.columns.norm[equations.ids], 0.0)
+    told: Tensor = (pivots > least).all(1)
+    return told
 
 
 def _share(unexplained: Tensor, variance: Tensor) -> Tensor:
@@ -122,18 +142,25 @@ class _Equations:
             moments = moments + self.mean[:, :, None] * self.mean[:, None, :]
         self.unit = torch.eye(chosen.shape[1], dtype=moments.dtype, device=moments.device)
         pairs = self.present[:, :, None] & self.present[:, None, :]
-        self.factor = torch.linalg.cholesky(torch.where(pairs, moments, self.unit))
+        # Dependent columns leave pivots of 0 or NaN, which is for independent() to find.
+        self.factor, _ = torch.linalg.cholesky_ex(torch.where(pairs, moments, self.unit))
         self.u = self._lower(self.present.to(moments.dtype)[..., None])[..., 0]
         self.held = self.u.square().cumsum(1).clamp(min=1e-300)
 
-    def solve(self, above: Tensor, total: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Coefficients for values above the base, and what the first 1, 2, … columns leave of their square."""
-        centred, mean = self.columns.centred(above)
-        target = self.columns.correlations(centred).gather(1, self.ids) * self.present
-        square = self.columns.variance(centred)
+    def solve(
+        self, correlations: Tensor, variance: Tensor, mean: Tensor, total: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """Coefficients for values above a base, and what the first 1, 2, … columns leave of their square.
+
+        Args:
+            correlations: Of the values with all columns, ``(B, columns)``.
+            variance: Of the values, ``(B,)``.
+            mean: Of the values, above the base, ``(B,)``.
+            total: What the coefficients must add up to, ``(B,)``, or None.
+        """
+        target, square = correlations.gather(1, self.ids) * self.present, variance
         if self.bound:
-            target = target + self.mean * mean
-            square = square + mean[:, 0].square()
+            target, square = target + self.mean * mean[:, None], square + mean.square()
         z = self._lower(target[..., None])[..., 0]
         left = square[:, None] - z.square().cumsum(1)
         if total is not None:

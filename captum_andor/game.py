@@ -14,7 +14,7 @@ from captum_andor.players import Players
 from captum_andor.scores import Score, Target, repeat_target, score_output
 from captum_andor.transforms import coalition_members
 
-__all__ = ["Game"]
+__all__ = ["Game", "Progress", "progress_bar"]
 
 # Measured by benchmarks/batch.py: on a CPU the fastest batches hold about a megabyte of inputs (its cache),
 # on a GPU they are larger. The choice depends on shapes only, never on a clock, so that results repeat exactly.
@@ -27,8 +27,11 @@ class _OutputDoesNotGrowError(ValueError):
     """The model returned as many rows for k perturbations as for one."""
 
 
-class _Progress(Protocol):
-    def update(self, n: int) -> Any: ...
+class Progress(Protocol):
+    """What a progress bar is told."""
+
+    def update(self, n: int) -> Any:
+        """So many more are done."""
 
 
 class Game:
@@ -64,10 +67,7 @@ class Game:
         self._trailing: torch.Size | None = None
 
     def values(self, show_progress: bool = False, description: str = "") -> Tensor:
-        """Evaluate v on all 2^n coalitions, each once.
-
-        The first coalition goes alone: it tells whether the output grows with the batch (one value per example) or
-        not (one value per batch), which later batches, of any size, could leave in doubt.
+        """Evaluate v on all 2^n coalitions, each once, in the order of their bit codes.
 
         Returns:
             - **values** (*Tensor*): float64, shape ``(*outputs, 2^n)``.
@@ -78,25 +78,55 @@ class Game:
         """
         n = self.players.n_players
         total = 1 << n
-        with _progress_bar(show_progress, total, description) as bar:
-            first = self._evaluate(torch.zeros(1, n, dtype=torch.bool))
-            values = first.new_empty(*first.shape[:-1], total)
-            values[..., :1] = first
-            bar.update(1)
-            step = self._coalitions_per_eval()
-            start = 1
-            while start < total:
-                codes = torch.arange(start, min(start + step, total))
-                try:
-                    values[..., start : start + len(codes)] = self._evaluate(coalition_members(codes, n))
-                except _OutputDoesNotGrowError:
-                    if self.perturbations_per_eval is not None:
-                        raise
-                    self._take_output_as_aggregate(torch.Size((self.players.n_examples, *(self._trailing or ()))))
-                    step = 1
-                    continue
-                start += len(codes)
-                bar.update(len(codes))
+        with progress_bar(show_progress, total, description) as bar:
+            return self._stream(lambda start, stop: coalition_members(torch.arange(start, stop), n), total, bar, False)
+
+    def evaluate(self, coalitions: Tensor, bar: Progress) -> Tensor:
+        """Evaluate v on given coalitions; an interrupt keeps what is done.
+
+        Args:
+            coalitions (Tensor): bool, shape ``(m, n)``.
+            bar: Told how many coalitions are done.
+
+        Returns:
+            - **values** (*Tensor*): float64, shape ``(*outputs, m)``, or fewer than m if Ctrl-C came after the first.
+
+        Raises:
+            ValueError: As :meth:`values`.
+            TypeError: As :meth:`values`.
+        """
+        return self._stream(lambda start, stop: coalitions[start:stop], len(coalitions), bar, True)
+
+    def _stream(
+        self, coalitions: Callable[[int, int], Tensor], total: int, bar: Progress, keeps_when_interrupted: bool
+    ) -> Tensor:
+        """Values on ``coalitions(0, total)``, in batches.
+
+        The first coalition goes alone: it tells whether the output grows with the batch (one value per example) or
+        not (one value per batch), which later batches, of any size, could leave in doubt.
+        """
+        first = self._evaluate(coalitions(0, 1))
+        values = first.new_empty(*first.shape[:-1], total)
+        values[..., :1] = first
+        bar.update(1)
+        step = self._coalitions_per_eval()
+        start = 1
+        while start < total:
+            some = coalitions(start, min(start + step, total))
+            try:
+                values[..., start : start + len(some)] = self._evaluate(some)
+            except _OutputDoesNotGrowError:
+                if self.perturbations_per_eval is not None:
+                    raise
+                self._take_output_as_aggregate(torch.Size((self.players.n_examples, *(self._trailing or ()))))
+                step = 1
+                continue
+            except KeyboardInterrupt:
+                if not keeps_when_interrupted:
+                    raise
+                return values[..., :start]
+            start += len(some)
+            bar.update(len(some))
         return values
 
     def _coalitions_per_eval(self) -> int:
@@ -220,7 +250,8 @@ def _repeat(argument: Tensor, times: int, n_examples: int, position: int) -> Ten
 
 
 @contextmanager
-def _progress_bar(show: bool, total: int, description: str) -> Iterator[_Progress]:
+def progress_bar(show: bool, total: int | None, description: str) -> Iterator[Progress]:
+    """A tqdm bar over coalitions, or nothing."""
     if not show:
         yield _Silent()
         return

@@ -13,13 +13,15 @@ import torch
 from torch import Tensor
 
 from captum_andor.complete import complete_models
+from captum_andor.design import DICTIONARY_PLAYERS, Design, held_out_at_random, orders_seen, size_strata
 from captum_andor.fitting import Models
 from captum_andor.patterns import Interaction, PatternTable, check_count
 from captum_andor.players import PlayerLayout
 from captum_andor.results import Result, game_values
+from captum_andor.sampled import check_sample_size, choose, sampled_models
 from captum_andor.selection import Effort, Options, Weights
 from captum_andor.storage import read_arrays, write_arrays
-from captum_andor.transforms import count_players
+from captum_andor.transforms import coalition_members, count_players
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,6 +30,8 @@ __all__ = ["LogicalModel"]
 
 _FORMAT = "captum_andor.logical_model"
 _COLUMNS = ("output", "is_or", "members", "value")
+_MOST_RESAMPLED = 4096
+_LISTED_PLAYERS = 8  # a pattern of all players is named so above this number
 _TENSORS = ("t", "constant", "r2", "r2_interval", "r2_path", "values")
 
 
@@ -131,8 +135,24 @@ class LogicalModel(Result):
         """
         values = game_values(v)
         options = Options(max_patterns, min_r2, max_order, effort, exact_ends, seed, kinds, weights)
-        n = count_players(values, name="v")
-        return cls._from_complete(values, options, tuple(range(n)))
+        if coalitions is None:
+            return cls._from_complete(values, options, tuple(range(count_players(values, name="v"))))
+        rows = _check_coalitions(coalitions, values)
+        feature_ids = tuple(range(rows.shape[1]))
+        rows, values = _each_once(rows, values)
+        if rows.shape[1] <= DICTIONARY_PLAYERS and len(rows) == 1 << rows.shape[1]:
+            codes = (rows * (1 << torch.arange(rows.shape[1], device=rows.device))).sum(1)
+            return cls._from_complete(values[..., codes.argsort()], options, feature_ids)
+        _check_sample(rows, options)
+        plan = Design(rows.cpu().numpy(), held_out_at_random(len(rows), options.seed), size_strata(rows.cpu().numpy()))
+        return cls._from_sample(values, plan, options, feature_ids)
+
+    @classmethod
+    def _from_sample(cls, values: Tensor, plan: Design, options: Options, feature_ids: tuple[int, ...]) -> LogicalModel:
+        games = values.reshape(-1, values.shape[-1])
+        coalitions, held_out, strata = (torch.from_numpy(x).to(values.device) for x in plan)
+        models = sampled_models(games, coalitions, held_out, strata, options)
+        return cls._from_models(models, values, coalitions, options, feature_ids, None, torch.float64)
 
     @classmethod
     def _from_complete(
@@ -185,6 +205,50 @@ class LogicalModel(Result):
     def patterns(self) -> list[Interaction]:
         """The patterns of all outputs, in their order, strongest first within each; ``.index`` tells the output."""
         return self.table.interactions(self.shape, self.feature_ids)
+
+    def stability(self, n_resamples: int = 20) -> Tensor:
+        """How often each pattern is found again when the search sees a random half of the coalitions.
+
+        No further evaluation of the model. Of complete games at most 4 096 coalitions are drawn for a half.
+
+        Args:
+            n_resamples (int, optional): Number of halves. Default: 20
+
+        Returns:
+            - **share** (*Tensor*): float64 in [0, 1], shape ``(number of patterns,)``, in the order of ``patterns``.
+
+        Raises:
+            ValueError: If n_resamples < 1, or half of the coalitions are too few for as many patterns.
+
+        Examples::
+
+            >>> lm = LogicalModel.from_values(torch.arange(64.0))
+            >>> lm.stability(5)
+            tensor([1., 1., 1., 1., 1., 1.], dtype=torch.float64)
+        """
+        check_count("n_resamples", n_resamples)
+        games = self.values.reshape(-1, self.n_evaluations)
+        counts = torch.bincount(self.table.output, minlength=len(games)).tolist()
+        options = replace(self.options, max_patterns=max([1, *counts]), min_r2=None)
+        n, m = self.n_players, self.n_evaluations
+        half = min(m // 2, _MOST_RESAMPLED)
+        check_sample_size(f"half of the {m} coalitions", half, options)
+        found = torch.zeros(len(self.table), dtype=torch.float64, device=self.t.device)
+        mine = [
+            (output, is_or, tuple(members.nonzero()[:, 0].tolist()))
+            for output, is_or, members in zip(
+                self.table.output.tolist(), self.table.is_or.tolist(), self.table.members, strict=True
+            )
+        ]
+        generator = torch.Generator().manual_seed(self.options.seed)
+        for _ in range(n_resamples):
+            drawn = torch.randperm(m, generator=generator)[:half].to(games.device)
+            rows = coalition_members(drawn, n) if self.coalitions is None else self.coalitions[drawn]
+            strata = torch.from_numpy(size_strata(rows.cpu().numpy())).to(games.device)
+            chosen = choose(games[:, drawn], rows, strata, options, counts)
+            again = {(output, *pattern) for output, patterns in enumerate(chosen) for pattern in patterns}
+            found += found.new_tensor([pattern in again for pattern in mine])
+        return found / n_resamples
 
     @property
     def n_evaluations(self) -> int:
@@ -370,9 +434,13 @@ class LogicalModel(Result):
         )
 
     def _headline(self) -> str:
-        known = f"all {self.n_evaluations:,}" if self.is_exact else f"{self.n_evaluations:,}"
-        measured = "exact R²" if self.is_exact else "held-out R²"
-        return f"{self.n_players} players, {known} coalitions evaluated, {measured}"
+        if self.coalitions is None:
+            return f"{self.n_players} players, exact R² over all {self.n_evaluations:,} coalitions"
+        seen = "AND up to order {}, OR up to order {}".format(*orders_seen(self.coalitions.cpu().numpy()))
+        return (
+            f"{self.n_players} players, held-out R² from {self.n_evaluations:,} of 2^{self.n_players} coalitions, "
+            f"enough to see {seen}"
+        )
 
     def _table(self, rows: int = 10) -> list[str]:
         r2 = float(self.r2.squeeze())
@@ -384,7 +452,55 @@ class LogicalModel(Result):
             lines.append(f"  {'strength':>9}  {'|t|':>7}  kind players")
         for pattern, t in zip(self.patterns[:rows], self.t.tolist(), strict=False):
             players = ", ".join(map(str, pattern.players))
+            if pattern.order == self.n_players > _LISTED_PLAYERS:
+                players = f"all {self.n_players} players"
             lines.append(f"  {pattern.value:>+9.4g}  {t:>7.3g}  {pattern.kind.upper():4} {{{players}}}")
         if count > rows:
             lines.append(f"  … {count - rows} more in patterns")
         return lines
+
+
+def _check_coalitions(coalitions: Any, values: Tensor) -> Tensor:
+    """Coalitions as a bool tensor ``(m, n)`` that fits the values."""
+    rows = torch.from_numpy(coalitions) if isinstance(coalitions, np.ndarray) else coalitions
+    if not isinstance(rows, Tensor) or rows.dtype != torch.bool:
+        got = rows.dtype if isinstance(rows, Tensor) else type(rows).__name__
+        raise TypeError(f"coalitions must be a bool tensor or array, True where a player is kept; got {got}.")
+    if rows.ndim != 2 or rows.shape[1] < 1 or values.ndim < 1 or values.shape[-1] != len(rows):
+        raise ValueError(
+            f"coalitions must have shape (m, n) with m the last axis of v; got {tuple(rows.shape)} for v of shape "
+            f"{tuple(values.shape)}."
+        )
+    return rows.to(values.device)
+
+
+def _each_once(rows: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+    """Different coalitions in the order of their first appearance, and the mean of the values of each."""
+    _, position = np.unique(rows.cpu().numpy(), axis=0, return_inverse=True)
+    place = torch.from_numpy(position.reshape(-1)).to(values.device)
+    count = torch.bincount(place)
+    if len(count) == len(rows):
+        return rows, values
+    first = torch.full_like(count, len(rows)).scatter_reduce(
+        0, place, torch.arange(len(rows), device=rows.device), "amin"
+    )
+    sums = values.new_zeros(*values.shape[:-1], len(count)).index_add(-1, place, values)
+    order = first.argsort()
+    return rows[first[order]], (sums / count)[..., order]
+
+
+def _check_sample(rows: Tensor, options: Options) -> None:
+    """Raise unless a model can be fitted to a sample of different coalitions."""
+    check_sample_size("coalitions", len(rows), options)
+    if not options.is_uniform:
+        raise ValueError(
+            f"weights={options.weights!r} needs the values of all 2^n coalitions; a sample is taken as it is. "
+            'Pass weights="uniform", and coalitions drawn with the weights that R² should have.'
+        )
+    sizes = rows.sum(1)
+    has_ends = bool((sizes == 0).any()) and bool((sizes == rows.shape[1]).any())
+    if options.exact_ends and not has_ends:
+        raise ValueError(
+            "coalitions must hold the empty and the full coalition for exact_ends=True. "
+            "Add them, or pass exact_ends=False."
+        )

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from captum_andor.columns import Columns
-from captum_andor.fitting import Ends, Fit, fit
+from captum_andor.fitting import Ends, independent, path
 from captum_andor.pursuit import Games, grow, rank, swap
 
 Effort: TypeAlias = Literal["stable", "accurate", "high"]
@@ -39,6 +39,7 @@ class Options:
     seed: int = 0
     kinds: str | Sequence[str] = ("and", "or")
     weights: Weights = "uniform"
+    densities: Sequence[float] | None = None
 
     def __post_init__(self) -> None:
         for name in ("max_patterns", "max_order"):
@@ -59,43 +60,43 @@ class Options:
         object.__setattr__(self, "kinds", kinds)
         if not isinstance(self.weights, str):
             object.__setattr__(self, "weights", tuple(float(w) for w in self.weights))
+        if self.densities is not None:
+            densities = tuple(float(d) for d in self.densities)
+            if not densities or not all(0 < d < 1 for d in densities):
+                raise ValueError(f"densities must be None or shares of players in (0, 1); got {self.densities!r}.")
+            object.__setattr__(self, "densities", densities)
 
     @property
-    def end_share(self) -> float:
-        """Weight of ∅ and of N in a search for a model that is exact there, beside 1 for all coalitions.
+    def is_uniform(self) -> bool:
+        """Whether R² weighs all coalitions alike."""
+        return self.weights == "uniform"
 
-        Measured on eight sets of real games: forward selection alone does better with little, and with much where
-        swaps can mend what it took early.
-        """
-        return 1 / 32 if self.effort == "stable" else 1 / 8
-
-    def size_weights(self, n_players: int) -> tuple[float, ...]:
-        """Weight of one coalition of each size, n + 1 numbers; over all coalitions they sum to 1.
+    def size_shares(self, n_players: int) -> tuple[float, ...]:
+        """Weight of all coalitions of each size together: n + 1 numbers that sum to 1.
 
         Raises:
             ValueError: If ``weights`` is unknown or does not fit the number of players.
         """
         n = n_players
-        if isinstance(self.weights, str):
-            if self.weights not in ("uniform", "size", "shapley"):
-                raise ValueError(
-                    f'weights must be "uniform", "size", "shapley" or n + 1 numbers; got {self.weights!r}.'
-                )
-            shares = [1.0] * (n + 1)  # of each size, all of its coalitions together
-            if self.weights == "uniform":
-                shares = [float(math.comb(n, s)) for s in range(n + 1)]
-            elif self.weights == "shapley" and n > 1:
-                shares = [1 / (s * (n - s)) if 0 < s < n else 0.0 for s in range(n + 1)]
+        even = [math.comb(n, s) / (1 << n) for s in range(n + 1)]
+        if self.weights == "uniform":
+            shares = even
+        elif self.weights == "size":
+            shares = [1.0] * (n + 1)
+        elif self.weights == "shapley":
+            shares = [1 / (s * (n - s)) if 0 < s < n else float(n < 2) for s in range(n + 1)]
+        elif isinstance(self.weights, str):
+            raise ValueError(f'weights must be "uniform", "size", "shapley" or n + 1 numbers; got {self.weights!r}.')
+        elif len(self.weights) != n + 1 or not all(0 <= w < math.inf for w in self.weights) or not any(self.weights):
+            raise ValueError(
+                f"weights must be {n + 1} finite numbers ≥ 0, not all 0, one for each size of a coalition of {n} "
+                f"players; got {list(self.weights)}."
+            )
         else:
-            given = list(self.weights)
-            if len(given) != n + 1 or not all(0 <= w < math.inf for w in given) or not any(given):
-                raise ValueError(
-                    f"weights must be {n + 1} finite numbers ≥ 0, not all 0, one for each size of a coalition of "
-                    f"{n} players; got {list(self.weights)}."
-                )
-            shares = [w * math.comb(n, s) for s, w in enumerate(given)]
+            largest = max(self.weights)
+            shares = [w / largest * share for w, share in zip(self.weights, even, strict=True)]
         total = sum(shares)
-        return tuple(share / total / math.comb(n, s) for s, share in enumerate(shares))
+        return tuple(share / total for share in shares)
 
 
 def _is_int(number: object) -> bool:
@@ -108,32 +109,30 @@ def _is_real(number: object) -> bool:
 
 @dataclass(frozen=True)
 class Problem:
-    """Games on the rows of a dictionary.
+    """Games and what their models must keep to.
 
     Attributes:
-        search: The dictionary with the weights of the search; exact ends weigh more in it.
-        report: The dictionary with the weights of R².
-        values: float64, shape ``(B, rows)``.
-        ends: Values that models must take on ∅ and N, or None.
+        search: The games under the weights of the search.
+        report: The same games under the weights of R².
+        ends: Values that models take on ∅ and N, or None.
+        closing: For each game, columns that make its ends exact at little cost, ``(B, 0 to 2)``.
     """
 
-    search: Columns
-    report: Columns
-    values: Tensor
+    search: Games
+    report: Games
     ends: Ends | None
+    closing: Tensor
 
-    def games(self) -> Games:
-        """The games as the search sees them."""
-        return Games(self.search, self.values)
-
-    def fit(self, chosen: Tensor) -> Fit:
-        """Fitted models on chosen columns ``(B, k)``."""
-        return fit(self.report, self.values, chosen, self.ends)
+    def path(self, chosen: Tensor) -> Tensor:
+        """R² of models on the first 0, 1, … of chosen columns ``(B, k)``: shape ``(B, k + 1)``."""
+        return path(self.report, chosen, self.ends)
 
     def select(self, rows: Tensor) -> Problem:
         """Some of the games."""
+        search = self.search.select(rows)
+        report = search if self.report is self.search else self.report.select(rows)
         ends = None if self.ends is None else Ends(self.ends.empty[rows], self.ends.full[rows])
-        return Problem(self.search, self.report, self.values[rows], ends)
+        return Problem(search, report, ends, self.closing[rows])
 
 
 def select(problem: Problem, allowed: Tensor, options: Options) -> Tensor:
@@ -153,6 +152,8 @@ def select(problem: Problem, allowed: Tensor, options: Options) -> Tensor:
     goal = None if goal is None else min(goal, EXACT)
     if options.effort == "stable":
         chosen = _stable(problem, allowed, limit, goal, _PREFERENCE)
+        if problem.closing.shape[1]:
+            chosen = _best(problem, _closed(problem, chosen, limit), limit, goal)
     elif options.effort == "accurate":
         chosen = _accurate(problem, allowed, limit, goal, _PREFERENCE)
     else:
@@ -167,13 +168,13 @@ def _discount(columns: Columns, allowed: Tensor, preference: float) -> Tensor:
 
 def _stable(problem: Problem, allowed: Tensor, limit: int, goal: float | None, preference: float) -> Tensor:
     """Forward selection of ``limit`` patterns, or until R² reaches the goal."""
-    games, discount = problem.games(), _discount(problem.search, allowed, preference)
+    games, discount = problem.search, _discount(problem.search.columns, allowed, preference)
     if goal is None:
         return grow(games, limit, discount)
     k = min(_BLOCK, limit)
     chosen = grow(games, k, discount)
     while k < limit:
-        short = (problem.fit(chosen).r2 < goal) & (chosen[:, -1] >= 0)
+        short = (problem.path(chosen)[:, -1] < goal) & (chosen[:, -1] >= 0)
         if not bool(short.any()):
             break
         k, rows = min(2 * k, limit), short.nonzero()[:, 0]
@@ -185,10 +186,10 @@ def _accurate(
     problem: Problem, allowed: Tensor, limit: int, goal: float | None, preference: float, singles: bool = False
 ) -> Tensor:
     """Grow to twice the number, prune, swap; with a goal, the fewest patterns that reach it."""
-    games, discount = problem.games(), _discount(problem.search, allowed, preference)
+    games, discount = problem.search, _discount(problem.search.columns, allowed, preference)
     start = None
     if singles:
-        alone = (allowed & (problem.search.order == 1)).nonzero()[:, 0]
+        alone = (allowed & (games.columns.order == 1)).nonzero()[:, 0]
         start = alone.expand(len(games), -1)
     most = int(allowed.sum())
     if goal is None:
@@ -213,14 +214,38 @@ def _accurate(
 
 
 def _portfolio(problem: Problem, allowed: Tensor, limit: int, goal: float | None) -> Tensor:
-    """The best of several preferences: of most R², or, where a goal is reached, of fewest patterns."""
-    best = torch.empty(len(problem.values), 0, dtype=torch.long, device=problem.values.device)
+    """The best of several preferences, and of beginning with all single players."""
+    starts = [*((preference, False) for preference in _PORTFOLIO), (_PREFERENCE, True)]
+    return _best(problem, [_accurate(problem, allowed, limit, goal, *start) for start in starts], limit, goal)
+
+
+def _closed(problem: Problem, chosen: Tensor, limit: int) -> list[Tensor]:
+    """The chosen columns; and fewer of them, with one of the closing columns or all.
+
+    The AND or the OR of all players differs from a constant at one end alone: a model that explains the other
+    coalitions best can stay as it is.
+    """
+    closing = problem.closing
+    candidates = [chosen]
+    for first in [closing] if closing.shape[1] == 1 else [closing[:, :1], closing[:, 1:], closing]:
+        others = torch.where((chosen[:, :, None] == first[:, None]).any(2), -1, chosen)
+        joined = torch.cat([first, others], dim=1)
+        # -1 goes last, and the order of the others stays.
+        joined = joined.gather(1, (joined < 0).to(torch.int8).argsort(dim=1, stable=True))
+        joined = joined[:, :limit]
+        candidates.append(torch.where(independent(problem.report, joined)[:, None], joined, -1))
+    return candidates
+
+
+def _best(problem: Problem, candidates: list[Tensor], limit: int, goal: float | None) -> Tensor:
+    """For each game the candidate of most R² or, where a goal is reached, of fewest patterns."""
+    goal = goal or EXACT
+    best = torch.empty(len(problem.report), 0, dtype=torch.long, device=problem.closing.device)
     best_score = torch.full((len(best),), -torch.inf, dtype=torch.float64, device=best.device)
-    for preference, singles in [*((p, False) for p in _PORTFOLIO), (_PREFERENCE, True)]:
-        chosen = cut(problem, _accurate(problem, allowed, limit, goal, preference, singles), goal or EXACT)
-        r2, count = problem.fit(chosen).r2, (chosen >= 0).sum(1)
+    for candidate in candidates:
+        chosen, r2 = _cut(problem, candidate, goal)
         # Any model at the goal beats all that miss it, and a shorter one a longer one.
-        score = torch.where(r2 >= (goal or EXACT), 2.0 + limit - count, r2)
+        score = torch.where(r2 >= goal, 2.0 + limit - (chosen >= 0).sum(1), r2)
         better = (score > best_score).nonzero()[:, 0]
         best[better] = -1
         best = placed(best, better, chosen[better])
@@ -241,12 +266,18 @@ def _by_count(chosen: Tensor) -> list[tuple[Tensor, Tensor]]:
 
 def cut(problem: Problem, chosen: Tensor, goal: float) -> Tensor:
     """Leave out what comes after a game's goal is reached; columns that no game uses go."""
-    path = problem.fit(chosen).r2_path
-    reached = path >= goal
-    count = torch.where(reached.any(1), reached.int().argmax(1), path.shape[1] - 1)
+    return _cut(problem, chosen, goal)[0]
+
+
+def _cut(problem: Problem, chosen: Tensor, goal: float) -> tuple[Tensor, Tensor]:
+    """As :func:`cut`, and the R² that remains."""
+    along = problem.path(chosen)
+    reached = along >= goal
+    count = torch.where(reached.any(1), reached.int().argmax(1), (chosen >= 0).sum(1))
     step = torch.arange(chosen.shape[1], device=chosen.device)
     shorter = torch.where(step < count[:, None], chosen, -1)
-    return shorter[:, : int((shorter >= 0).sum(1).max())] if shorter.numel() else shorter
+    width = int(count.max()) if len(count) else 0
+    return shorter[:, :width], along.gather(1, count[:, None])[:, 0]
 
 
 def placed(chosen: Tensor, rows: Tensor, mine: Tensor) -> Tensor:

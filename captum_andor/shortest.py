@@ -30,7 +30,7 @@ def shortest(problem: Problem, allowed: Tensor, chosen: Tensor, seed: int) -> Te
     generator = torch.Generator().manual_seed(seed)
     best = _shrunk(problem, allowed, chosen)
     litter = problem.select(torch.zeros(_LITTER, dtype=torch.long, device=chosen.device))
-    games = litter.games()
+    games = litter.search
     for generation in range(_GENERATIONS):
         if len(best) < 3:
             break
@@ -38,9 +38,9 @@ def shortest(problem: Problem, allowed: Tensor, chosen: Tensor, seed: int) -> Te
         n_dropped = max(2, int(len(best) * share))
         kept = torch.stack([_kept(problem, best, n_dropped, generator) for _ in range(_LITTER)])
         preference = _PREFERENCES[generation % len(_PREFERENCES)]
-        discount = allowed / (1 + preference * (problem.search.order - 1).clamp(min=0).double())
+        discount = allowed / (1 + preference * (games.columns.order - 1).clamp(min=0).double())
         grown = cut(litter, rank(games, grow(games, len(best) + 6, discount, kept)), EXACT)
-        exact = litter.fit(grown).r2 >= EXACT
+        exact = litter.path(grown)[:, -1] >= EXACT
         for other in grown[exact]:
             other = other[other >= 0]
             if _length(problem, other) <= _length(problem, best):
@@ -51,7 +51,7 @@ def shortest(problem: Problem, allowed: Tensor, chosen: Tensor, seed: int) -> Te
 
 def _kept(problem: Problem, best: Tensor, n_dropped: int, generator: torch.Generator) -> Tensor:
     """All but those patterns that share the most players with one of them, picked at random."""
-    search = problem.search
+    search = problem.search.columns
     pattern = best & (search.n_coalitions - 1)
     centre = pattern[int(torch.randint(len(best), (), generator=generator))]
     overlap = search.order[pattern & centre].double() / search.order[pattern | centre]
@@ -61,7 +61,7 @@ def _kept(problem: Problem, best: Tensor, n_dropped: int, generator: torch.Gener
 
 def _shrunk(problem: Problem, allowed: Tensor, chosen: Tensor) -> Tensor:
     """Drop the least useful pattern and repair by swaps, as long as the model stays exact."""
-    games = problem.games()
+    games = problem.search
     best = cut(problem, rank(games, chosen[None]), EXACT)[0]
     best = best[best >= 0]
     while len(best) > 1:
@@ -75,8 +75,8 @@ def _shrunk(problem: Problem, allowed: Tensor, chosen: Tensor) -> Tensor:
 
 
 def _is_exact(problem: Problem, chosen: Tensor) -> bool:
-    return bool(problem.fit(chosen).r2[0] >= EXACT)
+    return bool(problem.path(chosen)[0, -1] >= EXACT)
 
 
 def _length(problem: Problem, chosen: Tensor) -> tuple[int, int]:
-    return len(chosen), int(problem.search.order[chosen].sum())
+    return len(chosen), int(problem.search.columns.order[chosen].sum())

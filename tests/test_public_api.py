@@ -15,13 +15,16 @@ from captum_andor import AndOrExplanation, AndOrInteractions
 
 PACKAGE = Path(captum_andor.__file__).parent
 FLOORS = [
-    {"_version", "transforms", "players", "scores", "storage"},
-    {"game", "split", "columns"},
-    {"pursuit", "fitting"},
+    {"_version", "transforms", "players", "scores", "storage", "design"},
+    {"game", "split", "columns", "many_players"},
+    {"pursuit"},
+    {"fitting"},
     {"selection"},
-    {"shortest", "complete"},
+    {"shortest"},
+    {"complete"},
+    {"sampled"},
     {"patterns", "results", "explanation", "logical_model"},
-    {"attribution", "visualization"},
+    {"budget", "attribution", "visualization"},
     {"__init__"},
 ]
 

@@ -1,0 +1,259 @@
+"""Spend a budget of coalitions: which to evaluate, when to stop, and the logical models of what came back."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from numbers import Real
+from typing import Any, Literal, NamedTuple, TypeAlias
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from captum_andor.complete import complete_models
+from captum_andor.design import Design, design, held_out_at_random, size_strata
+from captum_andor.fitting import Models
+from captum_andor.game import Game, Progress, progress_bar
+from captum_andor.logical_model import LogicalModel
+from captum_andor.patterns import PatternTable
+from captum_andor.players import Players
+from captum_andor.sampled import check_sample_size, sampled_models
+from captum_andor.selection import Options
+from captum_andor.transforms import coalition_members
+
+Budget: TypeAlias = int | Literal["auto"] | None
+
+__all__ = ["Budget", "check_tolerance", "known_by", "spend"]
+
+_ENUMERATED_PLAYERS = 10
+_DEFAULT_BUDGET = 1024  # within .01 of R² from all coalitions, on five sets of games of 12 to 16 players
+_LEAST_BUDGET = 16
+_FIRST, _GROWTH, _MOST = 256, 1.25, 4096  # coalitions of an automatic budget
+_PLATEAU, _PLATEAU_FROM, _PLATEAU_GROWTHS = 0.95, 1024, 2
+
+
+class Known(NamedTuple):
+    """Values that need not be evaluated again, and their coalitions, as in :class:`Evaluated`."""
+
+    values: Tensor
+    coalitions: Tensor | None
+
+
+class Evaluated(NamedTuple):
+    """What a budget bought.
+
+    Attributes:
+        values: v, float64, shape ``(*outputs, m)``.
+        coalitions: The coalitions, bool, shape ``(m, n)``; None for all 2^n in the order of their bit codes.
+        models: Of the flattened outputs.
+    """
+
+    values: Tensor
+    coalitions: Tensor | None
+    models: Models
+
+
+def check_budget(budget: Any, n_players: int, max_players: int, options: Options) -> int | None:
+    """How many coalitions to evaluate at the start; None for all.
+
+    Raises:
+        TypeError: If the budget is of another kind.
+        ValueError: If it is too small for the options, or asks for all coalitions of too many players.
+    """
+    everything = 1 << n_players
+    if budget is None:
+        return None if n_players <= _ENUMERATED_PLAYERS else _enough(_DEFAULT_BUDGET, everything, options)
+    if isinstance(budget, str):
+        if budget != "auto":
+            raise ValueError(f'budget must be None, an int or "auto"; got {budget!r}.')
+        return _enough(_FIRST, everything, options) if everything > _FIRST else None
+    if isinstance(budget, bool) or not isinstance(budget, (int, np.integer)):
+        raise TypeError(f'budget must be None, an int or "auto"; got {budget!r}.')
+    if budget >= everything:
+        if n_players > max_players:
+            raise ValueError(
+                f"budget={budget} asks for all 2^{n_players} coalitions, and max_players is {max_players}. Pass a "
+                "smaller budget, or allow it with AndOrInteractions(..., max_players=…)."
+            )
+        return None
+    if budget < _LEAST_BUDGET:
+        raise ValueError(f"budget must be at least {_LEAST_BUDGET}, or None; got {budget}.")
+    check_sample_size("budget", int(budget), options)
+    return int(budget)
+
+
+def _enough(budget: int, everything: int, options: Options) -> int | None:
+    """A budget of ours, raised where the options ask for more patterns than it could fit."""
+    budget = max(budget, 4 * (options.max_patterns or 0))
+    return budget if budget < everything else None
+
+
+def known_by(previous: Any, players: Players, options: Options) -> Known | None:
+    """What an earlier model evaluated of the sequence that these options give.
+
+    Raises:
+        TypeError: If it is not a logical model.
+        ValueError: If it has other players, or took other coalitions.
+    """
+    if previous is None:
+        return None
+    if not isinstance(previous, LogicalModel):
+        raise TypeError(f"previous must be a LogicalModel or None; got {type(previous).__name__}.")
+    if previous.feature_ids != players.layout.feature_ids:
+        raise ValueError(
+            f"previous has feature ids {previous.feature_ids}, these inputs {players.layout.feature_ids}: it must be "
+            "of the same inputs and feature_mask."
+        )
+    if previous.coalitions is not None:
+        n, m = previous.n_players, previous.n_evaluations
+        plan = design(n, m, options.size_shares(n), options.is_uniform, options.densities, options.seed)
+        if not np.array_equal(plan.coalitions, previous.coalitions.cpu().numpy()):
+            raise ValueError(
+                "previous took other coalitions than these options give: pass the seed, weights and densities that it "
+                "was made with, and one that was not interrupted."
+            )
+    return Known(previous.values, previous.coalitions)
+
+
+def spend(
+    game: Game,
+    options: Options,
+    budget: Budget,
+    max_players: int,
+    tolerance: float,
+    known: Known | None,
+    show_progress: bool,
+    description: str,
+) -> Evaluated:
+    """Evaluate a game as far as a budget goes, and model it.
+
+    Args:
+        game: What to evaluate.
+        options: What models may look like.
+        budget: How many coalitions, None or ``"auto"``.
+        max_players: Most players of whom all coalitions may be evaluated.
+        tolerance: Where an automatic budget stops.
+        known: What need not be evaluated again.
+        show_progress: Whether to show a bar.
+        description: Of the bar.
+    """
+    first = check_budget(budget, game.players.n_players, max_players, options)
+    if known is not None and known.coalitions is None:
+        return _modelled(known.values, None, options)
+    automatic = isinstance(budget, str)
+    total = first if first is not None else 1 << game.players.n_players
+    with progress_bar(show_progress, None if automatic and first is not None else total, description) as bar:
+        spender = Spender(game, options, bar)
+        if first is None:
+            return spender.everything()
+        return spender.automatic(first, tolerance, known) if automatic else spender.sample(first, known)
+
+
+@dataclass(frozen=True)
+class Spender:
+    """Evaluates a game as far as a budget goes.
+
+    Attributes:
+        game: What to evaluate.
+        options: What models may look like.
+        bar: Told how many coalitions are done.
+    """
+
+    game: Game
+    options: Options
+    bar: Progress
+
+    @property
+    def n_players(self) -> int:
+        """Number of players n."""
+        return self.game.players.n_players
+
+    def everything(self) -> Evaluated:
+        """All 2^n coalitions, ∅ and N first and the others in a random order, so that a part of them is a sample."""
+        n = self.n_players
+        order = torch.randperm((1 << n) - 2, generator=torch.Generator().manual_seed(self.options.seed)) + 1
+        codes = torch.cat([torch.tensor([0, (1 << n) - 1]), order])[: 1 << n]
+        coalitions = coalition_members(codes, n)
+        values = self.game.evaluate(coalitions, self.bar)
+        if values.shape[-1] == len(codes):
+            return _modelled(values[..., codes.argsort().to(values.device)], None, self.options)
+        return self._interrupted(values, coalitions)
+
+    def sample(self, budget: int, known: Known | None) -> Evaluated:
+        """The first coalitions of the design, those known already left out."""
+        values, plan = self._values(budget, None if known is None else known.values)
+        if values.shape[-1] < budget:
+            return self._interrupted(values, torch.from_numpy(plan.coalitions))
+        return _modelled(values, plan, self.options)
+
+    def automatic(self, first: int, tolerance: float, known: Known | None) -> Evaluated:
+        """More and more coalitions, until a model predicts fresh ones or stops getting better at it."""
+        everything = 1 << self.n_players
+        found = self.sample(first, known)
+        best, growths = math.inf, 0
+        m = found.values.shape[-1]
+        while m >= first:
+            larger = min(8 * math.ceil(m * _GROWTH / 8), _MOST)
+            if 2 * larger > everything:
+                return self.everything()
+            if larger <= m:
+                break
+            values, plan = self._values(larger, found.values)
+            if values.shape[-1] < larger:
+                return self._interrupted(values, torch.from_numpy(plan.coalitions))
+            missed = _unexplained(found.models, values[..., m:], torch.from_numpy(plan.coalitions[m:]))
+            found, m = _modelled(values, plan, self.options), larger
+            growths = growths + 1 if missed > _PLATEAU * best else 0
+            best = min(best, missed)
+            if missed <= tolerance or (m >= _PLATEAU_FROM and growths >= _PLATEAU_GROWTHS):
+                break
+        return found
+
+    def _values(self, budget: int, known: Tensor | None) -> tuple[Tensor, Design]:
+        options, n = self.options, self.n_players
+        plan = design(n, budget, options.size_shares(n), options.is_uniform, options.densities, options.seed)
+        done = 0 if known is None else min(known.shape[-1], budget)
+        if known is not None and done == budget:
+            return known[..., :budget], plan
+        fresh = self.game.evaluate(torch.from_numpy(plan.coalitions[done:]), self.bar)
+        return fresh if known is None else torch.cat([known.to(fresh.device), fresh], dim=-1), plan
+
+    def _interrupted(self, values: Tensor, coalitions: Tensor) -> Evaluated:
+        """The model of what was evaluated before Ctrl-C, if that was enough."""
+        m = values.shape[-1]
+        try:
+            check_sample_size("Ctrl-C", m, self.options)
+        except ValueError as error:
+            raise KeyboardInterrupt(f"after {m} coalitions, too few for a model") from error
+        some = coalitions[:m].numpy()
+        plan = Design(some, held_out_at_random(m, self.options.seed), size_strata(some))
+        return _modelled(values, plan, self.options)
+
+
+def _modelled(values: Tensor, plan: Design | None, options: Options) -> Evaluated:
+    games = values.reshape(-1, values.shape[-1])
+    if plan is None:
+        return Evaluated(values, None, complete_models(games, options))
+    coalitions, held_out, strata = (torch.from_numpy(x).to(values.device) for x in plan)
+    return Evaluated(values, coalitions, sampled_models(games, coalitions, held_out, strata, options))
+
+
+def _unexplained(models: Models, values: Tensor, coalitions: Tensor) -> float:
+    """Share of the variance of fresh values that models miss, the largest of all outputs."""
+    games = values.reshape(-1, values.shape[-1])
+    table = PatternTable(models.game, models.is_or, models.members, models.value)
+    error = games - models.constant[:, None] - table.predict(coalitions.to(games.device), len(games))
+    variance = (games - games.mean(1, keepdim=True)).square().sum(1)
+    share = torch.where(variance > 0, error.square().sum(1) / variance.clamp(min=1e-300), 0.0)
+    return float(share.max())
+
+
+def check_tolerance(tolerance: Any) -> None:
+    """Raise unless a tolerance is a share.
+
+    Raises:
+        ValueError: If it is not.
+    """
+    if isinstance(tolerance, bool) or not isinstance(tolerance, Real) or not 0 < float(tolerance) < 1:
+        raise ValueError(f"tolerance must lie in (0, 1); got {tolerance!r}.")

@@ -1,0 +1,307 @@
+"""Search for AND and OR patterns among too many players to list: beams, climbing, exchange, pruning.
+
+Each step scores all single players and all pairs by their inner product with the residual, extends the best pairs
+player by player in beams, climbs from the best of these by adding, dropping or replacing one player, and keeps the
+winner. Every few steps each pattern is given the chance to move with all the others held, and patterns go that do not
+pay for their description: m ln(1 + loss / residual) against the length of their name. Coalitions come in strata of like
+size, and every column is centred within its stratum, which takes out the trend that size brings. Ours.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+from math import lgamma, log
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+Pattern: TypeAlias = tuple[bool, tuple[int, ...]]  # whether it is an OR, and its players in ascending order
+Array: TypeAlias = npt.NDArray[np.float64]
+
+__all__ = ["Pattern", "Sample", "Search"]
+
+_BEAM, _FINALISTS, _SINGLES = 48, 40, 8
+_LEAST_COUNT = 4  # coalitions that tell a pattern from none
+_INDEPENDENCE = 1e-3
+_RENEWED = 5  # patterns between two rounds of exchange and pruning
+_MOST_CLIMBS, _MOST_ROUNDS = 8, 3
+_EXHAUSTED = 1e-10
+
+
+class Sample:
+    """Coalitions in strata, and what of them does not depend on the game.
+
+    Args:
+        coalitions: bool, shape ``(m, n)``.
+        strata: Stratum of each, int from 0, shape ``(m,)``.
+        max_order: Largest number of players of a pattern.
+        kinds: ``"and"``, ``"or"`` or both.
+    """
+
+    def __init__(
+        self,
+        coalitions: npt.NDArray[np.bool_],
+        strata: npt.NDArray[np.int64],
+        max_order: int,
+        kinds: tuple[str, ...],
+    ) -> None:
+        self.m, self.n = coalitions.shape
+        self.max_order = min(max_order, self.n)
+        self.place = np.argsort(strata, kind="stable")  # strata one after another: sums over slices
+        self.coalitions = coalitions[self.place]
+        ends = np.concatenate([[0], np.cumsum(np.bincount(strata))])
+        self.slices = [slice(a, b) for a, b in pairwise(ends) if b > a]
+        present = self.coalitions.astype(np.float32)
+        # OR_T = 1 - NOR_T, and NOR is AND of absences: one search serves both.
+        self.literals = {False: present, True: 1 - present}
+        self.kinds = [is_or for is_or in (False, True) if ("or" if is_or else "and") in kinds]
+        self.pairs = {is_or: self.norms(self.literals[is_or], self.literals[is_or]) for is_or in {False, *self.kinds}}
+        self.cost = np.array([0.0, *(2 * (_log_choose(self.n, k) + log(2) * (k > 1)) for k in range(1, self.n + 1))])
+        self.least_evidence = log(self.m)
+
+    def centred(self, columns: npt.NDArray[np.floating]) -> Array:
+        """Columns ``(m, …)`` less their mean in each stratum."""
+        result = np.array(columns, dtype=np.float64)
+        for rows in self.slices:
+            result[rows] -= result[rows].mean(0)
+        return result
+
+    def norms(self, left: npt.NDArray[np.float32], right: npt.NDArray[np.float32]) -> tuple[Array, Array]:
+        """Squared norm, centred in strata, of each product of a left and a right column; and how often it is 1."""
+        norm = total = np.zeros((left.shape[1], right.shape[1]))
+        for rows in self.slices:
+            count = (left[rows].T @ right[rows]).astype(np.float64)
+            norm = norm + count - count * count / (rows.stop - rows.start)
+            total = total + count
+        return norm, total
+
+    def column(self, pattern: Pattern) -> npt.NDArray[np.float32]:
+        """AND or NOR of a pattern's players on every row."""
+        is_or, players = pattern
+        product: npt.NDArray[np.float32] = self.literals[is_or][:, list(players)].prod(1)
+        return product
+
+    def scores(self, gain: Array, residual: float, order: npt.NDArray[np.int64] | int) -> Array:
+        """Evidence for patterns that would take so much off the residual, less the length of their names."""
+        share = np.minimum(gain / residual, 1 - 1e-9)
+        evidence: Array = -self.m * np.log1p(-share) - self.cost[order]
+        return evidence
+
+
+@dataclass
+class _Found:
+    score: float
+    pattern: Pattern
+    gain: float
+
+
+class Search:
+    """The search for one game.
+
+    Args:
+        sample: The coalitions.
+        values: v on them, in the order they were given in, shape ``(m,)``.
+    """
+
+    def __init__(self, sample: Sample, values: Array) -> None:
+        self.sample = sample
+        self.target = sample.centred(values[sample.place])
+        self.total = float(self.target @ self.target)
+        self.patterns: list[Pattern] = []
+        self._refit()
+
+    def run(self, limit: int) -> list[Pattern]:
+        """Patterns of the game, at most ``limit``; fewer where a further one would not pay for its description."""
+        while len(self.patterns) < limit and self.residual > _EXHAUSTED * self.total:
+            found = self._climb(self._propose(), self.left, None, set(self.patterns))
+            if found.score < self.sample.least_evidence:
+                before = list(self.patterns)
+                self._tidy()
+                if self.patterns == before:
+                    break
+                continue
+            self.patterns.append(found.pattern)
+            self._refit()
+            if len(self.patterns) % _RENEWED == 0:
+                self._tidy()
+        for _ in range(_MOST_ROUNDS):
+            before = list(self.patterns)
+            self._tidy()
+            if self.patterns == before:
+                break
+        self._rewrite_pairs()
+        return self.patterns
+
+    def _refit(self) -> None:
+        """Least squares on the patterns: a basis of their span, the residual, and what each pattern alone explains."""
+        sample = self.sample
+        columns = sample.centred(np.stack([sample.column(p) for p in self.patterns], 1)) if self.patterns else None
+        if columns is None:
+            columns = np.zeros((sample.m, 0))
+        self.basis, upper = np.linalg.qr(columns)
+        self.left = self.target - self.basis @ (self.basis.T @ self.target)
+        self.left -= self.basis @ (self.basis.T @ self.left)
+        self.residual = float(self.left @ self.left)
+        inverse = np.linalg.pinv(upper)
+        spread = np.maximum((inverse * inverse).sum(1), 1e-300)
+        self.coefficients = inverse @ (self.basis.T @ self.target)
+        self.losses = self.coefficients * self.coefficients / spread
+        self.errors = np.sqrt(spread * self.residual / max(sample.m - len(self.patterns) - len(sample.slices), 1))
+        # Row i: the direction that pattern i alone adds to the span of the others.
+        self.directions = (inverse / np.sqrt(spread)[:, None]) @ self.basis.T
+
+    def _tidy(self) -> None:
+        """Let each pattern move with the others held, then leave out what does not pay."""
+        for place in range(len(self.patterns)):
+            others = set(self.patterns[:place] + self.patterns[place + 1 :])
+            direction = self.directions[place]
+            left = self.left + direction * (direction @ self.target)
+            moved = self._climb(self.patterns[place], left, direction, others).pattern
+            if moved != self.patterns[place]:
+                self.patterns[place] = moved
+                self._refit()
+        while len(self.patterns) > 1:
+            floor = max(self.residual, 1e-12 * self.total)
+            evidence = self.sample.m * np.log1p(self.losses / floor)
+            cost = self.sample.cost[[len(players) for _, players in self.patterns]] + self.sample.least_evidence
+            worst = int((evidence - cost).argmin())
+            if evidence[worst] > cost[worst]:
+                break
+            del self.patterns[worst]
+            self._refit()
+
+    def _rewrite_pairs(self) -> None:
+        """Write each pair and its players with the fewest patterns: x_i + x_j = AND_ij + OR_ij leaves a choice."""
+        for pair in sorted({players for _, players in self.patterns if len(players) == 2}):
+            names: list[Pattern] = [(False, pair[:1]), (False, pair[1:]), (False, pair), (True, pair)]
+            places = {name: self.patterns.index(name) for name in names if name in self.patterns}
+            if len(places) < 3 or len(self.sample.kinds) < 2:
+                continue
+            size = max(1e-6 * np.abs(self.coefficients).max(), 4 * self.errors[list(places.values())].max())
+            one, other, both, neither = (self.coefficients[places[name]] if name in places else 0.0 for name in names)
+            # Without the OR, whose coefficient is minus the NOR's; then as much OR as makes one term vanish.
+            plain = np.array([one - neither, other - neither, both + neither])
+            choices = [np.append(plain - w * np.array([1, 1, -1]), w) for w in (0.0, plain[0], plain[1], -plain[2])]
+            best = min(choices, key=lambda terms: int((np.abs(terms) > size).sum()))
+            kept = [name for name, term in zip(names, best, strict=True) if abs(term) > size]
+            self.patterns = [p for p in self.patterns if p not in places] + kept
+            self._refit()
+
+    def _found(self, patterns: list[Pattern], left: Array, released: Array | None) -> _Found:
+        """The best of some patterns by what they would take off the residual ``left``.
+
+        ``released`` is the direction of a pattern that is to be replaced: the span of the others is without it.
+        """
+        sample = self.sample
+        columns = sample.centred(np.stack([sample.column(p) for p in patterns], 1))
+        norm = (columns * columns).sum(0)
+        beside = columns - self.basis @ (self.basis.T @ columns)
+        if released is not None:
+            beside += released[:, None] * (released @ columns)
+        remaining = (beside * beside).sum(0)
+        fits = (remaining > _INDEPENDENCE * norm) & (norm > 0.5)
+        gain = np.where(fits, (left @ beside) ** 2 / np.maximum(remaining, 1e-9), 0.0)
+        order = np.array([len(players) for _, players in patterns])
+        score = sample.scores(gain, float(left @ left), order)
+        best = int(score.argmax())
+        return _Found(float(score[best]), patterns[best], float(gain[best]))
+
+    def _propose(self) -> Pattern:
+        """The best pattern that beams find for the residual."""
+        sample, left = self.sample, self.left.astype(np.float32)
+        taken = set(self.patterns)
+        present = sample.literals[False]
+        single = (present.T @ left).astype(np.float64)
+        weighted = (present.T @ (left[:, None] * present)).astype(np.float64)
+        score = sample.scores(self._share(single, np.diag(sample.pairs[False][0])), self.residual, 1)
+        candidates: list[tuple[float, Pattern]] = [
+            (float(score[i]), (False, (int(i),))) for i in np.argsort(-score)[:_SINGLES]
+        ]
+        first, second = np.triu_indices(sample.n, 1)
+        for is_or in sample.kinds if sample.max_order > 1 else []:
+            # The residual has mean 0 in each stratum, so the inner product with 1 is 0.
+            inner = weighted - single[:, None] - single[None] if is_or else weighted
+            norm, count = (x[first, second] for x in sample.pairs[is_or])
+            gain = self._share(inner[first, second], norm, count)
+            score = sample.scores(gain, self.residual, 2)
+            top = np.argsort(-score)[:_BEAM]
+            beam: dict[tuple[int, ...], float] = {(int(first[t]), int(second[t])): float(score[t]) for t in top}
+            candidates += [(value, (is_or, players)) for players, value in beam.items()]
+            for order in range(3, sample.max_order + 1):
+                beam = self._extended(is_or, list(beam), left, order, _BEAM)
+                candidates += [(value, (is_or, players)) for players, value in beam.items()]
+        fresh = [c for c in candidates if c[1] not in taken]
+        finalists = [pattern for _, pattern in sorted(fresh, key=lambda c: -c[0])[:_FINALISTS]]
+        return self._found(finalists, self.left, None).pattern
+
+    @staticmethod
+    def _share(inner: Array, norm: Array, count: Array | None = None) -> Array:
+        """What a column of given inner product and norm takes off the residual; 0 where too few rows tell."""
+        seen = norm > 1 if count is None else (norm > 1) & (count >= _LEAST_COUNT)
+        gain: Array = np.where(seen, inner * inner / np.maximum(norm, 1e-9), 0.0)
+        return gain
+
+    def _extensions(
+        self, is_or: bool, cores: list[tuple[int, ...]], left: npt.NDArray[np.float32], order: npt.NDArray[np.int64]
+    ) -> Array:
+        """Score of every core with every further player: ``(cores, n)``; -inf for players it has."""
+        sample, literals = self.sample, self.sample.literals[is_or]
+        products = np.stack([literals[:, list(core)].prod(1) for core in cores], 1)
+        inner = ((left[:, None] * products).T @ literals).astype(np.float64)
+        gain = self._share(inner, *sample.norms(products, literals))
+        score = sample.scores(gain, float(left @ left), order[:, None])
+        for place, core in enumerate(cores):
+            score[place, list(core)] = -np.inf
+        return np.where(gain > 0, score, -np.inf)
+
+    def _extended(
+        self, is_or: bool, cores: list[tuple[int, ...]], left: npt.NDArray[np.float32], order: int, width: int
+    ) -> dict[tuple[int, ...], float]:
+        """The best patterns of one more player, each once."""
+        if not cores:
+            return {}
+        score = self._extensions(is_or, cores, left, np.full(len(cores), order)).ravel()
+        best = np.argpartition(-score, min(4 * width, len(score) - 1))[: 4 * width]
+        beam: dict[tuple[int, ...], float] = {}
+        for place in best[np.argsort(-score[best])]:
+            if score[place] == -np.inf or len(beam) == width:
+                break
+            core, player = divmod(int(place), self.sample.n)
+            beam.setdefault(tuple(sorted((*cores[core], player))), float(score[place]))
+        return beam
+
+    def _climb(self, start: Pattern, left: Array, released: Array | None, taken: set[Pattern]) -> _Found:
+        """Add, drop or replace one player as long as that is better."""
+        current = self._found([start], left, released)
+        single_precision = left.astype(np.float32)
+        for _ in range(_MOST_CLIMBS):
+            options = self._neighbours(current.pattern, single_precision) - taken - {current.pattern}
+            if not options:
+                break
+            best = self._found(sorted(options), left, released)
+            if best.score <= current.score + 1e-6:
+                break
+            current = best
+        return current
+
+    def _neighbours(self, pattern: Pattern, left: npt.NDArray[np.float32], each: int = 3) -> set[Pattern]:
+        """Patterns one player away: all with one less, the most promising with one more or another."""
+        is_or, players = pattern
+        fewer = [players[:i] + players[i + 1 :] for i in range(len(players))] if len(players) > 1 else []
+        cores = ([players] if len(players) < self.sample.max_order else []) + fewer
+        neighbours: set[Pattern] = {(is_or and len(core) > 1, core) for core in fewer}
+        for kind in self.sample.kinds if len(players) == 1 else [is_or]:
+            if not cores:
+                continue
+            score = self._extensions(kind, cores, left, np.array([len(core) + 1 for core in cores]))
+            for core, row in zip(cores, score, strict=True):
+                for player in np.argsort(-row)[:each]:
+                    if row[player] > -np.inf:
+                        neighbours.add((kind, tuple(sorted((*core, int(player))))))
+        return neighbours
+
+
+def _log_choose(n: int, k: int) -> float:
+    return lgamma(n + 1) - lgamma(k + 1) - lgamma(n - k + 1)
