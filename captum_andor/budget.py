@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from numbers import Real
 from typing import Any, Literal, NamedTuple, TypeAlias
 
@@ -12,13 +12,14 @@ import torch
 from torch import Tensor
 
 from captum_andor.complete import complete_models
-from captum_andor.design import Design, design, held_out_at_random, size_strata
+from captum_andor.design import DICTIONARY_PLAYERS, Design, design
 from captum_andor.fitting import Models
 from captum_andor.game import Game, Progress, progress_bar
 from captum_andor.logical_model import LogicalModel
 from captum_andor.patterns import PatternTable
 from captum_andor.players import Players
 from captum_andor.sampled import check_sample_size, sampled_models
+from captum_andor.samples import held_out_at_random, size_strata
 from captum_andor.selection import Options
 from captum_andor.transforms import coalition_members
 
@@ -29,7 +30,8 @@ __all__ = ["Budget", "check_tolerance", "known_by", "spend"]
 _ENUMERATED_PLAYERS = 10
 _DEFAULT_BUDGET = 1024  # within .01 of R² from all coalitions, on five sets of games of 12 to 16 players
 _LEAST_BUDGET = 16
-_FIRST, _GROWTH, _MOST = 256, 1.25, 4096  # coalitions of an automatic budget
+_FIRST, _MOST = 256, 4096  # coalitions of an automatic budget
+_GROWTH, _LATER_GROWTH = 1.25, 1.6  # up to _PLATEAU_FROM, and above
 _PLATEAU, _PLATEAU_FROM, _PLATEAU_GROWTHS = 0.95, 1024, 2
 
 
@@ -190,25 +192,29 @@ class Spender:
     def automatic(self, first: int, tolerance: float, known: Known | None) -> Evaluated:
         """More and more coalitions, until a model predicts fresh ones or stops getting better at it."""
         everything = 1 << self.n_players
-        found = self.sample(first, known)
+        # While it grows, a search above 20 players ends by itself: cross-validation waits for the last model.
+        draft = self
+        if self.n_players > DICTIONARY_PLAYERS and self.options.max_patterns is None and self.options.min_r2 is None:
+            draft = replace(self, options=replace(self.options, max_patterns=_MOST // 5))
+        found = draft.sample(first, known)
         best, growths = math.inf, 0
         m = found.values.shape[-1]
         while m >= first:
-            larger = min(8 * math.ceil(m * _GROWTH / 8), _MOST)
+            larger = min(8 * math.ceil(m * (_GROWTH if m < _PLATEAU_FROM else _LATER_GROWTH) / 8), _MOST)
             if 2 * larger > everything:
                 return self.everything()
             if larger <= m:
                 break
-            values, plan = self._values(larger, found.values)
+            values, plan = draft._values(larger, found.values)
             if values.shape[-1] < larger:
                 return self._interrupted(values, torch.from_numpy(plan.coalitions))
             missed = _unexplained(found.models, values[..., m:], torch.from_numpy(plan.coalitions[m:]))
-            found, m = _modelled(values, plan, self.options), larger
+            found, m = _modelled(values, plan, draft.options), larger
             growths = growths + 1 if missed > _PLATEAU * best else 0
             best = min(best, missed)
             if missed <= tolerance or (m >= _PLATEAU_FROM and growths >= _PLATEAU_GROWTHS):
                 break
-        return found
+        return found if draft is self else self.sample(m, Known(found.values, found.coalitions))
 
     def _values(self, budget: int, known: Tensor | None) -> tuple[Tensor, Design]:
         options, n = self.options, self.n_players

@@ -16,11 +16,11 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["DICTIONARY_PLAYERS", "Design", "design", "held_out_at_random", "orders_seen", "size_strata"]
+__all__ = ["DICTIONARY_PLAYERS", "HELD_OUT_EVERY", "STRATA", "Design", "design", "orders_seen"]
 
 DICTIONARY_PLAYERS = 20  # up to so many players all patterns are listed, and the design is proportional
-_HELD_OUT_EVERY = 8
-_SMALLEST, _LARGEST, _STRATA = 0.25, 0.75, 3
+HELD_OUT_EVERY = 8
+_SMALLEST, _LARGEST, STRATA = 0.25, 0.75, 3
 _LEAST_COUNT = 16  # coalitions from which the search found planted patterns in 5 games of 5; with 13 in 3 of 5
 _MOST_DRAWS = 1000
 
@@ -62,7 +62,7 @@ def design(
     held_out = np.zeros(budget, dtype=bool)
     strata = np.zeros(budget, dtype=np.int64)
     for place in range(budget):
-        held_out[place] = place > 1 and (place - 1) % _HELD_OUT_EVERY == 0
+        held_out[place] = place > 1 and (place - 1) % HELD_OUT_EVERY == 0
         coalitions[place], strata[place] = draws.next(place, bool(held_out[place]))
     return Design(coalitions, held_out, strata)
 
@@ -97,7 +97,7 @@ class _Draws:
                 return self._fresh(lambda: self.generator.random(self.n) < 0.5), 0
             low, high = round(_SMALLEST * self.n), round(_LARGEST * self.n)
             size = int(self.generator.integers(low, high + 1))
-            return self._of_size(size), min((size - low) * _STRATA // (high - low), _STRATA - 1)
+            return self._of_size(size), min((size - low) * STRATA // (high - low), STRATA - 1)
         return self._of_size(self._proportional_size(held_out)), 0
 
     def _proportional_size(self, held_out: bool) -> int:
@@ -135,20 +135,6 @@ class _Draws:
         self.seen.add(np.packbits(members).tobytes())
         self.left[int(members.sum())] -= 1
         return members
-
-
-def held_out_at_random(n_coalitions: int, seed: int) -> npt.NDArray[np.bool_]:
-    """An eighth of given coalitions to hold out: bool, shape ``(m,)``."""
-    held_out = np.zeros(n_coalitions, dtype=bool)
-    held_out[np.random.default_rng(seed).permutation(n_coalitions)[: n_coalitions // _HELD_OUT_EVERY]] = True
-    return held_out
-
-
-def size_strata(coalitions: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
-    """Three groups of given coalitions by size, about even: int64, shape ``(m,)``."""
-    sizes = coalitions.sum(1)
-    cuts = np.quantile(sizes, [share / _STRATA for share in range(1, _STRATA)])
-    return np.unique(np.searchsorted(cuts, sizes, side="left"), return_inverse=True)[1].astype(np.int64)
 
 
 def orders_seen(coalitions: npt.NDArray[np.bool_]) -> tuple[int, int]:

@@ -13,12 +13,13 @@ import torch
 from torch import Tensor
 
 from captum_andor.complete import complete_models
-from captum_andor.design import DICTIONARY_PLAYERS, Design, held_out_at_random, orders_seen, size_strata
+from captum_andor.design import DICTIONARY_PLAYERS, Design, orders_seen
 from captum_andor.fitting import Models
 from captum_andor.patterns import Interaction, PatternTable, check_count
 from captum_andor.players import PlayerLayout
 from captum_andor.results import Result, game_values
-from captum_andor.sampled import check_sample_size, choose, sampled_models
+from captum_andor.sampled import check_sample, check_sample_size, choose, sampled_models
+from captum_andor.samples import checked_coalitions, each_once, held_out_at_random, size_strata
 from captum_andor.selection import Effort, Options, Weights
 from captum_andor.storage import read_arrays, write_arrays
 from captum_andor.transforms import coalition_members, count_players
@@ -137,13 +138,13 @@ class LogicalModel(Result):
         options = Options(max_patterns, min_r2, max_order, effort, exact_ends, seed, kinds, weights)
         if coalitions is None:
             return cls._from_complete(values, options, tuple(range(count_players(values, name="v"))))
-        rows = _check_coalitions(coalitions, values)
+        rows = checked_coalitions(coalitions, values)
         feature_ids = tuple(range(rows.shape[1]))
-        rows, values = _each_once(rows, values)
+        rows, values = each_once(rows, values)
         if rows.shape[1] <= DICTIONARY_PLAYERS and len(rows) == 1 << rows.shape[1]:
             codes = (rows * (1 << torch.arange(rows.shape[1], device=rows.device))).sum(1)
             return cls._from_complete(values[..., codes.argsort()], options, feature_ids)
-        _check_sample(rows, options)
+        check_sample(rows, options)
         plan = Design(rows.cpu().numpy(), held_out_at_random(len(rows), options.seed), size_strata(rows.cpu().numpy()))
         return cls._from_sample(values, plan, options, feature_ids)
 
@@ -397,6 +398,7 @@ class LogicalModel(Result):
     def _check_stored(self) -> None:
         """Raise ValueError where what a file held does not fit together."""
         n, patterns, shape = self.n_players, len(self.t), self.shape
+        rows = 1 << n if self.coalitions is None else len(self.coalitions)
         expected: dict[str, tuple[Tensor, torch.dtype, tuple[int, ...]]] = {
             "output": (self.table.output, torch.int64, (patterns,)),
             "is_or": (self.table.is_or, torch.bool, (patterns,)),
@@ -407,7 +409,7 @@ class LogicalModel(Result):
             "r2": (self.r2, torch.float64, shape),
             "r2_interval": (self.r2_interval, torch.float64, (*shape, 2)),
             "r2_path": (self.r2_path, torch.float64, (*shape, self.r2_path.shape[-1])),
-            "values": (self.values, torch.float64, (*shape, 1 << n if self.is_exact else len(self.coalitions or ()))),
+            "values": (self.values, torch.float64, (*shape, rows)),
         }
         if self.coalitions is not None:
             expected["coalitions"] = (self.coalitions, torch.bool, (len(self.coalitions), n))
@@ -458,49 +460,3 @@ class LogicalModel(Result):
         if count > rows:
             lines.append(f"  … {count - rows} more in patterns")
         return lines
-
-
-def _check_coalitions(coalitions: Any, values: Tensor) -> Tensor:
-    """Coalitions as a bool tensor ``(m, n)`` that fits the values."""
-    rows = torch.from_numpy(coalitions) if isinstance(coalitions, np.ndarray) else coalitions
-    if not isinstance(rows, Tensor) or rows.dtype != torch.bool:
-        got = rows.dtype if isinstance(rows, Tensor) else type(rows).__name__
-        raise TypeError(f"coalitions must be a bool tensor or array, True where a player is kept; got {got}.")
-    if rows.ndim != 2 or rows.shape[1] < 1 or values.ndim < 1 or values.shape[-1] != len(rows):
-        raise ValueError(
-            f"coalitions must have shape (m, n) with m the last axis of v; got {tuple(rows.shape)} for v of shape "
-            f"{tuple(values.shape)}."
-        )
-    return rows.to(values.device)
-
-
-def _each_once(rows: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-    """Different coalitions in the order of their first appearance, and the mean of the values of each."""
-    _, position = np.unique(rows.cpu().numpy(), axis=0, return_inverse=True)
-    place = torch.from_numpy(position.reshape(-1)).to(values.device)
-    count = torch.bincount(place)
-    if len(count) == len(rows):
-        return rows, values
-    first = torch.full_like(count, len(rows)).scatter_reduce(
-        0, place, torch.arange(len(rows), device=rows.device), "amin"
-    )
-    sums = values.new_zeros(*values.shape[:-1], len(count)).index_add(-1, place, values)
-    order = first.argsort()
-    return rows[first[order]], (sums / count)[..., order]
-
-
-def _check_sample(rows: Tensor, options: Options) -> None:
-    """Raise unless a model can be fitted to a sample of different coalitions."""
-    check_sample_size("coalitions", len(rows), options)
-    if not options.is_uniform:
-        raise ValueError(
-            f"weights={options.weights!r} needs the values of all 2^n coalitions; a sample is taken as it is. "
-            'Pass weights="uniform", and coalitions drawn with the weights that R² should have.'
-        )
-    sizes = rows.sum(1)
-    has_ends = bool((sizes == 0).any()) and bool((sizes == rows.shape[1]).any())
-    if options.exact_ends and not has_ends:
-        raise ValueError(
-            "coalitions must hold the empty and the full coalition for exact_ends=True. "
-            "Add them, or pass exact_ends=False."
-        )

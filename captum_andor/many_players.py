@@ -177,6 +177,8 @@ class Search:
         for pair in sorted({players for _, players in self.patterns if len(players) == 2}):
             names: list[Pattern] = [(False, pair[:1]), (False, pair[1:]), (False, pair), (True, pair)]
             places = {name: self.patterns.index(name) for name in names if name in self.patterns}
+            if len(places) == 2 and {*names[2:]} == {*places}:
+                self._replace(names[2:], names[:2])
             if len(places) < 3 or len(self.sample.kinds) < 2:
                 continue
             size = max(1e-6 * np.abs(self.coefficients).max(), 4 * self.errors[list(places.values())].max())
@@ -187,6 +189,19 @@ class Search:
             best = min(choices, key=lambda terms: int((np.abs(terms) > size).sum()))
             kept = [name for name, term in zip(names, best, strict=True) if abs(term) > size]
             self.patterns = [p for p in self.patterns if p not in places] + kept
+            self._refit()
+
+    def _replace(self, old: list[Pattern], new: list[Pattern]) -> None:
+        """Take other patterns if what they leave and their names are shorter to describe."""
+        before, residual = list(self.patterns), self.residual
+        self.patterns = [p for p in before if p not in old] + new
+        self._refit()
+        floor = 1e-12 * self.total
+        evidence = self.sample.m * log(max(residual, floor) / max(self.residual, floor))
+        saved = sum(self.sample.cost[len(players)] for _, players in old)
+        saved -= sum(self.sample.cost[len(players)] for _, players in new)
+        if evidence + saved < 0:
+            self.patterns = before
             self._refit()
 
     def _found(self, patterns: list[Pattern], left: Array, released: Array | None) -> _Found:

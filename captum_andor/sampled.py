@@ -15,7 +15,7 @@ from captum_andor.many_players import Pattern, Sample, Search
 from captum_andor.pursuit import Games, rank
 from captum_andor.selection import EXACT, Options, Problem, placed, select
 
-__all__ = ["check_sample_size", "choose", "sampled_models"]
+__all__ = ["check_sample", "check_sample_size", "choose", "sampled_models"]
 
 _LEAST_COALITIONS = 16
 _LEAST_SHARE = 0.02  # of coalitions that tell a pattern from none
@@ -71,6 +71,23 @@ def check_sample_size(name: str, n_coalitions: int, options: Options) -> None:
         )
 
 
+def check_sample(rows: Tensor, options: Options) -> None:
+    """Raise unless a model can be fitted to a sample of different coalitions."""
+    check_sample_size("coalitions", len(rows), options)
+    if not options.is_uniform:
+        raise ValueError(
+            f"weights={options.weights!r} needs the values of all 2^n coalitions; a sample is taken as it is. "
+            'Pass weights="uniform", and coalitions drawn with the weights that R² should have.'
+        )
+    sizes = rows.sum(1)
+    has_ends = bool((sizes == 0).any()) and bool((sizes == rows.shape[1]).any())
+    if options.exact_ends and not has_ends:
+        raise ValueError(
+            "coalitions must hold the empty and the full coalition for exact_ends=True. "
+            "Add them, or pass exact_ends=False."
+        )
+
+
 def choose(
     values: Tensor, coalitions: Tensor, strata: Tensor, options: Options, counts: list[int]
 ) -> list[list[Pattern]]:
@@ -95,6 +112,10 @@ def _chosen_and_counted(
         return choose(y, rows, groups, options, [options.max_patterns] * len(y))
     limit = min(options.max_patterns or most, most)
     if options.min_r2 is None:
+        if rows.shape[1] > DICTIONARY_PLAYERS:
+            chosen = choose(y, rows, groups, options, [limit] * len(y))
+            if all(_is_exact(v, rows, patterns) for v, patterns in zip(y, chosen, strict=True)):
+                return chosen  # nothing is left to choose
         counts = _cross_validated(y, rows, groups, options, min(limit, _MOST_BY_CROSS_VALIDATION))
         return choose(y, rows, groups, options, counts)
     chosen = choose(y, rows, groups, replace(options, effort="stable"), [limit] * len(y))
@@ -108,6 +129,10 @@ def _chosen_and_counted(
     if options.effort == "stable" and rows.shape[1] <= DICTIONARY_PLAYERS:
         return [patterns[:k] for patterns, k in zip(chosen, counts, strict=True)]
     return choose(y, rows, groups, options, counts)
+
+
+def _is_exact(v: Tensor, rows: Tensor, patterns: list[Pattern]) -> bool:
+    return bool(_fitted(_scaled(v, rows, bound=False)[0], rows, patterns, bound=False).r2 >= EXACT)
 
 
 def _cross_validated(y: Tensor, rows: Tensor, strata: Tensor, options: Options, limit: int) -> list[int]:

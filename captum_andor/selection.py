@@ -158,7 +158,18 @@ def select(problem: Problem, allowed: Tensor, options: Options) -> Tensor:
         chosen = _accurate(problem, allowed, limit, goal, _PREFERENCE)
     else:
         chosen = _portfolio(problem, allowed, limit, goal)
-    return cut(problem, chosen, goal or EXACT)
+    return _tidied(problem, cut(problem, chosen, goal or EXACT))
+
+
+def _tidied(problem: Problem, chosen: Tensor) -> Tensor:
+    """Leave out of exact models what selection took on the way and they do not need."""
+    exact = (problem.path(chosen)[:, -1] >= EXACT).nonzero()[:, 0]
+    if not len(exact) or not chosen.shape[1]:
+        return chosen
+    some = problem.select(exact)
+    shorter = cut(some, rank(some.search, chosen[exact]), EXACT)
+    chosen[exact] = -1
+    return placed(chosen, exact, shorter)
 
 
 def _discount(columns: Columns, allowed: Tensor, preference: float) -> Tensor:

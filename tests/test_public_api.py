@@ -15,7 +15,7 @@ from captum_andor import AndOrExplanation, AndOrInteractions
 
 PACKAGE = Path(captum_andor.__file__).parent
 FLOORS = [
-    {"_version", "transforms", "players", "scores", "storage", "design"},
+    {"_version", "transforms", "players", "scores", "storage", "design", "samples"},
     {"game", "split", "columns", "many_players"},
     {"pursuit"},
     {"fitting"},
