@@ -223,7 +223,14 @@ class Spender:
         if known is not None and done == budget:
             return known[..., :budget], plan
         fresh = self.game.evaluate(torch.from_numpy(plan.coalitions[done:]), self.bar)
-        return fresh if known is None else torch.cat([known.to(fresh.device), fresh], dim=-1), plan
+        if known is None:
+            return fresh, plan
+        if known.shape[:-1] != fresh.shape[:-1]:
+            raise ValueError(
+                f"previous has outputs of shape {tuple(known.shape[:-1])}, these inputs give "
+                f"{tuple(fresh.shape[:-1])}: it must be of the same inputs and target."
+            )
+        return torch.cat([known.to(fresh.device), fresh], dim=-1), plan
 
     def _interrupted(self, values: Tensor, coalitions: Tensor) -> Evaluated:
         """The model of what was evaluated before Ctrl-C, if that was enough."""
@@ -233,7 +240,7 @@ class Spender:
         except ValueError as error:
             raise KeyboardInterrupt(f"after {m} coalitions, too few for a model") from error
         some = coalitions[:m].numpy()
-        plan = Design(some, held_out_at_random(m, self.options.seed), size_strata(some))
+        plan = Design(some, held_out_at_random(some, self.options.seed), size_strata(some))
         return _modelled(values, plan, self.options)
 
 

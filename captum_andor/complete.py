@@ -18,6 +18,8 @@ __all__ = ["allowed_columns", "complete_models", "shortened"]
 
 _DEGREE_ROUNDING = 1e-11  # share of the variance above a degree that float32 models leave by rounding
 _END_SHARE = 1 / 8  # weight of ∅ and of N beside 1 for all coalitions: of 1/128 to 1/4 the best on eight sets of games
+_LEAST_END_SHARE = 1e-9
+_CONSTANT = 1e-12  # variance of a column that is the same wherever weights are not 0
 _INACTIVE = 1e-12  # a difference, in games of size 1, that is but rounding
 _CHUNK = 1 << 22  # values of games that are worked on at once
 
@@ -33,7 +35,10 @@ def complete_models(values: Tensor, options: Options) -> Models:
         - **models** (*Models*): R² is exact, under the weights of the options.
     """
     n, device = count_players(values), values.device
-    weights = tuple(share / comb(n, size) for size, share in enumerate(options.size_shares(n)))
+    shares = options.size_shares(n)
+    if options.exact_ends and n:  # no error is left there, and columns that differ there alone must be told from 0
+        shares = (max(shares[0], _LEAST_END_SHARE), *shares[1:-1], max(shares[-1], _LEAST_END_SHARE))
+    weights = tuple(share / comb(n, size) for size, share in enumerate(shares))
     report = complete_columns(n, weights, device)
     search = complete_columns(n, _search_weights(weights, options), device)
     chosen = torch.full((len(values), 0), -1, device=device)
@@ -93,7 +98,7 @@ def _search_weights(weights: tuple[float, ...], options: Options) -> tuple[float
 def allowed_columns(columns: Columns, options: Options, degree: int) -> Tensor:
     """Which columns a model may use: bool, shape ``(2 * 2^n,)``; single players stand under AND."""
     most = min(degree, options.max_order or degree)
-    allowed = (columns.order >= 1) & (columns.order <= most)
+    allowed = (columns.order >= 1) & (columns.order <= most) & (columns.norm > _CONSTANT)
     half = columns.n_coalitions
     for kind, part in (("and", allowed[:half]), ("or", allowed[half:])):
         least = 2 if kind == "or" else 1

@@ -145,7 +145,8 @@ class LogicalModel(Result):
             codes = (rows * (1 << torch.arange(rows.shape[1], device=rows.device))).sum(1)
             return cls._from_complete(values[..., codes.argsort()], options, feature_ids)
         check_sample(rows, options)
-        plan = Design(rows.cpu().numpy(), held_out_at_random(len(rows), options.seed), size_strata(rows.cpu().numpy()))
+        given = rows.cpu().numpy()
+        plan = Design(given, held_out_at_random(given, options.seed), size_strata(given))
         return cls._from_sample(values, plan, options, feature_ids)
 
     @classmethod

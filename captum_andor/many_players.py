@@ -26,7 +26,7 @@ _BEAM, _FINALISTS, _SINGLES = 48, 40, 8
 _LEAST_COUNT = 4  # coalitions that tell a pattern from none
 _INDEPENDENCE = 1e-3
 _RENEWED = 5  # patterns between two rounds of exchange and pruning
-_MOST_CLIMBS, _MOST_ROUNDS = 8, 3
+_MOST_CLIMBS, _MOST_ROUNDS, _RESTARTS = 8, 3, 4
 _EXHAUSTED = 1e-10
 
 
@@ -114,12 +114,36 @@ class Search:
 
     def run(self, limit: int) -> list[Pattern]:
         """Patterns of the game, at most ``limit``; fewer where a further one would not pay for its description."""
-        while len(self.patterns) < limit and self.residual > _EXHAUSTED * self.total:
+        self._grow(limit)
+        for _ in range(_RESTARTS):
+            if len(self.patterns) == limit or self._is_exhausted() or len(self.patterns) < 4:
+                break
+            # What was taken early and wrongly holds the place of what is there: let the weaker half be found anew.
+            before, length = list(self.patterns), self._length()
+            self.patterns = [before[i] for i in np.argsort(-self.losses)[: len(before) // 2]]
+            self._refit()
+            self._grow(limit)
+            if self._length() >= length:
+                self.patterns = before
+                self._refit()
+                break
+        self._rewrite_pairs()
+        return self.patterns
+
+    def _is_exhausted(self) -> bool:
+        return self.residual <= _EXHAUSTED * self.total
+
+    def _length(self) -> float:
+        """Description length of the game: of the residual and of the patterns' names."""
+        names = sum(float(self.sample.cost[len(p)]) + self.sample.least_evidence for _, p in self.patterns)
+        return self.sample.m * log(max(self.residual, 1e-12 * self.total, 1e-300)) + names
+
+    def _grow(self, limit: int) -> None:
+        """Take patterns one after another until the limit, or until none pays."""
+        while len(self.patterns) < limit and not self._is_exhausted():
             found = self._climb(self._propose(), self.left, None, set(self.patterns))
             if found.score < self.sample.least_evidence:
-                before = list(self.patterns)
-                self._tidy()
-                if self.patterns == before:
+                if not self._tidy():
                     break
                 continue
             self.patterns.append(found.pattern)
@@ -127,12 +151,8 @@ class Search:
             if len(self.patterns) % _RENEWED == 0:
                 self._tidy()
         for _ in range(_MOST_ROUNDS):
-            before = list(self.patterns)
-            self._tidy()
-            if self.patterns == before:
+            if not self._tidy():
                 break
-        self._rewrite_pairs()
-        return self.patterns
 
     def _refit(self) -> None:
         """Least squares on the patterns: a basis of their span, the residual, and what each pattern alone explains."""
@@ -152,8 +172,9 @@ class Search:
         # Row i: the direction that pattern i alone adds to the span of the others.
         self.directions = (inverse / np.sqrt(spread)[:, None]) @ self.basis.T
 
-    def _tidy(self) -> None:
-        """Let each pattern move with the others held, then leave out what does not pay."""
+    def _tidy(self) -> bool:
+        """Let each pattern move with the others held, then leave out what does not pay; whether anything changed."""
+        before = list(self.patterns)
         for place in range(len(self.patterns)):
             others = set(self.patterns[:place] + self.patterns[place + 1 :])
             direction = self.directions[place]
@@ -171,6 +192,7 @@ class Search:
                 break
             del self.patterns[worst]
             self._refit()
+        return self.patterns != before
 
     def _rewrite_pairs(self) -> None:
         """Write each pair and its players with the fewest patterns: x_i + x_j = AND_ij + OR_ij leaves a choice."""
@@ -193,14 +215,10 @@ class Search:
 
     def _replace(self, old: list[Pattern], new: list[Pattern]) -> None:
         """Take other patterns if what they leave and their names are shorter to describe."""
-        before, residual = list(self.patterns), self.residual
+        before, length = list(self.patterns), self._length()
         self.patterns = [p for p in before if p not in old] + new
         self._refit()
-        floor = 1e-12 * self.total
-        evidence = self.sample.m * log(max(residual, floor) / max(self.residual, floor))
-        saved = sum(self.sample.cost[len(players)] for _, players in old)
-        saved -= sum(self.sample.cost[len(players)] for _, players in new)
-        if evidence + saved < 0:
+        if self._length() > length:
             self.patterns = before
             self._refit()
 

@@ -43,10 +43,11 @@ def each_once(rows: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
     return rows[first[order]], (sums / count)[..., order]
 
 
-def held_out_at_random(n_coalitions: int, seed: int) -> npt.NDArray[np.bool_]:
-    """An eighth of given coalitions to hold out: bool, shape ``(m,)``."""
-    held_out = np.zeros(n_coalitions, dtype=bool)
-    held_out[np.random.default_rng(seed).permutation(n_coalitions)[: n_coalitions // HELD_OUT_EVERY]] = True
+def held_out_at_random(coalitions: npt.NDArray[np.bool_], seed: int) -> npt.NDArray[np.bool_]:
+    """An eighth of given coalitions to hold out, never ∅ or N: bool, shape ``(m,)``."""
+    inner = np.flatnonzero(coalitions.any(1) & ~coalitions.all(1))
+    held_out = np.zeros(len(coalitions), dtype=bool)
+    held_out[np.random.default_rng(seed).permutation(inner)[: len(coalitions) // HELD_OUT_EVERY]] = True
     return held_out
 
 
