@@ -136,7 +136,7 @@ class Search:
     def _length(self) -> float:
         """Description length of the game: of the residual and of the patterns' names."""
         names = sum(float(self.sample.cost[len(p)]) + self.sample.least_evidence for _, p in self.patterns)
-        return self.sample.m * log(max(self.residual, 1e-12 * self.total, 1e-300)) + names
+        return float(self.sample.m) * log(max(self.residual, 1e-12 * self.total, 1e-300)) + names
 
     def _grow(self, limit: int) -> None:
         """Take patterns one after another until the limit, or until none pays."""
