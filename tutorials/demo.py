@@ -1,4 +1,4 @@
-"""The main job in one run: train a CNN on MNIST, explain test images at n = 12, draw the result.
+"""The main job in one run: train a CNN on MNIST, reproduce four predictions with eight patterns each, draw them.
 
 python tutorials/demo.py [--out outputs]
 """
@@ -15,19 +15,18 @@ matplotlib.use("Agg")
 
 import numpy as np
 import torch
-from captum.attr import IntegratedGradients, KernelShap
 from captum.attr import visualization as viz
 from matplotlib import pyplot as plt
 from mnist import accuracy, grid_mask, mnist, train
 
-from captum_andor import AndOrExplanation, AndOrInteractions
+from captum_andor import AndOrInteractions, LogicalModel
 
-N_IMAGES, N_PATTERNS = 4, 4
+N_IMAGES, N_PATTERNS, BUDGET = 4, 8, 512
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out", type=Path, default=Path("outputs"), help="folder for the figure and the explanation")
+    parser.add_argument("--out", type=Path, default=Path("outputs"), help="folder for the figure and the models")
     out = parser.parse_args().out
     out.mkdir(parents=True, exist_ok=True)
 
@@ -39,87 +38,62 @@ def main() -> None:
     x, y = test_images[:N_IMAGES], test_labels[:N_IMAGES]
     mask = grid_mask(4, 3)
     method = AndOrInteractions(model, score="log_odds")
-    forward_seconds = time_forward_passes(model, x)
     start = time.perf_counter()
-    method.attribute(x, target=y, feature_mask=mask)
-    attribute_seconds = time.perf_counter() - start
-    start = time.perf_counter()
-    ex = method.interactions(x, target=y, feature_mask=mask, show_progress=True)
-    all_seconds = time.perf_counter() - start
-
-    print(
-        f"\n{N_IMAGES} test images of {ex.n_players} patches: 2^{ex.n_players} = {2**ex.n_players} masked images each"
+    exact = method.logical_model(
+        x, target=y, feature_mask=mask, max_patterns=N_PATTERNS, budget=2**12, show_progress=True
     )
-    print(f"{'forward passes alone':32} {forward_seconds:6.2f} s")
-    print(f"{'attribute()':32} {attribute_seconds:6.2f} s")
-    print(f"{'interactions(), sparse split':32} {all_seconds:6.2f} s")
-    print(f"universal matching: largest error {ex.fidelity().max():.1e}, largest |v| {ex.values.abs().max():.1f}")
-    print(f"duality gap of the splits: at most {ex.duality_gap.max():.1e}\n")
-    for label, one in zip(y.tolist(), ex, strict=True):
+    exact_seconds = time.perf_counter() - start
+    start = time.perf_counter()
+    budgeted = method.logical_model(x, target=y, feature_mask=mask, max_patterns=N_PATTERNS, budget=BUDGET)
+    budgeted_seconds = time.perf_counter() - start
+
+    truth = true_r2(budgeted, exact)
+    print(f"\n{N_IMAGES} test images of {exact.n_players} patches, {N_PATTERNS} patterns each")
+    print(f"{'':24}{'masked images':>14}{'seconds':>9}   R² over all 4 096 masked images")
+    for name, seconds, count, r2 in (
+        ("all coalitions", exact_seconds, exact.n_evaluations, exact.r2),
+        ("a budget", budgeted_seconds, budgeted.n_evaluations, truth),
+    ):
+        print(f"{name:24}{count:14}{seconds:9.2f}   {'  '.join(f'{v:.3f}' for v in r2.tolist())}")
+    print(f"{'its own estimate':47}   {'  '.join(f'{v:.3f}' for v in budgeted.r2.tolist())}\n")
+    for label, one in zip(y.tolist(), exact, strict=True):
         print(f"digit {label}: {one}\n")
 
-    ex.save(out / "demo.npz")
-    figure = draw(model, x, y, mask, method, ex)
-    figure.savefig(out / "demo.png", dpi=110)
-    print(f"saved {out / 'demo.png'} and {out / 'demo.npz'} (AndOrExplanation.load reads it)")
+    exact.save(out / "demo.npz")
+    draw(x, y, exact, budgeted, truth).savefig(out / "demo.png", dpi=110)
+    print(f"saved {out / 'demo.png'} and {out / 'demo.npz'} (LogicalModel.load reads it)")
 
 
-@torch.no_grad()
-def time_forward_passes(model: torch.nn.Module, x: torch.Tensor, rows: int = 256) -> float:
-    """Seconds for as many forward passes as the exact explanation takes, nothing else."""
-    batch = x.repeat(rows // len(x), 1, 1, 1)
-    model(batch)
-    start = time.perf_counter()
-    for _ in range(len(x) * 2**12 // rows):
-        model(batch)
-    return time.perf_counter() - start
+def true_r2(model: LogicalModel, complete: LogicalModel) -> torch.Tensor:
+    """R² of a model from a budget over all coalitions, which another evaluated."""
+    everything = (torch.arange(complete.n_evaluations)[:, None] >> torch.arange(complete.n_players)) & 1 > 0
+    v, h = complete.values, model.predict(everything)
+    return 1 - (v - h).square().sum(-1) / (v - v.mean(-1, keepdim=True)).square().sum(-1)
 
 
 def draw(
-    model: torch.nn.Module,
-    x: torch.Tensor,
-    y: torch.Tensor,
-    mask: torch.Tensor,
-    method: AndOrInteractions,
-    ex: AndOrExplanation,
+    x: torch.Tensor, y: torch.Tensor, exact: LogicalModel, budgeted: LogicalModel, truth: torch.Tensor
 ) -> plt.Figure:
-    """One row an image: the picture, two Captum attributions, ours, and the strongest patterns."""
-
-    def log_odds(inputs: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-        logits = model(inputs)
-        own = logits.gather(1, target[:, None])
-        return (own - logits.scatter(1, target[:, None], -torch.inf).logsumexp(1, keepdim=True))[:, 0]
-
-    ours = method.attribute(x, target=y, feature_mask=mask)
-    gradients = IntegratedGradients(log_odds).attribute(x, additional_forward_args=y)
-    torch.manual_seed(0)  # KernelShap draws its coalitions from the global generator
-    kernel = torch.cat(
-        [
-            KernelShap(lambda inputs, label=label: log_odds(inputs, label.expand(len(inputs)))).attribute(
-                image[None], feature_mask=mask, n_samples=1000, perturbations_per_eval=64
-            )
-            for image, label in zip(x, y, strict=True)
-        ]
-    )
+    """Two rows an image, all coalitions and a budget: the picture, the attributions, the patterns."""
     fig, axes = plt.subplots(
-        len(x), 4 + N_PATTERNS, figsize=(1.75 * (4 + N_PATTERNS), 2.05 * len(x)), layout="constrained"
+        2 * len(x), 2 + N_PATTERNS, figsize=(1.15 * (2 + N_PATTERNS), 2.9 * len(x)), layout="constrained"
     )
-    names = ("IntegratedGradients", "KernelShap", "AndOrInteractions")
     for row, picture in enumerate(x[:, 0].numpy()):
-        axes[row, 0].imshow(picture, cmap="gray")
-        axes[row, 0].set_title(f"digit {int(y[row])}", fontsize=9)
-        axes[row, 0].set_axis_off()
-        for column, (name, attribution) in enumerate(zip(names, (gradients, kernel, ours), strict=True), start=1):
+        for below, (lm, r2) in enumerate(((exact, exact.r2), (budgeted, truth))):
+            line = axes[2 * row + below]
+            line[0].imshow(picture, cmap="gray")
+            line[0].set_title(f"digit {int(y[row])}" if not below else "", fontsize=9)
+            line[0].set_axis_off()
             viz.visualize_image_attr(
-                np.asarray(attribution[row, 0].detach())[..., None],
+                np.asarray(lm.attributions()[row, 0])[..., None],
                 np.repeat(picture[..., None], 3, axis=2),
                 method="blended_heat_map",
                 sign="all",
-                plt_fig_axis=(fig, axes[row, column]),
+                plt_fig_axis=(fig, line[1]),
                 use_pyplot=False,
             )
-            axes[row, column].set_title(name if row == 0 else "", fontsize=9)
-        ex[row].plot_image(picture, k=N_PATTERNS, plt_fig_axis=(fig, axes[row, 4:]))
+            line[1].set_title(f"{lm.n_evaluations} passes\nR² {float(r2[row]):.3f}", fontsize=8)
+            lm[row].plot_image(picture, k=N_PATTERNS, plt_fig_axis=(fig, line[2:]))
     return fig
 
 
