@@ -16,7 +16,6 @@ from captum_andor.design import DICTIONARY_PLAYERS, Design, design
 from captum_andor.fitting import Models
 from captum_andor.game import Game, Progress, progress_bar
 from captum_andor.logical_model import LogicalModel
-from captum_andor.patterns import PatternTable
 from captum_andor.players import Players
 from captum_andor.sampled import check_sample_size, sampled_models
 from captum_andor.samples import held_out_at_random, size_strata
@@ -148,7 +147,7 @@ def spend(
     with progress_bar(show_progress, None if automatic and first is not None else total, description) as bar:
         spender = Spender(game, options, bar)
         if first is None:
-            return spender.everything()
+            return spender.everything(known)
         return spender.automatic(first, tolerance, known) if automatic else spender.sample(first, known)
 
 
@@ -171,13 +170,18 @@ class Spender:
         """Number of players n."""
         return self.game.players.n_players
 
-    def everything(self) -> Evaluated:
-        """All 2^n coalitions, ∅ and N first and the others in a random order, so that a part of them is a sample."""
+    def everything(self, known: Known | None = None) -> Evaluated:
+        """All 2^n coalitions: those known, ∅ and N, then the others at random, so that a part of them is a sample."""
         n = self.n_players
-        order = torch.randperm((1 << n) - 2, generator=torch.Generator().manual_seed(self.options.seed)) + 1
-        codes = torch.cat([torch.tensor([0, (1 << n) - 1]), order])[: 1 << n]
+        order = torch.randperm(1 << n, generator=torch.Generator().manual_seed(self.options.seed))
+        order = torch.cat([torch.tensor([0, (1 << n) - 1]), order])
+        if known is not None and known.coalitions is not None:
+            order = torch.cat([(known.coalitions.cpu() * (1 << torch.arange(n))).sum(1), order])
+        # Each code once, where it first comes.
+        first = torch.full((1 << n,), len(order)).scatter_reduce(0, order, torch.arange(len(order)), "amin")
+        codes = first.argsort()
         coalitions = coalition_members(codes, n)
-        values = self.game.evaluate(coalitions, self.bar)
+        values = self._continued(coalitions, None if known is None else known.values)
         if values.shape[-1] == len(codes):
             return _modelled(values[..., codes.argsort().to(values.device)], None, self.options)
         return self._interrupted(values, coalitions)
@@ -197,40 +201,43 @@ class Spender:
         if self.n_players > DICTIONARY_PLAYERS and self.options.max_patterns is None and self.options.min_r2 is None:
             draft = replace(self, options=replace(self.options, max_patterns=_MOST // 5))
         found = draft.sample(first, known)
-        best, growths = math.inf, 0
-        m = found.values.shape[-1]
+        best, growths, m = math.inf, 0, found.values.shape[-1]
         while m >= first:
-            larger = min(8 * math.ceil(m * (_GROWTH if m < _PLATEAU_FROM else _LATER_GROWTH) / 8), _MOST)
-            if 2 * larger > everything:
-                return self.everything()
-            if larger <= m:
-                break
-            values, plan = draft._values(larger, found.values)
-            if values.shape[-1] < larger:
-                return self._interrupted(values, torch.from_numpy(plan.coalitions))
-            missed = _unexplained(found.models, values[..., m:], torch.from_numpy(plan.coalitions[m:]))
-            found, m = _modelled(values, plan, draft.options), larger
+            # The held-out coalitions are fresh to the search that the model comes from.
+            missed = 1 - float(found.models.r2.min())
             growths = growths + 1 if missed > _PLATEAU * best else 0
             best = min(best, missed)
-            if missed <= tolerance or (m >= _PLATEAU_FROM and growths >= _PLATEAU_GROWTHS):
+            larger = min(8 * math.ceil(m * (_GROWTH if m < _PLATEAU_FROM else _LATER_GROWTH) / 8), _MOST)
+            on_plateau = m >= _PLATEAU_FROM and growths >= _PLATEAU_GROWTHS
+            if missed <= tolerance or on_plateau or larger <= m:
                 break
+            spent = Known(found.values, found.coalitions)
+            if 2 * larger > everything:
+                return self.everything(spent)
+            found = draft.sample(larger, spent)
+            if found.values.shape[-1] < larger:
+                return found
+            m = larger
         return found if draft is self else self.sample(m, Known(found.values, found.coalitions))
 
     def _values(self, budget: int, known: Tensor | None) -> tuple[Tensor, Design]:
         options, n = self.options, self.n_players
         plan = design(n, budget, options.size_shares(n), options.is_uniform, options.densities, options.seed)
-        done = 0 if known is None else min(known.shape[-1], budget)
-        if known is not None and done == budget:
-            return known[..., :budget], plan
-        fresh = self.game.evaluate(torch.from_numpy(plan.coalitions[done:]), self.bar)
+        return self._continued(torch.from_numpy(plan.coalitions), known), plan
+
+    def _continued(self, coalitions: Tensor, known: Tensor | None) -> Tensor:
+        """Values on coalitions of which the first are known."""
         if known is None:
-            return fresh, plan
+            return self.game.evaluate(coalitions, self.bar)
+        if known.shape[-1] >= len(coalitions):
+            return known[..., : len(coalitions)]
+        fresh = self.game.evaluate(coalitions[known.shape[-1] :], self.bar)
         if known.shape[:-1] != fresh.shape[:-1]:
             raise ValueError(
                 f"previous has outputs of shape {tuple(known.shape[:-1])}, these inputs give "
                 f"{tuple(fresh.shape[:-1])}: it must be of the same inputs and target."
             )
-        return torch.cat([known.to(fresh.device), fresh], dim=-1), plan
+        return torch.cat([known.to(fresh.device), fresh], dim=-1)
 
     def _interrupted(self, values: Tensor, coalitions: Tensor) -> Evaluated:
         """The model of what was evaluated before Ctrl-C, if that was enough."""
@@ -250,16 +257,6 @@ def _modelled(values: Tensor, plan: Design | None, options: Options) -> Evaluate
         return Evaluated(values, None, complete_models(games, options))
     coalitions, held_out, strata = (torch.from_numpy(x).to(values.device) for x in plan)
     return Evaluated(values, coalitions, sampled_models(games, coalitions, held_out, strata, options))
-
-
-def _unexplained(models: Models, values: Tensor, coalitions: Tensor) -> float:
-    """Share of the variance of fresh values that models miss, the largest of all outputs."""
-    games = values.reshape(-1, values.shape[-1])
-    table = PatternTable(models.game, models.is_or, models.members, models.value)
-    error = games - models.constant[:, None] - table.predict(coalitions.to(games.device), len(games))
-    variance = (games - games.mean(1, keepdim=True)).square().sum(1)
-    share = torch.where(variance > 0, error.square().sum(1) / variance.clamp(min=1e-300), 0.0)
-    return float(share.max())
 
 
 def check_tolerance(tolerance: Any) -> None:

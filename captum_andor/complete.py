@@ -107,7 +107,10 @@ def allowed_columns(columns: Columns, options: Options, degree: int) -> Tensor:
 
 
 def _degrees(unit: Tensor) -> Tensor:
-    """Degree of each game: no pattern of a higher order is needed to write it. Shape ``(B,)``."""
+    """Degree of each game: no pattern of a higher order is needed to write it. Shape ``(B,)``.
+
+    Degrees above n/2 count as n: they narrow the search little, and games of one degree are searched together.
+    """
     n = count_players(unit)
     energy = walsh(unit).square()
     energy[:, 0] = 0.0
@@ -116,7 +119,8 @@ def _degrees(unit: Tensor) -> Tensor:
     by_degree.index_add_(1, _sizes(n, unit.device), energy)
     above = by_degree.flip(1).cumsum(1).flip(1)  # of degree k and more
     needed = above > _DEGREE_ROUNDING * by_degree.sum(1, keepdim=True)
-    return (needed * size).amax(1)
+    degree = (needed * size).amax(1)
+    return torch.where(2 * degree > n, n, degree)
 
 
 def _sizes(n: int, device: torch.device) -> Tensor:

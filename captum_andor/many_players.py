@@ -26,7 +26,7 @@ _BEAM, _FINALISTS, _SINGLES = 48, 40, 8
 _LEAST_COUNT = 4  # coalitions that tell a pattern from none
 _INDEPENDENCE = 1e-3
 _RENEWED = 5  # patterns between two rounds of exchange and pruning
-_MOST_CLIMBS, _MOST_ROUNDS, _RESTARTS = 8, 3, 4
+_MOST_CLIMBS, _MOST_ROUNDS = 8, 3
 _EXHAUSTED = 1e-10
 
 
@@ -112,10 +112,10 @@ class Search:
         self.patterns: list[Pattern] = []
         self._refit()
 
-    def run(self, limit: int) -> list[Pattern]:
+    def run(self, limit: int, restarts: int = 4) -> list[Pattern]:
         """Patterns of the game, at most ``limit``; fewer where a further one would not pay for its description."""
         self._grow(limit)
-        for _ in range(_RESTARTS):
+        for _ in range(restarts):
             if len(self.patterns) == limit or self._is_exhausted() or len(self.patterns) < 4:
                 break
             # What was taken early and wrongly holds the place of what is there: let the weaker half be found anew.

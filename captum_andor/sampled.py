@@ -89,7 +89,7 @@ def check_sample(rows: Tensor, options: Options) -> None:
 
 
 def choose(
-    values: Tensor, coalitions: Tensor, strata: Tensor, options: Options, counts: list[int]
+    values: Tensor, coalitions: Tensor, strata: Tensor, options: Options, counts: list[int], restarts: int = 4
 ) -> list[list[Pattern]]:
     """The patterns that a search takes for each game, at most its count, most useful first."""
     if coalitions.shape[1] <= DICTIONARY_PLAYERS:
@@ -97,7 +97,7 @@ def choose(
     rows = coalitions.cpu().numpy()
     largest = max(2, *orders_seen(rows))
     sample = Sample(rows, strata.cpu().numpy(), min(options.max_order or largest, largest), tuple(options.kinds))
-    found = [Search(sample, v).run(k) for v, k in zip(values.cpu().numpy(), counts, strict=True)]
+    found = [Search(sample, v).run(k, restarts) for v, k in zip(values.cpu().numpy(), counts, strict=True)]
     return [_ranked(v, coalitions, patterns) for v, patterns in zip(values, found, strict=True)]
 
 
@@ -145,7 +145,7 @@ def _cross_validated(y: Tensor, rows: Tensor, strata: Tensor, options: Options, 
         test = order[fold::_FOLDS]
         train = torch.ones(m, dtype=torch.bool, device=rows.device)
         train[test] = False
-        chosen = choose(y[:, train], rows[train], strata[train], options, [limit] * len(y))
+        chosen = choose(y[:, train], rows[train], strata[train], options, [limit] * len(y), restarts=0)
         for game, patterns in enumerate(chosen):
             squares = _path_errors(rows[train], y[game, train], rows[test], y[game, test], patterns)
             errors[game, test, : squares.shape[1]] = squares

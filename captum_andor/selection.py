@@ -19,11 +19,12 @@ from captum_andor.pursuit import Games, grow, rank, swap
 Effort: TypeAlias = Literal["stable", "accurate", "high"]
 Weights: TypeAlias = Literal["uniform", "size", "shapley"] | Sequence[float]
 
-__all__ = ["EXACT", "Effort", "Options", "Problem", "Weights", "cut", "placed", "select"]
+__all__ = ["EXACT", "Effort", "Options", "Problem", "Weights", "cut", "discount", "placed", "select"]
 
 EXACT = 1 - 1e-9  # R² from which a model counts as exact
 _PREFERENCE = 0.3  # a pattern of order k must explain 1 + 0.3 (k - 1) times what a single player would
 _PORTFOLIO = (0.0, 0.1, 0.3, 1.0)
+_TIE = 1e-9
 _BLOCK = 10  # patterns between two looks at R², where R² decides how many
 
 
@@ -172,24 +173,29 @@ def _tidied(problem: Problem, chosen: Tensor) -> Tensor:
     return placed(chosen, exact, shorter)
 
 
-def _discount(columns: Columns, allowed: Tensor, preference: float) -> Tensor:
-    """What a column's gain is multiplied by: less for high orders, 0 where it is not allowed."""
-    return allowed / (1 + preference * (columns.order - 1).clamp(min=0).double())
+def discount(columns: Columns, allowed: Tensor, preference: float) -> Tensor:
+    """What a column's gain is multiplied by: less for high orders, 0 where it is not allowed.
+
+    Once all smaller patterns of a set are chosen, its AND and its OR explain exactly the same: AND is taken.
+    """
+    weight = allowed / (1 + preference * (columns.order - 1).clamp(min=0).double())
+    weight[columns.n_coalitions :] *= 1 - _TIE
+    return weight
 
 
 def _stable(problem: Problem, allowed: Tensor, limit: int, goal: float | None, preference: float) -> Tensor:
     """Forward selection of ``limit`` patterns, or until R² reaches the goal."""
-    games, discount = problem.search, _discount(problem.search.columns, allowed, preference)
+    games, weight = problem.search, discount(problem.search.columns, allowed, preference)
     if goal is None:
-        return grow(games, limit, discount)
+        return grow(games, limit, weight)
     k = min(_BLOCK, limit)
-    chosen = grow(games, k, discount)
+    chosen = grow(games, k, weight)
     while k < limit:
         short = (problem.path(chosen)[:, -1] < goal) & (chosen[:, -1] >= 0)
         if not bool(short.any()):
             break
         k, rows = min(2 * k, limit), short.nonzero()[:, 0]
-        chosen = placed(chosen, rows, grow(games.select(rows), k, discount, chosen[rows]))
+        chosen = placed(chosen, rows, grow(games.select(rows), k, weight, chosen[rows]))
     return chosen
 
 
@@ -197,7 +203,7 @@ def _accurate(
     problem: Problem, allowed: Tensor, limit: int, goal: float | None, preference: float, singles: bool = False
 ) -> Tensor:
     """Grow to twice the number, prune, swap; with a goal, the fewest patterns that reach it."""
-    games, discount = problem.search, _discount(problem.search.columns, allowed, preference)
+    games, weight = problem.search, discount(problem.search.columns, allowed, preference)
     start = None
     if singles:
         alone = (allowed & (games.columns.order == 1)).nonzero()[:, 0]
@@ -205,14 +211,14 @@ def _accurate(
     most = int(allowed.sum())
     if goal is None:
         width = min(max(2 * limit, limit + (0 if start is None else start.shape[1])), most)
-        chosen = rank(games, grow(games, width, discount, start), keep=limit)
+        chosen = rank(games, grow(games, width, weight, start), keep=limit)
     else:
         chosen = _stable(problem, allowed, limit, goal, preference)
         result = chosen[:, :0]
         for rows, some in _by_count(chosen):
             width = min(2 * some.shape[1] + (0 if start is None else start.shape[1]), most)
             mine = games.select(rows)
-            wide = grow(mine, width, discount, None if start is None else start[rows])
+            wide = grow(mine, width, weight, None if start is None else start[rows])
             better = cut(problem.select(rows), rank(mine, wide), goal)[:, :limit]
             if better.shape[1] > some.shape[1]:  # elimination did worse than selection for one of them
                 better = some
@@ -257,7 +263,7 @@ def _best(problem: Problem, candidates: list[Tensor], limit: int, goal: float | 
         chosen, r2 = _cut(problem, candidate, goal)
         # Any model at the goal beats all that miss it, and a shorter one a longer one.
         score = torch.where(r2 >= goal, 2.0 + limit - (chosen >= 0).sum(1), r2)
-        better = (score > best_score).nonzero()[:, 0]
+        better = (score > best_score + _TIE).nonzero()[:, 0]
         best[better] = -1
         best = placed(best, better, chosen[better])
         best_score[better] = score[better]

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from captum_andor.pursuit import grow, rank, swap
-from captum_andor.selection import EXACT, Problem, cut
+from captum_andor.selection import EXACT, Problem, cut, discount
 
 __all__ = ["shortest"]
 
@@ -38,8 +38,8 @@ def shortest(problem: Problem, allowed: Tensor, chosen: Tensor, seed: int) -> Te
         n_dropped = max(2, int(len(best) * share))
         kept = torch.stack([_kept(problem, best, n_dropped, generator) for _ in range(_LITTER)])
         preference = _PREFERENCES[generation % len(_PREFERENCES)]
-        discount = allowed / (1 + preference * (games.columns.order - 1).clamp(min=0).double())
-        grown = cut(litter, rank(games, grow(games, len(best) + 6, discount, kept)), EXACT)
+        weight = discount(games.columns, allowed, preference)
+        grown = cut(litter, rank(games, grow(games, len(best) + 6, weight, kept)), EXACT)
         exact = litter.path(grown)[:, -1] >= EXACT
         for other in grown[exact]:
             other = other[other >= 0]

@@ -235,14 +235,13 @@ def test_the_print_is_a_short_table() -> None:
 @settings(max_examples=20, deadline=None)
 @given(seed=st.integers(0, 100), scale=st.sampled_from([1e-300, 1e-8, 1e8, 1e300]), shift=st.sampled_from([0.0, 1.0]))
 def test_scale_changes_nothing_but_the_strengths(seed: int, scale: float, shift: float) -> None:
-    v = random_values((2,), seed=seed)
-    one, other = LogicalModel.from_values(v), LogicalModel.from_values((v + shift) * scale)
+    v = random_values((2,), n=6, seed=seed)  # few patterns of many: equal gains, which rounding decides, are rare
+    one, other = (LogicalModel.from_values(x, max_patterns=6) for x in (v, (v + shift) * scale))
+    assert [p.players for p in one.patterns] == [p.players for p in other.patterns]
     torch.testing.assert_close(other.r2, one.r2)
-    torch.testing.assert_close(other.predict(everything(4)) / scale - shift, one.predict(everything(4)))
-    if not shift:  # a shift may round, and so decide ties
-        assert [p.players for p in one.patterns] == [p.players for p in other.patterns]
-        torch.testing.assert_close(other.table.value / scale, one.table.value)
-        torch.testing.assert_close(other.t, one.t, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(other.table.value / scale, one.table.value)
+    torch.testing.assert_close(other.t, one.t, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(other.predict(everything(6)) / scale - shift, one.predict(everything(6)))
 
 
 @pytest.mark.parametrize("constant", [0.0, 3.7, 1e8, -1e-8])

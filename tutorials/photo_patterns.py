@@ -2,7 +2,8 @@
 
 python tutorials/photo_patterns.py [--out outputs]
 
-EfficientNet-Lite0 and the photos come inside packages (``make demo`` has installed them); about two minutes on two cores.
+EfficientNet-Lite0 and the photos come inside packages (``make demo`` has installed them); about two minutes on two
+cores.
 """
 
 from __future__ import annotations
