@@ -17,6 +17,7 @@ from captum_andor.fitting import Models
 from captum_andor.game import Game, Progress, progress_bar
 from captum_andor.logical_model import LogicalModel
 from captum_andor.players import Players
+from captum_andor.results import flat_games
 from captum_andor.sampled import check_sample_size, sampled_models
 from captum_andor.samples import held_out_at_random, size_strata
 from captum_andor.selection import Options
@@ -252,7 +253,7 @@ class Spender:
 
 
 def _modelled(values: Tensor, plan: Design | None, options: Options) -> Evaluated:
-    games = values.reshape(-1, values.shape[-1])
+    games = flat_games(values)
     if plan is None:
         return Evaluated(values, None, complete_models(games, options))
     coalitions, held_out, strata = (torch.from_numpy(x).to(values.device) for x in plan)

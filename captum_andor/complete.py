@@ -67,7 +67,7 @@ def _closing(unit: Tensor, options: Options) -> Tensor:
     n = count_players(unit)
     code = torch.zeros(len(unit), dtype=torch.long, device=unit.device)
     for player in range(n):
-        without, present = unit.view(len(unit), -1, 2, 1 << player).unbind(2)
+        without, present = unit.reshape(len(unit), 1 << (n - player - 1), 2, 1 << player).unbind(2)
         code += (((present - without).abs().amax((1, 2)) > _INACTIVE) * (1 << player)).long()
     if n < 2 or (options.max_order or n) < n:
         return code[:, None][:, :0]

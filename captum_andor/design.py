@@ -1,10 +1,10 @@
 """Which coalitions to evaluate on a budget: a sequence whose every beginning is a good sample.
 
-It begins with ∅ and N. Every eighth coalition after these is held out: drawn from the distribution that R² is about.
-The others serve the search. Up to 20 players they are allotted to sizes in proportion, as evenly as whole numbers
-allow; above, where nearly all coalitions have about n/2 players and say little about larger patterns, sizes are even
-between a quarter and three quarters of n, in three strata. No coalition comes twice. A larger budget continues the
-same sequence, so that it can use what was evaluated. Ours.
+It begins with ∅ and N. Of the first 64 coalitions every fourth is held out, later every eighth: drawn from the
+distribution that R² is about. The others serve the search. Up to 20 players they are allotted to sizes in proportion,
+as evenly as whole numbers allow; above, where nearly all coalitions have about n/2 players and say little about larger
+patterns, sizes are even between a quarter and three quarters of n, in three strata. No coalition comes twice. A larger
+budget continues the same sequence, so that it can use what was evaluated. Ours.
 """
 
 from __future__ import annotations
@@ -16,10 +16,11 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["DICTIONARY_PLAYERS", "HELD_OUT_EVERY", "STRATA", "Design", "design", "orders_seen"]
+__all__ = ["DICTIONARY_PLAYERS", "HELD_OUT_EVERY", "STRATA", "Design", "design", "n_held_out", "orders_seen"]
 
 DICTIONARY_PLAYERS = 20  # up to so many players all patterns are listed, and the design is proportional
 HELD_OUT_EVERY = 8
+_FIRST, _HELD_OUT_EVERY_AT_FIRST = 64, 4  # a few dozen coalitions must leave enough to judge by
 _SMALLEST, _LARGEST, STRATA = 0.25, 0.75, 3
 _LEAST_COUNT = 14  # coalitions: with 15 a search found four patterns of order 8 in 5 games of 5, with 13 in 3
 _MOST_DRAWS = 1000
@@ -62,9 +63,18 @@ def design(
     held_out = np.zeros(budget, dtype=bool)
     strata = np.zeros(budget, dtype=np.int64)
     for place in range(budget):
-        held_out[place] = place > 1 and (place - 1) % HELD_OUT_EVERY == 0
+        held_out[place] = _is_held_out(place)
         coalitions[place], strata[place] = draws.next(place, bool(held_out[place]))
     return Design(coalitions, held_out, strata)
+
+
+def n_held_out(budget: int) -> int:
+    """How many of so many coalitions are held out."""
+    return sum(map(_is_held_out, range(budget)))
+
+
+def _is_held_out(place: int) -> bool:
+    return place > 1 and (place - 1) % (HELD_OUT_EVERY if place >= _FIRST else _HELD_OUT_EVERY_AT_FIRST) == 0
 
 
 class _Draws:

@@ -17,7 +17,7 @@ from captum_andor.design import DICTIONARY_PLAYERS, Design, orders_seen
 from captum_andor.fitting import Models
 from captum_andor.patterns import Interaction, PatternTable, check_count
 from captum_andor.players import PlayerLayout
-from captum_andor.results import Result, game_values
+from captum_andor.results import Result, flat_games, game_values
 from captum_andor.sampled import check_sample, check_sample_size, choose, sampled_models
 from captum_andor.samples import checked_coalitions, each_once, held_out_at_random, size_strata
 from captum_andor.selection import Effort, Options, Weights
@@ -151,7 +151,7 @@ class LogicalModel(Result):
 
     @classmethod
     def _from_sample(cls, values: Tensor, plan: Design, options: Options, feature_ids: tuple[int, ...]) -> LogicalModel:
-        games = values.reshape(-1, values.shape[-1])
+        games = flat_games(values)
         coalitions, held_out, strata = (torch.from_numpy(x).to(values.device) for x in plan)
         models = sampled_models(games, coalitions, held_out, strata, options)
         return cls._from_models(models, values, coalitions, options, feature_ids, None, torch.float64)
@@ -165,7 +165,7 @@ class LogicalModel(Result):
         layout: PlayerLayout | None = None,
         attribution_dtype: torch.dtype = torch.float64,
     ) -> LogicalModel:
-        games = values.reshape(-1, values.shape[-1])
+        games = flat_games(values)
         return cls._from_models(
             complete_models(games, options), values, None, options, feature_ids, layout, attribution_dtype
         )
@@ -189,7 +189,7 @@ class LogicalModel(Result):
             constant=models.constant.view(shape),
             r2=models.r2.view(shape),
             r2_interval=models.r2_interval.view(*shape, 2),
-            r2_path=models.r2_path.view(*shape, -1),
+            r2_path=models.r2_path.view(*shape, models.r2_path.shape[1]),
             values=values,
             options=options,
             feature_ids=feature_ids,
@@ -229,7 +229,7 @@ class LogicalModel(Result):
             tensor([1., 1., 1., 1., 1., 1.], dtype=torch.float64)
         """
         check_count("n_resamples", n_resamples)
-        games = self.values.reshape(-1, self.n_evaluations)
+        games = flat_games(self.values)
         counts = torch.bincount(self.table.output, minlength=len(games)).tolist()
         options = replace(self.options, max_patterns=max([1, *counts]), min_r2=None)
         n, m = self.n_players, self.n_evaluations
@@ -301,9 +301,9 @@ class LogicalModel(Result):
         self._check_coalitions(coalitions)
         coalitions = coalitions.to(self.constant.device)
         if coalitions.ndim > 2:
-            coalitions = coalitions.reshape(-1, *coalitions.shape[-2:])
+            coalitions = coalitions.flatten(0, -3)
         sums = self.table.predict(coalitions, math.prod(self.shape))
-        return sums.view(*self.shape, -1) + self.constant[..., None]
+        return sums.view(*self.shape, sums.shape[1]) + self.constant[..., None]
 
     def shapley_values(self) -> Tensor:
         r"""Shapley values of h: each pattern's strength shared, :math:`\phi_i=\sum_{T_k\ni i}w_k/|T_k|`.
@@ -317,7 +317,7 @@ class LogicalModel(Result):
             >>> LogicalModel.from_values([0.0, 1.0, 2.0, 5.0]).shapley_values()
             tensor([2., 3.], dtype=torch.float64)
         """
-        return self.table.shapley_values(math.prod(self.shape)).view(*self.shape, -1)
+        return self.table.shapley_values(math.prod(self.shape)).view(*self.shape, self.n_players)
 
     def order_strength(self) -> Tensor:
         """Sums of positive and of negative strengths by order, AND and OR together.
@@ -331,7 +331,7 @@ class LogicalModel(Result):
             tensor([[ 0.,  1.,  0.],
                     [ 0., -2.,  0.]], dtype=torch.float64)
         """
-        return self.table.order_strength(math.prod(self.shape)).view(*self.shape, 2, -1)
+        return self.table.order_strength(math.prod(self.shape)).view(*self.shape, 2, self.n_players + 1)
 
     def to_dataframe(self) -> pd.DataFrame:
         r"""Patterns as a pandas table, one row each, strongest first within each output.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from itertools import product
@@ -15,7 +16,7 @@ from torch import Tensor
 from captum_andor.patterns import Interaction
 from captum_andor.players import Inputs, PlayerLayout
 
-__all__ = ["Result", "game_values"]
+__all__ = ["Result", "flat_games", "game_values"]
 
 _SHOWN = 3  # outputs that a print shows
 ResultT = TypeVar("ResultT", bound="Result")
@@ -158,14 +159,24 @@ class Result(ABC):
         return {"feature_ids": feature_ids, "layout": layout, "attribution_dtype": dtype}
 
 
+def flat_games(values: Tensor) -> Tensor:
+    """Values ``(…, m)`` with one leading axis: ``(B, m)``."""
+    return values.reshape(math.prod(values.shape[:-1]), values.shape[-1])
+
+
 def game_values(v: Any) -> Tensor:
     """Values of games as a float64 copy.
 
     Raises:
-        TypeError: If v is not real.
+        TypeError: If v is not an array of real numbers.
         ValueError: If a value is not finite.
     """
-    values = torch.as_tensor(v)
+    try:
+        values = torch.as_tensor(v) if isinstance(v, (Tensor, np.ndarray)) else torch.as_tensor(np.asarray(v))
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise TypeError(
+            f"v must be a tensor, array or list of real numbers; got {type(v).__name__} ({error})."
+        ) from error
     if values.is_complex():
         raise TypeError(f"v must be real; got {values.dtype}.")
     values = values.detach().to(torch.float64, copy=True)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from captum_andor.columns import SampledColumns, WrittenColumns
 from captum_andor.complete import allowed_columns, shortened
-from captum_andor.design import DICTIONARY_PLAYERS, orders_seen
+from captum_andor.design import DICTIONARY_PLAYERS, n_held_out, orders_seen
 from captum_andor.fitting import Ends, Fit, Models, fit
 from captum_andor.many_players import Pattern, Sample, Search
 from captum_andor.pursuit import Games, rank
@@ -62,11 +62,13 @@ def check_sample_size(name: str, n_coalitions: int, options: Options) -> None:
         ValueError: If they are not; ``name`` is the argument to blame.
     """
     most = options.max_patterns or 1
-    least = max(_LEAST_COALITIONS, -(-(2 * most + 2) * 8 // 7))
+    least = _LEAST_COALITIONS
+    while least - n_held_out(least) < 2 * most + 2:
+        least += 1
     if n_coalitions < least:
         raise ValueError(
             f"{name} gives {n_coalitions} coalitions: too few for max_patterns={options.max_patterns}, which needs "
-            f"{least} (an eighth is held out, and the rest must be twice as many as the patterns). Give more, lower "
+            f"{least} (some are held out, and the rest must be twice as many as the patterns). Give more, lower "
             "max_patterns, or evaluate all 2^n."
         )
 
@@ -97,8 +99,13 @@ def choose(
     rows = coalitions.cpu().numpy()
     largest = max(2, *orders_seen(rows))
     sample = Sample(rows, strata.cpu().numpy(), min(options.max_order or largest, largest), tuple(options.kinds))
-    found = [Search(sample, v).run(k, restarts) for v, k in zip(values.cpu().numpy(), counts, strict=True)]
-    return [_ranked(v, coalitions, patterns) for v, patterns in zip(values, found, strict=True)]
+    additive = _are_additive(coalitions, values - values.mean(1, keepdim=True)).tolist()
+    alone: list[Pattern] = [(False, (player,)) for player in range(coalitions.shape[1])]
+    found = [
+        alone if is_additive else Search(sample, v).run(k, restarts)
+        for v, k, is_additive in zip(values.cpu().numpy(), counts, additive, strict=True)
+    ]
+    return [_ranked(v, coalitions, some)[:k] for v, some, k in zip(values, found, counts, strict=True)]
 
 
 def _chosen_and_counted(
@@ -107,7 +114,7 @@ def _chosen_and_counted(
     """Patterns of each game, in the number that the options, held-out R² or cross-validation ask for."""
     known = ~held_out
     rows, y, groups = coalitions[known], values[:, known], strata[known]
-    most = max(len(rows) // 5, 1)
+    most = max(len(rows) // 5, min(rows.shape[1], len(rows) // 2), 1)
     if options.max_patterns is not None and options.min_r2 is None:
         return choose(y, rows, groups, options, [options.max_patterns] * len(y))
     limit = min(options.max_patterns or most, most)
@@ -209,7 +216,7 @@ def _are_additive(coalitions: Tensor, unit: Tensor) -> Tensor:
     left = unit - (unit @ basis) @ basis.T
     centred = unit - unit.mean(1, keepdim=True)
     unexplained: Tensor = left.square().sum(1)
-    return unexplained <= (1 - _ADDITIVE) * centred.square().sum(1)
+    return (centred != 0).any(1) & (unexplained <= (1 - _ADDITIVE) * centred.square().sum(1))
 
 
 def _ranked(v: Tensor, coalitions: Tensor, patterns: list[Pattern]) -> list[Pattern]:
@@ -228,11 +235,11 @@ def _closed(v: Tensor, coalitions: Tensor, patterns: list[Pattern], options: Opt
     if n < 2 or (options.max_order or n) < n:
         return patterns
     closing: list[Pattern] = [(kind == "or", everyone) for kind in options.kinds]
+    limit = options.max_patterns or max(len(patterns), len(closing))
     candidates = [patterns]
     for some in [[c] for c in closing] + ([closing] if len(closing) == 2 else []):
         kept = [p for p in patterns if p not in some]
-        if len(some) <= len(patterns):
-            candidates.append((some + kept)[: len(patterns)])
+        candidates.append((some + kept)[:limit])
     unit, _, _ = _scaled(v, coalitions, bound=True)
     return max(candidates, key=lambda some: float(_fitted(unit, coalitions, some, bound=True).r2))
 

@@ -1,4 +1,4 @@
-"""Coalitions that a caller chose: checked, each once, an eighth held out, grouped by size."""
+"""Coalitions that a caller chose: checked, each once, some held out, grouped by size."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from captum_andor.design import HELD_OUT_EVERY, STRATA
+from captum_andor.design import STRATA, n_held_out
 
 __all__ = ["checked_coalitions", "each_once", "held_out_at_random", "size_strata"]
 
@@ -44,10 +44,10 @@ def each_once(rows: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def held_out_at_random(coalitions: npt.NDArray[np.bool_], seed: int) -> npt.NDArray[np.bool_]:
-    """An eighth of given coalitions to hold out, never ∅ or N: bool, shape ``(m,)``."""
+    """Some of given coalitions to hold out, as many as a design does, never ∅ or N: bool, shape ``(m,)``."""
     inner = np.flatnonzero(coalitions.any(1) & ~coalitions.all(1))
     held_out = np.zeros(len(coalitions), dtype=bool)
-    held_out[np.random.default_rng(seed).permutation(inner)[: len(coalitions) // HELD_OUT_EVERY]] = True
+    held_out[np.random.default_rng(seed).permutation(inner)[: n_held_out(len(coalitions))]] = True
     return held_out
 
 

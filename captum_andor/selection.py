@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from numbers import Real
-from typing import Literal, TypeAlias, get_args
+from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 import torch
@@ -55,14 +55,19 @@ class Options:
             raise TypeError(f"exact_ends must be a bool; got {self.exact_ends!r}.")
         if not _is_int(self.seed) or self.seed < 0:
             raise ValueError(f"seed must be an int ≥ 0; got {self.seed!r}.")
-        kinds = (self.kinds,) if isinstance(self.kinds, str) else tuple(self.kinds)
+        kinds = (self.kinds,) if isinstance(self.kinds, str) else _entries(self.kinds)
         if not kinds or not set(kinds) <= {"and", "or"}:
             raise ValueError(f'kinds must hold "and", "or" or both; got {self.kinds!r}.')
         object.__setattr__(self, "kinds", kinds)
         if not isinstance(self.weights, str):
-            object.__setattr__(self, "weights", tuple(float(w) for w in self.weights))
+            weights = _numbers(self.weights)
+            if not weights:
+                raise ValueError(
+                    f'weights must be "uniform", "size", "shapley" or n + 1 numbers; got {self.weights!r}.'
+                )
+            object.__setattr__(self, "weights", weights)
         if self.densities is not None:
-            densities = tuple(float(d) for d in self.densities)
+            densities = _numbers(self.densities)
             if not densities or not all(0 < d < 1 for d in densities):
                 raise ValueError(f"densities must be None or shares of players in (0, 1); got {self.densities!r}.")
             object.__setattr__(self, "densities", densities)
@@ -98,6 +103,22 @@ class Options:
             shares = [w / largest * share for w, share in zip(self.weights, even, strict=True)]
         total = sum(shares)
         return tuple(share / total for share in shares)
+
+
+def _entries(given: Any) -> tuple[Any, ...]:
+    """The entries of a sequence; none of what is no sequence."""
+    try:
+        return tuple(given)
+    except TypeError:
+        return ()
+
+
+def _numbers(given: Any) -> tuple[float, ...]:
+    """The entries of a sequence as floats; none if one is no number."""
+    try:
+        return tuple(float(number) for number in _entries(given))
+    except (TypeError, ValueError):
+        return ()
 
 
 def _is_int(number: object) -> bool:

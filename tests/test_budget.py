@@ -225,7 +225,7 @@ def test_models_of_one_value_per_batch() -> None:
     [
         ({"budget": 5}, ValueError, "budget must be at least 16"),
         ({"budget": -1}, ValueError, "budget must be at least 16"),
-        ({"budget": 20}, ValueError, "budget gives 20 coalitions: too few for max_patterns=10, which needs 26"),
+        ({"budget": 20}, ValueError, "budget gives 20 coalitions: too few for max_patterns=10, which needs 28"),
         ({"budget": 2.5}, TypeError, "budget must be None, an int"),
         ({"budget": True}, TypeError, "budget must be None, an int"),
         ({"budget": "all"}, ValueError, 'budget must be None, an int or "auto"'),

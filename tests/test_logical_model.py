@@ -305,7 +305,7 @@ def test_repeated_coalitions_are_averaged() -> None:
 
 def test_held_out_r2_and_its_interval_tell_the_truth() -> None:
     inside, errors = [], []
-    for seed in range(12):
+    for seed in range(20):
         v = dictionary.planted(10, 25, seed)[1]
         rows = sample(10, 400, seed)
         codes = (rows * (1 << torch.arange(10))).sum(1)
@@ -314,7 +314,9 @@ def test_held_out_r2_and_its_interval_tell_the_truth() -> None:
         low, high = lm.r2_interval.tolist()
         inside.append(low - 0.01 <= truth <= high + 0.01)
         errors.append(float(lm.r2) - truth)
-    assert np.mean(inside) >= 0.8 and abs(np.mean(errors)) < 0.03
+    assert (
+        np.mean(inside) >= 0.8 and -0.06 < np.mean(errors) < 0.02
+    )  # the last fit has more coalitions: if anything, too low
 
 
 def test_players_that_never_change_get_no_pattern() -> None:
@@ -444,6 +446,9 @@ def test_an_explanation_gives_the_model_of_its_values() -> None:
         ({"effort": "best"}, "effort"),
         ({"kinds": "xor"}, "kinds"),
         ({"kinds": ()}, "kinds"),
+        ({"kinds": None}, "kinds"),
+        ({"weights": None}, "weights"),
+        ({"weights": ["a"] * 5}, "weights"),
         ({"weights": "none"}, "weights"),
         ({"weights": [1.0, 2.0]}, "weights"),
         ({"weights": [0.0] * 5}, "weights"),
@@ -487,7 +492,7 @@ def test_bad_coalitions_are_named(coalitions: object, error: type[Exception], me
 def test_a_sample_must_be_enough_for_its_patterns_and_has_no_weights() -> None:
     rows = sample(6, 40)
     v = torch.randn(40, generator=torch.Generator().manual_seed(0))
-    with pytest.raises(ValueError, match=r"coalitions gives 40.*max_patterns=20, which needs 48"):
+    with pytest.raises(ValueError, match=r"coalitions gives 40.*max_patterns=20, which needs 55"):
         LogicalModel.from_values(v, rows, max_patterns=20)
     with pytest.raises(ValueError, match="weights='size' needs the values of all"):
         LogicalModel.from_values(v, rows, weights="size")
@@ -498,3 +503,34 @@ def test_from_values_keeps_a_copy() -> None:
     lm = LogicalModel.from_values(v)
     v[:] = 9.0
     assert lm.values.tolist() == [0.0, 1.0, 2.0, 5.0]
+
+
+@pytest.mark.parametrize("n", [16, 30, 60])
+def test_additive_games_come_back_from_a_sample(n: int) -> None:
+    rows = sample(n, 3 * n)
+    for weights in (np.ones(n), np.random.default_rng(n).uniform(-2, 2, n)):
+        lm = LogicalModel.from_values(rows.numpy() @ weights, rows, max_patterns=None)
+        assert {p.players[0]: p.value for p in lm.patterns} == pytest.approx(dict(enumerate(weights)))
+        assert float(lm.r2) == pytest.approx(1.0)
+
+
+def test_a_sample_of_which_nothing_can_be_said_is_closed_at_its_ends() -> None:
+    rows = sample(40, 60)
+    v = torch.randn(60, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    lm = LogicalModel.from_values(v, rows)
+    torch.testing.assert_close(lm.predict(rows[:2])[0], v[0])
+    torch.testing.assert_close(lm.predict(rows[:2])[1], v[1])
+    assert float(lm.r2) < 0.5 and all(p.order == 40 for p in lm.patterns) and "all 40 players" in repr(lm)
+
+
+@pytest.mark.parametrize("shape", [(0,), (2, 0)])
+def test_no_games_at_all_are_a_model_of_none(shape: tuple[int, ...]) -> None:
+    lm = LogicalModel.from_values(torch.zeros(*shape, 8))
+    assert lm.shape == lm.r2.shape == shape and lm.patterns == [] and lm.shapley_values().shape == (*shape, 3)
+
+
+def test_values_must_be_numbers() -> None:
+    for v in (None, "abc", [[1.0, 2.0], [3.0]], {"v": 1}):
+        with pytest.raises(TypeError, match="v must be a tensor, array or list of real numbers"):
+            LogicalModel.from_values(v)
+    assert LogicalModel.from_values([0, 0.1]).values.tolist() == [0.0, 0.1]
