@@ -152,7 +152,7 @@ def budget() -> None:
         for sample in range(samples):
             v = real_games()[name][sample]
             n = len(v).bit_length() - 1
-            for m in (256, 512, 1024):
+            for m in (512, 1024):
                 print(f"\n{name}[{sample}], n = {n}, {m} passes", flush=True)
                 sizes: dict[str, int] = {}
                 took: dict[str, float] = {}
@@ -226,10 +226,11 @@ def planted_complete(n: int, kind: str, seed: int) -> Patterns:
 
 
 def planted_many(n: int, count: int, seed: int, largest: int = 6) -> Patterns:
+    """Patterns of orders 1 to 6, where ``largest`` is above, four of that order among them."""
     generator = np.random.default_rng(seed)
     terms: Patterns = {}
     while len(terms) < count:
-        order = int(generator.integers(1, largest + 1)) if len(terms) >= 4 or largest <= 6 else largest
+        order = largest if largest > 6 and len(terms) < 4 else int(generator.integers(1, 7))
         players = tuple(sorted(int(i) for i in generator.choice(n, order, replace=False)))
         terms.setdefault((bool(order > 1 and generator.random() < 0.5), players), float(generator.uniform(0.5, 2)))
     return terms

@@ -1,6 +1,6 @@
 """Which coalitions to evaluate on a budget: a sequence whose every beginning is a good sample.
 
-It begins with ∅ and N. Of the first 64 coalitions every fourth is held out, later every eighth: drawn from the
+It begins with ∅ and N. Of the first 64 coalitions every fourth is held out, later every sixteenth: drawn from the
 distribution that R² is about. The others serve the search. Up to 20 players they are allotted to sizes in proportion,
 as evenly as whole numbers allow; above, where nearly all coalitions have about n/2 players and say little about larger
 patterns, sizes are even between a quarter and three quarters of n, in three strata. No coalition comes twice. A larger
@@ -19,7 +19,7 @@ import numpy.typing as npt
 __all__ = ["DICTIONARY_PLAYERS", "HELD_OUT_EVERY", "STRATA", "Design", "design", "n_held_out", "orders_seen"]
 
 DICTIONARY_PLAYERS = 20  # up to so many players all patterns are listed, and the design is proportional
-HELD_OUT_EVERY = 8
+HELD_OUT_EVERY = 16
 _FIRST, _HELD_OUT_EVERY_AT_FIRST = 64, 4  # a few dozen coalitions must leave enough to judge by
 _SMALLEST, _LARGEST, STRATA = 0.25, 0.75, 3
 _LEAST_COUNT = 14  # coalitions: with 15 a search found four patterns of order 8 in 5 games of 5, with 13 in 3

@@ -102,7 +102,8 @@ def choose(
     additive = _are_additive(coalitions, values - values.mean(1, keepdim=True)).tolist()
     alone: list[Pattern] = [(False, (player,)) for player in range(coalitions.shape[1])]
     found = [
-        alone if is_additive else Search(sample, v).run(k, restarts)
+        # Room to take more than k: what was taken early may prove needless when the rest is there.
+        alone if is_additive else Search(sample, v).run(2 * k + 10, restarts)
         for v, k, is_additive in zip(values.cpu().numpy(), counts, additive, strict=True)
     ]
     return [_ranked(v, coalitions, some)[:k] for v, some, k in zip(values, found, counts, strict=True)]
@@ -119,12 +120,14 @@ def _chosen_and_counted(
         return choose(y, rows, groups, options, [options.max_patterns] * len(y))
     limit = min(options.max_patterns or most, most)
     if options.min_r2 is None:
-        if rows.shape[1] > DICTIONARY_PLAYERS:
-            chosen = choose(y, rows, groups, options, [limit] * len(y))
-            if all(_is_exact(v, rows, patterns) for v, patterns in zip(y, chosen, strict=True)):
-                return chosen  # nothing is left to choose
-        counts = _cross_validated(y, rows, groups, options, min(limit, _MOST_BY_CROSS_VALIDATION))
-        return choose(y, rows, groups, options, counts)
+        limit = min(limit, _MOST_BY_CROSS_VALIDATION)
+        if rows.shape[1] <= DICTIONARY_PLAYERS:
+            return choose(y, rows, groups, options, _cross_validated(y, rows, groups, options, limit))
+        chosen = choose(y, rows, groups, options, [limit] * len(y))
+        if all(_is_exact(v, rows, patterns) for v, patterns in zip(y, chosen, strict=True)):
+            return chosen  # nothing is left to choose
+        counts = _cross_validated(y, rows, groups, options, limit)
+        return [patterns[:k] for patterns, k in zip(chosen, counts, strict=True)]
     chosen = choose(y, rows, groups, replace(options, effort="stable"), [limit] * len(y))
     goal = min(options.min_r2, EXACT)
     test, truth = coalitions[held_out], values[:, held_out]

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import captum_andor
-from captum_andor import AndOrExplanation, AndOrInteractions
+from captum_andor import AndOrExplanation, AndOrInteractions, LogicalModel
 
 PACKAGE = Path(captum_andor.__file__).parent
 FLOORS = [
@@ -60,6 +60,32 @@ def test_public_names_are_frozen() -> None:
             "self, inputs, baselines=None, target=None, additional_forward_args=None, feature_mask=None, "
             "split='sparse', noise_bound=0.0, tolerance=0.001, perturbations_per_eval=None, show_progress=False",
         ),
+        (
+            AndOrInteractions.logical_model,
+            "self, inputs, baselines=None, target=None, additional_forward_args=None, feature_mask=None, "
+            "max_patterns=10, min_r2=None, max_order=None, budget=None, effort='stable', exact_ends=True, seed=0, "
+            "perturbations_per_eval=None, show_progress=False, kinds=('and', 'or'), weights='uniform', densities=None, "
+            "tolerance=0.01, previous=None",
+        ),
+        (
+            LogicalModel.from_values,
+            "v, coalitions=None, max_patterns=10, min_r2=None, max_order=None, effort='stable', exact_ends=True, "
+            "seed=0, kinds=('and', 'or'), weights='uniform'",
+        ),
+        (
+            AndOrExplanation.logical_model,
+            "self, max_patterns=10, min_r2=None, max_order=None, effort='stable', exact_ends=True, seed=0, "
+            "kinds=('and', 'or'), weights='uniform'",
+        ),
+        (LogicalModel.predict, "self, coalitions"),
+        (LogicalModel.top, "self, k=10"),
+        (LogicalModel.shapley_values, "self"),
+        (LogicalModel.attributions, "self"),
+        (LogicalModel.order_strength, "self"),
+        (LogicalModel.stability, "self, n_resamples=20"),
+        (LogicalModel.to_dataframe, "self"),
+        (LogicalModel.save, "self, path"),
+        (LogicalModel.load, "path"),
         (AndOrExplanation.from_values, "v, split='sparse', noise_bound=0.0, tolerance=0.001"),
         (AndOrExplanation.predict, "self, coalitions"),
         (AndOrExplanation.salient, "self, threshold=None"),
