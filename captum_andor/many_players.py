@@ -114,9 +114,6 @@ class Search:
 
     def run(self, limit: int, restarts: int = 4) -> list[Pattern]:
         """Patterns of the game, at most ``limit``; fewer where a further one would not pay for its description."""
-        if self.sample.n <= min(limit, self.sample.m // 3):
-            self._replace([], [(False, (player,)) for player in range(self.sample.n)])
-            self._tidy()
         self._grow(limit)
         for _ in range(restarts):
             if len(self.patterns) == limit or self._is_exhausted() or len(self.patterns) < 4:
