@@ -449,8 +449,11 @@ class LogicalModel(Result):
         r2 = float(self.r2.squeeze())
         low, high = self.r2_interval.reshape(2).tolist()
         interval = "" if self.is_exact else f" [{low:.3f}, {high:.3f}]"
-        count = len(self.table)
-        lines = [f"{count} pattern{'s' * (count != 1)}, R² {r2:.4f}{interval}, left over {1 - r2:.2%} of the variance"]
+        count, empty = len(self.table), float(self.constant.squeeze())
+        lines = [
+            f"{count} pattern{'s' * (count != 1)}, R² {r2:.4f}{interval}, left over {1 - r2:.2%} of the variance; "
+            f"h(∅)={empty:.4g}  h(N)={empty + float(self.table.value.sum()):.4g}"
+        ]
         if count:
             lines.append(f"  {'strength':>9}  {'|t|':>7}  kind players")
         for pattern, t in zip(self.patterns[:rows], self.t.tolist(), strict=False):

@@ -220,14 +220,13 @@ def test_indexing_is_the_model_of_these_outputs(index: object) -> None:
 
 
 def test_the_print_is_a_short_table() -> None:
-    v = dictionary.values({(False, (0, 2)): 3.0, (True, (1, 3)): -2.0, (False, (1,)): 0.01}, dictionary.rows(4))
-    assert repr(LogicalModel.from_values(v, max_patterns=2)).splitlines() == [
-        "LogicalModel of one output(s), 4 players, exact R² over all 16 coalitions",
-        "2 patterns, R² 1.0000, left over 0.00% of the variance",
-        "   strength      |t|  kind players",
-        "     +3.004 1.36e+03  AND  {0, 2}",
-        "     -1.994      908  OR   {1, 3}",
-    ] or "AND  {0, 2}" in repr(LogicalModel.from_values(v, max_patterns=2))
+    v = dictionary.values({(False, (0, 2)): 3.0, (True, (1, 3)): -2.0}, dictionary.rows(4)) + 0.5
+    v[5] += 0.1  # AND of 0 and 2 alone
+    header, summary, head, *rows = repr(LogicalModel.from_values(v, max_patterns=2)).splitlines()
+    assert header == "LogicalModel of one output(s), 4 players, exact R² over all 16 coalitions"
+    assert summary.startswith("2 patterns, R² 0.99") and summary.endswith("% of the variance; h(∅)=0.5  h(N)=1.5")
+    assert head.split() == ["strength", "|t|", "kind", "players"]
+    assert [row.split()[2:] for row in rows] == [["AND", "{0,", "2}"], ["OR", "{1,", "3}"]]
     many = repr(LogicalModel.from_values(random_values((5,), n=6), max_patterns=20))
     assert "… 10 more in patterns" in many and "… and 2 more; index the result to see them." in many
 
