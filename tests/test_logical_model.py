@@ -533,3 +533,18 @@ def test_values_must_be_numbers() -> None:
         with pytest.raises(TypeError, match="v must be a tensor, array or list of real numbers"):
             LogicalModel.from_values(v)
     assert LogicalModel.from_values([0, 0.1]).values.tolist() == [0.0, 0.1]
+
+
+@pytest.mark.parametrize("effort", EFFORTS)
+def test_exact_models_hold_no_pattern_that_they_do_not_need(effort: str) -> None:
+    for seed in range(4):
+        v = dictionary.planted(8, 8, seed)[1]
+        lm = LogicalModel.from_values(v, max_patterns=None, effort=effort)
+        assert float(lm.r2) >= 1 - 1e-9 and float(lm.table.value.abs().min()) > 0.01
+
+
+def test_held_out_coalitions_are_not_seen_by_the_fit_that_they_judge() -> None:
+    rows = sample(12, 240)
+    noise = torch.randn(240, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    lm = LogicalModel.from_values(noise, rows, max_patterns=20, exact_ends=False)
+    assert float(lm.r2) < 0.1 < float(lm.r2_path[-1])  # the last fit has learnt the noise of all
