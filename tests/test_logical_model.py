@@ -18,6 +18,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from captum_andor import AndOrExplanation, AndOrInteractions, Interaction, LogicalModel
+from captum_andor.sampled import sampled_models
+from captum_andor.samples import held_out_at_random
+from captum_andor.selection import Options
 
 SHAPES = [(), (3,), (2, 3)]
 EFFORTS = ["stable", "accurate", "high"]
@@ -544,7 +547,17 @@ def test_exact_models_hold_no_pattern_that_they_do_not_need(effort: str) -> None
 
 
 def test_held_out_coalitions_are_not_seen_by_the_fit_that_they_judge() -> None:
-    rows = sample(12, 240)
-    noise = torch.randn(240, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    lm = LogicalModel.from_values(noise, rows, max_patterns=20, exact_ends=False)
-    assert float(lm.r2) < 0.1 < float(lm.r2_path[-1])  # the last fit has learnt the noise of all
+    rows = sample(12, 120)
+    v = torch.randn(120, dtype=torch.float64, generator=torch.Generator().manual_seed(0)) + rows[:, 0]
+    held_out = torch.from_numpy(held_out_at_random(rows.numpy(), 0))
+    models = sampled_models(v[None], rows, held_out, torch.zeros(120, dtype=torch.long), Options(8, exact_ends=False))
+    met = rows.double() @ models.members.double().T
+    columns = torch.where(models.is_or, met > 0, met == models.members.sum(1)).double().numpy()
+    known, test = (~held_out).numpy(), held_out.numpy()
+    fitted = dictionary.least_squares(columns[known], v.numpy()[known], np.ones(known.sum()))
+    predicted = fitted[0] + columns[test] @ fitted[1:]
+    assert float(models.r2) == pytest.approx(
+        dictionary.r2(v.numpy()[test], predicted, np.full(test.sum(), 1 / test.sum()))
+    )
+    low, high = models.r2_interval[0].tolist()
+    assert low < float(models.r2) < high
