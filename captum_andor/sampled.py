@@ -103,7 +103,7 @@ def choose(
     alone: list[Pattern] = [(False, (player,)) for player in range(coalitions.shape[1])]
     found = [
         # Room to take more than k: what was taken early may prove needless when the rest is there.
-        alone if is_additive else Search(sample, v).run(2 * k + 10, restarts)
+        alone if is_additive else Search(sample, v).run(max(k, min(2 * k + 10, len(rows) // 4)), restarts)
         for v, k, is_additive in zip(values.cpu().numpy(), counts, additive, strict=True)
     ]
     return [_ranked(v, coalitions, some)[:k] for v, some, k in zip(values, found, counts, strict=True)]
