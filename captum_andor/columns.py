@@ -103,6 +103,11 @@ class Columns:
         return Shortlist(self, ids) if ids is not None else _WholeDictionary(self)
 
     @cached_property
+    def inverse_norm(self) -> Tensor:
+        """One over the norm of each column; 0 for constant ones."""
+        return torch.where(self.norm > 0, 1 / self.norm, 0.0)
+
+    @cached_property
     def gram(self) -> Tensor:
         """Covariances of all columns with all, for small n."""
         everything = torch.arange(len(self.order), device=self.order.device)

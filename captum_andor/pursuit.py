@@ -134,8 +134,7 @@ def _grow_block(games: Games, chosen: Tensor, steps: int, discount: Tensor) -> T
 def _shortlist(columns: Columns, correlations: Tensor, chosen: Tensor, discount: Tensor, length: int) -> Shortlist:
     if columns.n_players <= _WHOLE_PLAYERS:
         return columns.shortlist(None)
-    gain = correlations.square() * (discount / columns.norm.clamp(min=1e-300))
-    gain.scatter_(1, chosen, -1.0)
+    gain = correlations.square().mul_(discount * columns.inverse_norm).scatter_(1, chosen, -1.0)
     return columns.shortlist(gain.topk(min(length, gain.shape[1]), sorted=False).indices)
 
 
