@@ -16,11 +16,11 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["DICTIONARY_PLAYERS", "HELD_OUT_EVERY", "STRATA", "Design", "design", "n_held_out", "orders_seen"]
+__all__ = ["DICTIONARY_PLAYERS", "STRATA", "Design", "design", "n_held_out", "orders_seen"]
 
 DICTIONARY_PLAYERS = 20  # up to so many players all patterns are listed, and the design is proportional
-HELD_OUT_EVERY = 16
-_FIRST, _HELD_OUT_EVERY_AT_FIRST = 64, 4  # a few dozen coalitions must leave enough to judge by
+_HELD_OUT_EVERY = 16
+_FIRST, _EVERY_AT_FIRST = 64, 4  # a few dozen coalitions must leave enough to judge by
 _SMALLEST, _LARGEST, STRATA = 0.25, 0.75, 3
 _LEAST_COUNT = 14  # coalitions: with 15 a search found four patterns of order 8 in 5 games of 5, with 13 in 3
 _MOST_DRAWS = 1000
@@ -74,7 +74,7 @@ def n_held_out(budget: int) -> int:
 
 
 def _is_held_out(place: int) -> bool:
-    return place > 1 and (place - 1) % (HELD_OUT_EVERY if place >= _FIRST else _HELD_OUT_EVERY_AT_FIRST) == 0
+    return place > 1 and (place - 1) % (_HELD_OUT_EVERY if place >= _FIRST else _EVERY_AT_FIRST) == 0
 
 
 class _Draws:

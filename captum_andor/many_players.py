@@ -94,7 +94,6 @@ class Sample:
 class _Found:
     score: float
     pattern: Pattern
-    gain: float
 
 
 class Search:
@@ -239,7 +238,7 @@ class Search:
         order = np.array([len(players) for _, players in patterns])
         score = sample.scores(gain, float(left @ left), order)
         best = int(score.argmax())
-        return _Found(float(score[best]), patterns[best], float(gain[best]))
+        return _Found(float(score[best]), patterns[best])
 
     def _propose(self) -> Pattern:
         """The best pattern that beams find for the residual."""

@@ -101,8 +101,6 @@ def test_exact_ends_cost_r2_on_average() -> None:
 @pytest.mark.parametrize("n", range(1, 17))
 @pytest.mark.parametrize("effort", EFFORTS)
 def test_additive_games_come_back_as_their_players(n: int, effort: str) -> None:
-    if effort == "high" and n > 13:
-        pytest.skip("covered by a smaller n; takes seconds")
     weights = np.random.default_rng(n).uniform(0.5, 2, n) * np.random.default_rng(n + 1).choice([-1, 1], n)
     lm = LogicalModel.from_values(dictionary.rows(n) @ weights, max_patterns=None, effort=effort)
     assert {p.players[0]: p.value for p in lm.patterns} == pytest.approx(dict(enumerate(weights)))

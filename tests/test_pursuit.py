@@ -130,9 +130,7 @@ def test_swaps_keep_to_what_is_allowed() -> None:
     some = games(batch=2)
     singles = allowed(some) & (some.columns.order == 1)
     chosen = grow(some, 2, singles.double())
-    assert torch.equal(swap(some, chosen, singles).sort(1).values, chosen.sort(1).values) or bool(
-        singles[swap(some, chosen, singles)].all()
-    )
+    assert bool(singles[swap(some, chosen, singles)].all())
 
 
 def test_large_games_are_chosen_by_shortlists_in_batches_as_alone() -> None:
