@@ -2,8 +2,17 @@
 
 from captum_andor._version import __version__
 from captum_andor.attribution import AndOrInteractions
+from captum_andor.confusing import ConfusingReport, ConfusingSampleAnalyzer
 from captum_andor.explanation import AndOrExplanation
 from captum_andor.logical_model import LogicalModel
 from captum_andor.patterns import Interaction
 
-__all__ = ["AndOrExplanation", "AndOrInteractions", "Interaction", "LogicalModel", "__version__"]
+__all__ = [
+    "AndOrExplanation",
+    "AndOrInteractions",
+    "ConfusingReport",
+    "ConfusingSampleAnalyzer",
+    "Interaction",
+    "LogicalModel",
+    "__version__",
+]

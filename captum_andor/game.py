@@ -250,14 +250,14 @@ def _repeat(argument: Tensor, times: int, n_examples: int, position: int) -> Ten
 
 
 @contextmanager
-def progress_bar(show: bool, total: int | None, description: str) -> Iterator[Progress]:
-    """A tqdm bar over coalitions, or nothing."""
+def progress_bar(show: bool, total: int | None, description: str, unit: str = "coalition") -> Iterator[Progress]:
+    """A tqdm bar, or nothing."""
     if not show:
         yield _Silent()
         return
     from tqdm.auto import tqdm
 
-    with tqdm(total=total, desc=description, unit="coalition") as bar:
+    with tqdm(total=total, desc=description, unit=unit) as bar:
         yield bar
 
 

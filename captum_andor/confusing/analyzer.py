@@ -1,0 +1,275 @@
+"""``ConfusingSampleAnalyzer``: models and data in, report out."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from numbers import Real
+from typing import Any, Literal, get_args
+
+import numpy as np
+from captum.log import log_usage
+
+from captum_andor.confusing.dataset import read_samples
+from captum_andor.confusing.evaluation import Evaluation, Evaluator, Model, checkpoint_folder
+from captum_andor.confusing.measures import REFERENCE_SCORES
+from captum_andor.confusing.report import ConfusingReport
+from captum_andor.confusing.scoring import SCORES, Scoring, check_scores
+from captum_andor.confusing.views import Views
+from captum_andor.scores import Score, check_score
+
+Labels = Literal["given", "predicted"]
+
+__all__ = ["ConfusingSampleAnalyzer"]
+
+_BOUNDED = ("prob", "log_prob")  # scores whose sign says nothing about the decision
+
+
+class ConfusingSampleAnalyzer:
+    """Finds the samples that models decide for reasons that do not generalize, and compares models by them.
+
+    Every model is run on all 2^n masked copies of every sample, n patches (or other players) of which keep their value.
+    From the scores v on these come *scores of confusion*: how fragile the decision is near the full input
+    (``net_order``, ``flip_rate``, ``masked_margin``), and how far it rests on high-order interactions that offset each
+    other (``offset`` and its like). The family is ours: the paper that names confusing samples gives no formula in any
+    copy we could read. What each score finds, and what loss alone finds better, is measured in the documentation.
+
+    Args:
+        score (str or Callable, optional): What v is: as in :class:`AndOrInteractions`. Default: "log_odds"
+        feature_mask (Tensor, tuple, Callable or list, optional): Players, in one of Captum's forms, or a function of an
+            input of batch size 1 that returns one; a list of these gives several masks, e.g. a grid and the same grid
+            moved (:func:`captum_andor.masks.image_grid`). Default: None (a grid of 3 x 3 patches for images, else one
+            player per element)
+        baselines (scalar, Tensor, tuple, Callable or list, optional): What removed players are replaced by, in one of
+            Captum's forms, or a function of an input of batch size 1 that returns one; a **list** of these gives
+            several baselines, while a tuple keeps Captum's meaning, one per input. With several baselines or masks each
+            pair is evaluated and their ranks are summed. Default: None (zeros)
+        primary (str, optional): The score that ranks. Default: "net_order"
+        scores (sequence of str, optional): Which scores to compute; those of :data:`VALUE_SCORES` need no split.
+            Default: None (all; those that need references where there are some)
+        max_players (int, optional): More players in a mask are an error, as 2^n passes a sample would not end.
+            Default: 12
+        high_order (int, optional): Lowest number of players that counts as high order. Default: None (above n / 2)
+        tolerance (float, optional): Duality gap of the sparse splits. Default: 1e-2
+
+    Raises:
+        ValueError: If a score is unknown or a number out of its range.
+
+    Examples::
+
+        >>> import torch
+        >>> analyzer = ConfusingSampleAnalyzer(scores=("net_order", "flip_rate"))
+        >>> _ = analyzer.add_model("linear", torch.nn.Linear(4, 3).eval())
+        >>> report = analyzer.evaluate((torch.rand(20, 4), torch.arange(20) % 3))
+        >>> {name: len(samples) for name, samples in report.confusing_sets(fraction=0.1).items()}
+        {'linear': 2}
+
+    Source: ours; confusing samples are those of Zhang et al. 2025, arXiv 2502.08625.
+    """
+
+    def __init__(
+        self,
+        score: Score = "log_odds",
+        feature_mask: Any = None,
+        baselines: Any = None,
+        primary: str = "net_order",
+        scores: Sequence[str] | None = None,
+        max_players: int = 12,
+        high_order: int | None = None,
+        tolerance: float = 1e-2,
+    ) -> None:
+        check_score(score)
+        self.scores = check_scores(scores, primary)
+        if score in _BOUNDED and "flip_rate" in (primary, *(self.scores or ())):
+            raise ValueError(
+                f'flip_rate takes v < 0 for another decision, which score={score!r} cannot tell; use score="log_odds".'
+            )
+        self.score = score
+        self.views = Views.of(baselines, feature_mask)
+        self.primary = primary
+        self.max_players = _whole("max_players", max_players)
+        self.high_order = None if high_order is None else _whole("high_order", high_order)
+        if isinstance(tolerance, bool) or not isinstance(tolerance, Real) or not 0 < float(tolerance) < 1:
+            raise ValueError(f"tolerance must lie in (0, 1); got {tolerance!r}.")
+        self.tolerance: float = float(tolerance)
+        self._models: dict[str, Model] = {}
+        self._references: dict[str, tuple[Model, tuple[str, ...] | None]] = {}
+        self._report: ConfusingReport | None = None
+
+    def add_model(self, name: str, model: Model) -> ConfusingSampleAnalyzer:
+        """Add a model to compare.
+
+        Args:
+            name (str): Under which the report shows it.
+            model (Callable or torch.nn.Module): Takes a batch of inputs and returns class scores (logits) ``(N, C)``,
+                or one logit ``(N,)`` or ``(N, 1)`` for class 1 against class 0. It may be on any device.
+
+        Returns:
+            - **analyzer** (*ConfusingSampleAnalyzer*): This one, so that calls can be chained.
+
+        Raises:
+            RuntimeError: If the name is taken.
+            TypeError: If the model is not callable.
+        """
+        self._check_new(name, model)
+        self._models[name] = model
+        return self
+
+    def add_reference(self, name: str, model: Model, of: str | Sequence[str] | None = None) -> ConfusingSampleAnalyzer:
+        """Add a model that others are measured against, e.g. one trained on other data or an early checkpoint.
+
+        Its interactions tell which ones of a model generalize: ``non_generalizable_share`` and ``unshared_effect``.
+
+        Args:
+            name (str): Under which errors name it.
+            model (Callable or torch.nn.Module): As in :meth:`add_model`.
+            of (str or sequence of str, optional): The models that it is a reference of. Default: None (all)
+
+        Returns:
+            - **analyzer** (*ConfusingSampleAnalyzer*): This one.
+
+        Raises:
+            RuntimeError: If the name is taken.
+            TypeError: If the model is not callable.
+        """
+        self._check_new(name, model)
+        self._references[name] = (model, None if of is None else (of,) if isinstance(of, str) else tuple(of))
+        return self
+
+    def _check_new(self, name: Any, model: Any) -> None:
+        if not isinstance(name, str):
+            raise TypeError(f"name must be a string; got {type(name).__name__}. The order is add_model(name, model).")
+        if name in self._models or name in self._references:
+            raise RuntimeError(f"a model named {name!r} was added already; give each a name of its own.")
+        if not callable(model):
+            raise TypeError(f"model must be callable, e.g. a torch.nn.Module; got {type(model).__name__}.")
+
+    @log_usage()  # type: ignore[untyped-decorator]
+    def evaluate(
+        self,
+        dataset: Any,
+        labels: Labels = "given",
+        attributions: Mapping[str, Any] | None = None,
+        checkpoint_dir: str | os.PathLike[str] | None = None,
+        batch_size: int = 64,
+        perturbations_per_eval: int | None = None,
+        show_progress: bool = False,
+    ) -> ConfusingReport:
+        """Run all models on all masked samples and report.
+
+        Memory holds the inputs and, for each model, baseline and mask, 4 · 2^n · C bytes a sample for C classes
+        (20 KB at n = 9 and ten classes), so that further scores and labels cost no forward pass.
+
+        Args:
+            dataset (data set, DataLoader, or tuple): Items ``(input, label)``; a loader of batches of these, which must
+                not shuffle; or a pair ``(inputs, labels)`` of tensors. An input is a tensor or a tuple of tensors.
+            labels (str, optional): ``"given"``: v is about the data set's label. ``"predicted"``: about what each model
+                predicts; then inputs need no labels. Default: "given"
+            attributions (dict, optional): Captum methods to compare across models, by name: a class such as
+                ``IntegratedGradients`` or any function of the model that returns an object with ``attribute``.
+                Default: None
+            checkpoint_dir (str or PathLike, optional): Folder where outputs are kept as they come, a file per model,
+                view and batch, found again by the content of model, inputs, baseline and mask: an interrupted
+                evaluation goes on where it was. (Of a plain function only its name is known.) Default: None
+            batch_size (int, optional): Samples in one batch. Default: 64
+            perturbations_per_eval (int, optional): Coalitions of each sample in one forward pass. Default: None
+                (chosen by the size of the inputs)
+            show_progress (bool, optional): Show a tqdm bar over samples, models, baselines and masks. Default: False
+
+        Returns:
+            - **report** (*ConfusingReport*): After Ctrl-C, of the batches that all models have seen, with a warning.
+
+        Raises:
+            TypeError: If the data set, an input or a label is of the wrong kind.
+            ValueError: If there is no model, labels lack or lie outside the classes, a model is in training mode or
+                answers differently twice, a loader shuffles, or there are too many players.
+        """
+        names = self._check_models(labels)
+        folder = checkpoint_folder(checkpoint_dir)
+        samples = read_samples(dataset, labelled=labels == "given")
+        evaluator = Evaluator(
+            models={**self._models, **{name: model for name, (model, _) in self._references.items()}},
+            views=self.views,
+            max_players=self.max_players,
+            batch_size=_whole("batch_size", batch_size),
+            perturbations_per_eval=perturbations_per_eval,
+            checkpoint_dir=folder,
+            attribute=None,
+        )
+        evaluation = evaluator.evaluate(samples, show_progress, "Confusing Sample Analyzer")
+        _check_labels(evaluation, names)
+        self._report = ConfusingReport(self._scoring(evaluation, labels == "predicted"))
+        return self._report
+
+    def _check_models(self, labels: str) -> tuple[str, ...]:
+        if labels not in get_args(Labels):
+            raise ValueError(f"labels must be one of {list(get_args(Labels))}; got {labels!r}.")
+        if not self._models:
+            raise ValueError("there is no model to evaluate; call add_model(name, model) first.")
+        for name, (_, of) in self._references.items():
+            unknown = [model for model in of or () if model not in self._models]
+            if unknown:
+                raise ValueError(f"reference {name!r} is of {unknown}, but the models are {list(self._models)}.")
+        without = [name for name in self._models if not self._references_of(name)]
+        wanted = [score for score in self.scores or () if score in REFERENCE_SCORES]
+        if wanted and without:
+            raise ValueError(f"{wanted} need references; add some for {without} with add_reference(name, model).")
+        return tuple(self._models)
+
+    def _references_of(self, model: str) -> tuple[str, ...]:
+        return tuple(name for name, (_, of) in self._references.items() if of is None or model in of)
+
+    def _scoring(self, evaluation: Evaluation, predicted: bool) -> Scoring:
+        references = {name: self._references_of(name) for name in self._models}
+        wanted = self.scores
+        if wanted is None:
+            missing = () if all(references.values()) else REFERENCE_SCORES
+            undecided = ("flip_rate",) if self.score in _BOUNDED else ()
+            wanted = tuple(name for name in SCORES if name not in (*missing, *undecided))
+        return Scoring(
+            evaluation=evaluation,
+            names=tuple(self._models),
+            references=references,
+            score=self.score,
+            given=evaluation.samples.labels,
+            predicted=predicted,
+            wanted=wanted,
+            primary=self.primary,
+            first_high=self.high_order,
+            tolerance=self.tolerance,
+        )
+
+    def summary(self) -> None:
+        """Print a page about the last evaluation.
+
+        Raises:
+            RuntimeError: If there was none.
+        """
+        if self._report is None:
+            raise RuntimeError("nothing was evaluated yet; call evaluate(dataset) first.")
+        self._report.summary()
+
+    def reset(self) -> None:
+        """Forget the last report; the models stay, as in ``captum.robust.AttackComparator``."""
+        self._report = None
+
+
+def _whole(name: str, number: Any) -> int:
+    if isinstance(number, bool) or not isinstance(number, (int, np.integer)) or number < 1:
+        raise ValueError(f"{name} must be an int ≥ 1; got {number!r}.")
+    return int(number)
+
+
+def _check_labels(evaluation: Evaluation, names: Sequence[str]) -> None:
+    given = evaluation.samples.labels
+    if given is None:
+        return
+    view = next(iter(evaluation.views))
+    for name in names:
+        classes = evaluation.outputs[name, view].shape[2]
+        outside = ((given < 0) | (given >= classes)).nonzero().flatten().tolist()
+        if outside:
+            raise ValueError(
+                f"label {int(given[outside[0]])} of sample {outside[0]} is outside the {classes} classes of model "
+                f"{name!r}; labels must be 0 to {classes - 1}."
+            )

@@ -1,0 +1,250 @@
+"""Outputs of every model on every masked sample, in batches, with what was done kept on disk."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from captum_andor.confusing.dataset import Samples
+from captum_andor.confusing.views import View, Views
+from captum_andor.game import Game, Progress, progress_bar
+from captum_andor.players import Players
+from captum_andor.storage import read_arrays, write_arrays
+
+Model: TypeAlias = Callable[..., Any]
+
+__all__ = ["Evaluation", "Evaluator", "Model", "checkpoint_folder", "device_of"]
+
+_FORMAT = "captum_andor.outputs"
+_REPEATS_WITHIN = 1e-3  # of the largest output: above what one batch and another of the same rows differ by
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What models returned.
+
+    Attributes:
+        samples: The samples.
+        views: The baselines and masks.
+        outputs: By name of the model and view, its outputs on all coalitions: ``(N, 2^n, C)``, C ≥ 2 classes.
+        ink: By view, the share of each input that differs from the baseline: float64, shape ``(N,)``.
+        attributions: By name of the model, name of the method and view: for each input ``(N, …)``.
+    """
+
+    samples: Samples
+    views: Views
+    outputs: dict[tuple[str, View], Tensor]
+    ink: dict[View, Tensor]
+    attributions: dict[tuple[str, str, View], tuple[Tensor, ...]]
+
+
+@dataclass(frozen=True)
+class Evaluator:
+    """Runs models on masked samples.
+
+    Attributes:
+        models: By name.
+        views: The baselines and masks.
+        max_players: Most players of a mask.
+        batch_size: Samples in a batch.
+        perturbations_per_eval: Coalitions of each in one forward pass; None chooses.
+        checkpoint_dir: Where outputs are kept; None keeps none.
+        attribute: Makes attributions of some rows: ``attribute(name, players, outputs)`` by method, or None.
+    """
+
+    models: dict[str, Model]
+    views: Views
+    max_players: int
+    batch_size: int
+    perturbations_per_eval: int | None
+    checkpoint_dir: Path | None
+    attribute: Callable[[str, Players, Tensor, int], dict[str, tuple[Tensor, ...]]] | None = None
+
+    def evaluate(self, samples: Samples, show_progress: bool, description: str) -> Evaluation:
+        """Evaluate all samples, or, after Ctrl-C, as many as were done.
+
+        Raises:
+            ValueError: If a model is in training mode, answers differently twice, or returns other than class scores.
+        """
+        for name, model in self.models.items():
+            _check_model(name, model, samples)
+        digests = {name: _model_digest(name, model) for name, model in self.models.items() if self.checkpoint_dir}
+        kept: dict[Any, list[Any]] = {}
+        done = 0
+        total = len(samples) * len(self.models) * len(self.views)
+        with progress_bar(show_progress, total, description, "sample") as bar:
+            try:
+                for start in range(0, len(samples), self.batch_size):
+                    stop = min(start + self.batch_size, len(samples))
+                    for key, part in list(self._chunk(samples, start, stop, digests, bar)):
+                        kept.setdefault(key, []).append(part)
+                    done = stop
+            except KeyboardInterrupt:
+                if not done:
+                    raise
+                warnings.warn(
+                    f"interrupted: the report is of the first {done} of {len(samples)} samples.", stacklevel=3
+                )
+        outputs = {key[1:]: _joined(key, parts) for key, parts in kept.items() if key[0] == "outputs"}
+        ink = {key[1]: torch.cat(parts) for key, parts in kept.items() if key[0] == "ink"}
+        attributions = {
+            key[1:]: tuple(torch.cat(column) for column in zip(*parts, strict=True))
+            for key, parts in kept.items()
+            if key[0] == "attributions"
+        }
+        return Evaluation(samples.first(done), self.views, outputs, ink, attributions)
+
+    def _chunk(
+        self, samples: Samples, start: int, stop: int, digests: dict[str, bytes], bar: Progress
+    ) -> Iterator[tuple[Any, Any]]:
+        """Everything about some samples: all models see the same ones, however early it ends."""
+        for view in self.views:
+            players = self.views.players(samples, start, stop, view, self.max_players)
+            yield ("ink", view), _ink(players)
+            for name, model in self.models.items():
+                own = _moved(players, device_of(model), self.views, samples, start, stop, view, self.max_players)
+                outputs = self._outputs(name, model, own, digests.get(name))
+                yield ("outputs", name, view), outputs
+                if self.attribute is not None:
+                    for method, maps in self.attribute(name, own, outputs, start).items():
+                        yield ("attributions", name, method, view), maps
+                bar.update(stop - start)
+
+    def _outputs(self, name: str, model: Model, players: Players, digest: bytes | None) -> Tensor:
+        if self.checkpoint_dir is None or digest is None:
+            return self._run(name, model, players)
+        path = self.checkpoint_dir / f"{_fingerprint(digest, players)}.npz"
+        if path.exists():
+            return torch.from_numpy(read_arrays(path, _FORMAT, "ConfusingSampleAnalyzer.evaluate")[1]["outputs"])
+        outputs = self._run(name, model, players)
+        self.checkpoint_dir.mkdir(parents=True, exist_ok=True)
+        write_arrays(path, _FORMAT, {"model": name}, {"outputs": outputs.numpy()})
+        return outputs
+
+    @torch.no_grad()
+    def _run(self, name: str, model: Model, players: Players) -> Tensor:
+        game = Game(model, players, "output", None, (), self.perturbations_per_eval)
+        try:
+            values = game.values()
+        except (ValueError, TypeError) as error:
+            raise type(error)(f"model {name!r}: {error}") from error
+        if values.ndim == 2:  # one logit, (N, 2^n)
+            values = values[:, None]
+        if values.ndim != 3 or len(values) != players.n_examples:
+            raise ValueError(
+                f"model {name!r} must return class scores (N, C), or one logit (N,) or (N, 1), for N inputs; got "
+                f"outputs of shape {tuple(values.shape[:-1])} for {players.n_examples}."
+            )
+        dtype = torch.float64 if game.output_dtype == torch.float64 else torch.float32
+        if values.shape[1] == 1:  # the log-odds of class 1 against class 0
+            values = torch.cat([torch.zeros_like(values), values], dim=1)
+        return values.transpose(1, 2).to("cpu", dtype).contiguous()
+
+
+def device_of(model: Model) -> torch.device | None:
+    """Device of a module's first parameter or buffer; None for a function, which takes the data as it is."""
+    if isinstance(model, nn.Module):
+        for tensor in (*model.parameters(), *model.buffers()):
+            return tensor.device
+    return None
+
+
+def _moved(
+    players: Players,
+    device: torch.device | None,
+    views: Views,
+    samples: Samples,
+    start: int,
+    stop: int,
+    view: View,
+    max_players: int,
+) -> Players:
+    """The same players on a model's device."""
+    if device is None or all(x.device == device for x in players.inputs):
+        return players
+    return views.players(samples, start, stop, view, max_players, device)
+
+
+def _check_model(name: str, model: Model, samples: Samples) -> None:
+    if isinstance(model, nn.Module):
+        training = [part or "the model" for part, module in model.named_modules() if module.training]
+        if training:
+            raise ValueError(
+                f"model {name!r} is in training mode ({training[0]}), where dropout and batch norm change its answers; "
+                "call model.eval() first."
+            )
+    device = device_of(model)
+    rows = tuple(x if device is None else x.to(device) for x in samples.rows(0, min(len(samples), 8)))
+    with torch.no_grad():
+        once, again = model(*rows), model(*rows)
+    if isinstance(once, Tensor) and isinstance(again, Tensor):
+        a, b = once.double(), again.double()
+        if a.shape != b.shape or not bool(((a - b).abs() <= _REPEATS_WITHIN * a.abs().amax().clamp(min=1e-30)).all()):
+            raise ValueError(
+                f"model {name!r} answers differently when called twice with the same inputs; switch off what is "
+                "random in it."
+            )
+
+
+def _ink(players: Players) -> Tensor:
+    """Share of each example's elements that differ from the baseline."""
+    differing = sum(
+        (x != baseline).flatten(1).sum(1) for x, baseline in zip(players.inputs, players.baselines, strict=True)
+    )
+    count = sum(x[0].numel() for x in players.inputs)
+    return torch.as_tensor(differing).double().cpu() / count
+
+
+def _joined(key: Any, parts: list[Tensor]) -> Tensor:
+    shapes = {tuple(part.shape[1:]) for part in parts}
+    if len(shapes) > 1:
+        raise ValueError(f"model {key[1]!r} returned different shapes for different samples: {sorted(shapes)}.")
+    return torch.cat(parts)
+
+
+def _model_digest(name: str, model: Model) -> bytes:
+    """Hash of a model; of a function only the name is known."""
+    digest = hashlib.sha256(f"{name}\n{type(model).__qualname__}".encode())
+    if isinstance(model, nn.Module):
+        digest.update(repr(model).encode())
+        for key, tensor in model.state_dict().items():
+            if isinstance(tensor, Tensor):
+                _add(digest, key, tensor)
+    return digest.digest()
+
+
+def _fingerprint(model_digest: bytes, players: Players) -> str:
+    """Hash of all that outputs depend on."""
+    digest = hashlib.sha256(model_digest)
+    for x, baseline, index in zip(players.inputs, players.baselines, players.layout.indices, strict=True):
+        for part, tensor in (("input", x), ("baseline", baseline), ("players", index)):
+            _add(digest, part, tensor)
+    return digest.hexdigest()[:32]
+
+
+def _add(digest: Any, key: str, tensor: Tensor) -> None:
+    digest.update(f"{key}{tensor.dtype}{tuple(tensor.shape)}".encode())
+    digest.update(np.ascontiguousarray(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy()).data)
+
+
+def checkpoint_folder(path: str | os.PathLike[str] | None) -> Path | None:
+    """Where outputs are kept, checked before anything is computed.
+
+    Raises:
+        NotADirectoryError: If it is a file.
+    """
+    if path is None:
+        return None
+    folder = Path(path)
+    if folder.exists() and not folder.is_dir():
+        raise NotADirectoryError(f"checkpoint_dir must be a folder; {folder} is a file.")
+    return folder

@@ -1,0 +1,255 @@
+"""Values, splits and scores of every model under every view, each computed once and when first asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from captum_andor.confusing.evaluation import Evaluation
+from captum_andor.confusing.measures import (
+    REFERENCE_SCORES,
+    SPLIT_SCORES,
+    VALUE_SCORES,
+    effect,
+    high_order,
+    n_active,
+    reference_scores,
+    salient,
+    split_scores,
+    value_scores,
+)
+from captum_andor.confusing.statistics import Array, ranks
+from captum_andor.confusing.views import View
+from captum_andor.scores import Score, score_output
+from captum_andor.split import SplitResult, split_game
+from captum_andor.transforms import count_players
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["SCORES", "Scoring", "check_scores"]
+
+SCORES = (*VALUE_SCORES, *SPLIT_SCORES, *REFERENCE_SCORES)
+_REVERSED = ("margin", "confidence")  # columns that are low where a sample is suspicious
+_SMALL_EFFECT = 0.1  # of the mean |v(N) − v(∅)|
+_ROWS = 1 << 16  # outputs scored at once
+
+
+def check_scores(scores: Any, primary: Any) -> tuple[str, ...] | None:
+    """The names of the scores to compute, the primary among them; None stays, for all.
+
+    Raises:
+        ValueError: If one is unknown.
+    """
+    names = () if scores is None else (scores,) if isinstance(scores, str) else tuple(scores)
+    for argument, name in (("primary", primary), *(("scores", name) for name in names)):
+        if name not in SCORES:
+            raise ValueError(f"{argument} must be among {list(SCORES)}; got {name!r}.")
+    return None if scores is None else tuple(name for name in SCORES if name in (*names, primary))
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """What an evaluation says of every sample.
+
+    Attributes:
+        evaluation: What the models returned.
+        names: The models.
+        references: By model, the references that its interactions are compared with.
+        score: What v is.
+        given: Labels of the data set, or None.
+        predicted: Whether each model explains its own prediction instead of the given label.
+        wanted: Names of the scores of confusion.
+        primary: The one among them that ranks.
+        first_high: Lowest order that counts as high; None for the first above half of the players.
+        tolerance: Duality gap of the splits.
+    """
+
+    evaluation: Evaluation
+    names: tuple[str, ...]
+    references: dict[str, tuple[str, ...]]
+    score: Score
+    given: Tensor | None
+    predicted: bool
+    wanted: tuple[str, ...]
+    primary: str
+    first_high: int | None
+    tolerance: float
+    _cache: dict[Any, Any] = field(default_factory=dict, repr=False)
+
+    def __len__(self) -> int:
+        return len(self.evaluation.samples)
+
+    @property
+    def views(self) -> list[View]:
+        """The baselines and masks."""
+        return list(self.evaluation.views)
+
+    def logits(self, name: str) -> Tensor:
+        """Outputs on the whole inputs: float64, shape ``(N, C)``."""
+        return self.evaluation.outputs[name, self.views[0]][:, -1].double()
+
+    def labels(self, name: str) -> Tensor:
+        """The class that v of a model is about: int64, shape ``(N,)``."""
+        if self.predicted:
+            return self.logits(name).argmax(1)
+        if self.given is None:  # read_samples has seen to it
+            raise ValueError('dataset has no labels; pass labels="predicted".')
+        return self.given
+
+    def values(self, name: str, view: View, label_of: str | None = None) -> Tensor:
+        """Values v of a model: float64, shape ``(N, 2^n)``; about the label that another model predicts, if named."""
+        label_of = (label_of or name) if self.predicted else None
+        key = ("values", name, view, label_of)
+        if key not in self._cache:
+            outputs = self.evaluation.outputs[name, view]
+            labels = self.labels(label_of or name)
+            size = outputs.shape[1]
+            step = max(_ROWS // size, 1)
+            parts = [
+                score_output(some.flatten(0, 1), target.repeat_interleave(size), self.score)
+                for some, target in zip(torch.split(outputs, step), torch.split(labels, step), strict=True)
+            ]
+            for part in parts:
+                if part.ndim != 1 or len(part) % size:
+                    raise ValueError(f"score must give one number per row of output; it gave {tuple(part.shape)}.")
+            values = torch.cat(parts).view(-1, size)
+            if not bool(values.isfinite().all()):
+                sample = int((~values.isfinite()).any(1).nonzero()[0])
+                raise ValueError(f"score is not finite for model {name!r} on a masked input of sample {sample}.")
+            self._cache[key] = values
+        result: Tensor = self._cache[key]
+        return result
+
+    def scale(self, name: str, view: View, label_of: str | None = None) -> float:
+        """Mean of |v(N) − v(∅)| over the samples."""
+        return float(effect(self.values(name, view, label_of)).abs().mean())
+
+    def split(self, name: str, view: View, label_of: str | None = None, noise_bound: float = 0.0) -> SplitResult:
+        """Sparse split of v."""
+        label_of = (label_of or name) if self.predicted else None
+        key = ("split", name, view, label_of, noise_bound)
+        if key not in self._cache:
+            self._cache[key] = split_game(self.values(name, view, label_of), "sparse", noise_bound, self.tolerance)
+        result: SplitResult = self._cache[key]
+        return result
+
+    def salient(self, name: str, view: View, label_of: str | None = None, noise_bound: float = 0.0) -> Tensor:
+        """Salient interactions of the split, AND and OR: shape ``(N, 2, 2^n)``."""
+        split = self.split(name, view, label_of, noise_bound)
+        return salient(split, self.scale(name, view, label_of))
+
+    def view_scores(self, name: str, view: View, noise_bound: float = 0.0) -> dict[str, Array]:
+        """The wanted scores under one view, shape ``(N,)`` each."""
+        key = ("scores", name, view, noise_bound)
+        if key not in self._cache:
+            values, scale = self.values(name, view), self.scale(name, view)
+            found: dict[str, Tensor] = {}
+            if set(self.wanted) & set(VALUE_SCORES):
+                found |= value_scores(values, scale)
+            if set(self.wanted) & {*SPLIT_SCORES, *REFERENCE_SCORES}:
+                interactions = self.salient(name, view, noise_bound=noise_bound)
+                first_high = self.first_high or high_order(count_players(values))
+                found |= split_scores(interactions, scale, first_high)
+                if set(self.wanted) & set(REFERENCE_SCORES):
+                    others = [self.salient(r, view, name, noise_bound) for r in self.references[name]]
+                    found |= reference_scores(interactions, others)
+            self._cache[key] = {score: found[score].numpy() for score in self.wanted}
+        result: dict[str, Array] = self._cache[key]
+        return result
+
+    def suspicion(self, name: str, column: str, views: Sequence[View] | None = None) -> Array:
+        """How suspicious each sample is by a score or column, larger = more so, to rank by.
+
+        Ranks are summed over views, where there are several: their scales differ.
+        """
+        views = self.views if views is None else views
+        if column in self.wanted:
+            each = [self.view_scores(name, view)[column] for view in views]
+            return each[0] if len(each) == 1 else np.sum([ranks(scores) for scores in each], axis=0)
+        columns = self.columns(name)
+        if column not in columns:
+            raise ValueError(f"score must be among {[*self.wanted, 'loss', 'margin', 'confidence']}; got {column!r}.")
+        plain = np.asarray(columns[column], dtype=np.float64)
+        return -plain if column in _REVERSED else plain
+
+    def columns(self, name: str) -> dict[str, Any]:
+        """What the table of scores says of one model, shape ``(N,)`` each; scores are means over the views."""
+        key = ("columns", name)
+        if key not in self._cache:
+            self._cache[key] = self._columns(name)
+        result: dict[str, Any] = self._cache[key]
+        return result
+
+    def _columns(self, name: str) -> dict[str, Any]:
+        logits, labels, views = self.logits(name), self.labels(name), self.views
+        values = [self.values(name, view) for view in views]
+        effects = torch.stack([effect(v) for v in values])
+        scales = torch.tensor([self.scale(name, view) for view in views], dtype=torch.float64)[:, None]
+        others = logits.scatter(1, labels[:, None], -torch.inf).amax(1)
+        prediction = logits.argmax(1)
+        each = [self.view_scores(name, view) for view in views]
+        columns: dict[str, Any] = {
+            "label": labels.numpy() if self.given is None else self.given.numpy(),
+            "predicted": prediction.numpy(),
+            "correct": np.full(len(labels), np.nan) if self.given is None else (prediction == self.given).numpy(),
+            **{score: np.mean([scores[score] for scores in each], axis=0) for score in self.wanted},
+            "loss": -logits.log_softmax(1).gather(1, labels[:, None])[:, 0].numpy(),
+            "margin": (logits.gather(1, labels[:, None])[:, 0] - others).numpy(),
+            "confidence": logits.softmax(1).amax(1).numpy(),
+            "value": torch.stack([v[:, -1] for v in values]).mean(0).numpy(),
+            "effect": effects.abs().mean(0).numpy(),
+            "small_effect": (effects.abs() < _SMALL_EFFECT * scales).any(0).numpy(),
+            "trusted": (effects > 0).all(0).numpy(),
+            "n_active": torch.stack([n_active(v).double() for v in values]).mean(0).numpy(),
+            "ink": torch.stack([self.evaluation.ink[view] for view in views]).mean(0).numpy(),
+        }
+        if len(views) == 1:
+            columns["n_active"] = columns["n_active"].astype(np.int64)
+        return columns
+
+    def table(self) -> pd.DataFrame:
+        """One row per sample and model."""
+        import pandas as pd
+
+        blocks = []
+        for name in self.names:
+            columns = {"sample": np.arange(len(self)), "model": name, **self.columns(name)}
+            columns["rank"] = _places(self.suspicion(name, self.primary))
+            blocks.append(pd.DataFrame(columns))
+        return pd.concat(blocks, ignore_index=True)
+
+    def view_table(self) -> pd.DataFrame:
+        """One row per sample, model and view: the scores under each."""
+        import pandas as pd
+
+        blocks = [
+            pd.DataFrame(
+                {
+                    "sample": np.arange(len(self)),
+                    "model": name,
+                    "baseline": view.baseline,
+                    "mask": view.mask,
+                    **self.view_scores(name, view),
+                    "value": self.values(name, view)[:, -1].numpy(),
+                    "value_empty": self.values(name, view)[:, 0].numpy(),
+                    "n_active": n_active(self.values(name, view)).numpy(),
+                    "ink": self.evaluation.ink[view].numpy(),
+                }
+            )
+            for name in self.names
+            for view in self.views
+        ]
+        return pd.concat(blocks, ignore_index=True)
+
+
+def _places(suspicion: Array) -> Any:
+    """1 for the most suspicious; ties in the order of the samples."""
+    places = np.empty(len(suspicion), dtype=np.int64)
+    places[np.argsort(np.where(np.isnan(suspicion), np.inf, -suspicion), kind="stable")] = 1 + np.arange(len(suspicion))
+    return places

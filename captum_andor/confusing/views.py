@@ -1,0 +1,188 @@
+"""Views of a sample: one baseline and one mask each, as Captum takes them, for any rows of a data set."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple, TypeAlias
+
+import torch
+from torch import Tensor
+
+from captum_andor.confusing.dataset import Samples
+from captum_andor.masks import image_grid
+from captum_andor.players import Baselines, Inputs, Players
+
+OneBaseline: TypeAlias = Baselines | Callable[[Any], Baselines]
+OneMask: TypeAlias = Inputs | Callable[[Any], Inputs] | None
+
+__all__ = ["OneBaseline", "OneMask", "View", "Views"]
+
+
+class View(NamedTuple):
+    """Positions of a baseline and of a mask among those given."""
+
+    baseline: int
+    mask: int
+
+
+@dataclass(frozen=True)
+class Views:
+    """All pairs of a baseline and a mask.
+
+    Attributes:
+        baselines: One or several of Captum's forms, or callables of an input of batch size 1.
+        masks: Likewise; None is a grid of 3 x 3 patches for images, else one player per element.
+    """
+
+    baselines: tuple[OneBaseline, ...]
+    masks: tuple[OneMask, ...]
+
+    @classmethod
+    def of(cls, baselines: Any, feature_mask: Any) -> Views:
+        """From what the user gave: a list holds several, anything else is one.
+
+        Raises:
+            ValueError: If a list is empty.
+        """
+        several = []
+        for name, given in (("baselines", baselines), ("feature_mask", feature_mask)):
+            entries = tuple(given) if isinstance(given, list) else (given,)
+            if not entries:
+                raise ValueError(f"{name} is an empty list; pass one or several, or None.")
+            several.append(entries)
+        return cls(several[0], several[1])
+
+    def __iter__(self) -> Any:
+        return (View(b, m) for b in range(len(self.baselines)) for m in range(len(self.masks)))
+
+    def __len__(self) -> int:
+        return len(self.baselines) * len(self.masks)
+
+    def players(
+        self, samples: Samples, start: int, stop: int, view: View, max_players: int, device: torch.device | None = None
+    ) -> Players:
+        """Some rows of a data set, checked and paired with the baseline and the mask of a view.
+
+        Raises:
+            TypeError: If a baseline or mask is of the wrong kind.
+            ValueError: If it does not fit, or gives more than ``max_players`` players.
+        """
+        baselines = self._baselines(samples, start, stop, view.baseline)
+        mask = self._mask(samples, start, stop, view.mask)
+        inputs = tuple(x if device is None else x.to(device) for x in samples.rows(start, stop))
+        players = Players(inputs, baselines, mask)
+        n = players.n_players
+        if n > max_players:
+            raise ValueError(
+                f"feature_mask makes {n} players, and each sample takes 2^{n} = {1 << n:,} forward passes; the limit "
+                f"is max_players={max_players}. Pass a coarser feature_mask, or raise max_players."
+            )
+        return players
+
+    def mask(self, samples: Samples, position: int, view: View) -> tuple[Tensor, ...]:
+        """Players of one sample, from 0: int64, for each input ``(1, …)``, expanded to its shape."""
+        layout = self.players(samples, position, position + 1, view, 64).layout
+        return tuple(index.expand(1, *shape) for index, shape in zip(layout.indices, layout.shapes, strict=True))
+
+    def _baselines(self, samples: Samples, start: int, stop: int, position: int) -> Any:
+        given = self.baselines[position]
+        if not callable(given):
+            return _rows_of(given, samples, start, stop)
+        return _called(given, samples, start, stop, "baselines", _broadcast_baseline)
+
+    def _mask(self, samples: Samples, start: int, stop: int, position: int) -> Any:
+        given = self.masks[position]
+        if given is None:
+            return _default_mask(samples)
+        if callable(given):
+            masks = _called(given, samples, start, stop, "feature_mask", _broadcast_mask)
+        else:
+            masks = _rows_of(given, samples, start, stop)
+            parts = masks if isinstance(masks, tuple) else (masks,)
+            per_example = any(
+                isinstance(m, Tensor) and m.ndim == x.ndim and len(m) > 1
+                for m, x in zip(parts, samples.inputs, strict=False)
+            )
+            if not per_example:
+                return masks
+            Players(samples.rows(start, stop), None, masks)  # its checks, before ids are counted
+            masks = tuple(m.expand(stop - start, *x.shape[1:]) for m, x in zip(parts, samples.inputs, strict=True))
+        return _numbered(masks, start)
+
+
+def _rows_of(given: Any, samples: Samples, start: int, stop: int) -> Any:
+    """Rows of what has one entry per sample; the rest as it is."""
+    parts = given if isinstance(given, tuple) else (given,)
+    sizes = [x.ndim for x in samples.inputs] if len(parts) == len(samples.inputs) else [-1] * len(parts)
+    chosen = tuple(
+        part[start:stop]
+        if isinstance(part, Tensor) and part.ndim == ndim and len(part) == len(samples) and len(part) > 1
+        else part
+        for part, ndim in zip(parts, sizes, strict=True)
+    )
+    return chosen if isinstance(given, tuple) else chosen[0]
+
+
+def _called(
+    function: Callable[[Any], Any],
+    samples: Samples,
+    start: int,
+    stop: int,
+    name: str,
+    broadcast: Callable[[Any, Tensor, str], Tensor],
+) -> tuple[Tensor, ...]:
+    """What a function of one input gives for each of some samples, one after the other."""
+    results = []
+    for i in range(start, stop):
+        one = samples.rows(i, i + 1)
+        given = function(one if samples.is_tuple else one[0])
+        parts = given if isinstance(given, tuple) else (given,)
+        if len(parts) != len(one):
+            raise ValueError(
+                f"{name}: the function gave {len(parts)} part(s) for sample {i}, which has {len(one)} input(s)."
+            )
+        results.append([broadcast(p, x, f"{name} of sample {i}") for p, x in zip(parts, one, strict=True)])
+    return tuple(torch.cat(column) for column in zip(*results, strict=True))
+
+
+def _broadcast_baseline(given: Any, x: Tensor, name: str) -> Tensor:
+    try:
+        return Players((x,), (given,)).baselines[0].expand(x.shape)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"{name}: {error}") from error
+
+
+def _broadcast_mask(given: Any, x: Tensor, name: str) -> Tensor:
+    try:
+        Players((x,), None, (given,))
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"{name}: {error}") from error
+    mask: Tensor = given
+    return mask.to(x.device).expand(x.shape)
+
+
+def _numbered(masks: tuple[Tensor, ...], start: int) -> tuple[Tensor, ...]:
+    """Ids of each sample from 0 in their order, so that players of one number stand in one place."""
+    flat = [mask.flatten(1) for mask in masks]
+    numbered, counts = [], []
+    for row in zip(*flat, strict=True):
+        ids, inverse = torch.unique(torch.cat(row), return_inverse=True)
+        numbered.append(inverse)
+        counts.append(len(ids))
+    if len(set(counts)) > 1:
+        other = next(i for i, count in enumerate(counts) if count != counts[0])
+        raise ValueError(
+            f"feature_mask gives sample {start + other} {counts[other]} players and sample {start} {counts[0]}; scores "
+            "compare samples with equally many. Merge or split regions to one number."
+        )
+    widths = [part.shape[1] for part in flat]
+    parts = torch.split(torch.stack(numbered), widths, dim=1)
+    return tuple(part.view(mask.shape) for part, mask in zip(parts, masks, strict=True))
+
+
+def _default_mask(samples: Samples) -> Tensor | None:
+    if len(samples.inputs) == 1 and samples.inputs[0].ndim == 4:
+        height, width = samples.inputs[0].shape[2:]
+        return image_grid(height, width, min(3, height), min(3, width))
+    return None
