@@ -8,6 +8,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from oracles import code, subsets
 from torch import Tensor
 
 from captum_andor.confusing.measures import (
@@ -21,7 +22,6 @@ from captum_andor.confusing.measures import (
     value_scores,
 )
 from captum_andor.split import split_game
-from oracles import code, subsets
 
 
 def games(count: int, n: int, seed: int = 0) -> Tensor:

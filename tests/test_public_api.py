@@ -31,9 +31,14 @@ FLOORS = [
     {"sampled"},
     {"patterns", "results", "explanation", "logical_model"},
     {"budget", "attribution", "visualization"},
-    {f"confusing.{name}" for name in ("measures", "statistics", "dataset", "views")},
+    {f"confusing.{name}" for name in ("measures", "statistics", "dataset")},
+    {"confusing.views"},
+    {"confusing.methods"},
     {"confusing.evaluation"},
     {"confusing.scoring"},
+    {f"confusing.{name}" for name in ("agreement", "reasons", "pictures", "label_noise")},
+    {f"confusing.{name}" for name in ("similarity", "summary", "figures")},
+    {"confusing.page"},
     {"confusing.report"},
     {"confusing.analyzer", "confusing", "__init__"},
 ]
@@ -122,7 +127,22 @@ def test_public_names_are_frozen() -> None:
             "self, dataset, labels='given', attributions=None, checkpoint_dir=None, batch_size=64, "
             "perturbations_per_eval=None, show_progress=False",
         ),
+        (ConfusingReport.rank, "self, model=None, score=None"),
         (ConfusingReport.confusing_sets, "self, fraction=0.1, threshold=None, score=None"),
+        (
+            ConfusingReport.overlap,
+            "self, score=None, fraction=0.1, threshold=None, controls=('n_active', 'ink'), noise_bound=None, "
+            "n_resamples=1000, seed=0",
+        ),
+        (ConfusingReport.reliability, "self"),
+        (ConfusingReport.similarity, "self, by_group=False, fraction=0.1"),
+        (ConfusingReport.compare, "self, index, models=None, n_patterns=4, use_pyplot=True"),
+        (
+            ConfusingReport.label_noise,
+            "self, known, model=None, columns=None, pred_probs=None, k=None, n_resamples=500, seed=0",
+        ),
+        (ConfusingReport.to_cleanlab, "self, model=None, scores=None, fraction=0.1"),
+        (ConfusingReport.to_html, "self, path, title='Confusing samples', k=6"),
     ],
 )
 def test_signatures_are_frozen(function: object, expected: str) -> None:

@@ -13,16 +13,15 @@ from captum.log import log_usage
 from captum_andor.confusing.dataset import read_samples
 from captum_andor.confusing.evaluation import Evaluation, Evaluator, Model, checkpoint_folder
 from captum_andor.confusing.measures import REFERENCE_SCORES
+from captum_andor.confusing.methods import Attributer
 from captum_andor.confusing.report import ConfusingReport
-from captum_andor.confusing.scoring import SCORES, Scoring, check_scores
+from captum_andor.confusing.scoring import BOUNDED, SCORES, Scoring, check_scores
 from captum_andor.confusing.views import Views
 from captum_andor.scores import Score, check_score
 
 Labels = Literal["given", "predicted"]
 
 __all__ = ["ConfusingSampleAnalyzer"]
-
-_BOUNDED = ("prob", "log_prob")  # scores whose sign says nothing about the decision
 
 
 class ConfusingSampleAnalyzer:
@@ -80,7 +79,7 @@ class ConfusingSampleAnalyzer:
     ) -> None:
         check_score(score)
         self.scores = check_scores(scores, primary)
-        if score in _BOUNDED and "flip_rate" in (primary, *(self.scores or ())):
+        if score in BOUNDED and "flip_rate" in (primary, *(self.scores or ())):
             raise ValueError(
                 f'flip_rate takes v < 0 for another decision, which score={score!r} cannot tell; use score="log_odds".'
             )
@@ -187,6 +186,9 @@ class ConfusingSampleAnalyzer:
         names = self._check_models(labels)
         folder = checkpoint_folder(checkpoint_dir)
         samples = read_samples(dataset, labelled=labels == "given")
+        attributer = None
+        if attributions:
+            attributer = Attributer(attributions, self._models, samples.labels if labels == "given" else None)
         evaluator = Evaluator(
             models={**self._models, **{name: model for name, (model, _) in self._references.items()}},
             views=self.views,
@@ -194,7 +196,7 @@ class ConfusingSampleAnalyzer:
             batch_size=_whole("batch_size", batch_size),
             perturbations_per_eval=perturbations_per_eval,
             checkpoint_dir=folder,
-            attribute=None,
+            attribute=attributer,
         )
         evaluation = evaluator.evaluate(samples, show_progress, "Confusing Sample Analyzer")
         _check_labels(evaluation, names)
@@ -224,7 +226,7 @@ class ConfusingSampleAnalyzer:
         wanted = self.scores
         if wanted is None:
             missing = () if all(references.values()) else REFERENCE_SCORES
-            undecided = ("flip_rate",) if self.score in _BOUNDED else ()
+            undecided = ("flip_rate",) if self.score in BOUNDED else ()
             wanted = tuple(name for name in SCORES if name not in (*missing, *undecided))
         return Scoring(
             evaluation=evaluation,

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from captum_andor.confusing.dataset import Samples
+from captum_andor.confusing.methods import Attributer
 from captum_andor.confusing.views import View, Views
 from captum_andor.game import Game, Progress, progress_bar
 from captum_andor.players import Players
@@ -58,7 +59,7 @@ class Evaluator:
         batch_size: Samples in a batch.
         perturbations_per_eval: Coalitions of each in one forward pass; None chooses.
         checkpoint_dir: Where outputs are kept; None keeps none.
-        attribute: Makes attributions of some rows: ``attribute(name, players, outputs)`` by method, or None.
+        attribute: Makes attributions of a batch; None makes none.
     """
 
     models: dict[str, Model]
@@ -67,7 +68,7 @@ class Evaluator:
     batch_size: int
     perturbations_per_eval: int | None
     checkpoint_dir: Path | None
-    attribute: Callable[[str, Players, Tensor, int], dict[str, tuple[Tensor, ...]]] | None = None
+    attribute: Attributer | None = None
 
     def evaluate(self, samples: Samples, show_progress: bool, description: str) -> Evaluation:
         """Evaluate all samples, or, after Ctrl-C, as many as were done.
@@ -114,8 +115,8 @@ class Evaluator:
                 own = _moved(players, device_of(model), self.views, samples, start, stop, view, self.max_players)
                 outputs = self._outputs(name, model, own, digests.get(name))
                 yield ("outputs", name, view), outputs
-                if self.attribute is not None:
-                    for method, maps in self.attribute(name, own, outputs, start).items():
+                if self.attribute is not None and name in self.attribute.models:
+                    for method, maps in self.attribute(name, own, outputs, start, view).items():
                         yield ("attributions", name, method, view), maps
                 bar.update(stop - start)
 

@@ -2,37 +2,441 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
+from captum_andor.confusing import figures
+from captum_andor.confusing.agreement import Cut, overlap, reliability
+from captum_andor.confusing.label_noise import cleanlab_frame, known_samples, label_noise, user_columns
+from captum_andor.confusing.page import page
+from captum_andor.confusing.reasons import ranking
 from captum_andor.confusing.scoring import Scoring
-from captum_andor.confusing.statistics import top
+from captum_andor.confusing.similarity import Similarity
+from captum_andor.confusing.summary import summary
+from captum_andor.patterns import check_count
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 __all__ = ["ConfusingReport"]
 
+_CONTROLS = ("n_active", "ink")
+
 
 class ConfusingReport:
-    """Report."""
+    r"""What :meth:`ConfusingSampleAnalyzer.evaluate` found out: tables, sets, comparisons, figures, a page.
+
+    With several baselines or masks, the scores in tables are means over these, while whatever ranks or compares samples
+    goes by the sum of their ranks under each. Larger scores are more confusing; ``margin`` and ``confidence`` rank the
+    other way round.
+
+    Attributes:
+        models (tuple of str): Names of the models.
+        n_samples (int): Number of samples.
+        scores (pandas.DataFrame): One row per sample and model. Columns: ``sample``, ``model``, ``label``,
+            ``predicted``, ``correct`` (NaN without labels); each score; of the whole input ``loss`` (cross-entropy of
+            the label, in nats), ``margin`` (its logit less the largest other), ``confidence`` (the largest
+            probability); ``value``, v(N); ``effect``, \|v(N) - v(∅)\|; ``small_effect``, whether that is below 0.1 of
+            its mean; ``trusted``, whether v(N) > v(∅) under every baseline and mask (where not, ``net_order`` turns
+            around); ``n_active``, players that change v at all; ``ink``, share of the input that differs from the
+            baseline; ``rank`` by the primary score, 1 for the most confusing.
+
+    Examples::
+
+        >>> import torch
+        >>> from captum_andor import ConfusingSampleAnalyzer
+        >>> analyzer = ConfusingSampleAnalyzer().add_model("linear", torch.nn.Linear(4, 3).eval())
+        >>> report = analyzer.evaluate((torch.rand(20, 4), torch.arange(20) % 3))
+        >>> len(report.scores), len(report.confusing_sets(fraction=0.25)["linear"])
+        (20, 5)
+    """
 
     def __init__(self, scoring: Scoring) -> None:
         self._scoring = scoring
+        self._similarity = Similarity(scoring)
+        self.models = scoring.names
+        self.n_samples = len(scoring)
         self.scores: pd.DataFrame = scoring.table()
+
+    @property
+    def view_scores(self) -> pd.DataFrame:
+        """The scores under each baseline and mask: one row per sample, model and pair of these, by position."""
+        return self._scoring.view_table()
+
+    def rank(self, model: str | None = None, score: str | None = None) -> pd.DataFrame:
+        """What to look at first, with the reasons.
+
+        Args:
+            model (str, optional): Which model's. Default: None (the only one)
+            score (str, optional): A score or any column of :attr:`scores` to rank by. Default: None (the primary)
+
+        Returns:
+            - **ranking** (*pandas.DataFrame*): A row per sample, most confusing first; ``reasons`` says why in words,
+              ``loss_rank`` where loss alone would put it. Samples that are not ``trusted`` are marked, not moved.
+
+        Raises:
+            ValueError: If there is no such model or score.
+        """
+        return ranking(self._scoring, self._model(model), self._column(score))
 
     def confusing_sets(
         self, fraction: float = 0.1, threshold: float | None = None, score: str | None = None
     ) -> dict[str, list[int]]:
-        """Sets."""
-        count = max(1, round(fraction * len(self._scoring)))
-        return {
-            name: top(self._scoring.suspicion(name, score or self._scoring.primary), count).tolist()
-            for name in self._scoring.names
-        }
+        """The confusing samples of every model.
+
+        Args:
+            fraction (float, optional): Share of the samples. Default: 0.1
+            threshold (float, optional): Take instead all samples whose score is at least this, one threshold for all
+                models; sets then differ in size. ``margin`` and ``confidence`` count negative. Default: None
+            score (str, optional): A score or a column of :attr:`scores`. Default: None (the primary)
+
+        Returns:
+            - **sets** (*dict*): For each model the indices of its samples, most confusing first.
+
+        Raises:
+            ValueError: If there is no such score, or a number is out of its range.
+        """
+        cut, column = Cut(fraction, threshold), self._column(score)
+        return {name: cut.order(self._scoring, name, column).tolist() for name in self.models}
+
+    def overlap(
+        self,
+        score: str | None = None,
+        fraction: float = 0.1,
+        threshold: float | None = None,
+        controls: Sequence[str] = _CONTROLS,
+        noise_bound: float | None = None,
+        n_resamples: int = 1000,
+        seed: int = 0,
+    ) -> pd.DataFrame:
+        """Do two models agree on their confusing samples, and on more than chance, loss or another grid would give?
+
+        Args:
+            score (str, optional): A score or a column of :attr:`scores`. Default: None (the primary)
+            fraction (float, optional): As in :meth:`confusing_sets`. Default: 0.1
+            threshold (float, optional): As in :meth:`confusing_sets`. Default: None
+            controls (sequence of str, optional): Columns of :attr:`scores` that ``partial_spearman`` holds fixed, of
+                both models. Default: ("n_active", "ink")
+            noise_bound (float, optional): For split scores: ``ceiling_noise`` compares with splits of this noise bound
+                (slow). Default: None (not computed)
+            n_resamples (int, optional): Bootstrap samples of each interval. Default: 1000
+            seed (int, optional): Of the bootstrap. Default: 0
+
+        Returns:
+            - **overlap** (*pandas.DataFrame*): One row per pair of models: ``pair``, ``model_a``, ``model_b``,
+              ``score``; ``n_a``, ``n_b``, sizes of the sets; ``iou`` with its 95 % interval over samples and
+              ``chance``, what independent sets of these sizes have, r / (2 − r) for a share r; ``spearman`` of the
+              scores with interval, ``partial_spearman``; ``auc_a_for_b``, how well a's score finds b's set;
+              ``reliability_a``, ``reliability_b``, ``spearman_corrected`` for these (NaN without several views);
+              ``ceiling_mask``, ``ceiling_baseline``, ``ceiling_noise``, IoU of a model's set with its own under another
+              mask, baseline or noise bound, to be compared with ``iou_one_view``; ``loss_iou``, ``loss_spearman``,
+              ``loss_partial_spearman`` and the same by margin; ``spearman_given_loss``, with both models' loss and
+              margin held fixed, too.
+
+        Raises:
+            ValueError: If there is one model only, no such column, or a number is out of its range.
+
+        Source: ours; the correction for reliability is Spearman's (1904).
+        """
+        if len(self.models) < 2:
+            raise ValueError(f"overlap compares models; there is only {self.models[0]!r}.")
+        check_count("n_resamples", n_resamples)
+        cut, column = Cut(fraction, threshold), self._column(score)
+        return overlap(self._scoring, column, cut, tuple(controls), noise_bound, n_resamples, seed)
+
+    def reliability(self) -> pd.DataFrame:
+        """How far scores repeat under another baseline or mask of the same model.
+
+        Returns:
+            - **reliability** (*pandas.DataFrame*): One row per model and score: ``retest``, mean rank correlation over
+              all pairs of views; ``retest_baseline`` and ``retest_mask``, over those that differ in this alone;
+              ``reliability`` of the summed ranks (Spearman–Brown). NaN where there are no such views.
+        """
+        return reliability(self._scoring)
+
+    def similarity(self, by_group: bool = False, fraction: float = 0.1) -> pd.DataFrame:
+        """How alike two models decide each sample: attributions, interactions, and how patterns carry over.
+
+        Args:
+            by_group (bool, optional): Average over samples that are confusing for either model, and over the others,
+                instead of a row per sample. Default: False
+            fraction (float, optional): Share of the samples that is confusing. Default: 0.1
+
+        Returns:
+            - **similarity** (*pandas.DataFrame*): One row per sample and pair of models, or per pair and ``group``:
+              ``attribution_cosine``, ``attribution_spearman`` of Shapley values; ``interaction_jaccard``, weighted, of
+              equal players, kind and sign, in all and by order (``interaction_jaccard_1``, …); ``cross_r2``, how much
+              of one model's v the ten patterns of the other explain after one scale ≥ 0 and shift, in both directions
+              and their mean, and ``own_r2``, of the model's own v. Each has a ``…_ceiling``: the same between two
+              baselines or masks of one model, players of different masks matched by the elements they share (NaN
+              without several). For attributions that :meth:`ConfusingSampleAnalyzer.evaluate` was given:
+              ``<name>_cosine`` and ``<name>_spearman``.
+
+        Raises:
+            ValueError: If there is one model only.
+
+        Source: ours.
+        """
+        table = self._similarity.table()
+        if not by_group:
+            return table
+        cut = Cut(fraction)
+        members = {name: cut.members(self._scoring, name, self._scoring.primary) for name in self.models}
+        of_pair = [
+            bool(members[a][sample] or members[b][sample])
+            for a, b, sample in zip(table["model_a"], table["model_b"], table["sample"], strict=True)
+        ]
+        table["group"] = np.where(of_pair, "confusing", "ordinary")
+        by = ["model_a", "model_b", "group"]
+        averaged = table.sort_values("group", kind="stable").drop(columns=["sample", "pair"]).groupby(by, sort=False)
+        return averaged.mean().assign(n=averaged.size()).reset_index()
+
+    def compare(
+        self, index: int, models: Sequence[str] | None = None, n_patterns: int = 4, use_pyplot: bool = True
+    ) -> tuple[Figure, npt.NDArray[Any]]:
+        """Draw one sample as every model sees it: the input, attribution maps, the strongest patterns.
+
+        Args:
+            index (int): The sample.
+            models (sequence of str, optional): Which models. Default: None (all)
+            n_patterns (int, optional): Patterns of each logical model. Default: 4
+            use_pyplot (bool, optional): Make and show the figure with pyplot; False works without a display.
+                Default: True
+
+        Returns:
+            - **fig, axes** (*tuple*): A row of axes for each model. Maps and patterns are under the first baseline and
+              mask. Inputs that are no images have bars.
+
+        Raises:
+            IndexError: If there is no such sample.
+            ValueError: If there is no such model.
+        """
+        if isinstance(index, bool) or not isinstance(index, (int, np.integer)) or not 0 <= index < self.n_samples:
+            raise IndexError(f"index must be a sample, 0 to {self.n_samples - 1}; got {index!r}.")
+        check_count("n_patterns", n_patterns)
+        names = self.models if models is None else tuple(self._model(name) for name in models)
+        fig, axes = figures.compare(self._scoring, int(index), names, n_patterns, use_pyplot)
+        figures.shown(fig, True, use_pyplot)
+        return fig, axes
+
+    def label_noise(
+        self,
+        known: npt.ArrayLike,
+        model: str | None = None,
+        columns: Mapping[str, npt.ArrayLike] | None = None,
+        pred_probs: npt.ArrayLike | None = None,
+        k: int | None = None,
+        n_resamples: int = 500,
+        seed: int = 0,
+    ) -> pd.DataFrame:
+        """How well each score finds labels known to be wrong, beside loss and what you bring.
+
+        Loss after a few epochs finds them better than any of these scores (see the documentation); pass it in
+        ``columns`` to see by how much.
+
+        Args:
+            known (array): The samples with wrong labels: a bool per sample, or their indices.
+            model (str, optional): Which model's scores. Default: None (all)
+            columns (dict, optional): Further columns by name, one number per sample, larger = more suspicious: early
+                loss, forgetting counts, minus the area under the margin. Default: None
+            pred_probs (array, optional): Out-of-sample probabilities ``(N, C)``, as cleanlab takes them. Default: None
+            k (int, optional): How many samples ``precision_at_k`` looks at. Default: None (as many as are known)
+            n_resamples (int, optional): Bootstrap samples of each interval. Default: 500
+            seed (int, optional): Of folds and bootstrap. Default: 0
+
+        Returns:
+            - **table** (*pandas.DataFrame*): One row per model and score or column: ``auc`` with its 95 % interval,
+              ``precision_at_k``; ``auc_base`` of loss, margin and n_active together, ``auc_with`` the score added, each
+              by five-fold cross-validated logistic regression on ranks, and ``added``, the difference, with interval.
+
+        Raises:
+            ValueError: If known is not a part of the samples, there are no labels, or a column does not fit.
+        """
+        if self._scoring.given is None:
+            raise ValueError("label_noise is about labels, and the data set has none.")
+        import pandas as pd
+
+        members = known_samples(known, self.n_samples)
+        for name, count in (("n_resamples", n_resamples), *((("k", k),) if k is not None else ())):
+            check_count(name, count)
+        extra = user_columns(columns, pred_probs, self._scoring.given.numpy(), list(self.scores.columns))
+        names = self.models if model is None else (self._model(model),)
+        tables = [label_noise(self._scoring, name, members, extra, k, n_resamples, seed) for name in names]
+        return pd.concat(tables, ignore_index=True)
+
+    def to_cleanlab(
+        self, model: str | None = None, scores: Sequence[str] | None = None, fraction: float = 0.1
+    ) -> pd.DataFrame:
+        """The scores in the form of cleanlab's ``Datalab.issues``, to be joined to it.
+
+        Args:
+            model (str, optional): Which model's. Default: None (the only one)
+            scores (sequence of str, optional): Which scores or columns. Default: None (the primary)
+            fraction (float, optional): Share of the samples that is an issue. Default: 0.1
+
+        Returns:
+            - **issues** (*pandas.DataFrame*): A row per sample; for each score ``is_<score>_issue`` (bool) and
+              ``<score>_score`` in (0, 1), low for the most confusing: one minus its rank's share.
+
+        Raises:
+            ValueError: If there is no such model or score.
+        """
+        columns = [self._column(score) for score in scores] if scores is not None else [self._scoring.primary]
+        return cleanlab_frame(self._scoring, self._model(model), columns, Cut(fraction))
+
+    def plot_order_profile(
+        self,
+        model: str | None = None,
+        fraction: float = 0.1,
+        plt_fig_axis: tuple[Figure, Axes] | None = None,
+        fig_size: tuple[float, float] = (4.5, 3.4),
+        use_pyplot: bool = True,
+    ) -> tuple[Figure, Axes]:
+        """Draw the mean strength of interactions by order, of confusing against ordinary samples.
+
+        Args:
+            model (str, optional): Which model's. Default: None (the only one)
+            fraction (float, optional): Share of the samples that is confusing. Default: 0.1
+            plt_fig_axis (tuple, optional): Figure and axis to draw on. Default: None (a new figure)
+            fig_size (tuple, optional): Size of a new figure in inches. Default: (4.5, 3.4)
+            use_pyplot (bool, optional): As in :meth:`compare`. Default: True
+
+        Returns:
+            - **fig, axis** (*tuple*): The figure and its axis.
+        """
+        name, cut = self._model(model), Cut(fraction)
+        fig, axis = figures.canvas(plt_fig_axis, fig_size, use_pyplot)
+        figures.order_profiles(self._scoring, name, axis, cut)
+        figures.shown(fig, plt_fig_axis is None, use_pyplot)
+        return fig, axis
+
+    def plot_overlap(
+        self,
+        score: str | None = None,
+        fraction: float = 0.1,
+        plt_fig_axis: tuple[Figure, Axes] | None = None,
+        fig_size: tuple[float, float] | None = None,
+        use_pyplot: bool = True,
+    ) -> tuple[Figure, Axes]:
+        """Draw the overlap of every two models' sets, with chance and, on the diagonal, the ceiling marked.
+
+        Args:
+            score (str, optional): A score or a column of :attr:`scores`. Default: None (the primary)
+            fraction (float, optional): As in :meth:`confusing_sets`. Default: 0.1
+            plt_fig_axis (tuple, optional): Figure and axis to draw on. Default: None (a new figure)
+            fig_size (tuple, optional): Size of a new figure in inches. Default: None (by the number of models)
+            use_pyplot (bool, optional): As in :meth:`compare`. Default: True
+
+        Returns:
+            - **fig, axis** (*tuple*): The figure and its axis.
+        """
+        size = 2.6 + 0.55 * len(self.models)
+        fig, axis = figures.canvas(plt_fig_axis, fig_size or (size + 0.8, size), use_pyplot)
+        figures.overlap_matrix(self._scoring, fig, axis, self._column(score), Cut(fraction))
+        figures.shown(fig, plt_fig_axis is None, use_pyplot)
+        return fig, axis
+
+    def plot_scores(
+        self,
+        model_a: str,
+        model_b: str,
+        score: str | None = None,
+        fraction: float = 0.1,
+        plt_fig_axis: tuple[Figure, Axes] | None = None,
+        fig_size: tuple[float, float] = (6.0, 3.8),
+        use_pyplot: bool = True,
+    ) -> tuple[Figure, Axes]:
+        """Draw the ranks of the samples under two models against each other, both confusing sets marked.
+
+        Args:
+            model_a (str): On the horizontal axis.
+            model_b (str): On the vertical axis.
+            score (str, optional): A score or a column of :attr:`scores`. Default: None (the primary)
+            fraction (float, optional): As in :meth:`confusing_sets`. Default: 0.1
+            plt_fig_axis (tuple, optional): Figure and axis to draw on. Default: None (a new figure)
+            fig_size (tuple, optional): Size of a new figure in inches. Default: (6.0, 3.8)
+            use_pyplot (bool, optional): As in :meth:`compare`. Default: True
+
+        Returns:
+            - **fig, axis** (*tuple*): The figure and its axis.
+        """
+        a, b, column = self._model(model_a), self._model(model_b), self._column(score)
+        cut = Cut(fraction)
+        fig, axis = figures.canvas(plt_fig_axis, fig_size, use_pyplot)
+        figures.score_against_score(self._scoring, axis, a, b, column, cut)
+        figures.shown(fig, plt_fig_axis is None, use_pyplot)
+        return fig, axis
+
+    def plot_gallery(
+        self,
+        model: str | None = None,
+        score: str | None = None,
+        k: int = 4,
+        n_patterns: int = 5,
+        use_pyplot: bool = True,
+    ) -> tuple[Figure, npt.NDArray[Any]]:
+        """Draw the k most and the k least confusing samples with their patterns, a row each.
+
+        Args:
+            model (str, optional): Which model's. Default: None (the only one)
+            score (str, optional): A score or a column of :attr:`scores`. Default: None (the primary)
+            k (int, optional): How many of each. Default: 4
+            n_patterns (int, optional): Patterns of each logical model. Default: 5
+            use_pyplot (bool, optional): As in :meth:`compare`. Default: True
+
+        Returns:
+            - **fig, axes** (*tuple*): The figure and its axes, ``(2k, 1 + n_patterns)``.
+        """
+        check_count("k", k)
+        check_count("n_patterns", n_patterns)
+        name, column = self._model(model), self._column(score)
+        fig, axes = figures.gallery(self._scoring, name, column, k, n_patterns, use_pyplot)
+        figures.shown(fig, True, use_pyplot)
+        return fig, axes
 
     def summary(self) -> None:
-        """Print a page."""
-        print(self.scores.groupby("model").mean(numeric_only=True))
-        np.zeros(1)
+        """Print a page: models, scores and their reliability, overlap, and what to look at first."""
+        print(summary(self._scoring))
+
+    def to_html(self, path: str | os.PathLike[str], title: str = "Confusing samples", k: int = 6) -> None:
+        """Write one self-contained page: summary, figures, and a table of all samples that can be sorted.
+
+        Args:
+            path (str or PathLike): The file; an existing one is replaced.
+            title (str, optional): Of the page. Default: "Confusing samples"
+            k (int, optional): Samples in each gallery, most and least confusing. Default: 6
+        """
+        check_count("k", k)
+        text = page(self._scoring, title, k)
+        Path(path).write_text(text, encoding="utf-8")
+
+    def __len__(self) -> int:
+        return self.n_samples
+
+    def __repr__(self) -> str:
+        models = ", ".join(self.models)
+        return f"ConfusingReport of {self.n_samples} samples, {len(self.models)} model(s): {models}"
+
+    def _model(self, model: str | None) -> str:
+        if model is None:
+            if len(self.models) == 1:
+                return self.models[0]
+            raise ValueError(f"model must be one of {list(self.models)}, as there are several; got None.")
+        if model not in self.models:
+            raise ValueError(f"model must be one of {list(self.models)}; got {model!r}.")
+        return model
+
+    def _column(self, score: str | None) -> str:
+        if score is None:
+            return self._scoring.primary
+        if score not in self._scoring.columns(self.models[0]):
+            known = [*self._scoring.wanted, "loss", "margin", "confidence", "n_active", "ink"]
+            raise ValueError(f"score must be one of {known}; got {score!r}.")
+        return score

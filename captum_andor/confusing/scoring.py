@@ -32,8 +32,9 @@ from captum_andor.transforms import count_players
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["SCORES", "Scoring", "check_scores"]
+__all__ = ["BOUNDED", "SCORES", "Scoring", "check_scores", "places"]
 
+BOUNDED = ("prob", "log_prob")  # scores v whose sign says nothing about the decision
 SCORES = (*VALUE_SCORES, *SPLIT_SCORES, *REFERENCE_SCORES)
 _REVERSED = ("margin", "confidence")  # columns that are low where a sample is suspicious
 _SMALL_EFFECT = 0.1  # of the mean |v(N) − v(∅)|
@@ -172,9 +173,17 @@ class Scoring:
         if column in self.wanted:
             each = [self.view_scores(name, view)[column] for view in views]
             return each[0] if len(each) == 1 else np.sum([ranks(scores) for scores in each], axis=0)
+        return self.oriented(name, column)
+
+    def oriented(self, name: str, column: str) -> Array:
+        """A column of the table as numbers, larger = more suspicious (margin and confidence change their sign).
+
+        Raises:
+            ValueError: If there is no such column, or it holds no numbers.
+        """
         columns = self.columns(name)
         if column not in columns:
-            raise ValueError(f"score must be among {[*self.wanted, 'loss', 'margin', 'confidence']}; got {column!r}.")
+            raise ValueError(f"score must be a column of the scores, {list(columns)}; got {column!r}.")
         plain = np.asarray(columns[column], dtype=np.float64)
         return -plain if column in _REVERSED else plain
 
@@ -220,7 +229,7 @@ class Scoring:
         blocks = []
         for name in self.names:
             columns = {"sample": np.arange(len(self)), "model": name, **self.columns(name)}
-            columns["rank"] = _places(self.suspicion(name, self.primary))
+            columns["rank"] = places(self.suspicion(name, self.primary))
             blocks.append(pd.DataFrame(columns))
         return pd.concat(blocks, ignore_index=True)
 
@@ -248,7 +257,7 @@ class Scoring:
         return pd.concat(blocks, ignore_index=True)
 
 
-def _places(suspicion: Array) -> Any:
+def places(suspicion: Array) -> Any:
     """1 for the most suspicious; ties in the order of the samples."""
     places = np.empty(len(suspicion), dtype=np.int64)
     places[np.argsort(np.where(np.isnan(suspicion), np.inf, -suspicion), kind="stable")] = 1 + np.arange(len(suspicion))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias
 
@@ -17,6 +17,8 @@ OneBaseline: TypeAlias = Baselines | Callable[[Any], Baselines]
 OneMask: TypeAlias = Inputs | Callable[[Any], Inputs] | None
 
 __all__ = ["OneBaseline", "OneMask", "View", "Views"]
+
+_ANY_PLAYERS = 1 << 30
 
 
 class View(NamedTuple):
@@ -53,7 +55,7 @@ class Views:
             several.append(entries)
         return cls(several[0], several[1])
 
-    def __iter__(self) -> Any:
+    def __iter__(self) -> Iterator[View]:
         return (View(b, m) for b in range(len(self.baselines)) for m in range(len(self.masks)))
 
     def __len__(self) -> int:
@@ -80,10 +82,17 @@ class Views:
             )
         return players
 
-    def mask(self, samples: Samples, position: int, view: View) -> tuple[Tensor, ...]:
-        """Players of one sample, from 0: int64, for each input ``(1, …)``, expanded to its shape."""
-        layout = self.players(samples, position, position + 1, view, 64).layout
-        return tuple(index.expand(1, *shape) for index, shape in zip(layout.indices, layout.shapes, strict=True))
+    def player_maps(self, samples: Samples, view: View) -> Iterator[tuple[Tensor, ...]]:
+        """The player of every element, for each input its shape; once if all samples share a mask, else for each."""
+        for i in range(len(samples)):
+            layout = self.players(samples, i, i + 1, view, _ANY_PLAYERS).layout
+            yield tuple(index[0].expand(shape) for index, shape in zip(layout.indices, layout.shapes, strict=True))
+            if self._is_shared(samples, view.mask):
+                return
+
+    def _is_shared(self, samples: Samples, position: int) -> bool:
+        given = self.masks[position]
+        return given is None or (not callable(given) and not _is_per_example(given, samples))
 
     def _baselines(self, samples: Samples, start: int, stop: int, position: int) -> Any:
         given = self.baselines[position]
@@ -99,16 +108,20 @@ class Views:
             masks = _called(given, samples, start, stop, "feature_mask", _broadcast_mask)
         else:
             masks = _rows_of(given, samples, start, stop)
-            parts = masks if isinstance(masks, tuple) else (masks,)
-            per_example = any(
-                isinstance(m, Tensor) and m.ndim == x.ndim and len(m) > 1
-                for m, x in zip(parts, samples.inputs, strict=False)
-            )
-            if not per_example:
+            if not _is_per_example(given, samples):
                 return masks
             Players(samples.rows(start, stop), None, masks)  # its checks, before ids are counted
+            parts = masks if isinstance(masks, tuple) else (masks,)
             masks = tuple(m.expand(stop - start, *x.shape[1:]) for m, x in zip(parts, samples.inputs, strict=True))
         return _numbered(masks, start)
+
+
+def _is_per_example(mask: Any, samples: Samples) -> bool:
+    parts = mask if isinstance(mask, tuple) else (mask,)
+    return any(
+        isinstance(part, Tensor) and part.ndim == x.ndim and len(part) > 1
+        for part, x in zip(parts, samples.inputs, strict=False)
+    )
 
 
 def _rows_of(given: Any, samples: Samples, start: int, stop: int) -> Any:
