@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     Axis = tuple[Figure, Any] | None
 
-__all__ = ["compare", "gallery", "order_profiles", "overlap_matrix", "score_against_score"]
+__all__ = ["canvas", "compare", "gallery", "order_profiles", "overlap_matrix", "score_against_score", "shown"]
 
 # Okabe and Ito's colours, which colour-blind readers tell apart.
 _CONFUSING, _ORDINARY, _BOTH = "#D55E00", "#0072B2", "#CC79A7"

@@ -10,8 +10,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from captum_andor.confusing import figures
 from captum_andor.confusing.agreement import Cut, overlap, reliability
+from captum_andor.confusing.figures import (
+    canvas,
+    compare,
+    gallery,
+    order_profiles,
+    overlap_matrix,
+    score_against_score,
+    shown,
+)
 from captum_andor.confusing.label_noise import cleanlab_frame, known_samples, label_noise, user_columns
 from captum_andor.confusing.page import page
 from captum_andor.confusing.reasons import ranking
@@ -222,8 +230,8 @@ class ConfusingReport:
             raise IndexError(f"index must be a sample, 0 to {self.n_samples - 1}; got {index!r}.")
         check_count("n_patterns", n_patterns)
         names = self.models if models is None else tuple(self._model(name) for name in models)
-        fig, axes = figures.compare(self._scoring, int(index), names, n_patterns, use_pyplot)
-        figures.shown(fig, True, use_pyplot)
+        fig, axes = compare(self._scoring, int(index), names, n_patterns, use_pyplot)
+        shown(fig, True, use_pyplot)
         return fig, axes
 
     def label_noise(
@@ -312,9 +320,9 @@ class ConfusingReport:
             - **fig, axis** (*tuple*): The figure and its axis.
         """
         name, cut = self._model(model), Cut(fraction)
-        fig, axis = figures.canvas(plt_fig_axis, fig_size, use_pyplot)
-        figures.order_profiles(self._scoring, name, axis, cut)
-        figures.shown(fig, plt_fig_axis is None, use_pyplot)
+        fig, axis = canvas(plt_fig_axis, fig_size, use_pyplot)
+        order_profiles(self._scoring, name, axis, cut)
+        shown(fig, plt_fig_axis is None, use_pyplot)
         return fig, axis
 
     def plot_overlap(
@@ -338,9 +346,9 @@ class ConfusingReport:
             - **fig, axis** (*tuple*): The figure and its axis.
         """
         size = 2.6 + 0.55 * len(self.models)
-        fig, axis = figures.canvas(plt_fig_axis, fig_size or (size + 0.8, size), use_pyplot)
-        figures.overlap_matrix(self._scoring, fig, axis, self._column(score), Cut(fraction))
-        figures.shown(fig, plt_fig_axis is None, use_pyplot)
+        fig, axis = canvas(plt_fig_axis, fig_size or (size + 0.8, size), use_pyplot)
+        overlap_matrix(self._scoring, fig, axis, self._column(score), Cut(fraction))
+        shown(fig, plt_fig_axis is None, use_pyplot)
         return fig, axis
 
     def plot_scores(
@@ -369,9 +377,9 @@ class ConfusingReport:
         """
         a, b, column = self._model(model_a), self._model(model_b), self._column(score)
         cut = Cut(fraction)
-        fig, axis = figures.canvas(plt_fig_axis, fig_size, use_pyplot)
-        figures.score_against_score(self._scoring, axis, a, b, column, cut)
-        figures.shown(fig, plt_fig_axis is None, use_pyplot)
+        fig, axis = canvas(plt_fig_axis, fig_size, use_pyplot)
+        score_against_score(self._scoring, axis, a, b, column, cut)
+        shown(fig, plt_fig_axis is None, use_pyplot)
         return fig, axis
 
     def plot_gallery(
@@ -397,8 +405,8 @@ class ConfusingReport:
         check_count("k", k)
         check_count("n_patterns", n_patterns)
         name, column = self._model(model), self._column(score)
-        fig, axes = figures.gallery(self._scoring, name, column, k, n_patterns, use_pyplot)
-        figures.shown(fig, True, use_pyplot)
+        fig, axes = gallery(self._scoring, name, column, k, n_patterns, use_pyplot)
+        shown(fig, True, use_pyplot)
         return fig, axes
 
     def summary(self) -> None:
