@@ -193,6 +193,7 @@ class ConfusingSampleAnalyzer:
             models={**self._models, **{name: model for name, (model, _) in self._references.items()}},
             views=self.views,
             max_players=self.max_players,
+            reads_logits=self.score != "output",
             batch_size=_whole("batch_size", batch_size),
             perturbations_per_eval=perturbations_per_eval,
             checkpoint_dir=folder,

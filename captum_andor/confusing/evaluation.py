@@ -56,6 +56,7 @@ class Evaluator:
         models: By name.
         views: The baselines and masks.
         max_players: Most players of a mask.
+        reads_logits: Whether outputs are logits, of which one alone can stand for two classes.
         batch_size: Samples in a batch.
         perturbations_per_eval: Coalitions of each in one forward pass; None chooses.
         checkpoint_dir: Where outputs are kept; None keeps none.
@@ -65,6 +66,7 @@ class Evaluator:
     models: dict[str, Model]
     views: Views
     max_players: int
+    reads_logits: bool
     batch_size: int
     perturbations_per_eval: int | None
     checkpoint_dir: Path | None
@@ -147,6 +149,11 @@ class Evaluator:
             )
         dtype = torch.float64 if game.output_dtype == torch.float64 else torch.float32
         if values.shape[1] == 1:  # the log-odds of class 1 against class 0
+            if not self.reads_logits:
+                raise ValueError(
+                    f'model {name!r} returns one logit; use score="log_odds", which reads it as that of class 1 '
+                    "against class 0."
+                )
             values = torch.cat([torch.zeros_like(values), values], dim=1)
         return values.transpose(1, 2).to("cpu", dtype).contiguous()
 
@@ -188,7 +195,7 @@ def _check_model(name: str, model: Model, samples: Samples) -> None:
     with torch.no_grad():
         once, again = model(*rows), model(*rows)
     if isinstance(once, Tensor) and isinstance(again, Tensor):
-        a, b = once.double(), again.double()
+        a, b = once.double().nan_to_num(), again.double().nan_to_num()
         if a.shape != b.shape or not bool(((a - b).abs() <= _REPEATS_WITHIN * a.abs().amax().clamp(min=1e-30)).all()):
             raise ValueError(
                 f"model {name!r} answers differently when called twice with the same inputs; switch off what is "

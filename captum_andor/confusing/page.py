@@ -150,14 +150,14 @@ def _model(scoring: Scoring, name: str, k: int) -> list[str]:
     fig, axis = canvas(None, (4.5, 3.4), False)
     order_profiles(scoring, name, axis, Cut())
     profile = _image(fig, f"Strength of interactions by order, {name}")
-    gallery = gallery(scoring, name, scoring.primary, k, 5, False)[0]
+    examples = gallery(scoring, name, scoring.primary, k, 5, False)[0]
     ranked = ranking(scoring, name, scoring.primary)
     count = min(_ROWS, len(ranked))
     note = f"The {count} most confusing of {len(ranked)} samples" if count < len(ranked) else f"All {count} samples"
     return [
         f'<p class="quiet">{note}; orange rows are not to be trusted: v(N) is not above v(∅).</p>',
         _samples(scoring, ranked.head(count)),
-        f'<p></p><div class="figures">{profile}{_image(gallery, f"Most and least confusing samples, {name}")}</div>',
+        f'<p></p><div class="figures">{profile}{_image(examples, f"Most and least confusing samples, {name}")}</div>',
     ]
 
 
