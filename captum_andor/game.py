@@ -16,9 +16,10 @@ from captum_andor.transforms import coalition_members
 
 __all__ = ["Game", "Progress", "progress_bar"]
 
-# Measured by benchmarks/batch.py: on a CPU the fastest batches hold about a megabyte of inputs (its cache),
-# on a GPU they are larger. The choice depends on shapes only, never on a clock, so that results repeat exactly.
-_BATCH_BYTES = {"cpu": 1 << 20}
+# Measured by benchmarks/batch.py and confusing.py: on a CPU the fastest batches hold half a megabyte to a megabyte of
+# inputs (its cache), on a GPU they are larger. The choice depends on shapes only, never on a clock, so that results
+# repeat exactly.
+_BATCH_BYTES = {"cpu": 3 << 18}
 _BATCH_BYTES_ACCELERATOR = 1 << 26
 _FEWEST_ROWS, _MOST_ROWS = 16, 4096
 
