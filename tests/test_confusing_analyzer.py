@@ -280,6 +280,8 @@ def test_references_tell_what_is_repeated() -> None:
     assert "unshared_effect" not in some.evaluate((x, y)).scores
     with pytest.raises(ValueError, match=r"need references; add some for \['a'\]"):
         analyzer(scores=("unshared_effect",)).add_reference("of b", network(5), of="b").evaluate((x, y))
+    with pytest.raises(ValueError, match="need references"):
+        analyzer(scores=None, primary="unshared_effect").evaluate((x, y))
     with pytest.raises(ValueError, match="reference 'r' is of"):
         analyzer().add_reference("r", network(5), of="c").evaluate((x, y))
 
@@ -358,9 +360,19 @@ def test_progress_counts_samples_models_and_views(capsys: pytest.CaptureFixture[
     assert "Confusing Sample Analyzer: 100%" in shown and "20/20" in shown
 
 
+def test_a_label_outside_the_classes_is_found_before_anything_long() -> None:
+    x, y = images(30)
+    y[29] = 3
+    model = Counting()
+    with pytest.raises(ValueError, match="label 3 of sample 29"):
+        ConfusingSampleAnalyzer().add_model("a", model).evaluate((x, y))
+    assert model.rows < 100
+
+
 def test_nothing_random_is_moved() -> None:
+    made, data = analyzer(scores=None), images(6)
     state = torch.random.get_rng_state()
-    report = analyzer(scores=None).evaluate(images(6))
+    report = made.evaluate(data)
     report.overlap()
     report.similarity()
     assert torch.equal(state, torch.random.get_rng_state())

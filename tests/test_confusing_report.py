@@ -426,3 +426,48 @@ def test_logical_models_of_samples_are_those_of_the_attribution_class(report: Co
     )
     assert isinstance(mine, LogicalModel)
     assert [p.players for p in mine.patterns] == [p.players for p in theirs.patterns]
+
+
+def test_another_reading_costs_no_forward_pass() -> None:
+    x, y = images(8)
+    calls = []
+    inner = network()
+
+    def model(x: Tensor) -> Tensor:
+        calls.append(len(x))
+        return inner(x)
+
+    report = ConfusingSampleAnalyzer().add_model("a", model).evaluate((x, y))
+    count = len(calls)
+    for options in (
+        {"score": "output"},
+        {"labels": "predicted"},
+        {"scores": ("offset",), "high_order": 3},
+        {"primary": "offset"},
+    ):
+        expected = ConfusingSampleAnalyzer(
+            **{k: v for k, v in options.items() if k != "labels"}  # type: ignore[arg-type]
+        ).add_model("a", inner)
+        fresh = expected.evaluate((x, y), labels=options.get("labels", "given"))  # type: ignore[arg-type]
+        found = report.rescore(**options)  # type: ignore[arg-type]
+        pd.testing.assert_frame_equal(found.scores, fresh.scores, atol=1e-5)
+    assert len(calls) == count
+    for bad in (
+        {"labels": "true"},
+        {"score": "logits"},
+        {"primary": "oddness"},
+        {"scores": ("unshared_effect",)},
+        {"score": "prob", "scores": ("flip_rate",)},
+        {"high_order": 0},
+    ):
+        with pytest.raises(ValueError, match=r"must|need|flip_rate"):
+            report.rescore(**bad)  # type: ignore[arg-type]
+
+
+def test_controls_may_be_numbers_of_the_users(report: ConfusingReport) -> None:
+    ink = column(report, "a", "margin")
+    both = report.overlap(controls=("margin",)).iloc[0].partial_spearman
+    arrays = report.overlap(controls=(ink, column(report, "b", "margin"))).iloc[0].partial_spearman
+    assert arrays == pytest.approx(both)
+    with pytest.raises(ValueError, match="controls must"):
+        report.overlap(controls=(np.zeros(N - 1),))

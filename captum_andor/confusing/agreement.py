@@ -132,7 +132,7 @@ def overlap(
     scoring: Scoring,
     column: str,
     cut: Cut,
-    controls: Sequence[str],
+    controls: Sequence[Any],
     noise_bound: float | None,
     n_resamples: int,
     seed: int,
@@ -157,7 +157,7 @@ def overlap(
 
 
 def _agreement(
-    scoring: Scoring, a: str, b: str, column: str, cut: Cut, controls: Sequence[str], n_resamples: int, seed: int
+    scoring: Scoring, a: str, b: str, column: str, cut: Cut, controls: Sequence[Any], n_resamples: int, seed: int
 ) -> dict[str, Any]:
     set_a, set_b = (cut.members(scoring, name, column) for name in (a, b))
     score_a, score_b = (scoring.suspicion(name, column) for name in (a, b))
@@ -181,14 +181,24 @@ def _agreement(
     }
 
 
-def controls_of(scoring: Scoring, names: Sequence[str], controls: Sequence[str]) -> list[Array]:
-    """The columns to hold fixed, of each model; those of one kind that are equal stand once."""
+def controls_of(scoring: Scoring, names: Sequence[str], controls: Sequence[Any]) -> list[Array]:
+    """The columns to hold fixed, of each model where they are named; equal ones stand once.
+
+    Raises:
+        ValueError: If a name is no column, or an array does not have one number per sample.
+    """
     found: list[Array] = []
     for control in controls:
-        for name in names:
-            column = scoring.oriented(name, control)
-            if not any(np.array_equal(column, other, equal_nan=True) for other in found):
-                found.append(column)
+        columns = [scoring.oriented(name, control) for name in names] if isinstance(control, str) else [control]
+        for column in columns:
+            numbers = np.asarray(column, dtype=np.float64)
+            if numbers.shape != (len(scoring),):
+                raise ValueError(
+                    f"controls must be columns of the scores or hold one number for each of {len(scoring)} samples; "
+                    f"got an array of shape {numbers.shape}."
+                )
+            if not any(np.array_equal(numbers, other, equal_nan=True) for other in found):
+                found.append(numbers)
     return found
 
 
@@ -241,7 +251,7 @@ def _noise_ceiling(
     )
 
 
-def _beside(scoring: Scoring, a: str, b: str, column: str, cut: Cut, controls: Sequence[str]) -> dict[str, float]:
+def _beside(scoring: Scoring, a: str, b: str, column: str, cut: Cut, controls: Sequence[Any]) -> dict[str, float]:
     """The same agreement by loss and by margin; and that of the scores given both models' loss and margin."""
     result = {}
     share = Cut(cut.fraction)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from numbers import Real
-from typing import Any, Literal, get_args
+from typing import Any
 
 import numpy as np
 from captum.log import log_usage
@@ -15,11 +15,9 @@ from captum_andor.confusing.evaluation import Evaluation, Evaluator, Model, chec
 from captum_andor.confusing.measures import REFERENCE_SCORES
 from captum_andor.confusing.methods import Attributer
 from captum_andor.confusing.report import ConfusingReport
-from captum_andor.confusing.scoring import BOUNDED, SCORES, Scoring, check_scores
+from captum_andor.confusing.scoring import Labels, Scoring, check_flips, check_label_kind, check_scores, wanted_scores
 from captum_andor.confusing.views import Views
 from captum_andor.scores import Score, check_score
-
-Labels = Literal["given", "predicted"]
 
 __all__ = ["ConfusingSampleAnalyzer"]
 
@@ -79,10 +77,7 @@ class ConfusingSampleAnalyzer:
     ) -> None:
         check_score(score)
         self.scores = check_scores(scores, primary)
-        if score in BOUNDED and "flip_rate" in (primary, *(self.scores or ())):
-            raise ValueError(
-                f'flip_rate takes v < 0 for another decision, which score={score!r} cannot tell; use score="log_odds".'
-            )
+        check_flips(score, (primary, *(self.scores or ())))
         self.score = score
         self.views = Views.of(baselines, feature_mask)
         self.primary = primary
@@ -183,7 +178,7 @@ class ConfusingSampleAnalyzer:
             ValueError: If there is no model, labels lack or lie outside the classes, a model is in training mode or
                 answers differently twice, a loader shuffles, or there are too many players.
         """
-        names = self._check_models(labels)
+        self._check_models(labels)
         folder = checkpoint_folder(checkpoint_dir)
         samples = read_samples(dataset, labelled=labels == "given")
         attributer = None
@@ -200,13 +195,11 @@ class ConfusingSampleAnalyzer:
             attribute=attributer,
         )
         evaluation = evaluator.evaluate(samples, show_progress, "Confusing Sample Analyzer")
-        _check_labels(evaluation, names)
         self._report = ConfusingReport(self._scoring(evaluation, labels == "predicted"))
         return self._report
 
-    def _check_models(self, labels: str) -> tuple[str, ...]:
-        if labels not in get_args(Labels):
-            raise ValueError(f"labels must be one of {list(get_args(Labels))}; got {labels!r}.")
+    def _check_models(self, labels: str) -> None:
+        check_label_kind(labels)
         if not self._models:
             raise ValueError("there is no model to evaluate; call add_model(name, model) first.")
         for name, (_, of) in self._references.items():
@@ -214,21 +207,15 @@ class ConfusingSampleAnalyzer:
             if unknown:
                 raise ValueError(f"reference {name!r} is of {unknown}, but the models are {list(self._models)}.")
         without = [name for name in self._models if not self._references_of(name)]
-        wanted = [score for score in self.scores or () if score in REFERENCE_SCORES]
+        wanted = [score for score in REFERENCE_SCORES if score in (self.primary, *(self.scores or ()))]
         if wanted and without:
             raise ValueError(f"{wanted} need references; add some for {without} with add_reference(name, model).")
-        return tuple(self._models)
 
     def _references_of(self, model: str) -> tuple[str, ...]:
         return tuple(name for name, (_, of) in self._references.items() if of is None or model in of)
 
     def _scoring(self, evaluation: Evaluation, predicted: bool) -> Scoring:
         references = {name: self._references_of(name) for name in self._models}
-        wanted = self.scores
-        if wanted is None:
-            missing = () if all(references.values()) else REFERENCE_SCORES
-            undecided = ("flip_rate",) if self.score in BOUNDED else ()
-            wanted = tuple(name for name in SCORES if name not in (*missing, *undecided))
         return Scoring(
             evaluation=evaluation,
             names=tuple(self._models),
@@ -236,7 +223,7 @@ class ConfusingSampleAnalyzer:
             score=self.score,
             given=evaluation.samples.labels,
             predicted=predicted,
-            wanted=wanted,
+            wanted=self.scores or wanted_scores(self.score, all(references.values())),
             primary=self.primary,
             first_high=self.high_order,
             tolerance=self.tolerance,
@@ -261,18 +248,3 @@ def _whole(name: str, number: Any) -> int:
     if isinstance(number, bool) or not isinstance(number, (int, np.integer)) or number < 1:
         raise ValueError(f"{name} must be an int ≥ 1; got {number!r}.")
     return int(number)
-
-
-def _check_labels(evaluation: Evaluation, names: Sequence[str]) -> None:
-    given = evaluation.samples.labels
-    if given is None:
-        return
-    view = next(iter(evaluation.views))
-    for name in names:
-        classes = evaluation.outputs[name, view].shape[2]
-        outside = ((given < 0) | (given >= classes)).nonzero().flatten().tolist()
-        if outside:
-            raise ValueError(
-                f"label {int(given[outside[0]])} of sample {outside[0]} is outside the {classes} classes of model "
-                f"{name!r}; labels must be 0 to {classes - 1}."
-            )

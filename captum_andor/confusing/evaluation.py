@@ -26,6 +26,7 @@ Model: TypeAlias = Callable[..., Any]
 __all__ = ["Evaluation", "Evaluator", "Model", "checkpoint_folder", "device_of"]
 
 _FORMAT = "captum_andor.outputs"
+_CHECKED_SAMPLES = 8
 _REPEATS_WITHIN = 1e-3  # of the largest output: above what one batch and another of the same rows differ by
 
 
@@ -76,10 +77,11 @@ class Evaluator:
         """Evaluate all samples, or, after Ctrl-C, as many as were done.
 
         Raises:
-            ValueError: If a model is in training mode, answers differently twice, or returns other than class scores.
+            ValueError: If a model is in training mode, answers differently twice, or returns other than class scores,
+                or a label is none of its classes.
         """
         for name, model in self.models.items():
-            _check_model(name, model, samples)
+            _check_labels(name, _check_model(name, model, samples), samples.labels)
         digests = {name: _model_digest(name, model) for name, model in self.models.items() if self.checkpoint_dir}
         kept: dict[Any, list[Any]] = {}
         done = 0
@@ -182,7 +184,8 @@ def _moved(
     return views.players(samples, start, stop, view, max_players, device)
 
 
-def _check_model(name: str, model: Model, samples: Samples) -> None:
+def _check_model(name: str, model: Model, samples: Samples) -> Any:
+    """Outputs of a model for the first samples, once it is seen to repeat them."""
     if isinstance(model, nn.Module):
         training = [part or "the model" for part, module in model.named_modules() if module.training]
         if training:
@@ -190,10 +193,7 @@ def _check_model(name: str, model: Model, samples: Samples) -> None:
                 f"model {name!r} is in training mode ({training[0]}), where dropout and batch norm change its answers; "
                 "call model.eval() first."
             )
-    device = device_of(model)
-    rows = tuple(x if device is None else x.to(device) for x in samples.rows(0, min(len(samples), 8)))
-    with torch.no_grad():
-        once, again = model(*rows), model(*rows)
+    once, again = _answers(model, samples), _answers(model, samples)
     if isinstance(once, Tensor) and isinstance(again, Tensor):
         a, b = once.double().nan_to_num(), again.double().nan_to_num()
         if a.shape != b.shape or not bool(((a - b).abs() <= _REPEATS_WITHIN * a.abs().amax().clamp(min=1e-30)).all()):
@@ -201,6 +201,28 @@ def _check_model(name: str, model: Model, samples: Samples) -> None:
                 f"model {name!r} answers differently when called twice with the same inputs; switch off what is "
                 "random in it."
             )
+    return once
+
+
+def _check_labels(name: str, output: Any, labels: Tensor | None) -> None:
+    """Before anything long is computed; outputs of a wrong shape are reported where they are computed."""
+    if labels is None or not isinstance(output, Tensor) or output.ndim not in (1, 2):
+        return
+    classes = 2 if output.ndim == 1 else max(output.shape[1], 2)
+    outside = ((labels < 0) | (labels >= classes)).nonzero().flatten().tolist()
+    if outside:
+        raise ValueError(
+            f"label {int(labels[outside[0]])} of sample {outside[0]} is outside the {classes} classes of model "
+            f"{name!r}; labels must be 0 to {classes - 1}."
+        )
+
+
+@torch.no_grad()
+def _answers(model: Model, samples: Samples) -> Any:
+    """Outputs for the first samples."""
+    device = device_of(model)
+    rows = samples.rows(0, min(len(samples), _CHECKED_SAMPLES))
+    return model(*(x if device is None else x.to(device) for x in rows))
 
 
 def _ink(players: Players) -> Tensor:

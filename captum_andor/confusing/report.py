@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,10 +24,18 @@ from captum_andor.confusing.figures import (
 from captum_andor.confusing.label_noise import cleanlab_frame, known_samples, label_noise, user_columns
 from captum_andor.confusing.page import page
 from captum_andor.confusing.reasons import ranking
-from captum_andor.confusing.scoring import Scoring
+from captum_andor.confusing.scoring import (
+    Labels,
+    Scoring,
+    check_flips,
+    check_label_kind,
+    check_scores,
+    wanted_scores,
+)
 from captum_andor.confusing.similarity import Similarity
 from captum_andor.confusing.summary import summary
 from captum_andor.patterns import check_count
+from captum_andor.scores import Score, check_score
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -78,6 +87,61 @@ class ConfusingReport:
         """The scores under each baseline and mask: one row per sample, model and pair of these, by position."""
         return self._scoring.view_table()
 
+    def rescore(
+        self,
+        score: Score | None = None,
+        labels: Labels | None = None,
+        primary: str | None = None,
+        scores: Sequence[str] | None = None,
+        high_order: int | None = None,
+    ) -> ConfusingReport:
+        """The same evaluation read otherwise, without a forward pass: outputs are kept, not scores.
+
+        Args:
+            score (str or Callable, optional): What v is. Default: None (as it was)
+            labels (str, optional): ``"given"`` or ``"predicted"``. Default: None (as it was)
+            primary (str, optional): The score that ranks. Default: None (as it was)
+            scores (sequence of str, optional): Which scores to compute. Default: None (all that can be)
+            high_order (int, optional): Lowest number of players that counts as high order. Default: None (as it was)
+
+        Returns:
+            - **report** (*ConfusingReport*): A new one.
+
+        Raises:
+            ValueError: If a score is unknown or cannot be computed, or there are no labels.
+
+        Examples::
+
+            >>> import torch
+            >>> from captum_andor import ConfusingSampleAnalyzer
+            >>> analyzer = ConfusingSampleAnalyzer().add_model("linear", torch.nn.Linear(4, 3).eval())
+            >>> report = analyzer.evaluate((torch.rand(20, 4), torch.arange(20) % 3))
+            >>> bool(report.rescore(labels="predicted").scores["margin"].min() >= 0)
+            True
+        """
+        old = self._scoring
+        check_label_kind(labels or "given")
+        score = old.score if score is None else score
+        check_score(score)
+        primary = old.primary if primary is None else primary
+        chosen = check_scores(scores, primary)
+        check_flips(score, (primary, *(chosen or ())))
+        have_references = all(old.references.values())
+        wanted = chosen or wanted_scores(score, have_references)
+        missing = sorted({*wanted, primary} - set(wanted_scores(score, have_references)))
+        if missing:
+            raise ValueError(f"{missing} need references; add some with add_reference(name, model) and evaluate again.")
+        predicted = old.predicted if labels is None else labels == "predicted"
+        if not predicted and old.given is None:
+            raise ValueError('the data set has no labels; pass labels="predicted".')
+        if high_order is not None:
+            check_count("high_order", high_order)
+        first_high = old.first_high if high_order is None else high_order
+        changed = replace(
+            old, score=score, predicted=predicted, primary=primary, wanted=wanted, first_high=first_high, _cache={}
+        )
+        return ConfusingReport(changed)
+
     def rank(self, model: str | None = None, score: str | None = None) -> pd.DataFrame:
         """What to look at first, with the reasons.
 
@@ -119,7 +183,7 @@ class ConfusingReport:
         score: str | None = None,
         fraction: float = 0.1,
         threshold: float | None = None,
-        controls: Sequence[str] = _CONTROLS,
+        controls: Sequence[str | npt.ArrayLike] = _CONTROLS,
         noise_bound: float | None = None,
         n_resamples: int = 1000,
         seed: int = 0,
@@ -130,8 +194,8 @@ class ConfusingReport:
             score (str, optional): A score or a column of :attr:`scores`. Default: None (the primary)
             fraction (float, optional): As in :meth:`confusing_sets`. Default: 0.1
             threshold (float, optional): As in :meth:`confusing_sets`. Default: None
-            controls (sequence of str, optional): Columns of :attr:`scores` that ``partial_spearman`` holds fixed, of
-                both models. Default: ("n_active", "ink")
+            controls (sequence of str or array, optional): What ``partial_spearman`` holds fixed: columns of
+                :attr:`scores`, of both models, or arrays of one number per sample. Default: ("n_active", "ink")
             noise_bound (float, optional): For split scores: ``ceiling_noise`` compares with splits of this noise bound
                 (slow). Default: None (not computed)
             n_resamples (int, optional): Bootstrap samples of each interval. Default: 1000

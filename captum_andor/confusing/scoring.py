@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -32,8 +32,19 @@ from captum_andor.transforms import count_players
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["BOUNDED", "SCORES", "Scoring", "check_scores", "places"]
+__all__ = [
+    "BOUNDED",
+    "SCORES",
+    "Labels",
+    "Scoring",
+    "check_flips",
+    "check_label_kind",
+    "check_scores",
+    "places",
+    "wanted_scores",
+]
 
+Labels = Literal["given", "predicted"]
 BOUNDED = ("prob", "log_prob")  # scores v whose sign says nothing about the decision
 SCORES = (*VALUE_SCORES, *SPLIT_SCORES, *REFERENCE_SCORES)
 _REVERSED = ("margin", "confidence")  # columns that are low where a sample is suspicious
@@ -52,6 +63,34 @@ def check_scores(scores: Any, primary: Any) -> tuple[str, ...] | None:
         if name not in SCORES:
             raise ValueError(f"{argument} must be among {list(SCORES)}; got {name!r}.")
     return None if scores is None else tuple(name for name in SCORES if name in (*names, primary))
+
+
+def check_flips(score: Score, names: Sequence[str]) -> None:
+    """Raise if flips of the decision are asked of a score that does not show them.
+
+    Raises:
+        ValueError: If they are.
+    """
+    if score in BOUNDED and "flip_rate" in names:
+        raise ValueError(
+            f'flip_rate takes v < 0 for another decision, which score={score!r} cannot tell; use score="log_odds".'
+        )
+
+
+def check_label_kind(labels: Any) -> None:
+    """Raise unless it says which labels v is about.
+
+    Raises:
+        ValueError: If it does not.
+    """
+    if labels not in get_args(Labels):
+        raise ValueError(f"labels must be one of {list(get_args(Labels))}; got {labels!r}.")
+
+
+def wanted_scores(score: Score, have_references: bool) -> tuple[str, ...]:
+    """All scores that can be computed."""
+    without = (*(() if have_references else REFERENCE_SCORES), *(("flip_rate",) if score in BOUNDED else ()))
+    return tuple(name for name in SCORES if name not in without)
 
 
 @dataclass(frozen=True)
