@@ -29,7 +29,7 @@ from torch import Tensor, nn
 from captum_andor import ConfusingReport, ConfusingSampleAnalyzer
 from captum_andor.confusing.statistics import auc, partial_spearman
 
-WRONG_SHARE, EARLY_EPOCHS, EPOCHS = 0.1, 5, 60
+WRONG_SHARE, EARLY_EPOCHS, EPOCHS, SLOW_EPOCHS = 0.1, 5, 70, 15
 SPLIT_SCORES = ("offset", "mean_order", "cancellation")
 V_SCORES = ("net_order", "flip_rate", "masked_margin")
 
@@ -94,10 +94,10 @@ def train(images: Tensor, labels: Tensor, seed: int) -> tuple[nn.Module, np.ndar
     model = nn.Sequential(
         nn.Conv2d(1, 16, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
         nn.Conv2d(16, 32, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
-        nn.Flatten(), nn.Linear(32 * 3 * 3, 128), nn.ReLU(), nn.Linear(128, 10),
+        nn.Flatten(), nn.Linear(32 * 3 * 3, 256), nn.ReLU(), nn.Linear(256, 10),
     )  # fmt: skip
-    optimizer = torch.optim.Adam(model.parameters(), lr=2e-3)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, EPOCHS)
+    optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
+    schedule = torch.optim.lr_scheduler.MultiStepLR(optimizer, [EPOCHS - SLOW_EPOCHS])
     early_loss = np.zeros(len(images))
     for epoch in range(1, EPOCHS + 1):
         for rows in torch.randperm(len(images)).split(64):

@@ -55,7 +55,8 @@ h1 { font-size: 1.7rem; margin: 0 0 .3rem; } h2 { font-size: 1.2rem; margin: 2.2
 p { max-width: 75ch; } .quiet { color: var(--quiet); font-size: .9rem; }
 nav a { color: var(--mark); margin-right: 1rem; }
 .figures { display: flex; flex-wrap: wrap; gap: 1rem; align-items: flex-start; }
-.figures img { background: #fff; border: 1px solid var(--line); border-radius: 8px; max-width: 100%; height: auto; }
+.figures img { background: #fff; border: 1px solid var(--line); border-radius: 8px; max-width: min(100%, 35rem);
+  height: auto; }
 .scroll { overflow-x: auto; border: 1px solid var(--line); border-radius: 8px; }
 .tall { max-height: 36rem; overflow-y: auto; }
 table { border-collapse: collapse; width: 100%; font-size: .85rem; font-variant-numeric: tabular-nums; }
