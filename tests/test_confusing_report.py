@@ -471,3 +471,40 @@ def test_controls_may_be_numbers_of_the_users(report: ConfusingReport) -> None:
     assert arrays == pytest.approx(both)
     with pytest.raises(ValueError, match="controls must"):
         report.overlap(controls=(np.zeros(N - 1),))
+
+
+@pytest.mark.parametrize(
+    ("data", "options"),
+    [
+        pytest.param((torch.rand(1, 3, 8, 8), torch.tensor([2])), {}, id="one sample"),
+        pytest.param((torch.zeros(4, 1, 8, 8), torch.tensor([0, 1, 2, 0])), {}, id="all equal to the baseline"),
+        pytest.param(
+            (torch.rand(6, 5), torch.arange(6) % 3), {"feature_mask": torch.zeros(5, dtype=torch.long)}, id="one player"
+        ),
+        pytest.param(
+            (torch.rand(6, 5), torch.arange(6) % 3),
+            {"feature_mask": [torch.arange(5), torch.tensor([0, 0, 1, 1, 2])]},
+            id="masks of unequal numbers",
+        ),
+        pytest.param((torch.rand(6, 2, 3), torch.arange(6) % 3), {"baselines": [0, 1]}, id="sequences"),
+    ],
+)
+def test_nothing_fails_on_odd_data(data: tuple[Tensor, Tensor], options: dict[str, Any], tmp_path: Path) -> None:
+    x, y = data
+    torch.manual_seed(0)
+    models = [nn.Sequential(nn.Flatten(), nn.Linear(x[0].numel(), 3)).eval() for _ in range(2)]
+    made = (
+        ConfusingSampleAnalyzer(**options)
+        .add_model("<b>", models[0])
+        .add_model("constant", lambda x: torch.ones(len(x), 3))
+    )
+    report = made.evaluate((x, y))
+    report.summary()
+    report.overlap(n_resamples=5)
+    report.similarity(by_group=True)
+    report.compare(0, use_pyplot=False)
+    report.to_html(tmp_path / "page.html", k=1)
+    assert "<b>" not in (tmp_path / "page.html").read_text()
+    for name in report.models:
+        assert len(report.rank(name)) == len(x)
+        report.plot_gallery(name, k=1, use_pyplot=False)[0].canvas.draw()

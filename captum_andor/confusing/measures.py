@@ -91,7 +91,8 @@ def value_scores(values: Tensor, scale: float) -> dict[str, Tensor]:
 
 def _without(n: int, removed: int) -> Tensor:
     """Bit codes of the coalitions that lack so many players."""
-    return torch.tensor([(1 << n) - 1 - sum(1 << i for i in some) for some in combinations(range(n), removed)])
+    codes = [(1 << n) - 1 - sum(1 << i for i in some) for some in combinations(range(n), removed)]
+    return torch.tensor(codes, dtype=torch.int64)
 
 
 def high_order(n_players: int) -> int:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["draw_attributions", "draw_input", "draw_patterns", "draw_shapley", "explained", "picture", "shapley_map"]
 
 _POSITIVE, _NEGATIVE = "#009E73", "#D55E00"
+_NO_ATTRIBUTION = 1e-9
 _LONGEST = 24  # characters of a pattern's players
 
 
@@ -63,11 +64,12 @@ def draw_attributions(fig: Figure, axis: Axes, maps: Tensor, image: npt.NDArray[
 
     heat = maps.detach().cpu().double().permute(1, 2, 0).numpy()
     original = image if image.ndim == 3 else np.repeat(image[..., None], 3, axis=2)
-    if np.abs(heat).sum() == 0:  # which Captum's figure cannot scale
+    largest = float(np.abs(heat).max())
+    if largest < _NO_ATTRIBUTION:  # which Captum's figure cannot scale
         axis.imshow(original)
     else:
         visualization.visualize_image_attr(
-            heat, original, "blended_heat_map", "all", plt_fig_axis=(fig, axis), use_pyplot=False
+            heat / largest, original, "blended_heat_map", "all", plt_fig_axis=(fig, axis), use_pyplot=False
         )
     axis.set_title(title, fontsize=8)
     axis.set_axis_off()
