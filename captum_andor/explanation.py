@@ -260,9 +260,6 @@ class AndOrExplanation(Result):
         Returns:
             - **table** (*pandas.DataFrame*): Columns ``sample`` and ``output`` (as many as there are leading axes;
               further ones ``output_1``, …), ``kind``, ``players``, ``order``, ``value``.
-
-        Raises:
-            ImportError: If pandas is not installed.
         """
         return self._salient_table(threshold).to_dataframe(self.shape, self.feature_ids)
 

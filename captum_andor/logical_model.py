@@ -340,9 +340,6 @@ class LogicalModel(Result):
             - **table** (*pandas.DataFrame*): Columns ``sample`` and ``output`` (as many as there are leading axes;
               further ones ``output_1``, …), ``kind``, ``players``, ``order``, ``value`` and ``t``: \|value\| over its
               standard error. Patterns of large t are those that stay when the values move a little.
-
-        Raises:
-            ImportError: If pandas is not installed.
         """
         return self.table.to_dataframe(self.shape, self.feature_ids).assign(t=self.t.cpu().numpy())
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,18 +23,11 @@ from captum_andor.confusing.figures import (
 from captum_andor.confusing.label_noise import cleanlab_frame, known_samples, label_noise, user_columns
 from captum_andor.confusing.page import page
 from captum_andor.confusing.reasons import ranking
-from captum_andor.confusing.scoring import (
-    Labels,
-    Scoring,
-    check_flips,
-    check_label_kind,
-    check_scores,
-    wanted_scores,
-)
+from captum_andor.confusing.scoring import Labels, Scoring
 from captum_andor.confusing.similarity import Similarity
 from captum_andor.confusing.summary import summary
 from captum_andor.patterns import check_count
-from captum_andor.scores import Score, check_score
+from captum_andor.scores import Score
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -119,28 +111,7 @@ class ConfusingReport:
             >>> bool(report.rescore(labels="predicted").scores["margin"].min() >= 0)
             True
         """
-        old = self._scoring
-        check_label_kind(labels or "given")
-        score = old.score if score is None else score
-        check_score(score)
-        primary = old.primary if primary is None else primary
-        chosen = check_scores(scores, primary)
-        check_flips(score, (primary, *(chosen or ())))
-        have_references = all(old.references.values())
-        wanted = chosen or wanted_scores(score, have_references)
-        missing = sorted({*wanted, primary} - set(wanted_scores(score, have_references)))
-        if missing:
-            raise ValueError(f"{missing} need references; add some with add_reference(name, model) and evaluate again.")
-        predicted = old.predicted if labels is None else labels == "predicted"
-        if not predicted and old.given is None:
-            raise ValueError('the data set has no labels; pass labels="predicted".')
-        if high_order is not None:
-            check_count("high_order", high_order)
-        first_high = old.first_high if high_order is None else high_order
-        changed = replace(
-            old, score=score, predicted=predicted, primary=primary, wanted=wanted, first_high=first_high, _cache={}
-        )
-        return ConfusingReport(changed)
+        return ConfusingReport(self._scoring.read_otherwise(score, labels, primary, scores, high_order))
 
     def rank(self, model: str | None = None, score: str | None = None) -> pd.DataFrame:
         """What to look at first, with the reasons.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
@@ -25,7 +25,8 @@ from captum_andor.confusing.measures import (
 )
 from captum_andor.confusing.statistics import Array, ranks
 from captum_andor.confusing.views import View
-from captum_andor.scores import Score, score_output
+from captum_andor.patterns import check_count
+from captum_andor.scores import Score, check_score, score_output
 from captum_andor.split import SplitResult, split_game
 from captum_andor.transforms import count_players
 
@@ -129,6 +130,40 @@ class Scoring:
     def views(self) -> list[View]:
         """The baselines and masks."""
         return list(self.evaluation.views)
+
+    def read_otherwise(
+        self,
+        score: Score | None,
+        labels: Labels | None,
+        primary: str | None,
+        scores: Sequence[str] | None,
+        high_order: int | None,
+    ) -> Scoring:
+        """The same evaluation under other options; see :meth:`ConfusingReport.rescore`."""
+        score = self.score if score is None else score
+        primary = self.primary if primary is None else primary
+        check_score(score)
+        check_label_kind(labels or "given")
+        chosen = check_scores(scores, primary)
+        check_flips(score, (primary, *(chosen or ())))
+        possible = wanted_scores(score, all(self.references.values()))
+        missing = sorted({*(chosen or ()), primary} - set(possible))
+        if missing:
+            raise ValueError(f"{missing} need references; add some with add_reference(name, model) and evaluate again.")
+        predicted = self.predicted if labels is None else labels == "predicted"
+        if not predicted and self.given is None:
+            raise ValueError('the data set has no labels; pass labels="predicted".')
+        if high_order is not None:
+            check_count("high_order", high_order)
+        return replace(
+            self,
+            score=score,
+            predicted=predicted,
+            primary=primary,
+            wanted=chosen or possible,
+            first_high=self.first_high if high_order is None else high_order,
+            _cache={},
+        )
 
     def logits(self, name: str) -> Tensor:
         """Outputs on the whole inputs: float64, shape ``(N, C)``."""
