@@ -11,7 +11,7 @@ from torch import Tensor
 
 from captum_andor.transforms import count_players, orders, zeta_adjoint
 
-__all__ = ["dual_bound", "merge_singles", "relative_gap", "strength"]
+__all__ = ["dual_bound", "merge_singles", "order_costs", "relative_gap", "strength"]
 
 
 def merge_singles(and_values: Tensor, or_values: Tensor) -> tuple[Tensor, Tensor]:
@@ -25,7 +25,14 @@ def strength(and_values: Tensor, or_values: Tensor) -> Tensor:
     return and_values[..., 1:].abs().sum(-1) + or_values[..., 1:].abs().sum(-1)
 
 
-def dual_bound(y: Tensor, values: Tensor, epsilon: Tensor) -> tuple[Tensor, Tensor]:
+def order_costs(n: int, preference: float, device: torch.device) -> Tensor:
+    r"""Cost of an interaction by its players, 1 + preference · (\|T\| − 1): float64, shape ``(2^n,)``; 0 for ∅."""
+    costs = 1 + preference * (orders(n, device).double() - 1)
+    costs[0] = 0.0
+    return costs
+
+
+def dual_bound(y: Tensor, values: Tensor, epsilon: Tensor, costs: Tensor) -> tuple[Tensor, Tensor]:
     """The bound that a dual point gives once it is made feasible; and that feasible point.
 
     Any y becomes feasible by setting y(∅) so that Σy = 0 and dividing by the largest violation. A point that is not
@@ -35,14 +42,16 @@ def dual_bound(y: Tensor, values: Tensor, epsilon: Tensor) -> tuple[Tensor, Tens
         y (Tensor): Multipliers, shape ``(B, 2^n)``.
         values (Tensor): v with v(∅) = 0, shape ``(B, 2^n)``.
         epsilon (Tensor): Absolute noise bounds, shape ``(B,)``.
+        costs (Tensor): Of an interaction by its players, shape ``(2^n,)``; 1 for l1.
 
     Returns:
-        - **bound** (*Tensor*): No l1 is below this, shape ``(B,)``.
+        - **bound** (*Tensor*): No split costs less than this, shape ``(B,)``.
         - **y** (*Tensor*): Shape ``(B, 2^n)``.
     """
     y = torch.where(y.isfinite().all(-1, keepdim=True), y, 0.0)
     y = torch.cat([-y[:, 1:].sum(-1, keepdim=True), y[:, 1:]], dim=1)
-    largest = torch.maximum(zeta_adjoint(y)[:, 1:].abs().amax(-1), zeta_adjoint(y.flip(-1))[:, 1:].abs().amax(-1))
+    sums = torch.maximum(zeta_adjoint(y).abs(), zeta_adjoint(y.flip(-1)).abs())
+    largest = (sums[:, 1:] / costs[1:]).amax(-1)
     y = y / largest.clamp(min=1.0)[:, None]
     bound = (y * values).sum(-1) - epsilon * y[:, 1:].abs().sum(-1)
     useless = ~(bound > 0)
@@ -50,6 +59,6 @@ def dual_bound(y: Tensor, values: Tensor, epsilon: Tensor) -> tuple[Tensor, Tens
 
 
 def relative_gap(primal: Tensor, dual: Tensor) -> Tensor:
-    """(primal − dual) / primal, in [0, 1]; 0 where there is nothing to explain, infinite where the primal is no number."""
+    """(primal − dual) / primal, in [0, 1]; 0 where there is nothing to explain, infinite where primal is no number."""
     gap = (primal - dual).clamp(min=0) / torch.where(primal > 0, primal, 1.0)
     return torch.where(primal.isfinite(), torch.where(primal > 0, gap, 0.0), torch.inf)

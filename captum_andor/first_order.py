@@ -1,24 +1,25 @@
 r"""Douglas–Rachford splitting for the sparse split of a batch of games, at any noise bound.
 
 It alternates between shrinking (a, b, q) towards 0, within the noise box for q, and projecting exactly onto
-Za − Kb − q = v. Averages over a window of iterations give both sides of the certificate: a split that is exactly feasible
-and a dual point. Steps adapt to each game, and games leave the batch once they are proven. The scheme is ours; the method
-is that of Douglas and Rachford (1956) in the form of Lions and Mercier (1979).
+Za − Kb − q = v. Averages over a window of iterations give both sides of the certificate: a split that is exactly
+feasible, and a dual point. Steps adapt to each game, and games leave the batch once they are proven. The scheme is
+ours; the method is that of Douglas and Rachford (1956) in the form of Lions and Mercier (1979).
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from captum_andor.certificate import dual_bound, merge_singles, relative_gap, strength
-from captum_andor.matching import Matching, matching
-from captum_andor.transforms import count_players, mobius, or_zeta, orders
+from captum_andor.certificate import dual_bound, merge_singles, order_costs, relative_gap
+from captum_andor.matching import matching
+from captum_andor.transforms import count_players, mobius, or_zeta
 
-__all__ = ["Solution", "first_order", "order_costs"]
+__all__ = ["Position", "Solution", "first_order", "matched_exactly"]
 
 _RELAXATION = 1.95
 _NOISE_STEP = 3.0  # times the noise bound
@@ -36,8 +37,8 @@ class Solution(NamedTuple):
         or_values: b; likewise.
         noise: q.
         dual: A feasible dual point.
-        primal: l1 of the split.
-        bound: What no split's l1 is below.
+        primal: Cost of the split: its l1, where the preference for low order is 0.
+        bound: What no split costs less than.
     """
 
     and_values: Tensor
@@ -53,47 +54,64 @@ class Solution(NamedTuple):
         return relative_gap(self.primal, self.bound)
 
 
-def order_costs(n: int, preference: float, device: torch.device) -> Tensor:
-    """Cost of an interaction by its players, 1 + preference · (\|T\| − 1): float64, shape ``(2^n,)``; 0 for ∅."""
-    cost = 1 + preference * (orders(n, device).double() - 1)
-    cost[0] = 0.0
-    return cost
+class Position(NamedTuple):
+    """Where the iterates of games ended, to go on from under other costs.
+
+    Attributes:
+        state: ``(2 or 3, hi, B, lo)``.
+        step_size: Of each game, ``(B,)``.
+    """
+
+    state: Tensor
+    step_size: Tensor
 
 
 def first_order(
-    unit: Tensor, epsilon: Tensor, tolerance: float, preference: float, most_iterations: int
-) -> tuple[Solution, Tensor]:
-    """Solve games to a relative gap of l1, or as far as the iterations go.
+    unit: Tensor,
+    epsilon: Tensor,
+    tolerance: float,
+    preference: float,
+    most_iterations: int,
+    start: Position | None = None,
+    told: Callable[[int], object] = lambda done: None,
+) -> tuple[Solution, Position]:
+    """Solve games to a relative gap of cost, or as far as the iterations go.
 
     Args:
         unit (Tensor): v with v(∅) = 0 and max|v| about 1, float64, shape ``(B, 2^n)``.
         epsilon (Tensor): Absolute noise bounds, shape ``(B,)``.
         tolerance (float): Gap at which a game is done.
-        preference (float): Of low order, see :func:`order_costs`.
+        preference (float): For low order, see :func:`captum_andor.certificate.order_costs`.
         most_iterations (int): Where to stop.
+        start (Position, optional): Where to begin.
+        told (callable, optional): Told how many games got done, as they do.
 
     Returns:
         - **solution** (*Solution*): Best split and best bound of each game.
-        - **iterations** (*Tensor*): int64, shape ``(B,)``.
+        - **position** (*Position*): Where the iterates ended.
     """
-    search = _Search(unit, epsilon, preference, tolerance)
-    iterations = torch.zeros(len(unit), dtype=torch.int64, device=unit.device)
+    search = _Search(unit, epsilon, preference, tolerance, start)
     next_check = _FIRST_CHECK
     for iteration in range(1, most_iterations + 1):
         search.step()
         if iteration < next_check and iteration < most_iterations:
             continue
         next_check = iteration + max(_FIRST_CHECK, int(_WINDOW_GROWTH * iteration))
-        iterations[search.active] = iteration
-        if not search.check(tolerance):
+        before = len(search.active)
+        going = search.check(tolerance)
+        told(before - going)
+        if not going:
             break
-    return search.solution(), iterations
+    search.leave(torch.ones(len(search.active), dtype=torch.bool, device=unit.device))
+    return search.best, search.ended
 
 
 class _Search:
     """Iterates of the games that are not proven yet, and the best found of all."""
 
-    def __init__(self, unit: Tensor, epsilon: Tensor, preference: float, tolerance: float) -> None:
+    def __init__(
+        self, unit: Tensor, epsilon: Tensor, preference: float, tolerance: float, start: Position | None
+    ) -> None:
         self.n = count_players(unit)
         self.noisy = bool((epsilon > 0).any())
         single = self.noisy and self.n <= _SINGLE_PRECISION_PLAYERS and tolerance >= _SINGLE_PRECISION_TOLERANCE
@@ -106,16 +124,17 @@ class _Search:
         self.active = torch.arange(len(unit), device=unit.device)
         self.unit, self.epsilon = unit, epsilon
         self.best = _nothing_proven(unit)
-        self.best_cost = torch.full_like(self.best.primal, math.inf)
-        least = self._least_norm(unit)
-        self.step_size = (_norm(least) / math.sqrt(2 * unit.shape[1] - 2)).clamp(min=1e-30).to(dtype)
-        state = least if not self.noisy else torch.cat([least, torch.zeros_like(least[:1])])
-        self.state = state.to(dtype)
+        if start is None:
+            start = self._first_position(unit)
+        self.state, self.step_size = start.state.to(dtype).clone(), start.step_size.to(dtype).clone()
+        self.ended = Position(self.state.double(), self.step_size.double())
         self._restart()
 
-    def _least_norm(self, unit: Tensor) -> Tensor:
+    def _first_position(self, unit: Tensor) -> Position:
         """The (a, b) of least norm that matches v."""
-        return self.exact.adjoint(self.exact.inverse(len(unit))(self.exact.rotate(unit)))
+        least = self.exact.adjoint(self.exact.inverse(len(unit))(self.exact.rotate(unit)))
+        step_size = (_norm(least) / math.sqrt(2 * unit.shape[1] - 2)).clamp(min=1e-30)
+        return Position(torch.cat([least, torch.zeros_like(least[:1])]) if self.noisy else least, step_size)
 
     def _restart(self) -> None:
         """After a change of games or steps: what depends on them, and an empty window."""
@@ -153,16 +172,17 @@ class _Search:
         self.count += 1
         self.state.sub_(shift.add_(clipped), alpha=_RELAXATION)
 
-    def check(self, tolerance: float) -> bool:
-        """Prove what the window gives, adapt the steps, let proven games go; whether any is left."""
+    def check(self, tolerance: float) -> int:
+        """Prove what the window gives, adapt the steps, let proven games go; how many are left."""
         self._record(*self._split(self.sums / self.count))
         multiplier = self.map.unrotate(self.multiplier_sums / self.count)
         self._record_bound(-multiplier / self.step_size.double()[:, None])
         going = ~(self.best.gap[self.active] <= tolerance)
         if not bool(going.any()):
-            return False
+            return 0
         changed = self._balance()
         if not bool(going.all()):
+            self.leave(~going)
             self.active, self.unit, self.epsilon = self.active[going], self.unit[going], self.epsilon[going]
             self.state, self.step_size = self.state[:, :, going].contiguous(), self.step_size[going]
             changed = True
@@ -170,7 +190,12 @@ class _Search:
             self._restart()
         else:
             self._open_window()
-        return True
+        return len(self.active)
+
+    def leave(self, rows: Tensor) -> None:
+        """Keep where some games ended."""
+        self.ended.state[:, :, self.active[rows]] = self.state[:, :, rows].double()
+        self.ended.step_size[self.active[rows]] = self.step_size[rows].double()
 
     def _split(self, parts: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """A feasible split near an average: q inside its box, b projected, a from what b leaves."""
@@ -180,25 +205,19 @@ class _Search:
             bound = self.epsilon[:, None]
             noise = torch.minimum(torch.maximum(self.map.games(parts[2]), -bound), bound)
             noise[:, 0] = 0.0
-        residual = self.exact.forward(parts[:2].contiguous()) - self.exact.rotate(self.unit + noise)
-        correction = self.exact.adjoint(self.exact.inverse(len(self.unit))(residual))
-        or_values = self.exact.games(parts[1] - correction[1])
-        or_values[:, 0] = 0.0
-        and_values = mobius(self.unit + noise - or_zeta(or_values))
-        and_values[:, 0] = 0.0
-        return *merge_singles(and_values, or_values), noise
+        and_values, or_values = (self.map.games(part) for part in parts[:2])
+        return *matched_exactly(self.unit + noise, and_values, or_values), noise
 
     def _record(self, and_values: Tensor, or_values: Tensor, noise: Tensor) -> None:
         cost = ((and_values.abs() + or_values.abs()) * self.costs).sum(-1)
-        better = cost < self.best_cost[self.active]
+        better = cost < self.best.primal[self.active]
         rows = self.active[better]
-        self.best_cost[rows] = cost[better]
+        self.best.primal[rows] = cost[better]
         for kept, found in zip(self.best[:3], (and_values, or_values, noise), strict=True):
             kept[rows] = found[better]
-        self.best.primal[rows] = strength(and_values, or_values)[better]
 
     def _record_bound(self, y: Tensor) -> None:
-        bound, y = dual_bound(y, self.unit, self.epsilon)
+        bound, y = dual_bound(y, self.unit, self.epsilon, self.costs)
         better = bound > self.best.bound[self.active]
         rows = self.active[better]
         self.best.bound[rows], self.best.dual[rows] = bound[better], y[better]
@@ -217,9 +236,21 @@ class _Search:
         self.step_size = self.step_size * factor
         return True
 
-    def solution(self) -> Solution:
-        """The best of all games."""
-        return self.best
+
+def matched_exactly(values: Tensor, and_values: Tensor, or_values: Tensor) -> tuple[Tensor, Tensor]:
+    """The split nearest to (a, b) that matches games ``(B, 2^n)``; rounding is left to the AND terms.
+
+    In Za − Kb an OR term counts −1 where it does not hold: the constant that this needs stands in a(∅).
+    """
+    exact = matching(count_players(values), False, torch.float64, values.device)
+    parts = torch.stack([exact.arranged(and_values), exact.arranged(or_values)])
+    residual = exact.forward(parts) - exact.rotate(values)
+    correction = exact.adjoint(exact.inverse(len(values))(residual))
+    or_values = or_values - exact.games(correction[1])
+    or_values[:, 0] = 0.0
+    and_values = mobius(values - or_zeta(or_values))
+    and_values[:, 0] = 0.0
+    return merge_singles(and_values, or_values)
 
 
 def _norm(parts: Tensor) -> Tensor:

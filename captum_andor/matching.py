@@ -68,7 +68,7 @@ class Matching:
         self, lows: list[Matrix], highs: list[Matrix], low_blocks: tuple[tuple[int, int], ...],
         high_blocks: tuple[tuple[int, int], ...],
     ) -> list[tuple[Tensor, Tensor, Tensor]]:  # fmt: skip
-        """For each pair of spins: the rows of its copies ``(copies, size)``, eigenvectors and eigenvalues of its block."""
+        """For each pair of spins: rows of its copies ``(copies, size)``, eigenvectors and eigenvalues of its block."""
         low_grams, high_grams = ([m @ m.T for m in part[:2]] for part in (lows, highs))
         rows = np.arange(self.high * self.low).reshape(self.high, self.low)
         found = []
@@ -76,9 +76,15 @@ class Matching:
         for high_size, high_copies in high_blocks:
             left = 0
             for low_size, low_copies in low_blocks:
-                gram = sum(
-                    np.kron(h[top : top + high_size, top : top + high_size], w[left : left + low_size, left : left + low_size])
-                    for h, w in zip(high_grams, low_grams, strict=True)
+                gram: Matrix = np.sum(
+                    [
+                        np.kron(
+                            h[top : top + high_size, top : top + high_size],
+                            w[left : left + low_size, left : left + low_size],
+                        )
+                        for h, w in zip(high_grams, low_grams, strict=True)
+                    ],
+                    axis=0,
                 )
                 eigenvalues, vectors = np.linalg.eigh((gram + gram.T) / 2)
                 mine = rows[top : top + high_size * high_copies, left : left + low_size * low_copies]
@@ -117,7 +123,9 @@ class Matching:
         """The transposed map: ``(2 or 3, hi, B, lo)``."""
         high, count, low = rows.shape
         raised = self._high_adjoint @ rows.reshape(high, count * low)
-        return torch.bmm(raised.view(self.n_parts, high * count, low), self._low_adjoint).view(-1, high, count, low)
+        return torch.bmm(raised.view(self.n_parts, high * count, low), self._low_adjoint).view(
+            self.n_parts, high, count, low
+        )
 
     def inverse(self, count: int, sigma: Tensor | None = None) -> Callable[[Tensor], Tensor]:
         """The inverse of ZZᵀ + KKᵀ + σI for so many games, as a function of rows.

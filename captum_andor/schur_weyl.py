@@ -1,21 +1,22 @@
 r"""The Schur–Weyl basis: one orthogonal change of basis that block-diagonalises every n-fold tensor power at once.
 
-Tensor powers M ⊗ … ⊗ M of 2 x 2 matrices commute with permutations of the n bits. Read as n spins ½, the 2^n states fall
-into spins j = n/2, n/2 − 1, …, each in several equal copies, and a tensor power acts on each copy of spin j by one and the
-same block of size 2j + 1. Source: the addition of spins (Clebsch and Gordan); its use for the split is ours.
+Tensor powers M ⊗ … ⊗ M of 2 x 2 matrices commute with permutations of the n bits. Read as n spins ½, the 2^n states
+fall into spins j = n/2, n/2 − 1, …, each in several equal copies, and a tensor power acts on each copy of spin j by one
+and the same block of size 2j + 1. Source: the addition of spins (Clebsch and Gordan); its use for the split is ours.
 """
 
 from __future__ import annotations
 
 import math
 from functools import lru_cache
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 __all__ = ["schur_basis", "tensor_power"]
 
-Matrix = npt.NDArray[np.float64]
+Matrix: TypeAlias = npt.NDArray[np.float64]
 
 
 @lru_cache(maxsize=16)
@@ -65,7 +66,7 @@ def _added(copy: Matrix, twice: int, new: int) -> Matrix:
 
 def tensor_power(factor: npt.ArrayLike, n: int) -> Matrix:
     """The n-fold Kronecker power of a matrix."""
-    power = np.ones((1, 1))
+    power: Matrix = np.ones((1, 1))
     for _ in range(n):
-        power = np.kron(np.asarray(factor, dtype=np.float64), power)
+        power = np.asarray(np.kron(np.asarray(factor, dtype=np.float64), power), dtype=np.float64)
     return power

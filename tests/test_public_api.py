@@ -21,7 +21,10 @@ from captum_andor import (
 
 PACKAGE = Path(captum_andor.__file__).parent
 FLOORS = [
-    {"_version", "transforms", "players", "scores", "storage", "design", "samples", "masks"},
+    {"_version", "transforms", "players", "scores", "storage", "design", "samples", "masks", "schur_weyl"},
+    {"matching", "certificate"},
+    {"first_order"},
+    {"interior_point", "polish"},
     {"game", "split", "columns", "many_players"},
     {"pursuit"},
     {"fitting"},

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from captum_andor import split as split_module
+from captum_andor.certificate import dual_bound, order_costs, relative_gap
 from captum_andor.split import check_split, split_game
-from captum_andor.transforms import orders
+from captum_andor.transforms import coalition_members, orders
 
 SPLITS = ["sparse", "and", "or", "even"]
 
@@ -79,7 +80,7 @@ def test_sparse_split_of_the_toy_finds_the_formula() -> None:
         {frozenset({1, 2, 3}): 1.0, frozenset({2, 3}): 1.0, frozenset({3, 4}): 1.0}
     )
     assert terms(result.or_values) == pytest.approx({frozenset({4, 5}): 1.0})
-    assert float(result.duality_gap) <= 1e-9
+    assert float(result.duality_gap) <= 1e-6
 
 
 def test_and_split_is_the_mobius_transform_and_or_split_its_mirror() -> None:
@@ -114,7 +115,7 @@ def test_sparse_split_is_the_optimum_of_an_independent_program(n: int, noise_bou
     for seed in range(2):
         v = random_game(n, seed=10 * n + seed)
         result = split_game(v, noise_bound=noise_bound)
-        assert float(result.l1) == pytest.approx(oracles.least_l1(v, noise_bound), rel=1e-6, abs=1e-9)
+        assert float(result.l1) == pytest.approx(oracles.least_l1(v, noise_bound), rel=1.1e-6, abs=1e-9)
         assert float(result.duality_gap) <= 1e-6
 
 
@@ -143,9 +144,28 @@ def assert_honest(v: Tensor, result: split_module.SplitResult, noise_bound: floa
 
 
 @pytest.mark.parametrize("noise_bound", [0.0, 0.1])
-def test_gap_of_the_exact_method_is_honest(noise_bound: float) -> None:
-    v = random_game(4, rows=(4,))
-    assert_honest(v, split_game(v, noise_bound=noise_bound), noise_bound)
+@pytest.mark.parametrize("tolerance", [0.3, 1e-2, 1e-5, 1e-8])
+@pytest.mark.parametrize("n", [1, 2, 4, 5])
+def test_gaps_are_honest(n: int, tolerance: float, noise_bound: float) -> None:
+    v = random_game(n, seed=n, rows=(3,))
+    result = split_game(v, noise_bound=noise_bound, tolerance=tolerance)
+    assert (result.duality_gap <= tolerance).all()
+    assert_honest(v, result, noise_bound)
+    assert matching_error(v, result) <= 1e-9 * float(v.abs().max())
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    n=st.integers(2, 6),
+    seed=st.integers(0, 2**31),
+    noise_bound=st.sampled_from([0.0, 0.01, 0.04, 0.3, 1.5]),
+    tolerance=st.sampled_from([1e-2, 1e-3, 1e-6]),
+)
+def test_l1_is_that_of_the_linear_program(n: int, seed: int, noise_bound: float, tolerance: float) -> None:
+    v = random_game(n, seed)
+    result = split_game(v, noise_bound=noise_bound, tolerance=tolerance)
+    optimum = oracles.least_l1(v, noise_bound)
+    assert optimum * (1 - 1e-8) - 1e-12 <= float(result.l1) <= optimum / (1 - 1.01 * tolerance) + 1e-9
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -153,59 +173,135 @@ def test_certificate_holds_for_any_dual_point_and_any_split(seed: int) -> None:
     v = random_game(4, seed=seed)[None]
     v = v - v[:, :1]
     epsilon = 0.3 * v[:, -1].abs()
-    _, _, _, best = split_module._solve_linear_programs(v, torch.zeros(1, dtype=torch.float64))
+    best = split_game(v, tolerance=1e-8).dual
     plain = split_game(v, "and")
     for y in (best, 3 * best, random_game(4, seed=seed + 10)[None]):
-        gap = split_module._duality_gap(plain.and_values, plain.or_values, y, v, epsilon)
-        assert_honest(v, plain._replace(duality_gap=gap), noise_bound=0.3)
+        bound, _ = dual_bound(y, v, epsilon, order_costs(4, 0.0, v.device))
+        assert_honest(v, plain._replace(duality_gap=relative_gap(plain.l1, bound)), noise_bound=0.3)
 
 
-@pytest.mark.parametrize("tolerance", [0.3, 1e-2, 1e-5])
-@pytest.mark.parametrize("n", [1, 2, 4, 5])
-def test_gap_of_the_first_order_method_is_honest(monkeypatch: pytest.MonkeyPatch, n: int, tolerance: float) -> None:
-    monkeypatch.setattr(split_module, "_LINEAR_PROGRAM_PLAYERS", 0)
-    v = random_game(n, seed=n, rows=(3,))
-    result = split_game(v, tolerance=tolerance)
-    assert (result.duality_gap <= tolerance).all()
-    assert_honest(v, result)
-    assert matching_error(v, result) <= 1e-9 * float(v.abs().max())
+def test_what_is_no_number_proves_nothing() -> None:
+    v = random_game(3)[None]
+    y = torch.full_like(v, math.nan)
+    bound, feasible = dual_bound(y, v - v[:, :1], torch.zeros(1).double(), order_costs(3, 0.0, v.device))
+    assert float(bound) == 0 and not feasible.any()
+    assert float(relative_gap(torch.tensor(math.nan), torch.tensor(0.0))) == math.inf
+    assert float(relative_gap(torch.tensor(0.0), torch.tensor(0.0))) == 0
+    assert float(relative_gap(torch.tensor(2.0), torch.tensor(1.5))) == 0.25
 
 
-def test_gap_stays_honest_when_the_first_order_method_is_cut_short(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(split_module, "_LINEAR_PROGRAM_PLAYERS", 0)
-    monkeypatch.setattr(split_module, "_MOST_ITERATIONS", split_module._CHECK_EVERY)
-    v = random_game(5, rows=(3,))
-    with pytest.warns(UserWarning, match=r"missed tolerance=1e-09: duality gap up to .* gaps are honest"):
-        result = split_game(v, tolerance=1e-9)
-    assert (result.duality_gap > 1e-9).all()
-    assert_honest(v, result)
-    assert matching_error(v, result) <= 1e-9 * float(v.abs().max())
-
-
-def test_warning_names_the_games_that_missed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(split_module, "_LINEAR_PROGRAM_PLAYERS", 0)
-    monkeypatch.setattr(split_module, "_MOST_ITERATIONS", split_module._CHECK_EVERY)
+def test_gap_stays_honest_when_the_search_is_cut_short(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(split_module, "_MOST_ITERATIONS", 20)
+    monkeypatch.setattr(split_module, "INTERIOR_PLAYERS", 0)
     v = random_game(5, rows=(3,))
     v[1] = 4.0
-    with pytest.warns(UserWarning, match=r"game\(s\) \[0, 2\]"):
-        split_game(v, tolerance=1e-9)
+    with pytest.warns(UserWarning, match=r"game\(s\) \[0, 2\] missed tolerance=1e-09: duality gap up to .* are honest"):
+        result = split_game(v, tolerance=1e-9)
+    assert (result.duality_gap[[0, 2]] > 1e-9).all() and float(result.duality_gap[1]) == 0
+    assert_honest(v, result)
+    assert matching_error(v, result) <= 1e-9 * float(v.abs().max())
 
 
-def test_first_order_method_agrees_with_the_exact_one_on_nine_players() -> None:
+@pytest.mark.parametrize("noise_bound", [0.0, 0.04])
+def test_first_order_and_interior_point_agree(noise_bound: float) -> None:
     v, planted = planted_game(9, n_terms=5, seed=0)
-    result = split_game(torch.stack([v, random_game(9)]), tolerance=1e-3)
-    assert (result.duality_gap <= 1e-3).all()
-    assert float(result.l1[0]) <= planted * (1 + 1.1e-3)
+    both = torch.stack([v, random_game(9)])
+    rough = split_game(both, noise_bound=noise_bound, tolerance=1e-3)
+    fine = split_game(both, noise_bound=noise_bound, tolerance=1e-6)
+    assert (rough.duality_gap <= 1e-3).all() and (fine.duality_gap <= 1e-6).all()
+    assert ((fine.l1 * (1 - 1e-6) <= rough.l1) & (rough.l1 <= fine.l1 / (1 - 1e-3))).all()
+    assert float(fine.l1[0]) <= planted * (1 + 1e-6)
+
+
+@pytest.mark.parametrize("n", range(1, 13))
+def test_additive_games_are_single_players(n: int) -> None:
+    weights = torch.randn(n, dtype=torch.float64, generator=torch.Generator().manual_seed(n))
+    v = coalition_members(torch.arange(2**n), n).double() @ weights
+    result = split_game(torch.stack([v, 1e-6 * v + 1e3]))
+    for row, scale in ((0, 1.0), (1, 1e-6)):
+        assert result.l1[row].item() == pytest.approx(scale * weights.abs().sum().item(), rel=1e-5)
+        assert (result.and_values[row, 1:].abs() > 1e-6 * scale).sum() == n
+        assert not (result.or_values[row].abs() > 1e-6 * scale).any()
+
+
+@pytest.mark.parametrize("n", [2, 5, 9, 12])
+def test_single_terms_stay_single(n: int) -> None:
+    members = coalition_members(torch.arange(2**n), n).double()
+    result = split_game(torch.stack([3 * members.prod(1), -2 * members.amax(1)]))
+    assert ((result.and_values[:, 1:] != 0).sum(1) + (result.or_values != 0).sum(1)).tolist() == [1, 1]
+    assert result.l1.tolist() == pytest.approx([3, 2])
+
+
+@pytest.mark.parametrize("n", [8, 10])
+def test_planted_games_come_back_term_by_term(n: int) -> None:
+    v, planted = planted_game(n, n_terms=8, seed=3)
+    result = split_game(v)
+    n_terms = int((result.and_values[1:] != 0).sum() + (result.or_values != 0).sum())
+    assert n_terms <= 12 and float(result.l1) <= planted * (1 + 1e-9)  # equals of lower order may be a few more
+    assert matching_error(v, result) <= 1e-9
+
+
+@pytest.mark.parametrize("n", [6, 9])
+def test_additive_models_in_float32_are_single_players(n: int) -> None:
+    weights = torch.randn(n, generator=torch.Generator().manual_seed(n))
+    v = (coalition_members(torch.arange(2**n), n).float() @ weights + 3).double()
+    result = split_game(v)
+    single = orders(n) == 1
+    others = result.and_values[1:][~single[1:]].abs().max(), result.or_values.abs().max()
+    assert max(float(x) for x in others) < 1e-5 * float(result.l1)
+
+
+@pytest.mark.parametrize("n", [6, 9])
+def test_low_order_is_preferred_among_equals(n: int) -> None:
+    """Additive games with a little noise: pairs AND + OR would cost the same as singles."""
+    generator = torch.Generator().manual_seed(0)
+    v = coalition_members(torch.arange(2**n), n).double() @ torch.ones(n, dtype=torch.float64)
+    v = v + 1e-3 * torch.randn(2**n, dtype=torch.float64, generator=generator)
+    result = split_game(v)
+    sizes = orders(n)
+    pairs = (result.and_values.abs() + result.or_values.abs())[sizes == 2].sum()
+    assert float(pairs) < 0.15 * float(result.l1)
+
+
+@pytest.mark.parametrize("noise_bound", [0.0, 0.05])
+@pytest.mark.parametrize("n", [4, 7, 9])
+def test_no_fixed_split_is_shorter(n: int, noise_bound: float) -> None:
+    v = torch.stack([random_game(n), planted_game(n, 3, 1)[0]])
+    result = split_game(v, noise_bound=noise_bound, tolerance=0.3)
+    for split in ("and", "or", "even"):
+        assert (result.l1 <= split_game(v, split).l1 * (1 + 1e-8)).all()
+
+
+def test_noise_that_explains_everything_leaves_no_interactions() -> None:
+    v = random_game(5)
+    result = split_game(v, noise_bound=1e3)
+    assert float(result.l1) == 0 and float(result.duality_gap) == 0
+    assert torch.allclose(result.noise, v[0] - v)
+
+
+def test_told_of_every_game_once() -> None:
+    for tolerance, split in ((1e-2, "sparse"), (1e-6, "sparse"), (1e-3, "even")):
+        counts: list[int] = []
+        split_game(
+            torch.cat([random_game(7, rows=(5,)), torch.zeros(2, 128).double()]),
+            split,
+            tolerance=tolerance,
+            told=counts.append,
+        )
+        assert sum(counts) == 7
+
+
+def test_games_go_through_in_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    v = random_game(6, rows=(7,))
+    whole = split_game(v)
+    monkeypatch.setattr(split_module, "_CHUNK", 2 * 64)
+    parts = split_game(v)
+    torch.testing.assert_close(parts.l1, whole.l1, rtol=2e-6, atol=0)
 
 
 @pytest.mark.parametrize("split", SPLITS)
 @pytest.mark.parametrize("value", [0.0, 3.0, -1e8])
-@pytest.mark.parametrize("first_order", [False, True])
-def test_constant_game_has_no_interactions(
-    split: str, value: float, first_order: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    if first_order:
-        monkeypatch.setattr(split_module, "_LINEAR_PROGRAM_PLAYERS", 0)
+def test_constant_game_has_no_interactions(split: str, value: float) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         result = split_game(torch.full((2, 8), value, dtype=torch.float64), split)
@@ -277,15 +373,17 @@ def test_leading_axes_are_a_batch_of_games(split: str, shape: tuple[int, ...]) -
     assert all(part.shape == v.shape for part in (result.and_values, result.or_values, result.noise))
     assert result.l1.shape == result.duality_gap.shape == shape
     for i, game in enumerate(v.reshape(-1, 8)):
-        torch.testing.assert_close(result.and_values.reshape(-1, 8)[i], split_game(game, split).and_values)
+        alone = split_game(game, split)
+        torch.testing.assert_close(result.l1.reshape(-1)[i], alone.l1, rtol=2e-6, atol=0.0)
+        if split != "sparse":  # whose terms are not unique: rounding may choose among equals
+            torch.testing.assert_close(result.and_values.reshape(-1, 8)[i], alone.and_values)
 
 
-def test_first_order_method_treats_games_of_a_batch_apart(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(split_module, "_LINEAR_PROGRAM_PLAYERS", 0)
+def test_games_of_a_batch_are_treated_apart() -> None:
     v = torch.cat([random_game(4, rows=(2,)), random_game(4, seed=1, rows=(2,)) * 1e6, toy()[None, :16]])
     together = split_game(v)
     for i, game in enumerate(v):
-        torch.testing.assert_close(together.l1[i], split_game(game).l1, rtol=1e-9, atol=0.0)
+        torch.testing.assert_close(together.l1[i], split_game(game).l1, rtol=1e-6, atol=0.0)
     assert split_game(v[:0]).l1.shape == (0,)
 
 
@@ -321,9 +419,9 @@ def test_noise_needs_the_sparse_split(split: str) -> None:
         split_game(random_game(2), split, noise_bound=0.1)
 
 
-@pytest.mark.parametrize(("noise_bound", "most"), [(0.0, 16), (0.1, 10)])
-def test_too_many_players_are_an_error_before_any_work(noise_bound: float, most: int) -> None:
-    check_split("sparse", noise_bound, 1e-3, most)
-    with pytest.raises(ValueError, match=f"handles up to {most} players; got {most + 1}"):
-        check_split("sparse", noise_bound, 1e-3, most + 1)
+@pytest.mark.parametrize("noise_bound", [0.0, 0.1])
+def test_too_many_players_are_an_error_before_any_work(noise_bound: float) -> None:
+    check_split("sparse", noise_bound, 1e-3, 16)
+    with pytest.raises(ValueError, match="handles up to 16 players; got 17"):
+        check_split("sparse", noise_bound, 1e-3, 17)
     check_split("even", 0.0, 1e-3, 24)
