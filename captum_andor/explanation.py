@@ -12,10 +12,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from captum_andor.certainty import Certainty, certainty
+from captum_andor.interior_point import INTERIOR_PLAYERS
 from captum_andor.logical_model import LogicalModel
 from captum_andor.patterns import Interaction, PatternTable, check_count, salience_threshold
 from captum_andor.players import PlayerLayout
-from captum_andor.results import Result, game_values
+from captum_andor.results import Result, flat_games, game_values
 from captum_andor.selection import Effort, Options, Weights
 from captum_andor.split import Split, split_game
 from captum_andor.storage import read_arrays, write_arrays
@@ -36,7 +38,7 @@ if TYPE_CHECKING:
 __all__ = ["AndOrExplanation"]
 
 _FORMAT = "captum_andor.explanation"
-_TENSORS = ("values", "and_values", "or_values", "noise", "l1", "duality_gap")
+_TENSORS = ("values", "and_values", "or_values", "noise", "l1", "duality_gap", "dual", "noise_limit")
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -56,6 +58,8 @@ class AndOrExplanation(Result):
         l1 (Tensor): Sum of \|I(T)\| over T ≠ ∅, AND and OR together, shape ``(…)``.
         duality_gap (Tensor): Certificate of a sparse split: the optimal l1 is at least ``(1 - duality_gap) * l1``.
             NaN for the other splits, which seek no optimum. Shape ``(…)``.
+        dual (Tensor): The dual point that proves it, in units of 1, shape ``(…, 2^n)``; NaN for the other splits.
+        noise_limit (Tensor): Bound on \|q\|, in the units of v, shape ``(…)``.
         feature_ids (tuple): Id of each player, as in the feature mask, sorted.
         split (str): Which split was taken.
 
@@ -74,6 +78,8 @@ class AndOrExplanation(Result):
     noise: Tensor
     l1: Tensor
     duality_gap: Tensor
+    dual: Tensor
+    noise_limit: Tensor
     feature_ids: tuple[int, ...]
     split: str
     layout: PlayerLayout | None = field(default=None)
@@ -130,6 +136,8 @@ class AndOrExplanation(Result):
             noise=result.noise,
             l1=result.l1,
             duality_gap=result.duality_gap,
+            dual=result.dual,
+            noise_limit=result.noise_limit,
             feature_ids=feature_ids,
             split=split,
             layout=layout,
@@ -233,6 +241,44 @@ class AndOrExplanation(Result):
         """
         return self._salient_table(threshold).interactions(self.shape, self.feature_ids)
 
+    def certainty(self, threshold: float | Tensor | None = None) -> Certainty:
+        r"""What every optimal split has in common with this one: l1 is unique at the optimum, interactions need not be.
+
+        Args:
+            threshold (float or Tensor, optional): Strength below which an interaction counts as absent, as in
+                :meth:`salient`. Default: None (0.05 of the strongest of each output)
+
+        Returns:
+            - **certainty** (*Certainty*): For AND and OR, shape ``(…, 2, 2^n)`` each: ``status``, -1 where \|I(T)\| is
+              below the threshold in every optimal split, 1 where it is at or above it in every one with the sign that
+              it has here, 0 where this is not decided; ``lower`` and ``upper``, between which I(T) lies in every
+              optimal split; and ``multiplicity``, shape ``(…)``, the share of the salient strength that is not proven
+              present, which bounds how far the salient parts of two optimal splits can differ. The smaller the duality
+              gap, the more is decided: solve to ``tolerance=1e-6``.
+
+        Raises:
+            ValueError: If the split is not sparse, has more than 12 players, or was loaded without its dual point.
+
+        Examples::
+
+            >>> ex = AndOrExplanation.from_values([0.0, 0.0, 0.0, 2.0])
+            >>> ex.certainty().status[0].tolist()  # AND: of ∅, {0}, {1}, {0, 1}
+            [-1, -1, -1, 1]
+
+        Source: ours.
+        """
+        if self.split != "sparse" or bool(self.dual.isnan().any()):
+            raise ValueError(
+                f"certainty() needs a sparse split with its dual point; this one is {self.split!r}. Make it with "
+                'split="sparse".'
+            )
+        if self.n_players > INTERIOR_PLAYERS:
+            raise ValueError(f"certainty() takes up to {INTERIOR_PLAYERS} players; this split has {self.n_players}.")
+        and_values, or_values, dual = (flat_games(part) for part in (self.and_values, self.or_values, self.dual))
+        l1, gap, limit = (part.reshape(-1) for part in (self.l1, self.duality_gap, self.noise_limit))
+        found = certainty(and_values, or_values, dual, l1, gap, limit, self._cut(threshold).reshape(-1))
+        return Certainty(*(part.reshape(self.shape + part.shape[1:]) for part in found))
+
     def top(self, k: int = 10) -> list[Interaction]:
         """The k strongest interactions of each output, strongest first.
 
@@ -251,17 +297,28 @@ class AndOrExplanation(Result):
         kept.scatter_(-1, strength.topk(min(int(k), strength.shape[-1]), sorted=False).indices, True)
         return self._pattern_table(kept & (strength > 0)).interactions(self.shape, self.feature_ids)
 
-    def to_dataframe(self, threshold: float | Tensor = 0.0) -> pd.DataFrame:
+    def to_dataframe(self, threshold: float | Tensor = 0.0, certainty: bool = False) -> pd.DataFrame:
         """Interactions as a pandas table, one row each, strongest first within each output.
 
         Args:
             threshold (float or Tensor, optional): As in :meth:`salient`; 0 keeps all that are not zero. Default: 0.0
+            certainty (bool, optional): Add ``certain``, whether an interaction is "present" or "absent" in every
+                optimal split or "undecided", with ``lower`` and ``upper``, see :meth:`certainty`. Default: False
 
         Returns:
             - **table** (*pandas.DataFrame*): Columns ``sample`` and ``output`` (as many as there are leading axes;
               further ones ``output_1``, …), ``kind``, ``players``, ``order``, ``value``.
         """
-        return self._salient_table(threshold).to_dataframe(self.shape, self.feature_ids)
+        rows = self._salient_table(threshold)
+        table = rows.to_dataframe(self.shape, self.feature_ids)
+        if certainty:
+            found = self.certainty()
+            codes = (rows.members.long() << torch.arange(self.n_players, device=rows.members.device)).sum(1)
+            at = (rows.output, rows.is_or.long(), codes)
+            flat = [part.reshape(-1, 2, part.shape[-1])[at].cpu().numpy() for part in found[:3]]
+            table["certain"] = np.array(["absent", "undecided", "present"], dtype=object)[flat[0] + 1]
+            table["lower"], table["upper"] = flat[1:]
+        return table
 
     def logical_model(
         self,
@@ -332,6 +389,9 @@ class AndOrExplanation(Result):
         """
         header, arrays = read_arrays(path, _FORMAT, "AndOrExplanation.save")
         try:
+            if "dual" not in arrays:  # written before splits kept their dual point
+                arrays["dual"] = np.full_like(arrays["values"], np.nan)
+                arrays["noise_limit"] = np.zeros_like(arrays["l1"])
             tensors: dict[str, Any] = {name: torch.from_numpy(arrays[name]) for name in _TENSORS}
             return cls(**tensors, split=header["split"], **cls._restored_players(header, arrays))
         except (KeyError, TypeError, AttributeError) as error:
@@ -386,15 +446,18 @@ class AndOrExplanation(Result):
         strength[..., 0] = 0.0
         return strength.flatten(-2)
 
+    def _cut(self, threshold: float | Tensor | None) -> Tensor:
+        """Threshold of salience of each output: shape ``(…)``."""
+        if threshold is None:
+            return salience_threshold(self._strength())[..., 0]
+        cut = torch.as_tensor(threshold, dtype=torch.float64, device=self.values.device)
+        if not bool((cut >= 0).all()):
+            raise ValueError(f"threshold must be ≥ 0; got {threshold}.")
+        return cut.expand(self.shape)
+
     def _salient_table(self, threshold: float | Tensor | None) -> PatternTable:
         strength = self._strength()
-        if threshold is None:
-            cut = salience_threshold(strength)
-        else:
-            cut = torch.as_tensor(threshold, dtype=torch.float64, device=strength.device)
-            if not bool((cut >= 0).all()):
-                raise ValueError(f"threshold must be ≥ 0; got {threshold}.")
-            cut = cut.expand(self.shape)[..., None]
+        cut = self._cut(threshold)[..., None]
         return self._pattern_table((strength >= cut) & (strength > 0))
 
     def _pattern_table(self, kept: Tensor) -> PatternTable:

@@ -20,7 +20,7 @@ from captum_andor.first_order import Solution
 from captum_andor.matching import matching
 from captum_andor.transforms import count_players, mobius, or_zeta, or_zeta_adjoint, orders, zeta, zeta_adjoint
 
-__all__ = ["INTERIOR_PLAYERS", "interior_point"]
+__all__ = ["INTERIOR_PLAYERS", "adjoint", "applied", "interior_point", "normal_matrix"]
 
 INTERIOR_PLAYERS = 12
 _LADDER = (0.3, 30.0, None)  # how far inside a start is taken, in gaps; None: from afar
@@ -75,6 +75,41 @@ def _lookups(n: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
     return common, outside, torch.stack([order >= 1, order >= 2]).double()
 
 
+def normal_matrix(weights: Tensor) -> Tensor:
+    """A D Aᵀ for S, S′ ≠ ∅, from the diagonal D ``(B, 2, 2^n)``: ``(B, 2^n − 1, 2^n − 1)``.
+
+    A holds the AND terms over T ≠ ∅ and the OR terms over |T| ≥ 2; weights are 0 elsewhere.
+    """
+    common, outside, _ = _lookups(count_players(weights), weights.device)
+    size = weights.shape[-1] - 1
+    sums = zeta(weights)
+    matrix = torch.empty(len(weights), size, size, dtype=torch.float64, device=weights.device)
+    looked_up = torch.empty(size * size, dtype=torch.float64, device=weights.device)
+    missed = 0.5 * sums[:, 1, -1:] - sums[:, 1].flip(-1)[:, 1:]
+    one = torch.ones_like(missed)
+    left, right = torch.stack([missed, one], dim=-1), torch.stack([one, missed], dim=-2)
+    for game in range(len(weights)):
+        flat = matrix[game].view(-1)
+        torch.index_select(sums[game, 0], 0, common, out=flat)
+        torch.index_select(sums[game, 1], 0, outside, out=looked_up)
+        flat.add_(looked_up)
+        matrix[game].addmm_(left[game], right[game])
+    return matrix
+
+
+def applied(x: Tensor) -> Tensor:
+    """Ax: ``(B, 2, 2^n)`` to rows ``(B, 2^n)``, 0 at ∅."""
+    rows = zeta(x[:, 0]) + or_zeta(x[:, 1])
+    rows[:, 0] = 0.0
+    return rows
+
+
+def adjoint(y: Tensor) -> Tensor:
+    """Aᵀy: rows, 0 at ∅, to ``(B, 2, 2^n)``, 0 where there is no term."""
+    terms = _lookups(count_players(y), y.device)[2]
+    return torch.stack([zeta_adjoint(y), or_zeta_adjoint(y)], dim=1) * terms
+
+
 @dataclass
 class _Point:
     """Primal and dual variables of games that are still on their way.
@@ -117,7 +152,7 @@ class _Path:
         self, unit: Tensor, epsilon: Tensor, start: Solution | None, inside: float | None, preference: float
     ) -> None:
         self.n = count_players(unit)
-        self.common, self.outside, self.terms = _lookups(self.n, unit.device)
+        self.terms = _lookups(self.n, unit.device)[2]
         self.n_terms = float(self.terms.sum())
         self.exact = matching(self.n, False, torch.float64, unit.device)
         self.costs = order_costs(self.n, preference, unit.device)
@@ -131,24 +166,13 @@ class _Path:
         self.best = Solution(zero, zero.clone(), zero.clone(), zero.clone(), infinite, torch.zeros_like(epsilon))
         self.point = self._from_afar() if start is None or inside is None else self._warm(start, inside)
 
-    def _applied(self, x: Tensor) -> Tensor:
-        """Ax: ``(B, 2, 2^n)`` to rows ``(B, 2^n)``, 0 at ∅."""
-        x = x * self.terms
-        rows = zeta(x[:, 0]) + or_zeta(x[:, 1])
-        rows[:, 0] = 0.0
-        return rows
-
-    def _adjoint(self, y: Tensor) -> Tensor:
-        """Aᵀy: rows, 0 at ∅, to ``(B, 2, 2^n)``."""
-        return torch.stack([zeta_adjoint(y), or_zeta_adjoint(y)], dim=1) * self.terms
-
     def _from_afar(self) -> _Point:
         """Mehrotra's start: the least-norm split, moved inside."""
         identity = self.terms.expand(len(self.unit), -1, -1).contiguous()
-        factor = torch.linalg.cholesky(self._normal(identity))
+        factor = torch.linalg.cholesky(normal_matrix(identity))
         y = torch.zeros_like(self.unit)
         y[:, 1:] = torch.cholesky_solve(self.unit[:, 1:, None], factor)[..., 0]
-        x = self._adjoint(y)
+        x = adjoint(y)
         size = (x.abs().sum((1, 2)) / self.n_terms).clamp(min=1e-300)[:, None, None]
         room = self.epsilon[:, None].clamp(min=1e-300)
         multiplier = torch.where(self.box > 0, size[:, :, 0] / room, 1.0)
@@ -166,7 +190,7 @@ class _Path:
         y = start.dual.clone()
         y[:, 0] = 0.0
         y = y * (1 - (mu / mean).clamp(1e-6, 0.3)[:, :, 0])
-        sums = self._adjoint(y)
+        sums = adjoint(y)
         to_upper, to_lower = mu / (self.limits - sums), mu / (self.limits + sums)
         positive = torch.where(x >= 0, x + to_lower, to_upper)
         negative = torch.where(x >= 0, to_lower, to_upper - x)
@@ -206,7 +230,7 @@ class _Path:
         """Keep the split and the bound of this point where they are the best; returns what is left of v."""
         point = self.point
         x = (point.positive - point.negative) * self.terms
-        residual = self.unit + point.q - self._applied(x)
+        residual = self.unit + point.q - applied(x)
         # Least-norm correction: Möbius would magnify the residual by 2^|T|.
         correction = self.exact.adjoint(self.exact.inverse(len(residual))(self.exact.rotate(residual)))
         noise = torch.minimum(torch.maximum(point.q, -self.epsilon[:, None]), self.epsilon[:, None])
@@ -220,27 +244,10 @@ class _Path:
         _improve(self.best, self.active, Solution(and_values, or_values, noise, dual, primal, bound))
         return residual
 
-    def _normal(self, weights: Tensor) -> Tensor:
-        """A D Aᵀ for S, S′ ≠ ∅, from the diagonal D ``(B, 2, 2^n)``: ``(B, 2^n − 1, 2^n − 1)``."""
-        size = self.unit.shape[1] - 1
-        sums = zeta(weights)
-        matrix = torch.empty(len(weights), size, size, dtype=torch.float64, device=weights.device)
-        looked_up = torch.empty(size * size, dtype=torch.float64, device=weights.device)
-        missed = 0.5 * sums[:, 1, -1:] - sums[:, 1].flip(-1)[:, 1:]
-        one = torch.ones_like(missed)
-        left, right = torch.stack([missed, one], dim=-1), torch.stack([one, missed], dim=-2)
-        for game in range(len(weights)):
-            flat = matrix[game].view(-1)
-            torch.index_select(sums[game, 0], 0, self.common, out=flat)
-            torch.index_select(sums[game, 1], 0, self.outside, out=looked_up)
-            flat.add_(looked_up)
-            matrix[game].addmm_(left[game], right[game])
-        return matrix
-
     def _advance(self, residual: Tensor) -> None:
         """One predictor and one corrector step."""
         point = self.point
-        sums = self._adjoint(point.y)
+        sums = adjoint(point.y)
         step = _Newton(self, point, sums, residual)
         predicted = step.towards(
             -point.positive * step.upper_slack,
@@ -286,7 +293,7 @@ class _Newton:
         stiffness = point.upper / self.above + point.lower / self.below
         self.give = torch.where(self.box > 0, 1 / stiffness, 0.0)
         self.force = -(point.y + point.upper - point.lower) * self.box
-        matrix = path._normal(self.weights)
+        matrix = normal_matrix(self.weights)
         matrix.diagonal(dim1=1, dim2=2).add_(self.give[:, 1:])
         self.factor = self._factored(matrix)
 
@@ -304,7 +311,7 @@ class _Newton:
     def _solved(self, rows: Tensor) -> Tensor:
         """The normal system's solution, refined once."""
         solution = self._through_factor(rows)
-        left = rows - self.path._applied(self.weights * self.path._adjoint(solution)) - self.give * solution
+        left = rows - applied(self.weights * adjoint(solution)) - self.give * solution
         return solution + self._through_factor(left)
 
     def _through_factor(self, rows: Tensor) -> Tensor:
@@ -317,8 +324,8 @@ class _Newton:
         """The move that makes the products of variables and slacks grow by so much."""
         gained = (positive / self.upper_slack - negative / self.lower_slack) * self.terms
         pushed = self.force - upper / self.above + lower / self.below
-        y = self._solved(self.residual - self.path._applied(gained) + pushed * self.give)
-        sums = self.path._adjoint(y)
+        y = self._solved(self.residual - applied(gained) + pushed * self.give)
+        sums = adjoint(y)
         q = (pushed - y) * self.give
         return _Move(
             (positive + self.point.positive * sums) / self.upper_slack * self.terms,

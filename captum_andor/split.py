@@ -44,7 +44,8 @@ _CHUNK = 1 << 20  # values in a batch: some 200 MB for the arrays of the search
 class SplitResult(NamedTuple):
     """A split of games with leading shape ``(…)``; see :class:`captum_andor.AndOrExplanation` for the meaning.
 
-    ``dual`` is the point that proves it, in units of v(∅) = 0: NaN for splits that seek no optimum.
+    ``dual`` is the point that proves it, NaN for splits that seek no optimum; ``noise_limit`` the bound on |q| in the
+    units of v.
     """
 
     and_values: Tensor
@@ -53,6 +54,7 @@ class SplitResult(NamedTuple):
     l1: Tensor
     duality_gap: Tensor
     dual: Tensor
+    noise_limit: Tensor
 
 
 def check_split(split: str, noise_bound: float, tolerance: float, n_players: int) -> None:
@@ -114,14 +116,16 @@ def split_game(
     l1 = strength(and_values, or_values)
     told(l1.numel())
     nothing = torch.full_like(values, math.nan)
-    return SplitResult(and_values, or_values, torch.zeros_like(values), l1, torch.full_like(l1, math.nan), nothing)
+    no_gap = torch.full_like(l1, math.nan)
+    return SplitResult(and_values, or_values, torch.zeros_like(values), l1, no_gap, nothing, torch.zeros_like(l1))
 
 
 def _sparse(values: Tensor, noise_bound: float, tolerance: float, told: Callable[[int], object]) -> SplitResult:
     n = count_players(values)
     if n == 0 or not values.numel():  # nothing to solve, and nothing to improve
         free = torch.zeros_like(values)
-        return SplitResult(values.clone(), free, free.clone(), free[..., 0].clone(), free[..., 0].clone(), free.clone())
+        none = free[..., 0].clone()
+        return SplitResult(values.clone(), free, free.clone(), none, none.clone(), free.clone(), none.clone())
     games = values.reshape(-1, values.shape[-1])
     offset = games[:, :1]
     # Solvers see v(∅) = 0 and max|v| = 1, so that their tolerances mean the same on every scale.
@@ -156,6 +160,7 @@ def _sparse(values: Tensor, noise_bound: float, tolerance: float, told: Callable
         l1.view(shape[:-1]),
         found.gap.view(shape[:-1]),
         found.dual.view(shape),
+        (epsilon * scale[:, 0]).view(shape[:-1]),
     )
 
 
