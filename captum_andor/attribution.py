@@ -12,12 +12,12 @@ from torch import Tensor
 
 from captum_andor.budget import Budget, check_tolerance, known_by, spend
 from captum_andor.explanation import AndOrExplanation
-from captum_andor.game import Game
+from captum_andor.game import Game, progress_bar
 from captum_andor.logical_model import LogicalModel
 from captum_andor.players import Baselines, InputsT, Players
 from captum_andor.scores import Score, Target, check_score, standard_target
 from captum_andor.selection import Effort, Options, Weights
-from captum_andor.split import Split, check_split
+from captum_andor.split import NoiseBound, Split, check_split
 from captum_andor.transforms import shapley_values
 
 __all__ = ["AndOrInteractions"]
@@ -141,7 +141,7 @@ class AndOrInteractions(PerturbationAttribution):  # type: ignore[misc]  # captu
         additional_forward_args: Any = None,
         feature_mask: Tensor | tuple[Tensor, ...] | None = None,
         split: Split = "sparse",
-        noise_bound: float = 0.0,
+        noise_bound: NoiseBound = 0.0,
         tolerance: float = 1e-3,
         perturbations_per_eval: int | None = None,
         show_progress: bool = False,
@@ -154,17 +154,20 @@ class AndOrInteractions(PerturbationAttribution):  # type: ignore[misc]  # captu
             target (int, tuple, Tensor or list, optional): As in :meth:`attribute`. Default: None
             additional_forward_args (Any, optional): As in :meth:`attribute`. Default: None
             feature_mask (Tensor or tuple[Tensor, ...], optional): As in :meth:`attribute`. Default: None
-            split (str, optional): How v is split into AND and OR: ``"sparse"``, the split of least l1, up to 16 players
-                (10 with noise); ``"and"`` or ``"or"``, all in one kind; ``"even"``, half each. Default: "sparse"
-            noise_bound (float, optional): Largest \|q(S)\| that the sparse split may leave unexplained, relative to
-                \|v(N) - v(∅)\|. Default: 0.0
+            split (str, optional): How v is split into AND and OR: ``"sparse"``, the split of least l1, up to 16
+                players; ``"and"`` or ``"or"``, all in one kind; ``"even"``, half each. Default: "sparse"
+            noise_bound (float or str, optional): Largest \|q(S)\| that the sparse split may leave unexplained, relative
+                to \|v(N) - v(∅)\|. ``"auto"`` measures how far v moves when the model is asked again in other batches, as
+                it does in float32 and more so in half precision, and takes twice the largest move. Default: 0.0
             tolerance (float, optional): Duality gap at which a sparse split is accepted. Default: 1e-3
             perturbations_per_eval (int, optional): As in :meth:`attribute`. Default: None
-            show_progress (bool, optional): As in :meth:`attribute`. Default: False
+            show_progress (bool, optional): As in :meth:`attribute`; a second bar follows the sparse splits.
+                Default: False
 
         Returns:
             - **explanation** (*AndOrExplanation*): Its leading shape is that of the outputs, e.g. ``(N,)`` or
-              ``(N, K)``.
+              ``(N, K)``. After Ctrl-C during the splits, those that are left are not sparse, with a duality gap of 1
+              and a warning.
 
         Raises:
             TypeError: As :meth:`attribute`.
@@ -181,16 +184,25 @@ class AndOrInteractions(PerturbationAttribution):  # type: ignore[misc]  # captu
         players, game = self._game(
             inputs, baselines, target, additional_forward_args, feature_mask, perturbations_per_eval
         )
-        check_split(split, noise_bound, tolerance, players.n_players)
-        return AndOrExplanation._from_split(
-            self._values(game, show_progress),
-            split,
-            noise_bound,
-            tolerance,
-            players.layout.feature_ids,
-            players.layout,
-            _attribution_dtype(game.output_dtype),
-        )
+        automatic = isinstance(noise_bound, str) and noise_bound == "auto" and split == "sparse"
+        check_split(split, 0.0 if automatic else noise_bound, tolerance, players.n_players)
+        values = self._values(game, show_progress)
+        bound: float | Tensor = noise_bound  # type: ignore[assignment]
+        if automatic:
+            effect = (values[..., -1] - values[..., 0]).abs()
+            bound = torch.where(effect > 0, 2 * game.noise(values) / torch.where(effect > 0, effect, 1.0), 0.0)
+        count = values[..., 0].numel()
+        with progress_bar(show_progress and split == "sparse", count, f"{self.get_name()} split", "output") as bar:
+            return AndOrExplanation._from_split(
+                values,
+                split,
+                bound,
+                tolerance,
+                players.layout.feature_ids,
+                players.layout,
+                _attribution_dtype(game.output_dtype),
+                bar.update,
+            )
 
     @log_usage()  # type: ignore[untyped-decorator]
     @torch.no_grad()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -122,13 +122,14 @@ class AndOrExplanation(Result):
         cls,
         values: Tensor,
         split: Split,
-        noise_bound: float,
+        noise_bound: float | Tensor,
         tolerance: float,
         feature_ids: tuple[int, ...],
         layout: PlayerLayout | None = None,
         attribution_dtype: torch.dtype = torch.float64,
+        told: Callable[[int], object] = lambda done: None,
     ) -> AndOrExplanation:
-        result = split_game(values, split, noise_bound, tolerance)
+        result = split_game(values, split, noise_bound, tolerance, told)
         return cls(
             values=values,
             and_values=result.and_values,

@@ -21,6 +21,7 @@ __all__ = ["Game", "Progress", "progress_bar"]
 # repeat exactly.
 _BATCH_BYTES = {"cpu": 3 << 18}
 _BATCH_BYTES_ACCELERATOR = 1 << 26
+_ASKED_AGAIN = 64  # coalitions, to measure the noise of v
 _FEWEST_ROWS, _MOST_ROWS = 16, 4096
 
 
@@ -81,6 +82,20 @@ class Game:
         total = 1 << n
         with progress_bar(show_progress, total, description) as bar:
             return self._stream(lambda start, stop: coalition_members(torch.arange(start, stop), n), total, bar, False)
+
+    def noise(self, values: Tensor) -> Tensor:
+        """How far v moves when the model is asked again, one coalition at a time: the largest difference found.
+
+        Args:
+            values (Tensor): v on all coalitions, as :meth:`values` returns it.
+
+        Returns:
+            - **noise** (*Tensor*): float64, shape ``(*outputs)``; from at most 64 coalitions.
+        """
+        n = self.players.n_players
+        codes = torch.unique(torch.linspace(0, (1 << n) - 1, _ASKED_AGAIN).long())
+        again = torch.cat([self._evaluate(coalition_members(code[None], n)) for code in codes], dim=-1)
+        return (again - values[..., codes.to(values.device)]).abs().amax(-1)
 
     def evaluate(self, coalitions: Tensor, bar: Progress) -> Tensor:
         """Evaluate v on given coalitions; an interrupt keeps what is done.

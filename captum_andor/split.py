@@ -25,9 +25,10 @@ from captum_andor.interior_point import INTERIOR_PLAYERS, interior_point
 from captum_andor.polish import Candidate, Supported, fixed_splits, on_support, shortest_of
 from captum_andor.transforms import count_players, mobius, or_mobius
 
+NoiseBound: TypeAlias = float | Literal["auto"]
 Split: TypeAlias = Literal["sparse", "and", "or", "even"]
 
-__all__ = ["Split", "SplitResult", "check_split", "split_game"]
+__all__ = ["NoiseBound", "Split", "SplitResult", "check_split", "split_game"]
 
 _SPARSE_PLAYERS = 16
 _PREFERENCE = 1e-2  # a pattern of k players costs 1 + 0.01 (k − 1): measured to lengthen l1 by at most 3e-4
@@ -57,7 +58,7 @@ class SplitResult(NamedTuple):
     noise_limit: Tensor
 
 
-def check_split(split: str, noise_bound: float, tolerance: float, n_players: int) -> None:
+def check_split(split: str, noise_bound: object, tolerance: float, n_players: int) -> None:
     """Raise unless a split of this kind can be computed for so many players.
 
     Raises:
@@ -65,8 +66,10 @@ def check_split(split: str, noise_bound: float, tolerance: float, n_players: int
     """
     if split not in get_args(Split):
         raise ValueError(f"split must be one of {list(get_args(Split))}; got {split!r}.")
-    if not (_is_real(noise_bound) and 0 <= noise_bound < math.inf):
-        raise ValueError(f"noise_bound must be a finite number ≥ 0; got {noise_bound!r}.")
+    if not (isinstance(noise_bound, Real) and _is_real(noise_bound) and 0 <= float(noise_bound) < math.inf):
+        raise ValueError(
+            f'noise_bound must be a finite number ≥ 0; got {noise_bound!r}. Where a model can be asked, "auto" works too.'
+        )
     if not (_is_real(tolerance) and 0 < tolerance < 1):
         raise ValueError(f"tolerance must lie in (0, 1); got {tolerance!r}.")
     if split != "sparse":
@@ -87,7 +90,7 @@ def _is_real(number: object) -> bool:
 def split_game(
     values: Tensor,
     split: Split = "sparse",
-    noise_bound: float = 0.0,
+    noise_bound: float | Tensor = 0.0,
     tolerance: float = 1e-3,
     told: Callable[[int], object] = lambda done: None,
 ) -> SplitResult:
@@ -98,14 +101,15 @@ def split_game(
     Args:
         values (Tensor): Game values, float64, shape ``(…, 2^n)``.
         split (str): ``"sparse"``, ``"and"``, ``"or"`` or ``"even"``.
-        noise_bound (float): Largest \|q(S)\|, relative to \|v(N) - v(∅)\| of each game.
+        noise_bound (float or Tensor): Largest \|q(S)\|, relative to \|v(N) - v(∅)\| of each game; a tensor has the
+            leading shape.
         tolerance (float): Relative duality gap at which a sparse split is accepted.
         told (callable, optional): Told how many games are done, as they get done.
 
     Returns:
         - **result** (*SplitResult*): ``duality_gap`` is NaN where no optimum was sought.
     """
-    check_split(split, noise_bound, tolerance, count_players(values))
+    check_split(split, 0.0 if isinstance(noise_bound, Tensor) else noise_bound, tolerance, count_players(values))
     if split == "sparse":
         return _sparse(values, noise_bound, tolerance, told)
     share = {"and": 1.0, "or": 0.0, "even": 0.5}[split]
@@ -120,7 +124,9 @@ def split_game(
     return SplitResult(and_values, or_values, torch.zeros_like(values), l1, no_gap, nothing, torch.zeros_like(l1))
 
 
-def _sparse(values: Tensor, noise_bound: float, tolerance: float, told: Callable[[int], object]) -> SplitResult:
+def _sparse(
+    values: Tensor, noise_bound: float | Tensor, tolerance: float, told: Callable[[int], object]
+) -> SplitResult:
     n = count_players(values)
     if n == 0 or not values.numel():  # nothing to solve, and nothing to improve
         free = torch.zeros_like(values)
@@ -131,21 +137,30 @@ def _sparse(values: Tensor, noise_bound: float, tolerance: float, told: Callable
     # Solvers see v(∅) = 0 and max|v| = 1, so that their tolerances mean the same on every scale.
     scale = (games - offset).abs().amax(-1, keepdim=True)
     unit = (games - offset) / torch.where(scale > 0, scale, 1.0)
-    epsilon = noise_bound * (unit[:, -1] - unit[:, 0]).abs()
+    relative = noise_bound.reshape(-1) if isinstance(noise_bound, Tensor) else noise_bound
+    epsilon = relative * (unit[:, -1] - unit[:, 0]).abs()
     # What float64 leaves open of v on that scale.
     rounding = 8 * torch.finfo(torch.float64).eps * games.abs().amax(-1) / torch.where(scale > 0, scale, 1.0)[:, 0]
     step = max(_CHUNK // games.shape[1], 1)
-    solved = [
-        _solve(
-            unit[start : start + step], epsilon[start : start + step], rounding[start : start + step], tolerance, told
-        )
-        for start in range(0, len(unit), step)
-    ]
+    solved = []
+    interrupted = False
+    for start in range(0, len(unit), step):
+        some = slice(start, start + step)
+        try:
+            solved.append(
+                _unsolved(unit[some])
+                if interrupted
+                else _solve(unit[some], epsilon[some], rounding[some], tolerance, told)
+            )
+        except KeyboardInterrupt:  # v has cost forward passes: it is not to be lost
+            interrupted = True
+            solved.append(_unsolved(unit[some], epsilon[some], rounding[some], tolerance, told))
     found = Solution(*(torch.cat(parts) for parts in zip(*solved, strict=True)))
     missed = (~(found.gap <= tolerance)).nonzero().flatten().tolist()
     if missed:
+        how = "was interrupted and " if interrupted else ""
         warnings.warn(
-            f"the sparse split of game(s) {missed} missed tolerance={tolerance}: duality gap up to "
+            f"the sparse split of game(s) {missed} {how}missed tolerance={tolerance}: duality gap up to "
             f"{float(found.gap.max()):.2g}. The gaps are honest; raise the tolerance to silence this.",
             stacklevel=2,
         )
@@ -178,6 +193,15 @@ def _solve(
         ):
             kept[rows] = found
     return result
+
+
+def _unsolved(
+    unit: Tensor, epsilon: Tensor, rounding: Tensor, tolerance: float, told: Callable[[int], object]
+) -> Solution:
+    """The shortest fixed split of each game, with nothing proven."""
+    nothing = torch.zeros_like(unit)
+    found = shortest_of(fixed_splits(unit), nothing[:, 0], 0.5, 0.0)
+    return Solution(*found, nothing, strength(found.and_values, found.or_values), nothing[:, 0].clone())
 
 
 def _by_noise_alone(unit: Tensor) -> Solution:

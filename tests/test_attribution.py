@@ -254,3 +254,20 @@ def test_the_model_runs_as_it_is_without_gradients_and_random_state_is_untouched
     assert set(states) == {(True, False)}
     assert not result.requires_grad
     assert torch.equal(before, torch.get_rng_state())
+
+
+def test_automatic_noise_is_what_other_batches_move() -> None:
+    """A model whose answers depend on the batch: each row gets a shift of up to 0.01 by its place in it."""
+
+    def jittery(x: Tensor) -> Tensor:
+        return x[:, 0] * x[:, 1] + x[:, 2] + 0.01 * (torch.arange(len(x)) % 2)
+
+    ex = AndOrInteractions(jittery).interactions(
+        torch.ones(1, 4).double(), noise_bound="auto", perturbations_per_eval=8
+    )
+    assert 0.01 <= float(ex.noise_limit) <= 0.0201
+    assert float(ex.noise.abs().max()) <= float(ex.noise_limit) * (1 + 1e-12)
+    quiet = AndOrInteractions(lambda x: x.prod(1)).interactions(torch.ones(1, 4).double(), noise_bound="auto")
+    assert float(quiet.noise_limit) == 0
+    with pytest.raises(ValueError, match="noise_bound"):
+        AndOrInteractions(jittery).interactions(torch.ones(1, 4), noise_bound="automatic")  # type: ignore[arg-type]

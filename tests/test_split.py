@@ -425,3 +425,19 @@ def test_too_many_players_are_an_error_before_any_work(noise_bound: float) -> No
     with pytest.raises(ValueError, match="handles up to 16 players; got 17"):
         check_split("sparse", noise_bound, 1e-3, 17)
     check_split("even", 0.0, 1e-3, 24)
+
+
+def test_ctrl_c_keeps_the_games(monkeypatch: pytest.MonkeyPatch) -> None:
+    v = random_game(5, rows=(4,))
+    monkeypatch.setattr(split_module, "_CHUNK", 2 * 32)
+    done: list[int] = []
+
+    def told(count: int) -> None:
+        done.append(count)
+        if sum(done) > 2:
+            raise KeyboardInterrupt
+
+    with pytest.warns(UserWarning, match=r"game\(s\) \[2, 3\] was interrupted and missed"):
+        result = split_game(v, told=told)
+    assert (result.duality_gap[:2] <= 1e-3).all() and result.duality_gap[2:].tolist() == [1.0, 1.0]
+    assert matching_error(v, result) <= 1e-9 * float(v.abs().max())
