@@ -68,7 +68,7 @@ def check_split(split: str, noise_bound: object, tolerance: float, n_players: in
         raise ValueError(f"split must be one of {list(get_args(Split))}; got {split!r}.")
     if not (isinstance(noise_bound, Real) and _is_real(noise_bound) and 0 <= float(noise_bound) < math.inf):
         raise ValueError(
-            f'noise_bound must be a finite number ≥ 0; got {noise_bound!r}. Where a model can be asked, "auto" works too.'
+            f'noise_bound must be a finite number ≥ 0; got {noise_bound!r}. With a model to ask, "auto" works too.'
         )
     if not (_is_real(tolerance) and 0 < tolerance < 1):
         raise ValueError(f"tolerance must lie in (0, 1); got {tolerance!r}.")
@@ -147,14 +147,12 @@ def _sparse(
     for start in range(0, len(unit), step):
         some = slice(start, start + step)
         try:
-            solved.append(
-                _unsolved(unit[some])
-                if interrupted
-                else _solve(unit[some], epsilon[some], rounding[some], tolerance, told)
-            )
+            if not interrupted:
+                solved.append(_solve(unit[some], epsilon[some], rounding[some], tolerance, told))
+                continue
         except KeyboardInterrupt:  # v has cost forward passes: it is not to be lost
             interrupted = True
-            solved.append(_unsolved(unit[some], epsilon[some], rounding[some], tolerance, told))
+        solved.append(_unsolved(unit[some]))
     found = Solution(*(torch.cat(parts) for parts in zip(*solved, strict=True)))
     missed = (~(found.gap <= tolerance)).nonzero().flatten().tolist()
     if missed:
@@ -195,9 +193,7 @@ def _solve(
     return result
 
 
-def _unsolved(
-    unit: Tensor, epsilon: Tensor, rounding: Tensor, tolerance: float, told: Callable[[int], object]
-) -> Solution:
+def _unsolved(unit: Tensor) -> Solution:
     """The shortest fixed split of each game, with nothing proven."""
     nothing = torch.zeros_like(unit)
     found = shortest_of(fixed_splits(unit), nothing[:, 0], 0.5, 0.0)
