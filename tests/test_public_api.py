@@ -24,7 +24,7 @@ FLOORS = [
     {"_version", "transforms", "players", "scores", "storage", "design", "samples", "masks", "schur_weyl"},
     {"matching", "certificate"},
     {"first_order"},
-    {"interior_point", "polish"},
+    {"interior_point", "polish", "joint"},
     {"certainty"},
     {"game", "split", "columns", "many_players"},
     {"pursuit"},
