@@ -31,9 +31,9 @@ Split: TypeAlias = Literal["sparse", "and", "or", "even"]
 __all__ = ["NoiseBound", "Split", "SplitResult", "check_split", "split_game"]
 
 _SPARSE_PLAYERS = 16
-_PREFERENCE = 1e-2  # a pattern of k players costs 1 + 0.01 (k − 1): measured to lengthen l1 by at most 3e-4
+_PREFERENCE = 0.03  # a pattern of k players costs 1 + 0.03 (k − 1) where order is sought; l1 stays within the tolerance
 _TIGHT_PREFERENCE = 30.0  # times the tolerance, where that is tight: l1 grows by some hundredth of the preference
-_LOOSER = 3.0  # times the tolerance: how far the search for low order goes before the proof takes over
+_LOOSER = 10.0  # times the tolerance: how far the search for low order goes before the proof takes over
 _FINE, _COARSE, _FEW_PLAYERS = 1e-3, 1e-2, 8  # where an interior point takes over, in general and for few players
 _EXACT_PLAYERS, _EXACT = 6, 1e-6  # so few players cost a millisecond
 _SPREAD = 1e-4  # of max|v|: what a few terms may leave, e.g. by float32 rounding, to be spread over the others
