@@ -10,8 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from captum_andor import AndOrExplanation
 from captum_andor import split as split_module
 from captum_andor.certificate import dual_bound, order_costs, relative_gap
+from captum_andor.scores import log_odds
 from captum_andor.split import check_split, split_game
 from captum_andor.transforms import coalition_members, orders
 
@@ -441,3 +443,63 @@ def test_ctrl_c_keeps_the_games(monkeypatch: pytest.MonkeyPatch) -> None:
         result = split_game(v, told=told)
     assert (result.duality_gap[:2] <= 1e-3).all() and result.duality_gap[2:].tolist() == [1.0, 1.0]
     assert matching_error(v, result) <= 1e-9 * float(v.abs().max())
+
+
+def real_games(n: int, count: int) -> Tensor:
+    """Log-odds of scikit-learn's digits on masked images, a small network trained for a second; n bands of rows."""
+    datasets = pytest.importorskip("sklearn.datasets")
+    data = datasets.load_digits()
+    x, y = torch.tensor(data.data / 16), torch.tensor(data.target)
+    torch.manual_seed(0)
+    model = torch.nn.Sequential(torch.nn.Linear(64, 32), torch.nn.ReLU(), torch.nn.Linear(32, 10)).double()
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
+    for _ in range(60):
+        optimizer.zero_grad()
+        torch.nn.functional.cross_entropy(model(x), y).backward()
+        optimizer.step()
+    members = coalition_members(torch.arange(2**n), n)[:, torch.arange(64) * n // 64]
+    with torch.no_grad():
+        return torch.stack([log_odds(model(x[i] * members))[:, y[i]] for i in range(count)])
+
+
+@pytest.mark.parametrize("noise_bound", [0.0, 0.04])
+def test_real_games_have_the_l1_of_the_linear_program(noise_bound: float) -> None:
+    v = real_games(6, 12)
+    for tolerance in (1e-3, 1e-6):
+        result = split_game(v, noise_bound=noise_bound, tolerance=tolerance)
+        for game, l1 in zip(v, result.l1.tolist(), strict=True):
+            optimum = oracles.least_l1(game, noise_bound)
+            assert optimum * (1 - 1e-8) <= l1 <= optimum / (1 - 1.01 * tolerance)
+
+
+@pytest.mark.parametrize("noise_bound", [0.0, 0.1])
+def test_settings_agree_on_what_is_certain(noise_bound: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    v = torch.cat([real_games(6, 4), planted_game(6, 4, 2)[0][None]])
+    explanations = []
+    for preference in (0.03, 0.0):
+        monkeypatch.setattr(split_module, "_PREFERENCE", preference)
+        explanations.append(AndOrExplanation.from_values(v, noise_bound=noise_bound, tolerance=1e-7))
+    one, other = explanations
+    both = one.certainty().status + other.certainty().status == 2
+    first, second = (torch.stack([ex.and_values, ex.or_values], dim=1) for ex in (one, other))
+    assert bool(both.any())
+    strongest = first[..., 1:].abs().amax((1, 2))[:, None, None]
+    assert ((first - second).abs() <= 1e-2 * strongest)[both].all()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("n", [14, 16])
+def test_large_additive_games_are_single_players(n: int) -> None:
+    v = coalition_members(torch.arange(2**n), n).double() @ torch.arange(1.0, n + 1, dtype=torch.float64)
+    result = split_game(v)
+    assert int((result.and_values[1:] != 0).sum()) == n and not result.or_values.any()
+    assert float(result.duality_gap) <= 1e-3
+
+
+@pytest.mark.slow
+def test_noise_at_fourteen_players() -> None:
+    v = planted_game(14, 8, 0)[0]
+    v = v + 1e-3 * random_game(14)
+    result = split_game(v, noise_bound=0.05, tolerance=1e-2)
+    assert float(result.duality_gap) <= 1e-2
+    assert float(result.noise.abs().max()) <= 0.05 * float((v[-1] - v[0]).abs()) * (1 + 1e-12)

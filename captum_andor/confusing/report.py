@@ -167,8 +167,8 @@ class ConfusingReport:
             threshold (float, optional): As in :meth:`confusing_sets`. Default: None
             controls (sequence of str or array, optional): What ``partial_spearman`` holds fixed: columns of
                 :attr:`scores`, of both models, or arrays of one number per sample. Default: ("n_active", "ink")
-            noise_bound (float, optional): For split scores: ``ceiling_noise`` compares with splits of this noise bound
-                (slow). Default: None (not computed)
+            noise_bound (float, optional): For split scores: ``ceiling_noise`` compares with splits of this noise bound.
+                Default: None (not computed)
             n_resamples (int, optional): Bootstrap samples of each interval. Default: 1000
             seed (int, optional): Of the bootstrap. Default: 0
 
