@@ -158,7 +158,8 @@ class AndOrInteractions(PerturbationAttribution):  # type: ignore[misc]  # captu
                 players; ``"and"`` or ``"or"``, all in one kind; ``"even"``, half each. Default: "sparse"
             noise_bound (float or str, optional): Largest \|q(S)\| that the sparse split may leave unexplained, relative
                 to \|v(N) - v(∅)\|. ``"auto"`` measures how far v moves when the model is asked again in other batches,
-                as it does in float32 and more so in half precision, and takes twice the largest move. Default: 0.0
+                and takes twice the largest move, or twice the rounding of v in the model's own precision if that is
+                more. Default: 0.0
             tolerance (float, optional): Duality gap at which a sparse split is accepted. Default: 1e-3
             perturbations_per_eval (int, optional): As in :meth:`attribute`. Default: None
             show_progress (bool, optional): As in :meth:`attribute`; a second bar follows the sparse splits.

@@ -28,6 +28,7 @@ class Certainty(NamedTuple):
     status: Tensor
     lower: Tensor
     upper: Tensor
+    sign_certain: Tensor
     multiplicity: Tensor
 
 
@@ -142,4 +143,5 @@ def certainty(
     proven = torch.where(present, strength, 0.0).sum((1, 2))
     whole = strength.sum((1, 2))
     multiplicity = torch.where(whole > 0, 1 - proven / torch.where(whole > 0, whole, 1.0), 0.0)
-    return Certainty(present.to(torch.int8) - absent.to(torch.int8), lower, upper, multiplicity)
+    status = present.to(torch.int8) - absent.to(torch.int8)
+    return Certainty(status, lower, upper, (upper < cut) | (-lower < cut), multiplicity)

@@ -253,7 +253,8 @@ class AndOrExplanation(Result):
             - **certainty** (*Certainty*): For AND and OR, shape ``(…, 2, 2^n)`` each: ``status``, -1 where \|I(T)\| is
               below the threshold in every optimal split, 1 where it is at or above it in every one with the sign that
               it has here, 0 where this is not decided; ``lower`` and ``upper``, between which I(T) lies in every
-              optimal split; and ``multiplicity``, shape ``(…)``, the share of the salient strength that is not proven
+              optimal split; ``sign_certain``, whether it reaches the threshold with one sign at most; and
+              ``multiplicity``, shape ``(…)``, the share of the salient strength that is not proven
               present, which bounds how far the salient parts of two optimal splits can differ. The smaller the duality
               gap, the more is decided: solve to ``tolerance=1e-6``.
 
@@ -304,7 +305,8 @@ class AndOrExplanation(Result):
         Args:
             threshold (float or Tensor, optional): As in :meth:`salient`; 0 keeps all that are not zero. Default: 0.0
             certainty (bool, optional): Add ``certain``, whether an interaction is "present" or "absent" in every
-                optimal split or "undecided", with ``lower`` and ``upper``, see :meth:`certainty`. Default: False
+                optimal split or "undecided", with ``sign_certain``, ``lower`` and ``upper``, see :meth:`certainty`.
+                Default: False
 
         Returns:
             - **table** (*pandas.DataFrame*): Columns ``sample`` and ``output`` (as many as there are leading axes;
@@ -316,9 +318,9 @@ class AndOrExplanation(Result):
             found = self.certainty()
             codes = (rows.members.long() << torch.arange(self.n_players, device=rows.members.device)).sum(1)
             at = (rows.output, rows.is_or.long(), codes)
-            flat = [part.reshape(-1, 2, part.shape[-1])[at].cpu().numpy() for part in found[:3]]
-            table["certain"] = np.array(["absent", "undecided", "present"], dtype=object)[flat[0] + 1]
-            table["lower"], table["upper"] = flat[1:]
+            status, lower, upper, sign = (part.reshape(-1, 2, part.shape[-1])[at].cpu().numpy() for part in found[:4])
+            table["certain"] = np.array(["absent", "undecided", "present"], dtype=object)[status + 1]
+            table["sign_certain"], table["lower"], table["upper"] = sign, lower, upper
         return table
 
     def logical_model(

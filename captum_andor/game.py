@@ -86,6 +86,8 @@ class Game:
     def noise(self, values: Tensor) -> Tensor:
         """How far v moves when the model is asked again, one coalition at a time: the largest difference found.
 
+        At least the rounding of the largest v in the dtype of the model's output.
+
         Args:
             values (Tensor): v on all coalitions, as :meth:`values` returns it.
 
@@ -95,7 +97,8 @@ class Game:
         n = self.players.n_players
         codes = torch.unique(torch.linspace(0, (1 << n) - 1, _ASKED_AGAIN).long())
         again = torch.cat([self._evaluate(coalition_members(code[None], n)) for code in codes], dim=-1)
-        return (again - values[..., codes.to(values.device)]).abs().amax(-1)
+        moved = (again - values[..., codes.to(values.device)]).abs().amax(-1)
+        return torch.maximum(moved, torch.finfo(self.output_dtype).eps * values.abs().amax(-1))
 
     def evaluate(self, coalitions: Tensor, bar: Progress) -> Tensor:
         """Evaluate v on given coalitions; an interrupt keeps what is done.

@@ -268,6 +268,8 @@ def test_automatic_noise_is_what_other_batches_move() -> None:
     assert 0.01 <= float(ex.noise_limit) <= 0.0201
     assert float(ex.noise.abs().max()) <= float(ex.noise_limit) * (1 + 1e-12)
     quiet = AndOrInteractions(lambda x: x.prod(1)).interactions(torch.ones(1, 4).double(), noise_bound="auto")
-    assert float(quiet.noise_limit) == 0
+    assert float(quiet.noise_limit) < 1e-15
+    half = AndOrInteractions(lambda x: x.bfloat16().sum(1)).interactions(torch.ones(1, 4), noise_bound="auto")
+    assert float(half.noise_limit) == pytest.approx(2 * 4 * torch.finfo(torch.bfloat16).eps)
     with pytest.raises(ValueError, match="noise_bound"):
         AndOrInteractions(jittery).interactions(torch.ones(1, 4), noise_bound="automatic")  # type: ignore[arg-type]

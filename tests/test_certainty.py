@@ -102,6 +102,7 @@ def test_an_explanation_says_what_is_certain() -> None:
     present = found.status == 1
     assert int(present[0].sum()) == 4 and float(found.multiplicity[0]) == 0
     assert not (present & (values == 0)).any()
+    assert bool(found.sign_certain[present].all()) and found.sign_certain.shape == (2, 2, 64)
     assert float(found.multiplicity[1]) == 1  # additive: pairs would do as well
     table = ex[0].to_dataframe(certainty=True)
     assert table.certain.tolist() == ["present"] * 4
