@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from captum.attr import PerturbationAttribution
 from captum.log import log_usage
@@ -63,11 +64,11 @@ class AndOrInteractions(PerturbationAttribution):  # type: ignore[misc]  # captu
                 f"forward_func must be callable, e.g. a torch.nn.Module; got {type(forward_func).__name__}."
             )
         check_score(score)
-        if isinstance(max_players, bool) or not isinstance(max_players, int) or max_players < 1:
+        if isinstance(max_players, bool) or not isinstance(max_players, (int, np.integer)) or max_players < 1:
             raise TypeError(f"max_players must be an int ≥ 1; got {max_players!r}.")
         super().__init__(forward_func)
         self.score = score
-        self.max_players = max_players
+        self.max_players = int(max_players)
 
     @log_usage()  # type: ignore[untyped-decorator]
     def attribute(
@@ -309,6 +310,7 @@ class AndOrInteractions(PerturbationAttribution):  # type: ignore[misc]  # captu
         perturbations_per_eval: int | None,
         budgeted: bool = False,
     ) -> tuple[Players, Game]:
+        check_score(self.score)  # which may have been set since
         players = Players(inputs, baselines, feature_mask)
         if not budgeted:
             self._check_cost(players)

@@ -431,7 +431,8 @@ class AndOrExplanation(Result):
         )
 
     def _select(self, index: tuple[Any, ...]) -> AndOrExplanation:
-        parts: dict[str, Any] = {name: getattr(self, name)[index] for name in _TENSORS}
+        # Copies: what is written into a part is not written into the whole.
+        parts: dict[str, Any] = {name: getattr(self, name)[index].clone() for name in _TENSORS}
         return AndOrExplanation(
             **parts,
             feature_ids=self.feature_ids,
@@ -456,6 +457,8 @@ class AndOrExplanation(Result):
         cut = torch.as_tensor(threshold, dtype=torch.float64, device=self.values.device)
         if not bool((cut >= 0).all()):
             raise ValueError(f"threshold must be ≥ 0; got {threshold}.")
+        if tuple(cut.shape) not in ((), self.shape):
+            raise ValueError(f"threshold must be a number or of shape {self.shape}; got shape {tuple(cut.shape)}.")
         return cut.expand(self.shape)
 
     def _salient_table(self, threshold: float | Tensor | None) -> PatternTable:

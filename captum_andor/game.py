@@ -134,9 +134,9 @@ class Game:
             some = coalitions(start, min(start + step, total))
             try:
                 values[..., start : start + len(some)] = self._evaluate(some)
-            except _OutputDoesNotGrowError:
+            except _OutputDoesNotGrowError as error:
                 if self.perturbations_per_eval is not None:
-                    raise
+                    raise ValueError(str(error)) from None
                 self._take_output_as_aggregate(torch.Size((self.players.n_examples, *(self._trailing or ()))))
                 step = 1
                 continue
@@ -183,7 +183,10 @@ class Game:
 
     def _as_tensor(self, output: Any) -> Tensor:
         if isinstance(output, (bool, int, float, np.generic)):
-            return torch.tensor(float(output), dtype=torch.float64)
+            try:
+                return torch.tensor(float(output), dtype=torch.float64)
+            except OverflowError as error:
+                raise ValueError("forward_func returned a number that float64 cannot hold.") from error
         if not isinstance(output, Tensor):
             raise TypeError(
                 f"forward_func must return a tensor or a number; got {type(output).__name__}. "

@@ -15,6 +15,8 @@ InputsT = TypeVar("InputsT", Tensor, tuple[Tensor, ...])
 Baseline: TypeAlias = int | float | bool | Tensor | None
 Baselines: TypeAlias = Baseline | tuple[Baseline, ...]
 
+_EXACT_IDS = 2**53
+
 __all__ = ["Baselines", "Inputs", "InputsT", "PlayerLayout", "Players"]
 
 
@@ -125,7 +127,7 @@ def _scatter(player_values: Tensor, index: Tensor, shape: tuple[int, ...]) -> Te
     if len(index) == 1:
         spread = player_values[..., index.flatten()].view(*leading, *index.shape[1:])
     else:
-        flat = index.flatten(1)
+        flat = index.reshape(len(index), -1)
         flat = flat.view(len(flat), *(1,) * (len(leading) - 1), -1).expand(*leading, -1)
         spread = player_values.gather(-1, flat).view(*leading, *index.shape[1:])
     return spread.expand(*leading, *shape).contiguous()
@@ -141,6 +143,8 @@ def _check_inputs(inputs: Any) -> tuple[Tensor, ...]:
         kinds = [type(x).__name__ for x in tensors]
         raise TypeError(f"inputs must be a tensor or a non-empty tuple of tensors; got {kinds}.")
     for x, name in zip(tensors, _names("inputs", len(tensors)), strict=True):
+        if x.layout != torch.strided:
+            raise TypeError(f"{name} is sparse ({x.layout}); pass its .to_dense().")
         if x.ndim == 0:
             raise ValueError(f"{name} must have a batch dimension; got a 0-d tensor. Use unsqueeze(0).")
     sizes = [len(x) for x in tensors]
@@ -166,9 +170,11 @@ def _standard_baseline(baseline: Any, x: Tensor, name: str) -> Tensor:
     """The baseline as a tensor of the input's dtype and device that broadcasts to the input."""
     if baseline is None:
         return torch.zeros((), dtype=x.dtype, device=x.device)
-    if not isinstance(baseline, (Tensor, bool, int, float, np.generic)):
-        raise TypeError(f"{name} must be None, a number or a tensor; got {type(baseline).__name__}.")
-    given = baseline if isinstance(baseline, Tensor) else torch.as_tensor(baseline)
+    if not isinstance(baseline, (Tensor, bool, int, float, np.generic, np.ndarray)):
+        raise TypeError(f"{name} must be None, a number, a tensor or an array; got {type(baseline).__name__}.")
+    given = baseline if isinstance(baseline, Tensor) else _as_tensor(baseline, name)
+    if given.layout != torch.strided:
+        raise TypeError(f"{name} is sparse ({given.layout}); pass its .to_dense().")
     if isinstance(baseline, float):
         given = torch.tensor(baseline, dtype=torch.float64)  # as_tensor would round to float32
     try:
@@ -181,6 +187,19 @@ def _standard_baseline(baseline: Any, x: Tensor, name: str) -> Tensor:
             "Pass a number, the input's shape, or a first dimension of 1."
         )
     return _cast_exactly(given.detach().to(x.device), x.dtype, name)
+
+
+def _as_tensor(given: Any, name: str) -> Tensor:
+    """A number or an array as a tensor of its own, on the CPU.
+
+    Raises:
+        TypeError: If it holds no numbers, or such as no tensor can hold.
+    """
+    try:
+        array = np.array(given)  # a copy: of native byte order and positive strides
+        return torch.from_numpy(array.astype(array.dtype.newbyteorder("="))) if array.ndim else torch.as_tensor(given)
+    except (TypeError, ValueError, RuntimeError, OverflowError) as error:
+        raise TypeError(f"{name} must hold numbers that a tensor can hold; got {given!r:.80} ({error}).") from error
 
 
 def _cast_exactly(given: Tensor, dtype: torch.dtype, name: str) -> Tensor:
@@ -223,15 +242,23 @@ def _one_player_per_element(inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
 
 
 def _standard_mask(mask: Any, x: Tensor, name: str) -> Tensor:
+    if isinstance(mask, np.ndarray):
+        mask = _as_tensor(mask, name)
     if not isinstance(mask, Tensor):
         raise TypeError(
-            f"{name} must be an integer tensor; got {type(mask).__name__}. "
+            f"{name} must be an integer tensor or array; got {type(mask).__name__}. "
             "Pass one mask per input, or feature_mask=None for one player per element."
         )
+    if mask.layout != torch.strided:
+        raise TypeError(f"{name} is sparse ({mask.layout}); pass its .to_dense().")
     if mask.is_complex() or (mask.is_floating_point() and not bool((mask == mask.round()).all())):
         raise TypeError(f"{name} must hold integer player ids; got {mask.dtype} with fractions or NaN.")
     if mask.is_floating_point() and not bool(mask.isfinite().all()):
         raise TypeError(f"{name} must hold finite player ids; got inf.")
+    if mask.is_floating_point() and bool((mask.abs() > _EXACT_IDS).any()):
+        raise TypeError(f"{name} holds ids above 2^53, which {mask.dtype} cannot tell apart; use an integer tensor.")
+    if mask.dtype == torch.uint64 and bool((mask.view(torch.int64) < 0).any()):
+        raise TypeError(f"{name} holds ids of 2^63 and more; use smaller ones.")
     try:
         fits = mask.numel() > 0 and np.broadcast_shapes(mask.shape, x.shape) == x.shape
     except ValueError:

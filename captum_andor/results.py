@@ -18,6 +18,7 @@ from captum_andor.players import Inputs, PlayerLayout
 
 __all__ = ["Result", "flat_games", "game_values"]
 
+_LARGEST = 1e305
 _SHOWN = 3  # outputs that a print shows
 ResultT = TypeVar("ResultT", bound="Result")
 
@@ -96,7 +97,8 @@ class Result(ABC):
     def __getitem__(self: ResultT, index: Any) -> ResultT:
         """The result of some outputs: integers and slices over the leading shape."""
         index = index if isinstance(index, tuple) else (index,)
-        if len(index) > len(self.shape) or not all(isinstance(i, (int, slice, np.integer)) for i in index):
+        allowed = all(isinstance(i, (int, slice, np.integer)) and not isinstance(i, bool) for i in index)
+        if len(index) > len(self.shape) or not allowed:
             raise IndexError(f"index {index} must be integers or slices over the leading shape {self.shape}.")
         return self._select(index) if index else self
 
@@ -172,15 +174,22 @@ def game_values(v: Any) -> Tensor:
         ValueError: If a value is not finite.
     """
     try:
-        values = torch.as_tensor(v) if isinstance(v, (Tensor, np.ndarray)) else torch.as_tensor(np.asarray(v))
+        if not isinstance(v, Tensor):
+            array = np.array(v)  # a copy: of native byte order and positive strides
+            v = torch.from_numpy(array.astype(array.dtype.newbyteorder("=")))
+        values = torch.as_tensor(v)
     except (TypeError, ValueError, RuntimeError) as error:
         raise TypeError(
             f"v must be a tensor, array or list of real numbers; got {type(v).__name__} ({error})."
         ) from error
     if values.is_complex():
         raise TypeError(f"v must be real; got {values.dtype}.")
+    if values.layout != torch.strided:
+        raise TypeError(f"v is sparse ({values.layout}); pass its .to_dense().")
     values = values.detach().to(torch.float64, copy=True)
     if not bool(values.isfinite().all()):
         where = (~values.isfinite()).nonzero()[0].tolist()
         raise ValueError(f"v must be finite; got {float(values[tuple(where)])} at position {tuple(where)}.")
+    if bool((values.abs() > _LARGEST).any()):
+        raise ValueError(f"v must not exceed {_LARGEST:.0e} in size, as sums of it would overflow; scale it down.")
     return values

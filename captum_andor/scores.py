@@ -11,7 +11,7 @@ from typing import Any, Literal, TypeAlias, cast
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 ScoreName: TypeAlias = Literal["output", "log_odds", "log_prob", "prob"]
 Score: TypeAlias = ScoreName | Callable[..., Tensor]
@@ -62,10 +62,15 @@ def standard_target(target: Target, n_examples: int) -> Target:
         TypeError: If the target is of an unknown kind or not of integers.
         ValueError: If a per-example target does not have N entries.
     """
-    if target is None or isinstance(target, tuple):
+    if target is None:
+        return target
+    if isinstance(target, tuple):
+        _check_entries(target)
         return target
     if isinstance(target, list) and target and all(isinstance(entry, tuple) for entry in target):
         _check_length(len(target), n_examples)
+        for entry in cast(list[tuple[Any, ...]], target):
+            _check_entries(entry)
         return target
     if isinstance(target, (bool, np.bool_, str, float)):
         raise TypeError(f"target must be an integer class index; got {target!r}.")
@@ -112,11 +117,23 @@ def score_output(output: Tensor, target: Target, score: Score) -> Tensor:
         ValueError: If the score needs classes that the output lacks, or a target is out of range.
         TypeError: If a callable does not return a tensor.
     """
+    output = output.double()
     if callable(score):
         if _takes_target(score):
-            return _scored(score, output, target)
-        return _select(_scored(score, output), target)
-    output = output.double()
+            values = _scored(score, output, target)
+            if output.ndim and (values.ndim == 0 or len(values) != len(output)):
+                raise ValueError(
+                    f"score must return one value per row of the output, {len(output)} here; it returned shape "
+                    f'{tuple(values.shape)}. A loss needs reduction="none".'
+                )
+            return values
+        values = _scored(score, output)
+        if values.ndim == 0 < output.ndim or values.shape[:1] != output.shape[:1]:
+            raise ValueError(
+                f"score must keep the rows of the output, of shape {tuple(output.shape)}; it returned shape "
+                f"{tuple(values.shape)}."
+            )
+        return _select(values, target)
     if score == "output":
         return _select(output, target)
     if output.ndim < 2 or output.shape[1] < 2:
@@ -131,10 +148,14 @@ def _scored(score: Callable[..., Tensor], *arguments: Any) -> Tensor:
     values = score(*arguments)
     if not isinstance(values, Tensor):
         raise TypeError(f"score must return a tensor; {score!r} returned {type(values).__name__}.")
+    if values.is_complex():
+        raise TypeError(f"score must return real values; {score!r} returned {values.dtype}. Take its .abs() or .real.")
     return values.double()
 
 
 def _takes_target(score: Callable[..., Tensor]) -> bool:
+    if isinstance(score, nn.Module):  # whose __call__ takes anything
+        score = score.forward
     try:
         parameters = inspect.signature(score).parameters.values()
     except (TypeError, ValueError):  # builtins such as torch.sigmoid publish no signature
@@ -142,6 +163,15 @@ def _takes_target(score: Callable[..., Tensor]) -> bool:
     positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     required = [p for p in parameters if p.kind in positional and p.default is inspect.Parameter.empty]
     return len(required) >= 2
+
+
+def _check_entries(target: tuple[Any, ...]) -> None:
+    """Entries of a tuple: integers, or slices, which keep an axis."""
+    for entry in target:
+        is_index = isinstance(entry, (int, np.integer)) and not isinstance(entry, bool)
+        is_one_number = isinstance(entry, Tensor) and entry.numel() == 1 and not entry.is_floating_point()
+        if not (is_index or isinstance(entry, slice) or (is_one_number and entry.dtype != torch.bool)):
+            raise TypeError(f"target must hold integers or slices, one per output axis; got {entry!r} in {target!r}.")
 
 
 def _check_length(given: int, n_examples: int) -> None:
@@ -168,7 +198,11 @@ def _select(output: Tensor, target: Target) -> Tensor:
     entries = cast(list[tuple[Any, ...]], target)
     for entry in entries:
         _check_indices(output, entry)
-    return torch.stack([output[(row, *entry)] for row, entry in enumerate(entries)])
+    chosen = [output[(row, *entry)] for row, entry in enumerate(entries)]
+    shapes = {tuple(part.shape) for part in chosen}
+    if len(shapes) > 1:
+        raise ValueError(f"target's slices must take equally much of every example's output; got {sorted(shapes)}.")
+    return torch.stack(chosen)
 
 
 def _check_indices(output: Tensor, index: Sequence[Any]) -> None:

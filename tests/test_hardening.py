@@ -1,0 +1,174 @@
+"""What once passed in silence or crashed: now it works, or an error names the argument."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from captum_andor import AndOrExplanation, AndOrInteractions, LogicalModel
+
+X = torch.ones(2, 3)
+
+
+def logits(x: Tensor) -> Tensor:
+    return torch.stack([x.sum(1), x.prod(1)], dim=1)
+
+
+def test_lists_are_float64() -> None:
+    v = [0.0, 0.1, 16777217.0, 1e39]
+    for made in (AndOrExplanation.from_values(v, split="and"), LogicalModel.from_values(v)):
+        assert made.values.tolist() == v
+
+
+@pytest.mark.parametrize("inputs", [torch.ones(2), (torch.ones(2), torch.ones(2, 3))])
+def test_rank_1_inputs_may_have_an_id_per_example(inputs: Any) -> None:
+    mask: Any = torch.tensor([0, 1])
+    if isinstance(inputs, tuple):
+        mask = (mask, torch.tensor([[2, 3, 4]]))
+    found = AndOrInteractions(lambda *x: sum(part.reshape(len(part), -1).sum(1) for part in x)).attribute(
+        inputs, feature_mask=mask
+    )
+    for part, x in zip(
+        found if isinstance(found, tuple) else (found,), inputs if isinstance(inputs, tuple) else (inputs,), strict=True
+    ):
+        assert torch.allclose(part, torch.ones_like(x))
+
+
+def test_a_callable_score_gets_float64() -> None:
+    seen = []
+
+    def score(output: Tensor) -> Tensor:
+        seen.append(output.dtype)
+        return output
+
+    AndOrInteractions(lambda x: x.bfloat16().sum(1), score=score).attribute(X)
+    assert set(seen) == {torch.float64}
+
+
+def test_a_loss_module_is_a_score_of_output_and_target() -> None:
+    loss = nn.CrossEntropyLoss(reduction="none")
+    found = AndOrInteractions(logits, score=loss).interactions(X, target=[0, 1], split="and")
+    expected = loss(logits(X).double(), torch.tensor([0, 1]))
+    assert found.values[:, -1].tolist() == pytest.approx(expected.tolist())
+
+
+ARRAYS = {
+    "array": np.zeros((1, 3), dtype=np.float32),
+    "big-endian": np.zeros((1, 3), dtype=">f8"),
+    "negative strides": np.zeros((1, 3))[:, ::-1],
+    "0-d": np.array(0.0),
+}
+
+
+@pytest.mark.parametrize("name", ARRAYS)
+def test_numpy_baselines_and_masks_work(name: str) -> None:
+    expected = AndOrInteractions(logits).attribute(X, target=0, baselines=0, feature_mask=torch.tensor([[0, 0, 1]]))
+    found = AndOrInteractions(logits).attribute(X, target=0, baselines=ARRAYS[name], feature_mask=np.array([[0, 0, 1]]))
+    assert torch.equal(found, expected)
+
+
+@pytest.mark.parametrize(
+    "v", [np.arange(4.0)[::-1], np.arange(4, dtype=">f8"), np.arange(4, dtype=np.int8), (0, 1, 2, 3)]
+)
+def test_any_array_of_numbers_is_a_game(v: Any) -> None:
+    assert AndOrExplanation.from_values(v).values.tolist() == [float(x) for x in v]
+
+
+def test_parts_share_no_memory_with_the_whole() -> None:
+    ex = AndOrExplanation.from_values(torch.rand(2, 8))
+    before = ex.shapley_values().clone()
+    ex[0].values.fill_(9.0)
+    assert torch.equal(ex.shapley_values(), before)
+
+
+def test_numpy_numbers_are_numbers() -> None:
+    method = AndOrInteractions(logits, max_players=np.int64(25))  # type: ignore[arg-type]
+    assert method.max_players == 25
+
+
+def game() -> AndOrExplanation:
+    return AndOrExplanation.from_values(torch.rand(2, 8))
+
+
+def set_score() -> Any:
+    method = AndOrInteractions(logits)
+    method.score = "bogus"  # type: ignore[assignment]
+    return method.attribute(X, target=0)
+
+
+def attribute(**arguments: Any) -> Callable[[], Any]:
+    return lambda: AndOrInteractions(logits).attribute(X, **{"target": 0, **arguments})
+
+
+def scored(score: Any) -> Callable[[], Any]:
+    return lambda: AndOrInteractions(logits, score=score).attribute(X, target=0)
+
+
+BAD: dict[str, tuple[type[Exception], str, Callable[[], Any]]] = {
+    "target (None,)": (TypeError, "target", attribute(target=(None,))),
+    "target (...,)": (TypeError, "target", attribute(target=(...,))),
+    "target (1.5,)": (TypeError, "target", attribute(target=(1.5,))),
+    "target ('a',)": (TypeError, "target", attribute(target=("a",))),
+    "target (True,)": (TypeError, "target", attribute(target=(True,))),
+    "targets of unequal slices": (ValueError, "target's slices", attribute(target=[(slice(0, 1),), (slice(0, 2),)])),
+    "huge baseline": (TypeError, "baselines", attribute(baselines=10**30)),
+    "list baseline": (TypeError, "baselines", attribute(baselines=[0.0])),
+    "string array baseline": (TypeError, "baselines", attribute(baselines=np.array(["a"]))),
+    "sparse baseline": (
+        TypeError,
+        r"baselines is sparse.*to_dense",
+        attribute(baselines=torch.zeros(1, 3).to_sparse()),
+    ),
+    "sparse mask": (TypeError, "feature_mask is sparse", attribute(feature_mask=torch.tensor([[0, 1, 2]]).to_sparse())),
+    "sparse inputs": (
+        TypeError,
+        "inputs is sparse",
+        lambda: AndOrInteractions(logits).attribute(X.to_sparse(), target=0),
+    ),
+    "float ids above 2^53": (
+        TypeError,
+        r"feature_mask holds ids above 2\^53",
+        attribute(feature_mask=torch.tensor([[2.0**60, 0, 1]])),
+    ),
+    "uint64 ids": (
+        TypeError,
+        r"feature_mask holds ids of 2\^63",
+        attribute(feature_mask=torch.from_numpy(np.array([[2**63, 0, 1]], dtype=np.uint64))),
+    ),
+    "score set afterwards": (ValueError, "score must be", set_score),
+    "score of one number": (ValueError, "score must keep the rows", scored(lambda out: out.sum())),
+    "score of one number with target": (
+        ValueError,
+        "score must return one value per row",
+        scored(lambda out, y: out.sum()),
+    ),
+    "complex score": (TypeError, "score must return real", scored(lambda out: out + 1j)),
+    "score of another shape": (ValueError, "score must keep the rows", scored(lambda out: out[:1])),
+    "threshold of another shape": (ValueError, "threshold", lambda: game().salient(torch.zeros(3))),
+    "index True": (IndexError, "index", lambda: game()[True]),
+    "values None": (TypeError, "v must be", lambda: AndOrExplanation.from_values(None)),  # type: ignore[arg-type]
+    "ragged values": (TypeError, "v must be", lambda: AndOrExplanation.from_values([[0.0, 1.0], [0.0]])),
+    "string values": (TypeError, "v must be", lambda: AndOrExplanation.from_values(["a", "b"])),
+    "values near overflow": (ValueError, "v must not exceed", lambda: AndOrExplanation.from_values([0.0, 1e308])),
+    "sparse values": (TypeError, "v is sparse", lambda: AndOrExplanation.from_values(torch.zeros(4).to_sparse())),
+    "a model of 10**400": (ValueError, "forward_func", lambda: AndOrInteractions(lambda x: 10**400).attribute(X[:1])),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_input_is_named(case: str) -> None:
+    error, message, call = BAD[case]
+    with pytest.raises(error, match=message):
+        call()
+
+
+def test_errors_are_public_classes() -> None:
+    fixed = torch.ones(4)
+    with pytest.raises(ValueError, match="does not grow") as caught:
+        AndOrInteractions(lambda x: fixed[: len(X)] * x.sum()).attribute(X, perturbations_per_eval=3)
+    assert type(caught.value) is ValueError
