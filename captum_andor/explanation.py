@@ -6,7 +6,7 @@ import math
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 import torch
@@ -17,10 +17,10 @@ from captum_andor.interior_point import INTERIOR_PLAYERS
 from captum_andor.logical_model import LogicalModel
 from captum_andor.patterns import Interaction, PatternTable, check_count, salience_threshold
 from captum_andor.players import PlayerLayout
-from captum_andor.results import Result, flat_games, game_values
+from captum_andor.results import Result, flat_games, game_values, stored_ids
 from captum_andor.selection import Effort, Options, Weights
 from captum_andor.split import Split, split_game
-from captum_andor.storage import read_arrays, write_arrays
+from captum_andor.storage import Spec, read_arrays, write_arrays
 from captum_andor.transforms import (
     coalition_members,
     count_players,
@@ -38,7 +38,25 @@ if TYPE_CHECKING:
 __all__ = ["AndOrExplanation"]
 
 _FORMAT = "captum_andor.explanation"
+_STORED_ERROR = 1e-6  # of the largest value: what stored numbers may contradict each other by
 _TENSORS = ("values", "and_values", "or_values", "noise", "l1", "duality_gap", "dual", "noise_limit")
+
+
+def _check_stored(header: dict[str, Any], specs: dict[str, Spec]) -> None:
+    """Raise ValueError unless the arrays that a file announces are those of an explanation."""
+    n = len(stored_ids(header))
+    if header["split"] not in get_args(Split):
+        raise ValueError(f"its split is {header['split']!r}")
+    shape = specs["l1"].shape
+    game = (*shape, 1 << n)
+    optional = {"dual": game, "noise_limit": shape}
+    wanted = dict.fromkeys(("values", "and_values", "or_values", "noise"), game) | {"l1": shape, "duality_gap": shape}
+    for name, expected in {**wanted, **{name: s for name, s in optional.items() if name in specs}}.items():
+        if specs[name] != Spec(expected, np.dtype(np.float64)):
+            raise ValueError(f"its {name} has shape {specs[name].shape} and dtype {specs[name].dtype}")
+    inputs = range(len(header["input_shapes"] or ()))
+    if set(specs) - set(wanted) - set(optional) != {f"players_{i}" for i in inputs}:
+        raise ValueError("its arrays are not those of an explanation")
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -390,15 +408,30 @@ class AndOrExplanation(Result):
             OSError: If the file cannot be opened, e.g. FileNotFoundError.
             ValueError: If the file is not an explanation, damaged, or of a newer version.
         """
-        header, arrays = read_arrays(path, _FORMAT, "AndOrExplanation.save")
+        header, arrays = read_arrays(path, _FORMAT, "AndOrExplanation.save", _check_stored)
+        if "dual" not in arrays:  # written before splits kept their dual point
+            arrays["dual"] = np.full_like(arrays["values"], np.nan)
+            arrays["noise_limit"] = np.zeros_like(arrays["l1"])
+        tensors: dict[str, Any] = {name: torch.from_numpy(arrays[name]) for name in _TENSORS}
         try:
-            if "dual" not in arrays:  # written before splits kept their dual point
-                arrays["dual"] = np.full_like(arrays["values"], np.nan)
-                arrays["noise_limit"] = np.zeros_like(arrays["l1"])
-            tensors: dict[str, Any] = {name: torch.from_numpy(arrays[name]) for name in _TENSORS}
-            return cls(**tensors, split=header["split"], **cls._restored_players(header, arrays))
-        except (KeyError, TypeError, AttributeError) as error:
-            raise ValueError(f"{path} lacks entries of an explanation ({error}); it is damaged.") from error
+            players = cls._restored_players(header, arrays, arrays["l1"].shape)
+            loaded = cls(**tensors, split=header["split"], **players)
+            loaded._check_loaded()
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
+            raise ValueError(f"{path} does not hold an explanation ({error}); it is damaged.") from error
+        return loaded
+
+    def _check_loaded(self) -> None:
+        """Raise ValueError where what a file held contradicts itself."""
+        for name in ("values", "and_values", "or_values", "noise", "l1"):
+            if not bool(getattr(self, name).isfinite().all()):
+                raise ValueError(f"{name} holds numbers that are not finite")
+        size = self.values.abs().amax().clamp(min=1e-300) if self.values.numel() else torch.tensor(1.0)
+        if self.values.numel() and float(self.fidelity().amax()) > _STORED_ERROR * float(size):
+            raise ValueError("its interactions do not give its values")
+        l1 = self._strength().sum(-1)
+        if not torch.allclose(l1, self.l1, rtol=_STORED_ERROR, atol=_STORED_ERROR * float(size)):
+            raise ValueError("its l1 is not that of its interactions")
 
     def to_shapiq(self) -> shapiq.InteractionValues:
         """Interactions of the surrogate as shapiq's ``InteractionValues`` (index "Moebius"), for its plots and tools.

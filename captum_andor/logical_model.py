@@ -376,7 +376,7 @@ class LogicalModel(Result):
         """
         header, arrays = read_arrays(path, _FORMAT, "LogicalModel.save")
         try:
-            players = cls._restored_players(header, arrays)
+            players = cls._restored_players(header, arrays, arrays["constant"].shape)
             options = header["options"]
             if not isinstance(options["weights"], str):
                 options["weights"] = tuple(options["weights"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from itertools import product
+from itertools import pairwise, product
 from typing import Any, TypeVar
 
 import numpy as np
@@ -19,6 +19,9 @@ from captum_andor.players import Inputs, PlayerLayout
 __all__ = ["Result", "flat_games", "game_values"]
 
 _LARGEST = 1e305
+_DTYPES = {
+    str(dtype).removeprefix("torch."): dtype for dtype in (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+}
 _SHOWN = 3  # outputs that a print shows
 ResultT = TypeVar("ResultT", bound="Result")
 
@@ -149,16 +152,59 @@ class Result(ABC):
         return header, {f"players_{i}": x.cpu().numpy() for i, x in enumerate(layout.indices if layout else ())}
 
     @staticmethod
-    def _restored_players(header: dict[str, Any], arrays: dict[str, npt.NDArray[Any]]) -> dict[str, Any]:
-        """Keyword arguments for the fields that every result has."""
-        feature_ids = tuple(header["feature_ids"])
+    def _restored_players(
+        header: dict[str, Any], arrays: dict[str, npt.NDArray[Any]], shape: tuple[int, ...]
+    ) -> dict[str, Any]:
+        """Keyword arguments for the fields that every result has; ``shape`` is the leading one.
+
+        Raises:
+            ValueError: If the players do not fit together.
+        """
+        feature_ids = stored_ids(header)
         layout = None
         if header["input_shapes"] is not None:
-            shapes = tuple(tuple(shape) for shape in header["input_shapes"])
+            shapes = _stored_shapes(header["input_shapes"])
             indices = tuple(torch.from_numpy(arrays[f"players_{i}"]) for i in range(len(shapes)))
+            for i, (index, wanted) in enumerate(zip(indices, shapes, strict=True)):
+                _check_player_map(f"players_{i}", index, wanted, len(feature_ids), shape)
+            if header["is_tuple"] not in (True, False) or (len(shapes) != 1 and not header["is_tuple"]):
+                raise ValueError("is_tuple does not fit the inputs")
             layout = PlayerLayout(feature_ids, indices, shapes, header["is_tuple"])
-        dtype = getattr(torch, header["attribution_dtype"])
+        if header["attribution_dtype"] not in _DTYPES:
+            raise ValueError(f"attribution_dtype is {header['attribution_dtype']!r}")
+        dtype = _DTYPES[header["attribution_dtype"]]
         return {"feature_ids": feature_ids, "layout": layout, "attribution_dtype": dtype}
+
+
+def stored_ids(header: dict[str, Any]) -> tuple[int, ...]:
+    """Feature ids of a stored result: whole numbers in rising order.
+
+    Raises:
+        ValueError: If they are not.
+    """
+    ids = header["feature_ids"]
+    if not isinstance(ids, list) or not all(isinstance(i, int) and not isinstance(i, bool) for i in ids):
+        raise ValueError("feature_ids are no whole numbers")
+    if any(a >= b for a, b in pairwise(ids)):
+        raise ValueError("feature_ids are not in rising order")
+    return tuple(ids)
+
+
+def _stored_shapes(given: Any) -> tuple[tuple[int, ...], ...]:
+    sizes = [size for shape in given for size in shape]
+    if not given or not all(isinstance(size, int) and not isinstance(size, bool) and size > 0 for size in sizes):
+        raise ValueError("input_shapes are no shapes")
+    return tuple(tuple(shape) for shape in given)
+
+
+def _check_player_map(name: str, index: Tensor, wanted: tuple[int, ...], n: int, shape: tuple[int, ...]) -> None:
+    """Players of one input's elements, for all examples or each."""
+    if index.dtype != torch.int64 or index.ndim != 1 + len(wanted) or len(index) not in (1, *shape[:1]):
+        raise ValueError(f"{name} has dtype {index.dtype} and shape {tuple(index.shape)}")
+    if any(have not in (1, size) for have, size in zip(index.shape[1:], wanted, strict=True)):
+        raise ValueError(f"{name} of shape {tuple(index.shape)} does not fit an input of shape {wanted}")
+    if index.numel() and not 0 <= int(index.min()) <= int(index.max()) < n:
+        raise ValueError(f"{name} names players that there are not")
 
 
 def flat_games(values: Tensor) -> Tensor:

@@ -1,59 +1,148 @@
-"""A versioned file of arrays under a JSON header, written atomically and read without pickle."""
+"""A versioned file of arrays under a JSON header, written atomically and checked before it is read, without pickle."""
 
 from __future__ import annotations
 
 import json
+import math
 import os
+import struct
+import tempfile
 import zipfile
 import zlib
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["read_arrays", "write_arrays"]
+__all__ = ["Spec", "read_arrays", "write_arrays"]
 
 _VERSION = 1
-_MALFORMED = (KeyError, TypeError, AttributeError, ValueError, EOFError, zipfile.BadZipFile, zlib.error)
+_LARGEST_HEADER = 1 << 20
+# All that zipfile, zlib, NumPy and json were seen to raise on damaged files.
+_MALFORMED = (
+    KeyError, TypeError, AttributeError, ValueError, EOFError, IndexError, zipfile.BadZipFile, zlib.error, struct.error,
+    NotImplementedError, RuntimeError, RecursionError, OverflowError, MemoryError, SyntaxError,
+    OSError,  # of a seek to where damaged offsets point: the file itself is open by then
+)  # fmt: skip
+
+
+class Spec(NamedTuple):
+    """What an array in a file will be, known before its data are read."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
 
 
 def write_arrays(
     path: str | os.PathLike[str], kind: str, header: dict[str, Any], arrays: dict[str, npt.NDArray[Any]]
 ) -> None:
-    """Write arrays and a header of one kind of file; an interrupted write leaves what was there before."""
-    target = Path(path)
-    temporary = target.with_name(f"{target.name}.{os.getpid()}.tmp")
+    """Write arrays and a header of one kind of file; an interrupted write leaves what was there before.
+
+    A symbolic link is followed: what it points to is replaced.
+    """
+    target = Path(os.path.realpath(path))
     text = json.dumps({"format": kind, "version": _VERSION, **header})
+    # A name of its own for every write, short enough for any file name.
+    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=".captum_andor_", suffix=".tmp")
     try:
-        with open(temporary, "wb") as file:
+        with open(handle, "wb") as file:
             np.savez_compressed(file, header=np.array(text), **arrays)  # type: ignore[arg-type]
+        os.chmod(temporary, _permissions(target))
         os.replace(temporary, target)
     except BaseException:
-        temporary.unlink(missing_ok=True)
+        Path(temporary).unlink(missing_ok=True)
         raise
 
 
+def _permissions(target: Path) -> int:
+    """Those of the file that is replaced, or those that a new file gets."""
+    if target.exists():
+        return target.stat().st_mode & 0o777
+    mask = os.umask(0)
+    os.umask(mask)
+    return 0o666 & ~mask
+
+
 def read_arrays(
-    path: str | os.PathLike[str], kind: str, writer: str
+    path: str | os.PathLike[str],
+    kind: str,
+    writer: str,
+    check: Callable[[dict[str, Any], dict[str, Spec]], None] = lambda header, specs: None,
 ) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
-    """Read what :func:`write_arrays` wrote; ``writer`` is the method that errors name.
+    """Read what :func:`write_arrays` wrote.
+
+    Args:
+        path: The file.
+        kind: As it was written.
+        writer: The method that errors name.
+        check: Raises ValueError where the header and what the arrays will be do not fit together; called before any
+            data are read.
 
     Raises:
         OSError: If the file cannot be opened.
         ValueError: If it is damaged, of another kind or of a newer version.
     """
-    try:
-        with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
-            header = json.loads(str(archive["header"]))
-            if header["format"] != kind:
-                raise ValueError(f"its format is {header['format']!r}")
-            version = int(header["version"])
-            arrays = {name: archive[name] for name in archive.files if name != "header"} if version <= _VERSION else {}
-    except _MALFORMED as error:
-        raise ValueError(f"{path} is not a file that {writer} wrote, or it is damaged ({error}).") from error
-    if version > _VERSION:
-        raise ValueError(
-            f"{path} has format version {version}; this captum_andor reads up to {_VERSION}. Upgrade captum_andor."
-        )
+    with open(path, "rb") as file:
+        try:
+            with zipfile.ZipFile(file) as archive:
+                header, specs = _header(archive, kind), _specs(archive)
+                version = header["version"]
+                if version > _VERSION:
+                    raise _NewerError
+                check(header, specs)
+                arrays = {name: _array(archive, name) for name in specs}
+        except _NewerError:
+            raise ValueError(
+                f"{path} has format version {version}; this captum_andor reads up to {_VERSION}. Upgrade captum_andor."
+            ) from None
+        except _MALFORMED as error:
+            raise ValueError(f"{path} is not a file that {writer} wrote, or it is damaged ({error}).") from error
     return header, arrays
+
+
+class _NewerError(Exception):
+    """The file is of a newer version."""
+
+
+def _header(archive: zipfile.ZipFile, kind: str) -> dict[str, Any]:
+    if archive.getinfo("header.npy").file_size > _LARGEST_HEADER:
+        raise ValueError("its header is too large")
+    header = json.loads(str(_array(archive, "header")))
+    if not isinstance(header, dict) or header["format"] != kind:
+        raise ValueError("its format is another")
+    version = header["version"]
+    if not isinstance(version, int) or isinstance(version, bool) or version < 1:
+        raise ValueError(f"its version is {version!r}")
+    return header
+
+
+def _specs(archive: zipfile.ZipFile) -> dict[str, Spec]:
+    """Shape and dtype of every array but the header, once its size is seen to fit."""
+    found: dict[str, Spec] = {}
+    for info in archive.infolist():
+        name = info.filename.removesuffix(".npy")
+        with archive.open(info) as member:
+            spec = _spec(member)
+            size = member.tell() + math.prod(spec.shape) * spec.dtype.itemsize
+        if spec.dtype.hasobject or info.file_size != size or name in found:
+            raise ValueError(f"its array {name!r} does not have the size that it claims")
+        if name != "header":
+            found[name] = spec
+    return found
+
+
+def _spec(member: IO[bytes]) -> Spec:
+    version = np.lib.format.read_magic(member)
+    if version not in ((1, 0), (2, 0)):
+        raise ValueError(f"its arrays are of version {version}")
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, _, dtype = read(member)
+    return Spec(tuple(shape), dtype)
+
+
+def _array(archive: zipfile.ZipFile, name: str) -> npt.NDArray[Any]:
+    with archive.open(f"{name}.npy") as member:
+        array: npt.NDArray[Any] = np.lib.format.read_array(member, allow_pickle=False)
+    return array
