@@ -174,12 +174,14 @@ class Spender:
     def everything(self, known: Known | None = None) -> Evaluated:
         """All 2^n coalitions: those known, ∅ and N, then the others at random, so that a part of them is a sample."""
         n = self.n_players
-        order = torch.randperm(1 << n, generator=torch.Generator().manual_seed(self.options.seed))
-        order = torch.cat([torch.tensor([0, (1 << n) - 1]), order])
+        order = torch.randperm(1 << n, generator=torch.Generator().manual_seed(self.options.seed), device="cpu")
+        order = torch.cat([torch.tensor([0, (1 << n) - 1], device="cpu"), order])
         if known is not None and known.coalitions is not None:
-            order = torch.cat([(known.coalitions.cpu() * (1 << torch.arange(n))).sum(1), order])
+            order = torch.cat([(known.coalitions.cpu() * (1 << torch.arange(n, device="cpu"))).sum(1), order])
         # Each code once, where it first comes.
-        first = torch.full((1 << n,), len(order)).scatter_reduce(0, order, torch.arange(len(order)), "amin")
+        first = torch.full((1 << n,), len(order), device="cpu").scatter_reduce(
+            0, order, torch.arange(len(order), device="cpu"), "amin"
+        )
         codes = first.argsort()
         coalitions = coalition_members(codes, n)
         values = self._continued(coalitions, None if known is None else known.values)

@@ -426,7 +426,7 @@ class AndOrExplanation(Result):
         for name in ("values", "and_values", "or_values", "noise", "l1"):
             if not bool(getattr(self, name).isfinite().all()):
                 raise ValueError(f"{name} holds numbers that are not finite")
-        size = self.values.abs().amax().clamp(min=1e-300) if self.values.numel() else torch.tensor(1.0)
+        size = self.values.abs().amax().clamp(min=1e-300) if self.values.numel() else torch.tensor(1.0, device="cpu")
         if self.values.numel() and float(self.fidelity().amax()) > _STORED_ERROR * float(size):
             raise ValueError("its interactions do not give its values")
         l1 = self._strength().sum(-1)
@@ -450,7 +450,7 @@ class AndOrExplanation(Result):
         if math.prod(self.shape) != 1:
             raise ValueError(f"to_shapiq() takes one output; this explanation has {self.shape}. Index it first.")
         moebius = mobius(self._surrogate()).flatten().cpu().numpy()
-        members = coalition_members(torch.arange(len(moebius)), self.n_players).numpy()
+        members = coalition_members(torch.arange(len(moebius), device="cpu"), self.n_players).numpy()
         lookup = {tuple(np.flatnonzero(row).tolist()): code for code, row in enumerate(members)}
         return shapiq.InteractionValues(
             values=moebius,

@@ -81,7 +81,9 @@ class Game:
         n = self.players.n_players
         total = 1 << n
         with progress_bar(show_progress, total, description) as bar:
-            return self._stream(lambda start, stop: coalition_members(torch.arange(start, stop), n), total, bar, False)
+            return self._stream(
+                lambda start, stop: coalition_members(torch.arange(start, stop, device="cpu"), n), total, bar, False
+            )
 
     def noise(self, values: Tensor) -> Tensor:
         """How far v moves when the model is asked again, one coalition at a time: the largest difference found.
@@ -95,7 +97,7 @@ class Game:
             - **noise** (*Tensor*): float64, shape ``(*outputs)``; from at most 64 coalitions.
         """
         n = self.players.n_players
-        codes = torch.unique(torch.linspace(0, (1 << n) - 1, _ASKED_AGAIN).long())
+        codes = torch.unique(torch.linspace(0, (1 << n) - 1, _ASKED_AGAIN, device="cpu").long())
         again = torch.cat([self._evaluate(coalition_members(code[None], n)) for code in codes], dim=-1)
         moved = (again - values[..., codes.to(values.device)]).abs().amax(-1)
         return torch.maximum(moved, torch.finfo(self.output_dtype).eps * values.abs().amax(-1))
@@ -184,7 +186,7 @@ class Game:
     def _as_tensor(self, output: Any) -> Tensor:
         if isinstance(output, (bool, int, float, np.generic)):
             try:
-                return torch.tensor(float(output), dtype=torch.float64)
+                return torch.tensor(float(output), dtype=torch.float64, device="cpu")
             except OverflowError as error:
                 raise ValueError("forward_func returned a number that float64 cannot hold.") from error
         if not isinstance(output, Tensor):

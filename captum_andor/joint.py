@@ -11,13 +11,13 @@ arXiv 2401.16318.
 from __future__ import annotations
 
 import math
-import warnings
 from numbers import Real
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from captum_andor.callers import warn
 from captum_andor.first_order import matched_exactly
 from captum_andor.matching import matching
 from captum_andor.transforms import count_players, zeta_adjoint
@@ -82,10 +82,9 @@ def joint_split(values: Tensor, alpha: float = 0.1, noise_bound: float = 0.0, to
     search.run(tolerance)
     gap = search.gap()
     if bool((gap > tolerance).any()):
-        warnings.warn(
+        warn(
             f"the joint split missed tolerance={tolerance}: duality gap up to {float(gap.max()):.2g}. The gaps are "
             "honest; raise the tolerance to silence this.",
-            stacklevel=2,
         )
     and_values, or_values, noise = (part * scale for part in search.best)
     and_values[..., :1] = offset

@@ -244,7 +244,7 @@ class LogicalModel(Result):
         ]
         generator = torch.Generator().manual_seed(self.options.seed)
         for _ in range(n_resamples):
-            drawn = torch.randperm(m, generator=generator)[:half].to(games.device)
+            drawn = torch.randperm(m, generator=generator, device="cpu")[:half].to(games.device)
             rows = coalition_members(drawn, n) if self.coalitions is None else self.coalitions[drawn]
             strata = torch.from_numpy(size_strata(rows.cpu().numpy())).to(games.device)
             chosen = choose(games[:, drawn], rows, strata, options, counts)

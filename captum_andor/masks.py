@@ -44,7 +44,7 @@ def _bands(name: str, count: int, size_name: str, size: int, offset: int) -> Ten
     """The band of every pixel along one axis."""
     if count < 1 or size < 1:
         raise ValueError(f"{name} and {size_name} must be at least 1; got {count} and {size}.")
-    bands = ((torch.arange(size) - offset) * count).div(size, rounding_mode="floor").clamp(0, count - 1)
+    bands = ((torch.arange(size, device="cpu") - offset) * count).div(size, rounding_mode="floor").clamp(0, count - 1)
     if len(torch.unique(bands)) < count:
         raise ValueError(
             f"{name}={count} with an offset of {offset} leaves a patch without pixels in {size_name}={size}. "

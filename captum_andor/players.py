@@ -176,7 +176,7 @@ def _standard_baseline(baseline: Any, x: Tensor, name: str) -> Tensor:
     if given.layout != torch.strided:
         raise TypeError(f"{name} is sparse ({given.layout}); pass its .to_dense().")
     if isinstance(baseline, float):
-        given = torch.tensor(baseline, dtype=torch.float64)  # as_tensor would round to float32
+        given = torch.tensor(baseline, dtype=torch.float64, device="cpu")  # as_tensor would round to float32
     try:
         fits = np.broadcast_shapes(given.shape, x.shape) == x.shape
     except ValueError:
@@ -197,7 +197,11 @@ def _as_tensor(given: Any, name: str) -> Tensor:
     """
     try:
         array = np.array(given)  # a copy: of native byte order and positive strides
-        return torch.from_numpy(array.astype(array.dtype.newbyteorder("="))) if array.ndim else torch.as_tensor(given)
+        return (
+            torch.from_numpy(array.astype(array.dtype.newbyteorder("=")))
+            if array.ndim
+            else torch.as_tensor(given, device="cpu")
+        )
     except (TypeError, ValueError, RuntimeError, OverflowError) as error:
         raise TypeError(f"{name} must hold numbers that a tensor can hold; got {given!r:.80} ({error}).") from error
 

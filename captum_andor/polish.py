@@ -105,7 +105,9 @@ def _fitted(values: Tensor, chosen: Tensor) -> Tensor:
     coalitions = torch.arange(size, device=values.device)
     if size > _ALL_ROWS:
         count = _ALL_ROWS + 4 * len(chosen)
-        sample = torch.randint(size, (count,), generator=torch.Generator().manual_seed(0)).to(values.device)
+        sample = torch.randint(size, (count,), generator=torch.Generator().manual_seed(0), device="cpu").to(
+            values.device
+        )
         coalitions = torch.unique(torch.cat([terms, size - 1 - terms, sample]))
     common = coalitions[:, None] & terms
     columns = torch.where(chosen >= size, common > 0, common == terms).double()

@@ -223,7 +223,7 @@ def game_values(v: Any) -> Tensor:
         if not isinstance(v, Tensor):
             array = np.array(v)  # a copy: of native byte order and positive strides
             v = torch.from_numpy(array.astype(array.dtype.newbyteorder("=")))
-        values = torch.as_tensor(v)
+        values = torch.as_tensor(v, device=v.device)
     except (TypeError, ValueError, RuntimeError) as error:
         raise TypeError(
             f"v must be a tensor, array or list of real numbers; got {type(v).__name__} ({error})."

@@ -149,7 +149,7 @@ def _cross_validated(y: Tensor, rows: Tensor, strata: Tensor, options: Options, 
     """Number of patterns of least error on the folds left out, less what one standard error forgives."""
     m = len(rows)
     options = replace(options, effort="stable")
-    order = torch.randperm(m, generator=torch.Generator().manual_seed(options.seed)).to(rows.device)
+    order = torch.randperm(m, generator=torch.Generator().manual_seed(options.seed), device="cpu").to(rows.device)
     errors = torch.full((len(y), m, limit + 1), torch.nan, dtype=torch.float64, device=y.device)
     for fold in range(_FOLDS):
         test = order[fold::_FOLDS]
@@ -162,7 +162,7 @@ def _cross_validated(y: Tensor, rows: Tensor, strata: Tensor, options: Options, 
             errors[game, test, squares.shape[1] :] = squares[:, -1:]  # the search ended: more would add nothing
     mean = errors.mean(1)
     best = mean.argmin(1)
-    spread = errors[torch.arange(len(y)), :, best].std(1) / m**0.5
+    spread = errors[torch.arange(len(y), device="cpu"), :, best].std(1) / m**0.5
     counts: list[int] = (mean <= (mean.amin(1) + spread)[:, None]).int().argmax(1).tolist()
     return counts
 
@@ -256,7 +256,7 @@ def _finished(
     predicted = trial.constant + _columns(coalitions[held_out], patterns) @ trial.coefficients[0]
     r2, interval = _held_out_r2(unit[held_out], unit[held_out] - predicted, options.seed)
     final = _fitted(unit, coalitions, patterns, options.exact_ends)
-    members = torch.zeros(len(patterns), coalitions.shape[1], dtype=torch.bool)
+    members = torch.zeros(len(patterns), coalitions.shape[1], dtype=torch.bool, device="cpu")
     for row, (_, players) in enumerate(patterns):
         members[row, list(players)] = True
     return Models(
@@ -289,8 +289,10 @@ def _fitted(unit: Tensor, coalitions: Tensor, patterns: list[Pattern], bound: bo
 
 def _held_out_r2(truth: Tensor, error: Tensor, seed: int) -> tuple[Tensor, Tensor]:
     """R² on held-out coalitions, and its 95 % interval by resampling them."""
-    draws = torch.randint(len(truth), (_RESAMPLES, len(truth)), generator=torch.Generator().manual_seed(seed))
-    draws = torch.cat([torch.arange(len(truth))[None], draws]).to(truth.device)
+    draws = torch.randint(
+        len(truth), (_RESAMPLES, len(truth)), generator=torch.Generator().manual_seed(seed), device="cpu"
+    )
+    draws = torch.cat([torch.arange(len(truth), device="cpu")[None], draws]).to(truth.device)
     drawn, missed = truth[draws], error[draws]
     variance = (drawn - drawn.mean(1, keepdim=True)).square().sum(1)
     r2 = torch.where(variance > 1e-24, 1 - missed.square().sum(1) / variance.clamp(min=1e-24), 1.0)

@@ -75,7 +75,7 @@ def standard_target(target: Target, n_examples: int) -> Target:
     if isinstance(target, (bool, np.bool_, str, float)):
         raise TypeError(f"target must be an integer class index; got {target!r}.")
     try:
-        indices = torch.as_tensor(target)
+        indices = target if isinstance(target, Tensor) else torch.as_tensor(target, device="cpu")
     except (TypeError, ValueError, RuntimeError) as error:
         raise TypeError(
             "target must be None, an int, a tuple, a 1-D tensor or list of one int per example, or a list of tuples; "
@@ -215,7 +215,7 @@ def _check_indices(output: Tensor, index: Sequence[Any]) -> None:
         if isinstance(position, slice):
             continue
         size = output.shape[axis]
-        positions = torch.as_tensor(position)
+        positions = position if isinstance(position, Tensor) else torch.as_tensor(position, device="cpu")
         if positions.numel() and not bool(((positions >= -size) & (positions < size)).all()):
             raise ValueError(
                 f"target {position if positions.ndim == 0 else positions.tolist()} is out of range for axis {axis} "

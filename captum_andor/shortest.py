@@ -34,7 +34,7 @@ def shortest(problem: Problem, allowed: Tensor, chosen: Tensor, seed: int) -> Te
     for generation in range(_GENERATIONS):
         if len(best) < 3:
             break
-        share = 0.2 + 0.4 * float(torch.rand((), generator=generator))
+        share = 0.2 + 0.4 * float(torch.rand((), generator=generator, device="cpu"))
         n_dropped = max(2, int(len(best) * share))
         kept = torch.stack([_kept(problem, best, n_dropped, generator) for _ in range(_LITTER)])
         preference = _PREFERENCES[generation % len(_PREFERENCES)]
@@ -53,9 +53,9 @@ def _kept(problem: Problem, best: Tensor, n_dropped: int, generator: torch.Gener
     """All but those patterns that share the most players with one of them, picked at random."""
     search = problem.search.columns
     pattern = best & (search.n_coalitions - 1)
-    centre = pattern[int(torch.randint(len(best), (), generator=generator))]
+    centre = pattern[int(torch.randint(len(best), (), generator=generator, device="cpu"))]
     overlap = search.order[pattern & centre].double() / search.order[pattern | centre]
-    overlap += 0.3 * torch.rand(len(best), generator=generator, dtype=torch.float64).to(best.device)
+    overlap += 0.3 * torch.rand(len(best), generator=generator, dtype=torch.float64, device="cpu").to(best.device)
     return best[overlap.argsort()[: len(best) - n_dropped]]
 
 

@@ -11,7 +11,6 @@ same as AND{i, j} + OR{i, j}. Among splits that are proven short enough, the one
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Callable
 from numbers import Real
 from typing import Literal, NamedTuple, TypeAlias, get_args
@@ -19,6 +18,7 @@ from typing import Literal, NamedTuple, TypeAlias, get_args
 import torch
 from torch import Tensor
 
+from captum_andor.callers import warn
 from captum_andor.certificate import dual_bound, merge_singles, order_costs, strength
 from captum_andor.first_order import Solution, first_order, matched_exactly
 from captum_andor.interior_point import INTERIOR_PLAYERS, interior_point
@@ -157,10 +157,9 @@ def _sparse(
     missed = (~(found.gap <= tolerance)).nonzero().flatten().tolist()
     if missed:
         how = "was interrupted and " if interrupted else ""
-        warnings.warn(
+        warn(
             f"the sparse split of game(s) {missed} {how}missed tolerance={tolerance}: duality gap up to "
             f"{float(found.gap.max()):.2g}. The gaps are honest; raise the tolerance to silence this.",
-            stacklevel=2,
         )
     and_values, or_values, noise = (part * scale for part in found[:3])
     and_values[:, :1] = offset

@@ -266,12 +266,12 @@ def walsh(values: Tensor) -> Tensor:
     return result
 
 
-def orders(n_players: int, device: torch.device | str | None = None) -> Tensor:
+def orders(n_players: int, device: torch.device | str = "cpu") -> Tensor:
     r"""Return the order \|T\| of every coalition.
 
     Args:
         n_players (int): n.
-        device (torch.device or str, optional): Where the result lives. Default: None (the default device)
+        device (torch.device or str, optional): Where the result lives. Default: "cpu"
 
     Returns:
         - **orders** (*Tensor*): Shape ``(2^n,)``, int64.

@@ -10,7 +10,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from captum_andor import AndOrExplanation, AndOrInteractions, LogicalModel
+from captum_andor import AndOrExplanation, AndOrInteractions, ConfusingSampleAnalyzer, LogicalModel
+from captum_andor.joint import joint_split
+from captum_andor.split import split_game
 
 X = torch.ones(2, 3)
 
@@ -172,3 +174,43 @@ def test_errors_are_public_classes() -> None:
     with pytest.raises(ValueError, match="does not grow") as caught:
         AndOrInteractions(lambda x: fixed[: len(X)] * x.sum()).attribute(X, perturbations_per_eval=3)
     assert type(caught.value) is ValueError
+
+
+def test_nothing_moves_to_the_default_device() -> None:
+    """Tensors of the meta device hold no numbers: whatever went there would fail."""
+    x, y = torch.rand(6, 4), torch.arange(6) % 2
+    try:
+        torch.set_default_device("meta")
+        method = AndOrInteractions(logits)
+        method.attribute(x, target=0)
+        method.interactions(x, target=0, noise_bound="auto").certainty()
+        method.interactions(x, target=y, split="even").to_dataframe()
+        method.logical_model(x, target=0)
+        AndOrInteractions(lambda x: x[:, :3].prod(1)).logical_model(torch.ones(1, 30, device="cpu"))
+        AndOrExplanation.from_values(list(range(16))).top(3)
+        LogicalModel.from_values(list(range(256))).stability(3)
+        analyzer = ConfusingSampleAnalyzer().add_model("a", logits).add_model("b", lambda x: 2 * logits(x))
+        analyzer.evaluate((x, y)).similarity()
+    finally:
+        torch.set_default_device(None)
+
+
+def test_warnings_point_at_the_callers_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("captum_andor.split._MOST_ITERATIONS", 10)
+    monkeypatch.setattr("captum_andor.split.INTERIOR_PLAYERS", 0)
+    v = torch.randn(1, 256, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    both = torch.stack([v, v.flip(-1)])
+    for call in (
+        lambda: AndOrExplanation.from_values(v, tolerance=1e-9),
+        lambda: AndOrInteractions(lambda x: v[0, (x.long() @ (2 ** torch.arange(8)))]).interactions(
+            torch.ones(1, 8), tolerance=1e-9
+        ),
+        lambda: split_game(v, tolerance=1e-9),
+    ):
+        with pytest.warns(UserWarning, match="missed tolerance") as caught:
+            call()
+        assert caught[0].filename == __file__
+    monkeypatch.setattr("captum_andor.joint._MOST_ITERATIONS", 60)
+    with pytest.warns(UserWarning, match="joint split missed") as caught:
+        joint_split(both, tolerance=1e-9)
+    assert caught[0].filename == __file__

@@ -21,7 +21,7 @@ from captum_andor import (
 
 PACKAGE = Path(captum_andor.__file__).parent
 FLOORS = [
-    {"_version", "transforms", "players", "scores", "storage", "design", "samples", "masks", "schur_weyl"},
+    {"_version", "transforms", "players", "scores", "storage", "design", "samples", "masks", "schur_weyl", "callers"},
     {"matching", "certificate"},
     {"first_order"},
     {"interior_point", "polish", "joint"},

@@ -131,12 +131,12 @@ def _tensors(inputs: Any, name: str) -> tuple[tuple[Tensor, ...], bool]:
             f"the input of {name} must be a tensor, an array or a tuple of these; got {kinds or 'nothing'}. "
             "Convert pictures first, e.g. with transform=torchvision.transforms.ToTensor()."
         )
-    return tuple(torch.as_tensor(x).detach() for x in parts), is_tuple
+    return tuple((x if isinstance(x, Tensor) else torch.as_tensor(x, device="cpu")).detach() for x in parts), is_tuple
 
 
 def _labels(labels: Any, name: str) -> Tensor:
     try:
-        column = torch.as_tensor(labels)
+        column = labels if isinstance(labels, Tensor) else torch.as_tensor(labels, device="cpu")
     except (TypeError, ValueError, RuntimeError) as error:
         raise TypeError(f"{name} must be integer class indices; got {type(labels).__name__}.") from error
     if column.is_floating_point() or column.is_complex() or column.dtype == torch.bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from captum_andor.callers import warn
 from captum_andor.confusing.dataset import Samples
 from captum_andor.confusing.methods import Attributer
 from captum_andor.confusing.views import View, Views
@@ -96,9 +96,7 @@ class Evaluator:
             except KeyboardInterrupt:
                 if not done:
                     raise
-                warnings.warn(
-                    f"interrupted: the report is of the first {done} of {len(samples)} samples.", stacklevel=3
-                )
+                warn(f"interrupted: the report is of the first {done} of {len(samples)} samples.")
         outputs = {key[1:]: _joined(key, parts) for key, parts in kept.items() if key[0] == "outputs"}
         ink = {key[1]: torch.cat(parts) for key, parts in kept.items() if key[0] == "ink"}
         attributions = {
@@ -231,7 +229,7 @@ def _ink(players: Players) -> Tensor:
         (x != baseline).flatten(1).sum(1) for x, baseline in zip(players.inputs, players.baselines, strict=True)
     )
     count = sum(x[0].numel() for x in players.inputs)
-    return torch.as_tensor(differing).double().cpu() / count
+    return torch.as_tensor(differing, device="cpu").double() / count
 
 
 def _joined(key: Any, parts: list[Tensor]) -> Tensor:

@@ -92,7 +92,7 @@ def value_scores(values: Tensor, scale: float) -> dict[str, Tensor]:
 def _without(n: int, removed: int) -> Tensor:
     """Bit codes of the coalitions that lack so many players."""
     codes = [(1 << n) - 1 - sum(1 << i for i in some) for some in combinations(range(n), removed)]
-    return torch.tensor(codes, dtype=torch.int64)
+    return torch.tensor(codes, dtype=torch.int64, device="cpu")
 
 
 def high_order(n_players: int) -> int:

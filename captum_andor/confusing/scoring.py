@@ -273,7 +273,7 @@ class Scoring:
         logits, labels, views = self.logits(name), self.labels(name), self.views
         values = [self.values(name, view) for view in views]
         effects = torch.stack([effect(v) for v in values])
-        scales = torch.tensor([self.scale(name, view) for view in views], dtype=torch.float64)[:, None]
+        scales = torch.tensor([self.scale(name, view) for view in views], dtype=torch.float64, device="cpu")[:, None]
         others = logits.scatter(1, labels[:, None], -torch.inf).amax(1)
         prediction = logits.argmax(1)
         each = [self.view_scores(name, view) for view in views]

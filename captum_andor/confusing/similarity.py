@@ -93,7 +93,7 @@ def matched_players(a: Sequence[Tensor], b: Sequence[Tensor]) -> list[int] | Non
     n = int(x.max()) + 1
     if int(y.max()) + 1 != n:
         return None
-    shared = torch.zeros(n * n, dtype=torch.int64).index_add(0, x * n + y, torch.ones_like(x)).view(n, n)
+    shared = torch.zeros(n * n, dtype=torch.int64, device="cpu").index_add(0, x * n + y, torch.ones_like(x)).view(n, n)
     return [int(j) for j in linear_sum_assignment(shared.numpy(), maximize=True)[1]]
 
 
@@ -172,14 +172,14 @@ class Similarity:
     def _matched_codes(self, view_a: View, view_b: View) -> Tensor | None:
         size = self.scoring.values(self.scoring.names[0], view_a).shape[1]
         if view_a.mask == view_b.mask:
-            return torch.arange(size)[None]
-        bits = coalition_members(torch.arange(size), size.bit_length() - 1).long()
+            return torch.arange(size, device="cpu")[None]
+        bits = coalition_members(torch.arange(size, device="cpu"), size.bit_length() - 1).long()
         rows = []
         for maps in self._pairs_of_maps(view_a, view_b):
             players = matched_players(*maps)
             if players is None:
                 return None
-            rows.append((bits << torch.tensor(players)).sum(1))
+            rows.append((bits << torch.tensor(players, device="cpu")).sum(1))
         return torch.stack(rows)
 
     def _pairs_of_maps(self, view_a: View, view_b: View) -> Iterator[tuple[Sequence[Tensor], Sequence[Tensor]]]:
@@ -202,7 +202,7 @@ class Similarity:
             values = self.scoring.values(name, view)
             n = count_players(values)
             model = LogicalModel._from_complete(values, Options(self.max_patterns), tuple(range(n)))
-            self._cache[key] = model.predict(coalition_members(torch.arange(1 << n), n))
+            self._cache[key] = model.predict(coalition_members(torch.arange(1 << n, device="cpu"), n))
         result: Tensor = self._cache[key]
         return result
 

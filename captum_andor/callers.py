@@ -1,0 +1,21 @@
+"""Warnings that point at the line of the user's that caused them."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+
+__all__ = ["warn"]
+
+# Packages whose frames stand between the user's line and ours: Captum's and torch's wrappers of methods.
+_BETWEEN = ("captum_andor", "captum", "torch")
+
+
+def warn(message: str) -> None:
+    """Warn at the innermost line outside this package."""
+    level = 2
+    frame = sys._getframe(1)
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").split(".")[0] in _BETWEEN:
+        frame = frame.f_back
+        level += 1
+    warnings.warn(message, stacklevel=level)
