@@ -518,7 +518,7 @@ class AndOrExplanation(Result):
         lines = [f"v(∅)={v_empty:.4g}  v(N)={v_full:.4g}  l1={float(self.l1.squeeze()):.4g}{proof}"]
         strongest = self.top(rows)
         lines += [f"  {interaction}" for interaction in strongest]
-        n_salient = len(self.salient())
+        n_salient = len(self._salient_table(None))
         if n_salient > len(strongest):
             lines.append(f"  … {n_salient} salient in all")
         return lines

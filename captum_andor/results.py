@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from itertools import pairwise, product
+from itertools import islice, pairwise, product
 from typing import Any, TypeVar
 
 import numpy as np
@@ -111,13 +111,13 @@ class Result(ABC):
     def __repr__(self) -> str:
         outputs = "×".join(map(str, self.shape)) or "one"
         lines = [f"{type(self).__name__} of {outputs} output(s), {self._headline()}"]
-        everything = list(product(*map(range, self.shape)))
-        for index in everything[:_SHOWN]:
-            name = f"{list(index)} " if len(everything) > 1 else ""
+        count = math.prod(self.shape)
+        for index in islice(product(*map(range, self.shape)), _SHOWN):
+            name = f"{list(index)} " if count > 1 else ""
             first, *rest = self[index]._table()
             lines += [name + first, *rest]
-        if len(everything) > _SHOWN:
-            lines.append(f"… and {len(everything) - _SHOWN} more; index the result to see them.")
+        if count > _SHOWN:
+            lines.append(f"… and {count - _SHOWN} more; index the result to see them.")
         return "\n".join(lines)
 
     def _check_coalitions(self, coalitions: Tensor) -> None:

@@ -30,7 +30,11 @@ def local_mathjax(script: Path) -> bool:
     if script.exists() or npm is None:
         return script.exists()
     with tempfile.TemporaryDirectory() as folder:
-        if subprocess.run([npm, "pack", "mathjax@3.2.2"], cwd=folder, capture_output=True).returncode:
+        try:
+            packed = subprocess.run([npm, "pack", "mathjax@3.2.2"], cwd=folder, capture_output=True, timeout=300)
+        except subprocess.TimeoutExpired:
+            return False
+        if packed.returncode:
             return False
         with tarfile.open(next(Path(folder).glob("*.tgz"))) as files:
             member = files.extractfile("package/es5/tex-svg.js")

@@ -13,6 +13,7 @@ from mnist import CACHE
 from torch import Tensor
 
 _PACKAGE = "dataset-fashion-mnist"
+_PATIENCE = 300  # seconds
 _FILES = {  # sha256 of the unpacked IDX files
     "train-images-idx3-ubyte": "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
     "train-labels-idx1-ubyte": "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",
@@ -38,7 +39,13 @@ def _unpack_debian_package(raw: Path) -> bool:
     if not shutil.which("apt-get") or not shutil.which("dpkg-deb"):
         return False
     with tempfile.TemporaryDirectory() as folder:
-        fetched = subprocess.run(["apt-get", "download", _PACKAGE], cwd=folder, capture_output=True, text=True)
+        try:
+            fetched = subprocess.run(
+                ["apt-get", "download", _PACKAGE], cwd=folder, capture_output=True, text=True, timeout=_PATIENCE
+            )
+        except subprocess.TimeoutExpired:
+            print(f"apt-get download {_PACKAGE} gave nothing within {_PATIENCE} s")
+            return False
         if fetched.returncode:
             print(f"apt-get download {_PACKAGE} failed: {fetched.stderr.strip()[-200:]}")
             return False

