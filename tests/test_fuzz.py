@@ -1,0 +1,193 @@
+"""Calls at random: equal to brute force, or an error that names the argument. No third outcome."""
+
+from __future__ import annotations
+
+import random
+import re
+from typing import Any
+
+import numpy as np
+import oracles
+import pytest
+import torch
+from torch import Tensor
+
+from captum_andor import AndOrInteractions
+
+NAMES = r"inputs|baselines|target|feature_mask|score|perturbations_per_eval|additional_forward_args|max_players|forward_func"
+DTYPES = (torch.float32, torch.float64, torch.int64, torch.int32, torch.bool)
+
+
+class Call:
+    """One call of ``attribute``, drawn from a seed; about a third of them are wrong somewhere."""
+
+    def __init__(self, seed: int) -> None:
+        self.random = random.Random(seed)
+        self.generator = torch.Generator().manual_seed(seed)
+        self.n_examples = self.random.randint(1, 3)
+        self.is_tuple = self.random.random() < 0.3
+        shapes = [(self.random.randint(1, 3),) * self.random.randint(1, 2) for _ in range(2 if self.is_tuple else 1)]
+        self.inputs = tuple(self.values((self.n_examples, *shape)) for shape in shapes)
+        self.baselines = tuple(self.baseline(x) for x in self.inputs)
+        self.masks = (
+            tuple(self.mask(x, start) for start, x in enumerate(self.inputs)) if self.random.random() < 0.8 else None
+        )
+        self.n_outputs = self.random.choice([None, 1, 3])
+        self.target = self.draw_target()
+        self.score = self.random.choice(["output", "output", "log_odds", "prob"])
+        self.perturbations = self.random.choice([None, None, 1, 2, 7])
+        self.weights = [
+            torch.randn(x[0].numel(), self.n_outputs or 1, generator=self.generator).double() for x in self.inputs
+        ]
+        if self.random.random() < 0.3:
+            self.spoil()
+
+    def values(self, shape: tuple[int, ...]) -> Tensor:
+        return (3 * torch.randn(shape, generator=self.generator)).to(self.random.choice(DTYPES))
+
+    def baseline(self, x: Tensor) -> Any:
+        kind = self.random.choice(["none", "number", "row", "whole", "array"])
+        if kind == "none":
+            return None
+        if kind == "number":
+            return self.random.choice([0, 1, -2, True])
+        part = x[:1] if kind != "whole" else x
+        tensor = torch.randint(-2, 3, part.shape, generator=self.generator).to(x.dtype)
+        return tensor.numpy() if kind == "array" else tensor
+
+    def mask(self, x: Tensor, start: int) -> Tensor:
+        rows = self.random.choice([1, self.n_examples])
+        ids = torch.randint(0, 3, (rows, *x.shape[1:]), generator=self.generator)
+        return ids - 7 * start if self.random.random() < 0.5 else ids
+
+    def draw_target(self) -> Any:
+        if self.n_outputs is None:
+            return None
+        one = self.random.randrange(self.n_outputs)
+        return self.random.choice(
+            [one, None, [one] * self.n_examples, torch.full((self.n_examples,), one), (one,), np.int64(one)]
+        )
+
+    def spoil(self) -> None:
+        what = self.random.randrange(6)
+        if what == 0:
+            self.baselines = (0.5, *self.baselines[1:])
+        elif what == 1:
+            self.target = self.random.choice([9, "a", 1.5, (None,), [0] * (self.n_examples + 1), (0, 0, 0, 0)])
+        elif what == 2:
+            self.masks = (torch.zeros(1, 5, 5, 5, dtype=torch.int64), *(self.masks or self.inputs)[1:])
+        elif what == 3:
+            self.perturbations = self.random.choice([0, -1, 1.5, True])
+        elif what == 4:
+            self.baselines = (torch.zeros(7, 7), *self.baselines[1:])
+        else:
+            self.score = self.random.choice(["bogus", lambda out: out.sum(), lambda out: "a"])
+
+    def model(self, *inputs: Tensor) -> Tensor:
+        parts = [x.reshape(len(x), -1).double() @ w for x, w in zip(inputs, self.weights, strict=True)]
+        output = torch.tanh(sum(parts)) + 0.1 * sum(parts) ** 2
+        return output[:, 0] if self.n_outputs is None else output
+
+    def run(self) -> Any:
+        def wrap(parts: Any) -> Any:
+            return parts if self.is_tuple else parts[0]
+
+        method = AndOrInteractions(self.model, score=self.score)
+        masks = None if self.masks is None else wrap(self.masks)
+        return method.attribute(
+            wrap(self.inputs), wrap(self.baselines), self.target, None, masks, perturbations_per_eval=self.perturbations
+        )
+
+    def expected(self) -> tuple[Tensor, ...]:
+        """Shapley values by the definition, from masked inputs made one element at a time."""
+        masks = self.masks or self.own_players()
+        masks = tuple(m.expand(self.n_examples, *x.shape[1:]) for m, x in zip(masks, self.inputs, strict=True))
+        ids = sorted({int(i) for m in masks for i in m.flatten()})
+        outputs = []
+        for code in range(2 ** len(ids)):
+            kept = torch.tensor([ids[i] for i in range(len(ids)) if code >> i & 1])
+            outputs.append(
+                self.scored(
+                    self.model(
+                        *(
+                            self.masked(x, b, m, kept)
+                            for x, b, m in zip(self.inputs, self.baselines, masks, strict=True)
+                        )
+                    )
+                )
+            )
+        values = torch.stack(outputs, dim=-1)
+        shapley = torch.stack([oracles.shapley_values(v) for v in values.reshape(-1, values.shape[-1])])
+        shapley = shapley.view(*values.shape[:-1], len(ids))
+        places = [torch.tensor([ids.index(int(i)) for i in m.flatten()]).view(m.shape) for m in masks]
+        return tuple(
+            torch.stack(
+                [
+                    shapley[i][..., place[i].flatten()].view(*shapley.shape[1:-1], *place.shape[1:])
+                    for i in range(self.n_examples)
+                ]
+            )
+            for place in places
+        )
+
+    def own_players(self) -> tuple[Tensor, ...]:
+        sizes = [x[0].numel() for x in self.inputs]
+        starts = np.cumsum([0, *sizes])
+        return tuple(
+            torch.arange(s, s + k).view(1, *x.shape[1:]) for s, k, x in zip(starts, sizes, self.inputs, strict=False)
+        )
+
+    @staticmethod
+    def masked(x: Tensor, baseline: Any, mask: Tensor, kept: Tensor) -> Tensor:
+        given = torch.zeros((), dtype=x.dtype) if baseline is None else torch.as_tensor(baseline).to(x.dtype)
+        return torch.where(torch.isin(mask, kept), x, given.expand(x.shape))
+
+    def scored(self, output: Tensor) -> Tensor:
+        if self.score == "prob":
+            output = output.softmax(1)
+        elif self.score == "log_odds":
+            others = [
+                torch.cat([output[:, :c], output[:, c + 1 :]], dim=1).logsumexp(1) for c in range(output.shape[1])
+            ]
+            output = output - torch.stack(others, dim=1)
+        if self.target is None:
+            return output
+        target = self.target[0] if isinstance(self.target, (tuple, list)) else self.target
+        target = int(target[0]) if isinstance(target, Tensor) and target.ndim else int(target)
+        return output[:, target]
+
+
+def check(seed: int) -> bool:
+    """Whether a call gave a result."""
+    call = Call(seed)
+    n_players = (
+        len({int(i) for m in call.masks or () for i in m.flatten()})
+        if call.masks
+        else sum(x[0].numel() for x in call.inputs)
+    )
+    if n_players > 6:  # brute force over all orders of arrival
+        return False
+    found, message = None, ""
+    try:
+        found = call.run()
+    except (TypeError, ValueError) as error:
+        message = str(error)
+    if found is None:
+        assert re.search(NAMES, message), f"seed {seed}: {message}"
+        return False
+    parts = found if call.is_tuple else (found,)
+    for part, expected in zip(parts, call.expected(), strict=True):
+        assert part.shape == expected.shape, f"seed {seed}"
+        assert torch.allclose(part.double(), expected, rtol=1e-6, atol=1e-9), f"seed {seed}"
+    return True
+
+
+def test_calls_at_random_are_right_or_named() -> None:
+    results = [check(seed) for seed in range(1000)]
+    assert 300 < sum(results) < 900
+
+
+@pytest.mark.slow
+def test_many_calls_at_random_are_right_or_named() -> None:
+    for seed in range(1000, 11_000):
+        check(seed)
