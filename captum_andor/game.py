@@ -130,6 +130,8 @@ class Game:
         values = first.new_empty(*first.shape[:-1], total)
         values[..., :1] = first
         bar.update(1)
+        if self.perturbations_per_eval == 1 and self.players.layout.per_example:
+            self._check_rows(coalitions(0, 1))
         step = self._coalitions_per_eval()
         start = 1
         while start < total:
@@ -149,6 +151,19 @@ class Game:
             start += len(some)
             bar.update(len(some))
         return values
+
+    def _check_rows(self, coalition: Tensor) -> None:
+        """One pass over two coalitions, where masks differ between examples: N values could be those of the batch.
+
+        One coalition at a time would never tell. Arguments that cannot be tiled rule the pass out.
+        """
+        tensors = [a for a in self.additional_forward_args if isinstance(a, Tensor) and a.ndim > 0]
+        if self._aggregates or any(len(a) != self.players.n_examples for a in tensors):
+            return
+        try:
+            self._evaluate(coalition.repeat(2, 1))
+        except _OutputDoesNotGrowError:
+            self._take_output_as_aggregate(torch.Size((self.players.n_examples, *(self._trailing or ()))))
 
     def _coalitions_per_eval(self) -> int:
         if self.perturbations_per_eval is None:

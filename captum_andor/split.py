@@ -39,7 +39,7 @@ _EXACT_PLAYERS, _EXACT = 6, 1e-6  # so few players cost a millisecond
 _SPREAD = 1e-4  # of max|v|: what a few terms may leave, e.g. by float32 rounding, to be spread over the others
 _SHARP, _SHARP_ITERATIONS = 1e-7, 3000
 _MOST_ITERATIONS = 20_000
-_CHUNK = 1 << 20  # values in a batch: some 200 MB for the arrays of the search
+_CHUNK = 1 << 18  # values in a batch: some 200 MB for the arrays of the search
 
 
 class SplitResult(NamedTuple):

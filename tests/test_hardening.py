@@ -142,6 +142,13 @@ BAD: dict[str, tuple[type[Exception], str, Callable[[], Any]]] = {
         r"feature_mask holds ids of 2\^63",
         attribute(feature_mask=torch.from_numpy(np.array([[2**63, 0, 1]], dtype=np.uint64))),
     ),
+    "values of the batch, a mask for each example": (
+        ValueError,
+        "feature_mask differs between examples",
+        lambda: AndOrInteractions(lambda x: x.mean(0)[:2]).attribute(
+            X, feature_mask=torch.tensor([[0, 0, 1], [0, 1, 1]]), perturbations_per_eval=1
+        ),
+    ),
     "score set afterwards": (ValueError, "score must be", set_score),
     "score of one number": (ValueError, "score must keep the rows", scored(lambda out: out.sum())),
     "score of one number with target": (
