@@ -14,30 +14,17 @@ import time
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tutorials"))
 from mnist import mnist, train
+from overhead import TimedModel
 
 from captum_andor import ConfusingSampleAnalyzer
 
 V_SCORES = ("net_order", "flip_rate", "masked_margin")
 SPLIT_SCORES = (*V_SCORES, "offset", "offset_strength", "mean_order", "high_order_share", "cancellation")
 REPEATS = 7
-
-
-class TimedModel:
-    """A model that adds up the seconds spent in it."""
-
-    def __init__(self, model: nn.Module) -> None:
-        self.model = model
-        self.seconds = 0.0
-
-    def __call__(self, x: Tensor) -> Tensor:
-        start = time.perf_counter()
-        output: Tensor = self.model(x)
-        self.seconds += time.perf_counter() - start
-        return output
 
 
 def cost() -> None:

@@ -19,10 +19,19 @@ from captum_andor.certificate import dual_bound, merge_singles, order_costs, rel
 from captum_andor.matching import matching
 from captum_andor.transforms import count_players, mobius, or_zeta
 
-__all__ = ["Position", "Solution", "first_order", "matched_exactly"]
+__all__ = [
+    "NOISE_STEP",
+    "RELAXATION",
+    "Position",
+    "Solution",
+    "after_check",
+    "balanced",
+    "first_order",
+    "matched_exactly",
+]
 
-_RELAXATION = 1.95
-_NOISE_STEP = 3.0  # times the noise bound
+RELAXATION = 1.95
+NOISE_STEP = 3.0  # times the noise bound
 _FIRST_CHECK, _WINDOW_GROWTH = 50, 0.4
 _BALANCED = 1.25  # steps change where primal and dual parts differ by more than this factor
 _MOST_CHANGE = 5.0
@@ -91,12 +100,12 @@ def first_order(
         - **position** (*Position*): Where the iterates ended.
     """
     search = _Search(unit, epsilon, preference, tolerance, start)
-    next_check = _FIRST_CHECK
+    next_check = after_check(0)
     for iteration in range(1, most_iterations + 1):
         search.step()
         if iteration < next_check and iteration < most_iterations:
             continue
-        next_check = iteration + max(_FIRST_CHECK, int(_WINDOW_GROWTH * iteration))
+        next_check = after_check(iteration)
         before = len(search.active)
         going = search.check(tolerance)
         told(before - going)
@@ -104,6 +113,17 @@ def first_order(
             break
     search.leave(torch.ones(len(search.active), dtype=torch.bool, device=unit.device))
     return search.best, search.ended
+
+
+def after_check(iteration: int) -> int:
+    """When to look at the gap next: windows grow with the iterations."""
+    return iteration + max(_FIRST_CHECK, int(_WINDOW_GROWTH * iteration))
+
+
+def balanced(ratio: Tensor) -> Tensor:
+    """Factor by which steps change, from the ratio of primal to dual parts: 1 where they are near each other."""
+    factor = ratio.clamp(1 / _MOST_CHANGE, _MOST_CHANGE)
+    return torch.where((factor > _BALANCED) | (factor < 1 / _BALANCED), factor, 1.0)
 
 
 class _Search:
@@ -143,7 +163,7 @@ class _Search:
         if self.noisy:
             box = self.epsilon.to(self.dtype)[None, :, None].repeat(self.map.high, 1, self.map.low)
             box[0, :, 0] = 0.0
-            self.sigma = _NOISE_STEP * self.epsilon.clamp(min=1e-12) / self.step_size.double()
+            self.sigma = NOISE_STEP * self.epsilon.clamp(min=1e-12) / self.step_size.double()
             self.inverse = self.map.inverse(len(self.unit), self.sigma)
             self.limit = torch.cat([self.limit, box[None]])
         else:
@@ -170,7 +190,7 @@ class _Search:
         self.sums -= shift
         self.multiplier_sums += multiplier
         self.count += 1
-        self.state.sub_(shift.add_(clipped), alpha=_RELAXATION)
+        self.state.sub_(shift.add_(clipped), alpha=RELAXATION)
 
     def check(self, tolerance: float) -> int:
         """Prove what the window gives, adapt the steps, let proven games go; how many are left."""
@@ -228,8 +248,7 @@ class _Search:
         primal = self.state[:2] - clipped
         free = primal.clone()
         free[:, 0, :, 0] = 0.0
-        factor = (_norm(free) / _norm(clipped).clamp(min=1e-300)).clamp(1 / _MOST_CHANGE, _MOST_CHANGE)
-        factor = torch.where((factor > _BALANCED) | (factor < 1 / _BALANCED), factor, 1.0)
+        factor = balanced(_norm(free) / _norm(clipped).clamp(min=1e-300))
         if not bool((factor != 1).any()):
             return False
         self.state[:2] = primal + clipped * factor[None, None, :, None]

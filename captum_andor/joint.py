@@ -18,16 +18,14 @@ import torch
 from torch import Tensor
 
 from captum_andor.callers import warn
-from captum_andor.first_order import matched_exactly
+from captum_andor.certificate import relative_gap
+from captum_andor.first_order import NOISE_STEP, RELAXATION, after_check, balanced, matched_exactly
 from captum_andor.matching import matching
 from captum_andor.transforms import count_players, zeta_adjoint
 
 __all__ = ["JointSplit", "joint_split"]
 
 _PLAYERS = 16
-_RELAXATION, _NOISE_STEP = 1.95, 3.0
-_FIRST_CHECK, _WINDOW_GROWTH = 50, 0.4
-_BALANCED, _MOST_CHANGE = 1.25, 5.0
 _MOST_ITERATIONS = 20_000
 
 
@@ -149,18 +147,18 @@ class _JointSearch:
 
     def _restart(self) -> None:
         step = self.step_size.repeat(self.n_models)
-        self.sigma = _NOISE_STEP * self.epsilon.clamp(min=1e-12) / step
+        self.sigma = NOISE_STEP * self.epsilon.clamp(min=1e-12) / step
         self.inverse = self.map.inverse(len(self.unit), self.sigma if self.noisy else None)
         self.sums, self.multipliers, self.window = torch.zeros_like(self.state), torch.zeros_like(self.target), 0
 
     def run(self, tolerance: float) -> None:
         """Iterate until all samples are proven."""
-        next_check = _FIRST_CHECK
+        next_check = after_check(0)
         for iteration in range(1, _MOST_ITERATIONS + 1):
             self._step()
             if iteration < next_check:
                 continue
-            next_check = iteration + max(_FIRST_CHECK, int(_WINDOW_GROWTH * iteration))
+            next_check = after_check(iteration)
             self._check()
             if bool((self.gap() <= tolerance).all()):
                 return
@@ -187,7 +185,7 @@ class _JointSearch:
         self.sums += reflected - shift
         self.multipliers += multiplier
         self.window += 1
-        self.state = self.state - _RELAXATION * (clipped + shift)
+        self.state = self.state - RELAXATION * (clipped + shift)
 
     def _check(self) -> None:
         """Both sides of the certificate, from averages over the window."""
@@ -222,15 +220,13 @@ class _JointSearch:
         clipped = self._clipped()[:2]
         primal = self.state[:2] - clipped
         bound = self._norm(primal.masked_fill(self.free[0], 0.0)) / self._norm(clipped).clamp(min=1e-300)
-        factor = bound.clamp(1 / _MOST_CHANGE, _MOST_CHANGE)
-        factor = torch.where((factor > _BALANCED) | (factor < 1 / _BALANCED), factor, 1.0)
+        factor = balanced(bound)
         self.state[:2] = primal + clipped * factor.repeat(self.n_models)[None, None, :, None]
         self.step_size = self.step_size * factor
 
     def gap(self) -> Tensor:
         """Relative duality gap of each sample."""
-        gap = (self.cost - self.bound).clamp(min=0) / torch.where(self.cost > 0, self.cost, 1.0)
-        return torch.where(self.cost.isfinite(), torch.where(self.cost > 0, gap, 0.0), torch.inf)
+        return relative_gap(self.cost, self.bound)
 
 
 def _in_dual_ball(x: Tensor, radius: Tensor, alpha: float) -> Tensor:

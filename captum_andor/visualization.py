@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     from captum_andor.patterns import Interaction
     from captum_andor.results import Result
 
-__all__ = ["plot_image_interactions"]
+__all__ = ["NEGATIVE", "POSITIVE", "new_figure", "plot_image_interactions", "shown"]
 
 # Captum's green and red, in the shades of Okabe and Ito that colour-blind readers tell apart.
-_POSITIVE, _NEGATIVE = "#009E73", "#D55E00"
+POSITIVE, NEGATIVE = "#009E73", "#D55E00"
 _LINE_STYLES = {"and": "solid", "or": (0, (2, 1.2))}
 
 
@@ -73,11 +73,28 @@ def plot_image_interactions(
         _draw_pattern(axis, picture, np.isin(players, pattern.players), pattern)
     if title is not None:
         fig.suptitle(title)
-    if plt_fig_axis is None and use_pyplot:
+    shown(plt_fig_axis is None, use_pyplot)
+    return fig, axes
+
+
+def new_figure(fig_size: tuple[float, float], use_pyplot: bool, layout: Literal["constrained"] | None = None) -> Figure:
+    """An empty figure, of pyplot or, which works without a display, of its own."""
+    if use_pyplot:
+        from matplotlib import pyplot
+
+        fig: Figure = pyplot.figure(figsize=fig_size, layout=layout)
+        return fig
+    from matplotlib.figure import Figure as Bare
+
+    return Bare(figsize=fig_size, layout=layout)
+
+
+def shown(is_new: bool, use_pyplot: bool) -> None:
+    """Show a new figure, where pyplot made it."""
+    if is_new and use_pyplot:
         from matplotlib import pyplot
 
         pyplot.show()
-    return fig, axes
 
 
 def _player_map(explanation: Result, input_index: int) -> npt.NDArray[np.int64]:
@@ -106,14 +123,7 @@ def _panels(
         if len(axes) < k:
             raise ValueError(f"plt_fig_axis must hold at least k={k} axes; got {len(axes)}.")
         return plt_fig_axis[0], axes
-    if use_pyplot:
-        from matplotlib import pyplot
-
-        fig = pyplot.figure(figsize=fig_size)
-    else:
-        from matplotlib.figure import Figure
-
-        fig = Figure(figsize=fig_size)
+    fig = new_figure(fig_size, use_pyplot)
     return fig, fig.subplots(1, k, squeeze=False)[0]
 
 
@@ -121,7 +131,7 @@ def _draw_pattern(axis: Axes, picture: npt.NDArray[Any], members: npt.NDArray[np
     from matplotlib.collections import LineCollection
     from matplotlib.colors import to_rgba
 
-    colour = _POSITIVE if pattern.value > 0 else _NEGATIVE
+    colour = POSITIVE if pattern.value > 0 else NEGATIVE
     axis.imshow(picture, cmap="gray" if picture.ndim == 2 or picture.shape[2] == 1 else None)
     axis.imshow(np.where(members[..., None], to_rgba(colour, 0.35), (0.5, 0.5, 0.5, 0.55)))
     lines = LineCollection(_outline(members), colors=colour, linewidths=2.2, linestyles=[_LINE_STYLES[pattern.kind]])

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from numbers import Real
 from typing import Any
 
-import numpy as np
 from captum.log import log_usage
 
+from captum_andor.budget import check_tolerance
 from captum_andor.confusing.dataset import read_samples
 from captum_andor.confusing.evaluation import Evaluation, Evaluator, Model, checkpoint_folder
 from captum_andor.confusing.measures import REFERENCE_SCORES
@@ -17,6 +16,7 @@ from captum_andor.confusing.methods import Attributer
 from captum_andor.confusing.report import ConfusingReport
 from captum_andor.confusing.scoring import Labels, Scoring, check_flips, check_label_kind, check_scores, wanted_scores
 from captum_andor.confusing.views import Views
+from captum_andor.patterns import check_count
 from captum_andor.scores import Score, check_score
 
 __all__ = ["ConfusingSampleAnalyzer"]
@@ -42,7 +42,8 @@ class ConfusingSampleAnalyzer:
             several baselines, while a tuple keeps Captum's meaning, one per input. With several baselines or masks each
             pair is evaluated and their ranks are summed. Default: None (zeros)
         primary (str, optional): The score that ranks. Default: "net_order"
-        scores (sequence of str, optional): Which scores to compute; those of :data:`VALUE_SCORES` need no split.
+        scores (sequence of str, optional): Which scores to compute; ``net_order``, ``flip_rate`` and
+            ``masked_margin`` need no split.
             Default: None (all; those that need references where there are some)
         max_players (int, optional): More players in a mask are an error, as 2^n passes a sample would not end.
             Default: 12
@@ -81,11 +82,12 @@ class ConfusingSampleAnalyzer:
         self.score = score
         self.views = Views.of(baselines, feature_mask)
         self.primary = primary
-        self.max_players = _whole("max_players", max_players)
-        self.high_order = None if high_order is None else _whole("high_order", high_order)
-        if isinstance(tolerance, bool) or not isinstance(tolerance, Real) or not 0 < float(tolerance) < 1:
-            raise ValueError(f"tolerance must lie in (0, 1); got {tolerance!r}.")
-        self.tolerance: float = float(tolerance)
+        for name, count in (("max_players", max_players), ("high_order", 1 if high_order is None else high_order)):
+            check_count(name, count)
+        check_tolerance(tolerance)
+        self.max_players = max_players
+        self.high_order = high_order
+        self.tolerance = tolerance
         self._models: dict[str, Model] = {}
         self._references: dict[str, tuple[Model, tuple[str, ...] | None]] = {}
         self._report: ConfusingReport | None = None
@@ -179,6 +181,7 @@ class ConfusingSampleAnalyzer:
                 answers differently twice, a loader shuffles, or there are too many players.
         """
         self._check_models(labels)
+        check_count("batch_size", batch_size)
         folder = checkpoint_folder(checkpoint_dir)
         samples = read_samples(dataset, labelled=labels == "given")
         attributer = None
@@ -189,7 +192,7 @@ class ConfusingSampleAnalyzer:
             views=self.views,
             max_players=self.max_players,
             reads_logits=self.score != "output",
-            batch_size=_whole("batch_size", batch_size),
+            batch_size=batch_size,
             perturbations_per_eval=perturbations_per_eval,
             checkpoint_dir=folder,
             attribute=attributer,
@@ -242,9 +245,3 @@ class ConfusingSampleAnalyzer:
     def reset(self) -> None:
         """Forget the last report; the models stay, as in ``captum.robust.AttackComparator``."""
         self._report = None
-
-
-def _whole(name: str, number: Any) -> int:
-    if isinstance(number, bool) or not isinstance(number, (int, np.integer)) or number < 1:
-        raise ValueError(f"{name} must be an int ≥ 1; got {number!r}.")
-    return int(number)

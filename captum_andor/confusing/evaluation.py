@@ -19,7 +19,7 @@ from captum_andor.confusing.methods import Attributer
 from captum_andor.confusing.views import View, Views
 from captum_andor.game import Game, Progress, progress_bar
 from captum_andor.players import Players
-from captum_andor.storage import read_arrays, write_arrays
+from captum_andor.storage import Spec, read_arrays, write_arrays
 
 Model: TypeAlias = Callable[..., Any]
 
@@ -114,7 +114,10 @@ class Evaluator:
             players = self.views.players(samples, start, stop, view, self.max_players)
             yield ("ink", view), _ink(players)
             for name, model in self.models.items():
-                own = _moved(players, device_of(model), self.views, samples, start, stop, view, self.max_players)
+                device = device_of(model)
+                own = players
+                if device is not None and any(x.device != device for x in players.inputs):
+                    own = self.views.players(samples, start, stop, view, self.max_players, device)
                 outputs = self._outputs(name, model, own, digests.get(name))
                 yield ("outputs", name, view), outputs
                 if self.attribute is not None and name in self.attribute.models:
@@ -127,7 +130,10 @@ class Evaluator:
             return self._run(name, model, players)
         path = self.checkpoint_dir / f"{_fingerprint(digest, players)}.npz"
         if path.exists():
-            return torch.from_numpy(read_arrays(path, _FORMAT, "ConfusingSampleAnalyzer.evaluate")[1]["outputs"])
+            _, arrays = read_arrays(
+                path, _FORMAT, "ConfusingSampleAnalyzer.evaluate", lambda _, specs: _check_kept(specs, players)
+            )
+            return torch.from_numpy(arrays["outputs"])
         outputs = self._run(name, model, players)
         self.checkpoint_dir.mkdir(parents=True, exist_ok=True)
         write_arrays(path, _FORMAT, {"model": name}, {"outputs": outputs.numpy()})
@@ -158,28 +164,18 @@ class Evaluator:
         return values.transpose(1, 2).to("cpu", dtype).contiguous()
 
 
+def _check_kept(specs: dict[str, Spec], players: Players) -> None:
+    shape = specs["outputs"].shape
+    if len(shape) != 3 or shape[:2] != (players.n_examples, 1 << players.n_players):
+        raise ValueError(f"its outputs have shape {shape}")
+
+
 def device_of(model: Model) -> torch.device | None:
     """Device of a module's first parameter or buffer; None for a function, which takes the data as it is."""
     if isinstance(model, nn.Module):
         for tensor in (*model.parameters(), *model.buffers()):
             return tensor.device
     return None
-
-
-def _moved(
-    players: Players,
-    device: torch.device | None,
-    views: Views,
-    samples: Samples,
-    start: int,
-    stop: int,
-    view: View,
-    max_players: int,
-) -> Players:
-    """The same players on a model's device."""
-    if device is None or all(x.device == device for x in players.inputs):
-        return players
-    return views.players(samples, start, stop, view, max_players, device)
 
 
 def _check_model(name: str, model: Model, samples: Samples) -> Any:

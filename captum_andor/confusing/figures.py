@@ -21,6 +21,7 @@ from captum_andor.confusing.pictures import (
 )
 from captum_andor.confusing.scoring import Scoring
 from captum_andor.confusing.statistics import chance_iou, iou, ranks, spearman, top
+from captum_andor.visualization import new_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
     Axis = tuple[Figure, Any] | None
 
-__all__ = ["canvas", "compare", "gallery", "order_profiles", "overlap_matrix", "score_against_score", "shown"]
+__all__ = ["canvas", "compare", "gallery", "order_profiles", "overlap_matrix", "score_against_score"]
 
 # Okabe and Ito's colours, which colour-blind readers tell apart.
 _CONFUSING, _ORDINARY, _BOTH = "#D55E00", "#0072B2", "#CC79A7"
@@ -38,27 +39,8 @@ def canvas(plt_fig_axis: Axis, fig_size: tuple[float, float], use_pyplot: bool) 
     """The axis to draw on: the given one, or one of a new figure."""
     if plt_fig_axis is not None:
         return plt_fig_axis
-    fig = _new_figure(fig_size, use_pyplot)
+    fig = new_figure(fig_size, use_pyplot, "constrained")
     return fig, fig.add_subplot()
-
-
-def _new_figure(fig_size: tuple[float, float], use_pyplot: bool) -> Figure:
-    if use_pyplot:
-        from matplotlib import pyplot
-
-        fig: Figure = pyplot.figure(figsize=fig_size, layout="constrained")
-        return fig
-    from matplotlib.figure import Figure as Bare
-
-    return Bare(figsize=fig_size, layout="constrained")
-
-
-def shown(fig: Figure, is_new: bool, use_pyplot: bool) -> None:
-    """Show a new figure, where pyplot made it."""
-    if is_new and use_pyplot:
-        from matplotlib import pyplot
-
-        pyplot.show()
 
 
 def order_profiles(scoring: Scoring, name: str, axis: Axes, cut: Cut) -> None:
@@ -134,7 +116,7 @@ def gallery(
     suspicion = scoring.suspicion(name, column)
     k = min(k, len(scoring))
     chosen = [*top(suspicion, k).tolist(), *top(-suspicion, k).tolist()[::-1]]
-    fig = _new_figure((1.35 * (1 + n_patterns), 1.65 * len(chosen)), use_pyplot)
+    fig = new_figure((1.35 * (1 + n_patterns), 1.65 * len(chosen)), use_pyplot, "constrained")
     axes = fig.subplots(len(chosen), 1 + n_patterns, squeeze=False)
     columns = scoring.columns(name)
     for row, index in enumerate(chosen):
@@ -158,7 +140,7 @@ def compare(
     maps = scoring.evaluation.attributions
     methods = list(dict.fromkeys(method for _, method, at in maps if at == view)) if image is not None else []
     width = 2 + len(methods) + n_patterns
-    fig = _new_figure((1.45 * width, 1.9 * len(names)), use_pyplot)
+    fig = new_figure((1.45 * width, 1.9 * len(names)), use_pyplot, "constrained")
     axes = fig.subplots(len(names), width, squeeze=False)
     for row, name in enumerate(names):
         model = explained(scoring, name, index, view, n_patterns)

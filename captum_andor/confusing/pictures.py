@@ -13,6 +13,7 @@ from captum_andor.confusing.scoring import Scoring
 from captum_andor.confusing.views import View
 from captum_andor.logical_model import LogicalModel
 from captum_andor.selection import Options
+from captum_andor.visualization import NEGATIVE, POSITIVE
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 
 __all__ = ["draw_attributions", "draw_input", "draw_patterns", "draw_shapley", "explained", "picture", "shapley_map"]
 
-_POSITIVE, _NEGATIVE = "#009E73", "#D55E00"
 _NO_ATTRIBUTION = 1e-9
 _LONGEST = 24  # characters of a pattern's players
 
@@ -28,7 +28,7 @@ _LONGEST = 24  # characters of a pattern's players
 def explained(scoring: Scoring, name: str, index: int, view: View, max_patterns: int) -> LogicalModel:
     """The logical model of one sample under one view, which knows its inputs and so can be drawn."""
     evaluation = scoring.evaluation
-    layout = evaluation.views.players(evaluation.samples, index, index + 1, view, 1 << 30).layout
+    layout = evaluation.views.players(evaluation.samples, index, index + 1, view).layout
     values = scoring.values(name, view)[index : index + 1]
     return LogicalModel._from_complete(values, Options(max_patterns), layout.feature_ids, layout)[0]
 
@@ -92,7 +92,7 @@ def draw_patterns(fig: Figure, axes: npt.NDArray[Any], model: LogicalModel, imag
         axis.set_axis_off()
     patterns = model.top(len(axes) * 2)[::-1]
     names = [f"{p.kind.upper()} {_short(p.players)}" for p in patterns]
-    colours = [_POSITIVE if p.value > 0 else _NEGATIVE for p in patterns]
+    colours = [POSITIVE if p.value > 0 else NEGATIVE for p in patterns]
     axes[0].barh(range(len(patterns)), [p.value for p in patterns], color=colours)
     axes[0].set_yticks(range(len(patterns)), names, fontsize=7)
     axes[0].axvline(0, color="gray", linewidth=0.8)
@@ -102,7 +102,7 @@ def draw_patterns(fig: Figure, axes: npt.NDArray[Any], model: LogicalModel, imag
 def draw_shapley(axis: Axes, model: LogicalModel, title: str) -> None:
     """Attributions of the players as bars."""
     shapley = model.shapley_values().numpy()
-    axis.bar(range(len(shapley)), shapley, color=[_POSITIVE if value > 0 else _NEGATIVE for value in shapley])
+    axis.bar(range(len(shapley)), shapley, color=[POSITIVE if value > 0 else NEGATIVE for value in shapley])
     axis.set_xticks(range(len(shapley)), [str(i) for i in model.feature_ids], fontsize=7)
     axis.axhline(0, color="gray", linewidth=0.8)
     axis.set_title(title, fontsize=8)

@@ -18,7 +18,6 @@ from captum_andor.confusing.figures import (
     order_profiles,
     overlap_matrix,
     score_against_score,
-    shown,
 )
 from captum_andor.confusing.label_noise import cleanlab_frame, known_samples, label_noise, user_columns
 from captum_andor.confusing.page import page
@@ -28,6 +27,7 @@ from captum_andor.confusing.similarity import Similarity
 from captum_andor.confusing.summary import summary
 from captum_andor.patterns import check_count
 from captum_andor.scores import Score
+from captum_andor.visualization import shown
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -266,7 +266,7 @@ class ConfusingReport:
         check_count("n_patterns", n_patterns)
         names = self.models if models is None else tuple(self._model(name) for name in models)
         fig, axes = compare(self._scoring, int(index), names, n_patterns, use_pyplot)
-        shown(fig, True, use_pyplot)
+        shown(True, use_pyplot)
         return fig, axes
 
     def label_noise(
@@ -357,7 +357,7 @@ class ConfusingReport:
         name, cut = self._model(model), Cut(fraction)
         fig, axis = canvas(plt_fig_axis, fig_size, use_pyplot)
         order_profiles(self._scoring, name, axis, cut)
-        shown(fig, plt_fig_axis is None, use_pyplot)
+        shown(plt_fig_axis is None, use_pyplot)
         return fig, axis
 
     def plot_overlap(
@@ -383,7 +383,7 @@ class ConfusingReport:
         size = 2.6 + 0.55 * len(self.models)
         fig, axis = canvas(plt_fig_axis, fig_size or (size + 0.8, size), use_pyplot)
         overlap_matrix(self._scoring, fig, axis, self._column(score), Cut(fraction))
-        shown(fig, plt_fig_axis is None, use_pyplot)
+        shown(plt_fig_axis is None, use_pyplot)
         return fig, axis
 
     def plot_scores(
@@ -414,7 +414,7 @@ class ConfusingReport:
         cut = Cut(fraction)
         fig, axis = canvas(plt_fig_axis, fig_size, use_pyplot)
         score_against_score(self._scoring, axis, a, b, column, cut)
-        shown(fig, plt_fig_axis is None, use_pyplot)
+        shown(plt_fig_axis is None, use_pyplot)
         return fig, axis
 
     def plot_gallery(
@@ -441,7 +441,7 @@ class ConfusingReport:
         check_count("n_patterns", n_patterns)
         name, column = self._model(model), self._column(score)
         fig, axes = gallery(self._scoring, name, column, k, n_patterns, use_pyplot)
-        shown(fig, True, use_pyplot)
+        shown(True, use_pyplot)
         return fig, axes
 
     def summary(self) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -23,7 +24,7 @@ from captum_andor.confusing.measures import (
     split_scores,
     value_scores,
 )
-from captum_andor.confusing.statistics import Array, ranks
+from captum_andor.confusing.statistics import Array, ranks, top
 from captum_andor.confusing.views import View
 from captum_andor.patterns import check_count
 from captum_andor.scores import Score, check_score, score_output
@@ -331,8 +332,8 @@ class Scoring:
         return pd.concat(blocks, ignore_index=True)
 
 
-def places(suspicion: Array) -> Any:
+def places(suspicion: Array) -> npt.NDArray[np.int64]:
     """1 for the most suspicious; ties in the order of the samples."""
-    places = np.empty(len(suspicion), dtype=np.int64)
-    places[np.argsort(np.where(np.isnan(suspicion), np.inf, -suspicion), kind="stable")] = 1 + np.arange(len(suspicion))
-    return places
+    result = np.empty(len(suspicion), dtype=np.int64)
+    result[top(suspicion, len(suspicion))] = 1 + np.arange(len(suspicion))
+    return result

@@ -29,12 +29,9 @@ __all__ = [
 
 def ranks(scores: npt.ArrayLike) -> Array:
     """Ranks from 1 (smallest), ties at their mean; NaN stays NaN and takes no rank."""
-    values = np.asarray(scores, dtype=np.float64)
-    result = np.full(values.shape, np.nan)
-    known = ~np.isnan(values)
-    _, inverse, counts = np.unique(values[known], return_inverse=True, return_counts=True)
-    last = np.cumsum(counts)
-    result[known] = (last - (counts - 1) / 2)[inverse]
+    from scipy.stats import rankdata
+
+    result: Array = rankdata(np.asarray(scores, dtype=np.float64), nan_policy="omit")
     return result
 
 

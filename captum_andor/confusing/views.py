@@ -18,8 +18,6 @@ OneMask: TypeAlias = Inputs | Callable[[Any], Inputs] | None
 
 __all__ = ["OneBaseline", "OneMask", "View", "Views"]
 
-_ANY_PLAYERS = 1 << 30
-
 
 class View(NamedTuple):
     """Positions of a baseline and of a mask among those given."""
@@ -62,7 +60,13 @@ class Views:
         return len(self.baselines) * len(self.masks)
 
     def players(
-        self, samples: Samples, start: int, stop: int, view: View, max_players: int, device: torch.device | None = None
+        self,
+        samples: Samples,
+        start: int,
+        stop: int,
+        view: View,
+        max_players: int | None = None,
+        device: torch.device | None = None,
     ) -> Players:
         """Some rows of a data set, checked and paired with the baseline and the mask of a view.
 
@@ -75,7 +79,7 @@ class Views:
         inputs = tuple(x if device is None else x.to(device) for x in samples.rows(start, stop))
         players = Players(inputs, baselines, mask)
         n = players.n_players
-        if n > max_players:
+        if max_players is not None and n > max_players:
             raise ValueError(
                 f"feature_mask makes {n} players, and each sample takes 2^{n} = {1 << n:,} forward passes; the limit "
                 f"is max_players={max_players}. Pass a coarser feature_mask, or raise max_players."
@@ -85,7 +89,7 @@ class Views:
     def player_maps(self, samples: Samples, view: View) -> Iterator[tuple[Tensor, ...]]:
         """The player of every element, for each input its shape; once if all samples share a mask, else for each."""
         for i in range(len(samples)):
-            layout = self.players(samples, i, i + 1, view, _ANY_PLAYERS).layout
+            layout = self.players(samples, i, i + 1, view).layout
             yield tuple(index[0].expand(shape) for index, shape in zip(layout.indices, layout.shapes, strict=True))
             if self._is_shared(samples, view.mask):
                 return
