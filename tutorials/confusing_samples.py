@@ -65,8 +65,11 @@ def main() -> None:
     )
     print_what_finds_wrong_labels(report, wrong, early_losses)
     print_what_scores_add(report, wrong, early_losses)
-    print_agreement(report)
+    if options.seeds > 1:
+        print_agreement(report)
 
+    first = report.rank("seed 0").iloc[0]
+    print(f"Look at first, seed 0: #{first['sample']}: {first.reasons}\n")
     report.plot_gallery("seed 0", use_pyplot=False)[0].savefig(options.out / "confusing_gallery.png", dpi=90)
     report.plot_order_profile("seed 0", use_pyplot=False)[0].savefig(options.out / "confusing_orders.png", dpi=110)
     report.to_html(options.out / "confusing.html", title="Fashion-MNIST, 10 % wrong labels: confusing samples")
