@@ -16,6 +16,7 @@ from captum_andor.explanation import AndOrExplanation
 from captum_andor.game import Game, progress_bar
 from captum_andor.logical_model import LogicalModel
 from captum_andor.players import Baselines, InputsT, Players
+from captum_andor.results import Names, standard_names
 from captum_andor.scores import Score, Target, check_score, standard_target
 from captum_andor.selection import Effort, Options, Weights
 from captum_andor.split import NoiseBound, Split, check_split
@@ -146,6 +147,8 @@ class AndOrInteractions(PerturbationAttribution):  # type: ignore[misc]  # captu
         tolerance: float = 1e-3,
         perturbations_per_eval: int | None = None,
         show_progress: bool = False,
+        *,
+        player_names: Names = None,
     ) -> AndOrExplanation:
         r"""AND and OR interactions, whose sums give the score on every masked input.
 
@@ -165,6 +168,8 @@ class AndOrInteractions(PerturbationAttribution):  # type: ignore[misc]  # captu
             perturbations_per_eval (int, optional): As in :meth:`attribute`. Default: None
             show_progress (bool, optional): As in :meth:`attribute`; a second bar follows the sparse splits.
                 Default: False
+            player_names (sequence or mapping, optional): What prints, tables and figures call the players: a string for
+                each, in the order of the sorted feature ids, or a mapping of ids. Default: None
 
         Returns:
             - **explanation** (*AndOrExplanation*): Its leading shape is that of the outputs, e.g. ``(N,)`` or
@@ -186,6 +191,7 @@ class AndOrInteractions(PerturbationAttribution):  # type: ignore[misc]  # captu
         players, game = self._game(
             inputs, baselines, target, additional_forward_args, feature_mask, perturbations_per_eval
         )
+        names = standard_names(player_names, players.layout.feature_ids)
         automatic = isinstance(noise_bound, str) and noise_bound == "auto" and split == "sparse"
         check_split(split, 0.0 if automatic else noise_bound, tolerance, players.n_players)
         values = self._values(game, show_progress)
@@ -204,6 +210,7 @@ class AndOrInteractions(PerturbationAttribution):  # type: ignore[misc]  # captu
                 players.layout,
                 _attribution_dtype(game.output_dtype),
                 bar.update,
+                names,
             )
 
     @log_usage()  # type: ignore[untyped-decorator]
@@ -230,6 +237,7 @@ class AndOrInteractions(PerturbationAttribution):  # type: ignore[misc]  # captu
         densities: Sequence[float] | None = None,
         tolerance: float = 0.01,
         previous: LogicalModel | None = None,
+        player_names: Names = None,
     ) -> LogicalModel:
         """A few AND and OR patterns that reproduce the score on masked inputs, from all of these or from a budget.
 
@@ -264,6 +272,7 @@ class AndOrInteractions(PerturbationAttribution):  # type: ignore[misc]  # captu
                 unexplained. Default: 0.01
             previous (LogicalModel, optional): A model of the same inputs with a smaller budget and the same seed:
                 what it evaluated is not evaluated again. Default: None
+            player_names (sequence or mapping, optional): As in :meth:`interactions`. Default: None
 
         Returns:
             - **model** (*LogicalModel*): Its leading shape is that of the outputs, e.g. ``(N,)`` or ``(N, K)``. After
@@ -286,6 +295,7 @@ class AndOrInteractions(PerturbationAttribution):  # type: ignore[misc]  # captu
         players, game = self._game(
             inputs, baselines, target, additional_forward_args, feature_mask, perturbations_per_eval, budgeted=True
         )
+        names = standard_names(player_names, players.layout.feature_ids)
         evaluated = spend(
             game, options, budget, self.max_players, tolerance, known_by(previous, players, options), show_progress,
             f"{self.get_name()} logical model",
@@ -298,6 +308,7 @@ class AndOrInteractions(PerturbationAttribution):  # type: ignore[misc]  # captu
             players.layout.feature_ids,
             players.layout,
             _attribution_dtype(game.output_dtype),
+            names,
         )
 
     def _game(

@@ -5,19 +5,20 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from captum_andor.axes import Axes, Picks, take
 from captum_andor.certainty import Certainty, certainty
 from captum_andor.interior_point import INTERIOR_PLAYERS
 from captum_andor.logical_model import LogicalModel
-from captum_andor.patterns import Interaction, PatternTable, check_count, salience_threshold
+from captum_andor.patterns import Interaction, Interactions, PatternTable, PlayerKey, check_count, salience_threshold
 from captum_andor.players import PlayerLayout
-from captum_andor.results import Result, flat_games, game_values, stored_ids
+from captum_andor.results import Names, Result, flat_games, game_values, standard_names, stored_ids
 from captum_andor.selection import Effort, Options, Weights
 from captum_andor.split import Split, split_game
 from captum_andor.storage import Spec, read_arrays, write_arrays
@@ -59,6 +60,14 @@ def _check_stored(header: dict[str, Any], specs: dict[str, Spec]) -> None:
         raise ValueError("its arrays are not those of an explanation")
 
 
+def _shapiq() -> Any:
+    try:
+        import shapiq
+    except ImportError as error:
+        raise ImportError("to_shapiq() needs shapiq: pip install shapiq") from error
+    return shapiq
+
+
 @dataclass(frozen=True, repr=False, eq=False)
 class AndOrExplanation(Result):
     r"""AND and OR interactions of one or many predictions.
@@ -79,6 +88,7 @@ class AndOrExplanation(Result):
         dual (Tensor): The dual point that proves it, in units of 1, shape ``(…, 2^n)``; NaN for the other splits.
         noise_limit (Tensor): Bound on \|q\|, in the units of v, shape ``(…)``.
         feature_ids (tuple): Id of each player, as in the feature mask, sorted.
+        player_names (tuple): Name of each player in the same order; None where none were given.
         split (str): Which split was taken.
 
     Examples::
@@ -100,6 +110,8 @@ class AndOrExplanation(Result):
     noise_limit: Tensor
     feature_ids: tuple[int, ...]
     split: str
+    axes: Axes
+    player_names: tuple[str, ...] | None = field(default=None)
     layout: PlayerLayout | None = field(default=None)
     attribution_dtype: torch.dtype = field(default=torch.float64)
 
@@ -110,6 +122,8 @@ class AndOrExplanation(Result):
         split: Split = "sparse",
         noise_bound: float = 0.0,
         tolerance: float = 1e-3,
+        *,
+        player_names: Names = None,
     ) -> AndOrExplanation:
         r"""Explain games from their values; no model needed.
 
@@ -118,6 +132,8 @@ class AndOrExplanation(Result):
             split (str, optional): ``"sparse"``, ``"and"``, ``"or"`` or ``"even"``. Default: "sparse"
             noise_bound (float, optional): Largest \|q(S)\| relative to \|v(N) - v(∅)\|. Default: 0.0
             tolerance (float, optional): Duality gap at which a sparse split is accepted. Default: 1e-3
+            player_names (sequence or mapping, optional): What prints, tables and figures call the players: a string for
+                each, in their order or by id. Default: None
 
         Returns:
             - **explanation** (*AndOrExplanation*): Leading shape ``v.shape[:-1]``.
@@ -132,8 +148,9 @@ class AndOrExplanation(Result):
             'and'
         """
         values = game_values(v)
-        n = count_players(values, name="v")
-        return cls._from_split(values, split, noise_bound, tolerance, tuple(range(n)))
+        ids = tuple(range(count_players(values, name="v")))
+        names = standard_names(player_names, ids)
+        return cls._from_split(values, split, noise_bound, tolerance, ids, player_names=names)
 
     @classmethod
     def _from_split(
@@ -146,6 +163,7 @@ class AndOrExplanation(Result):
         layout: PlayerLayout | None = None,
         attribution_dtype: torch.dtype = torch.float64,
         told: Callable[[int], object] = lambda done: None,
+        player_names: tuple[str, ...] | None = None,
     ) -> AndOrExplanation:
         result = split_game(values, split, noise_bound, tolerance, told)
         return cls(
@@ -159,14 +177,11 @@ class AndOrExplanation(Result):
             noise_limit=result.noise_limit,
             feature_ids=feature_ids,
             split=split,
+            axes=Axes.of(values.shape[:-1]),
+            player_names=player_names,
             layout=layout,
             attribution_dtype=attribution_dtype,
         )
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Leading shape: that of the explained outputs."""
-        return tuple(self.values.shape[:-1])
 
     def shapley_values(self) -> Tensor:
         r"""Shapley values of v, :math:`\phi_i=\sum_{T\ni i}(I_{and}(T)+I_{or}(T))/|T|` of a split without noise.
@@ -220,12 +235,19 @@ class AndOrExplanation(Result):
         """
         return (self._surrogate() - self.values - self.noise).abs().amax(-1)
 
-    def order_strength(self) -> Tensor:
+    def order_strength(self, threshold: float | Tensor | None = 0.0) -> Tensor:
         """Sums of positive and of negative interactions by order, AND and OR together.
+
+        Args:
+            threshold (float or Tensor, optional): Count salient interactions alone, as in :meth:`salient`.
+                Default: 0.0 (all)
 
         Returns:
             - **strength** (*Tensor*): float64, shape ``(…, 2, n + 1)``: ``[…, 0, k]`` is J⁺(k) ≥ 0 and ``[…, 1, k]`` is
               J⁻(k) ≤ 0. Order 0, the constant, is 0.
+
+        Raises:
+            ValueError: As :meth:`salient`.
 
         Examples::
 
@@ -233,13 +255,33 @@ class AndOrExplanation(Result):
             tensor([[ 0.,  1.,  6.],
                     [ 0., -2.,  0.]], dtype=torch.float64)
         """
-        stacked = torch.stack([self.and_values, self.or_values])[..., 1:]
-        signed = torch.stack([stacked.clamp(min=0).sum(0), stacked.clamp(max=0).sum(0)], dim=-2)
-        order = orders(self.n_players, signed.device)[1:]
+        stacked = torch.where(self.is_salient(threshold), self._stacked(), 0.0)
+        signed = torch.stack([stacked.clamp(min=0).sum(-2), stacked.clamp(max=0).sum(-2)], dim=-2)
         result = signed.new_zeros(*signed.shape[:-1], self.n_players + 1)
-        return result.index_add(-1, order, signed)
+        return result.index_add(-1, orders(self.n_players, signed.device), signed)
 
-    def salient(self, threshold: float | Tensor | None = None) -> list[Interaction]:
+    def is_salient(self, threshold: float | Tensor | None = None) -> Tensor:
+        r"""Which interactions reach a threshold, as a mask.
+
+        Args:
+            threshold (float or Tensor, optional): As in :meth:`salient`. Default: None
+
+        Returns:
+            - **mask** (*Tensor*): bool, shape ``(…, 2, 2^n)``: AND, then OR, True where \|I(T)\| ≥ threshold, I(T) ≠ 0
+              and T ≠ ∅.
+
+        Raises:
+            ValueError: As :meth:`salient`.
+
+        Examples::
+
+            >>> AndOrExplanation.from_values([0.0, 1.0, 1.0, 4.0], split="and").is_salient(2.0)[0]
+            tensor([False, False, False,  True])
+        """
+        strength = self._stacked().abs()
+        return (strength >= self._cut(threshold)[..., None, None]) & (strength > 0)
+
+    def salient(self, threshold: float | Tensor | None = None) -> Interactions:
         r"""Interactions with \|I(T)\| ≥ threshold, strongest first within each output.
 
         Args:
@@ -248,17 +290,18 @@ class AndOrExplanation(Result):
                 Compare samples or models only at one common threshold. Default: None
 
         Returns:
-            - **interactions** (*list of Interaction*): Those over T ≠ ∅ that are not zero.
+            - **interactions** (*sequence of Interaction*): Those over T ≠ ∅ that are not zero. Each is made when it is
+              looked at, so that millions cost little.
 
         Raises:
-            ValueError: If the threshold is negative or NaN.
+            ValueError: If the threshold is negative or NaN, or neither a number nor of the leading shape.
 
         Examples::
 
             >>> [str(i) for i in AndOrExplanation.from_values([0.0, 1.0, 1.0, 4.0], split="and").salient(2.0)]
             ['AND {0, 1} +2']
         """
-        return self._salient_table(threshold).interactions(self.shape, self.feature_ids)
+        return self._salient_table(threshold).interactions(self.axes, self._key)
 
     def certainty(self, threshold: float | Tensor | None = None) -> Certainty:
         r"""What every optimal split has in common with this one: l1 is unique at the optimum, interactions need not be.
@@ -312,10 +355,14 @@ class AndOrExplanation(Result):
             ValueError: If k < 1.
         """
         check_count("k", k)
-        strength = self._strength()
-        kept = torch.zeros_like(strength, dtype=torch.bool)
-        kept.scatter_(-1, strength.topk(min(int(k), strength.shape[-1]), sorted=False).indices, True)
-        return self._pattern_table(kept & (strength > 0)).interactions(self.shape, self.feature_ids)
+        games = self._flat()
+        strength, columns = games.abs().topk(min(int(k), games.shape[1]), sorted=False)
+        kept = torch.zeros_like(games, dtype=torch.bool).scatter_(1, columns, strength > 0)
+        output, column = kept.nonzero().T
+        half = games.shape[1] // 2
+        members = coalition_members(column % half, self.n_players)
+        table, _ = PatternTable.ordered(output, column >= half, members, games[kept])
+        return list(table.interactions(self.axes, self._key))
 
     def to_dataframe(self, threshold: float | Tensor = 0.0, certainty: bool = False) -> pd.DataFrame:
         """Interactions as a pandas table, one row each, strongest first within each output.
@@ -328,10 +375,12 @@ class AndOrExplanation(Result):
 
         Returns:
             - **table** (*pandas.DataFrame*): Columns ``sample`` and ``output`` (as many as there are leading axes;
-              further ones ``output_1``, …), ``kind``, ``players``, ``order``, ``value``.
+              further ones ``output_1``, …), ``kind``, ``players``, ``order``, ``value``; ``names`` where players
+              have some. Parts of a result keep the columns and positions of the whole, so that their tables can be
+              concatenated.
         """
         rows = self._salient_table(threshold)
-        table = rows.to_dataframe(self.shape, self.feature_ids)
+        table = rows.to_dataframe(self.axes, self._key)
         if certainty:
             found = self.certainty()
             codes = (rows.members.long() << torch.arange(self.n_players, device=rows.members.device)).sum(1)
@@ -379,7 +428,10 @@ class AndOrExplanation(Result):
             1.0
         """
         options = Options(max_patterns, min_r2, max_order, effort, exact_ends, seed, kinds, weights)
-        return LogicalModel._from_complete(self.values, options, self.feature_ids, self.layout, self.attribution_dtype)
+        model = LogicalModel._from_complete(
+            self.values, options, self.feature_ids, self.layout, self.attribution_dtype, self.player_names
+        )
+        return replace(model, axes=self.axes)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the explanation to a file, atomically.
@@ -429,7 +481,7 @@ class AndOrExplanation(Result):
         size = self.values.abs().amax().clamp(min=1e-300) if self.values.numel() else torch.tensor(1.0, device="cpu")
         if self.values.numel() and float(self.fidelity().amax()) > _STORED_ERROR * float(size):
             raise ValueError("its interactions do not give its values")
-        l1 = self._strength().sum(-1)
+        l1 = self._stacked().abs().sum((-2, -1))
         if not torch.allclose(l1, self.l1, rtol=_STORED_ERROR, atol=_STORED_ERROR * float(size)):
             raise ValueError("its l1 is not that of its interactions")
 
@@ -445,48 +497,45 @@ class AndOrExplanation(Result):
             ImportError: If shapiq is not installed.
             ValueError: If this explanation holds several outputs.
         """
-        import shapiq
-
+        shapiq = _shapiq()
         if math.prod(self.shape) != 1:
             raise ValueError(f"to_shapiq() takes one output; this explanation has {self.shape}. Index it first.")
         moebius = mobius(self._surrogate()).flatten().cpu().numpy()
-        members = coalition_members(torch.arange(len(moebius), device="cpu"), self.n_players).numpy()
-        lookup = {tuple(np.flatnonzero(row).tolist()): code for code, row in enumerate(members)}
+        everything = coalition_members(torch.arange(len(moebius), device="cpu"), self.n_players)
+        sets = PlayerKey(tuple(range(self.n_players))).players(everything)
         return shapiq.InteractionValues(
             values=moebius,
             index="Moebius",
             n_players=self.n_players,
             min_order=0,
             max_order=self.n_players,
-            interaction_lookup=lookup,
+            interaction_lookup=dict(zip(sets, range(len(sets)), strict=True)),
             estimated=False,
             baseline_value=float(moebius[0]),
         )
 
-    def _select(self, index: tuple[Any, ...]) -> AndOrExplanation:
-        # Copies: what is written into a part is not written into the whole.
-        parts: dict[str, Any] = {name: getattr(self, name)[index].clone() for name in _TENSORS}
-        return AndOrExplanation(
-            **parts,
-            feature_ids=self.feature_ids,
-            split=self.split,
-            layout=self._select_layout(index),
-            attribution_dtype=self.attribution_dtype,
-        )
+    def _select(self, picks: Picks) -> AndOrExplanation:
+        parts: dict[str, Any] = {name: take(getattr(self, name), picks) for name in _TENSORS}
+        return replace(self, **parts, axes=self.axes.pick(picks), layout=self._select_layout(picks))
 
     def _surrogate(self) -> Tensor:
         return zeta(self.and_values) + or_zeta(self.or_values)
 
-    def _strength(self) -> Tensor:
-        """Absolute interactions, AND before OR, shape ``(…, 2 * 2^n)``; empty sets count as 0."""
-        strength = torch.stack([self.and_values, self.or_values], dim=-2).abs()
-        strength[..., 0] = 0.0
-        return strength.flatten(-2)
+    def _stacked(self) -> Tensor:
+        """AND and OR interactions, shape ``(…, 2, 2^n)``; empty sets are 0."""
+        stacked = torch.stack([self.and_values, self.or_values], dim=-2)
+        stacked[..., 0] = 0.0
+        return stacked
+
+    def _flat(self) -> Tensor:
+        """The same, a row per output: ``(B, 2 * 2^n)``."""
+        stacked = self._stacked()
+        return stacked.view(-1, 2 * stacked.shape[-1])
 
     def _cut(self, threshold: float | Tensor | None) -> Tensor:
         """Threshold of salience of each output: shape ``(…)``."""
         if threshold is None:
-            return salience_threshold(self._strength())[..., 0]
+            return salience_threshold(self._stacked().flatten(-2).abs())[..., 0]
         cut = torch.as_tensor(threshold, dtype=torch.float64, device=self.values.device)
         if not bool((cut >= 0).all()):
             raise ValueError(f"threshold must be ≥ 0; got {threshold}.")
@@ -495,18 +544,8 @@ class AndOrExplanation(Result):
         return cut.expand(self.shape)
 
     def _salient_table(self, threshold: float | Tensor | None) -> PatternTable:
-        strength = self._strength()
-        cut = self._cut(threshold)[..., None]
-        return self._pattern_table((strength >= cut) & (strength > 0))
-
-    def _pattern_table(self, kept: Tensor) -> PatternTable:
-        """The kept interactions, from a mask in the order of :meth:`_strength`."""
-        kept = kept.reshape(-1, kept.shape[-1])
-        output, column = kept.nonzero().T
-        is_or = column >= kept.shape[1] // 2
-        members = coalition_members(column % (kept.shape[1] // 2), self.n_players)
-        values = torch.cat([self.and_values, self.or_values], dim=-1).reshape(kept.shape)[kept]
-        return PatternTable.ordered(output, is_or, members, values)[0]
+        counts = self.is_salient(threshold).sum((-2, -1)).reshape(-1)
+        return PatternTable.strongest(self._flat(), counts)
 
     def _headline(self) -> str:
         return f"{self.n_players} players, split={self.split!r}"
@@ -518,7 +557,7 @@ class AndOrExplanation(Result):
         lines = [f"v(∅)={v_empty:.4g}  v(N)={v_full:.4g}  l1={float(self.l1.squeeze()):.4g}{proof}"]
         strongest = self.top(rows)
         lines += [f"  {interaction}" for interaction in strongest]
-        n_salient = len(self._salient_table(None))
+        n_salient = int(self.is_salient().sum())
         if n_salient > len(strongest):
             lines.append(f"  … {n_salient} salient in all")
         return lines

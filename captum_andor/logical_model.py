@@ -12,12 +12,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from captum_andor.axes import Axes, Picks, take
 from captum_andor.complete import complete_models
 from captum_andor.design import DICTIONARY_PLAYERS, Design, orders_seen
 from captum_andor.fitting import Models
 from captum_andor.patterns import Interaction, PatternTable, check_count
 from captum_andor.players import PlayerLayout
-from captum_andor.results import Result, flat_games, game_values
+from captum_andor.results import Names, Result, flat_games, game_values, standard_names
 from captum_andor.sampled import check_sample, check_sample_size, choose, sampled_models
 from captum_andor.samples import checked_coalitions, each_once, held_out_at_random, size_strata
 from captum_andor.selection import Effort, Options, Weights
@@ -53,6 +54,7 @@ class LogicalModel(Result):
         values (Tensor): v on the coalitions evaluated, float64, shape ``(…, m)``.
         coalitions (Tensor): These, bool, shape ``(m, n)``; None for all 2^n in the order of their bit codes.
         feature_ids (tuple): Id of each player, as in the feature mask, sorted.
+        player_names (tuple): Name of each player in the same order; None where none were given.
 
     Examples::
 
@@ -74,7 +76,9 @@ class LogicalModel(Result):
     values: Tensor
     options: Options
     feature_ids: tuple[int, ...]
+    axes: Axes
     coalitions: Tensor | None = field(default=None)
+    player_names: tuple[str, ...] | None = field(default=None)
     layout: PlayerLayout | None = field(default=None)
     attribution_dtype: torch.dtype = field(default=torch.float64)
 
@@ -92,6 +96,7 @@ class LogicalModel(Result):
         *,
         kinds: str | Sequence[str] = ("and", "or"),
         weights: Weights = "uniform",
+        player_names: Names = None,
     ) -> LogicalModel:
         r"""Build logical models of games from their values; no model needed.
 
@@ -117,6 +122,8 @@ class LogicalModel(Result):
             weights (str or sequence of float, optional): What R² weighs: ``"uniform"``, all coalitions alike;
                 ``"size"``, all sizes alike; ``"shapley"``, the Shapley kernel; or n + 1 numbers, the weight of one
                 coalition of each size. Default: "uniform"
+            player_names (sequence or mapping, optional): What prints, tables and figures call the players: a string for
+                each, in their order or by id. Default: None
 
         Returns:
             - **model** (*LogicalModel*): Leading shape ``v.shape[:-1]``.
@@ -137,24 +144,21 @@ class LogicalModel(Result):
         values = game_values(v)
         options = Options(max_patterns, min_r2, max_order, effort, exact_ends, seed, kinds, weights)
         if coalitions is None:
-            return cls._from_complete(values, options, tuple(range(count_players(values, name="v"))))
+            ids = tuple(range(count_players(values, name="v")))
+            return cls._from_complete(values, options, ids, player_names=standard_names(player_names, ids))
         rows = checked_coalitions(coalitions, values)
-        feature_ids = tuple(range(rows.shape[1]))
+        ids = tuple(range(rows.shape[1]))
+        names = standard_names(player_names, ids)
         rows, values = each_once(rows, values)
         if rows.shape[1] <= DICTIONARY_PLAYERS and len(rows) == 1 << rows.shape[1]:
             codes = (rows * (1 << torch.arange(rows.shape[1], device=rows.device))).sum(1)
-            return cls._from_complete(values[..., codes.argsort()], options, feature_ids)
+            return cls._from_complete(values[..., codes.argsort()], options, ids, player_names=names)
         check_sample(rows, options)
         given = rows.cpu().numpy()
         plan = Design(given, held_out_at_random(given, options.seed), size_strata(given))
-        return cls._from_sample(values, plan, options, feature_ids)
-
-    @classmethod
-    def _from_sample(cls, values: Tensor, plan: Design, options: Options, feature_ids: tuple[int, ...]) -> LogicalModel:
-        games = flat_games(values)
-        coalitions, held_out, strata = (torch.from_numpy(x).to(values.device) for x in plan)
-        models = sampled_models(games, coalitions, held_out, strata, options)
-        return cls._from_models(models, values, coalitions, options, feature_ids, None, torch.float64)
+        seen, held_out, strata = (torch.from_numpy(x).to(values.device) for x in plan)
+        models = sampled_models(flat_games(values), seen, held_out, strata, options)
+        return cls._from_models(models, values, seen, options, ids, player_names=names)
 
     @classmethod
     def _from_complete(
@@ -164,11 +168,10 @@ class LogicalModel(Result):
         feature_ids: tuple[int, ...],
         layout: PlayerLayout | None = None,
         attribution_dtype: torch.dtype = torch.float64,
+        player_names: tuple[str, ...] | None = None,
     ) -> LogicalModel:
-        games = flat_games(values)
-        return cls._from_models(
-            complete_models(games, options), values, None, options, feature_ids, layout, attribution_dtype
-        )
+        models = complete_models(flat_games(values), options)
+        return cls._from_models(models, values, None, options, feature_ids, layout, attribution_dtype, player_names)
 
     @classmethod
     def _from_models(
@@ -178,8 +181,9 @@ class LogicalModel(Result):
         coalitions: Tensor | None,
         options: Options,
         feature_ids: tuple[int, ...],
-        layout: PlayerLayout | None,
-        attribution_dtype: torch.dtype,
+        layout: PlayerLayout | None = None,
+        attribution_dtype: torch.dtype = torch.float64,
+        player_names: tuple[str, ...] | None = None,
     ) -> LogicalModel:
         shape = tuple(values.shape[:-1])
         table, order = PatternTable.ordered(models.game, models.is_or, models.members, models.value)
@@ -193,20 +197,17 @@ class LogicalModel(Result):
             values=values,
             options=options,
             feature_ids=feature_ids,
+            axes=Axes.of(shape),
             coalitions=coalitions,
+            player_names=player_names,
             layout=layout,
             attribution_dtype=attribution_dtype,
         )
 
     @property
-    def shape(self) -> tuple[int, ...]:
-        """Leading shape: that of the explained outputs."""
-        return tuple(self.constant.shape)
-
-    @property
     def patterns(self) -> list[Interaction]:
         """The patterns of all outputs, in their order, strongest first within each; ``.index`` tells the output."""
-        return self.table.interactions(self.shape, self.feature_ids)
+        return list(self.table.interactions(self.axes, self._key))
 
     def stability(self, n_resamples: int = 20) -> Tensor:
         """How often each pattern is found again when the search sees a random half of the coalitions.
@@ -277,7 +278,7 @@ class LogicalModel(Result):
         check_count("k", k)
         place = torch.arange(len(self.table), device=self.t.device)
         first = torch.searchsorted(self.table.output, self.table.output)
-        return self.table.rows(place - first < k).interactions(self.shape, self.feature_ids)
+        return list(self.table.rows(place - first < k).interactions(self.axes, self._key))
 
     def predict(self, coalitions: Tensor) -> Tensor:
         """h(S) on given coalitions.
@@ -339,9 +340,10 @@ class LogicalModel(Result):
         Returns:
             - **table** (*pandas.DataFrame*): Columns ``sample`` and ``output`` (as many as there are leading axes;
               further ones ``output_1``, …), ``kind``, ``players``, ``order``, ``value`` and ``t``: \|value\| over its
-              standard error. Patterns of large t are those that stay when the values move a little.
+              standard error, ``names`` where players have some. Patterns of large t are those that stay when the values
+              move a little.
         """
-        return self.table.to_dataframe(self.shape, self.feature_ids).assign(t=self.t.cpu().numpy())
+        return self.table.to_dataframe(self.axes, self._key).assign(t=self.t.cpu().numpy())
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the model to a file, atomically.
@@ -417,20 +419,23 @@ class LogicalModel(Result):
         if patterns and not 0 <= int(self.table.output.min()) <= int(self.table.output.max()) < math.prod(shape):
             raise ValueError("output is out of range")
 
-    def _select(self, index: tuple[Any, ...]) -> LogicalModel:
-        places = torch.arange(math.prod(self.shape), device=self.t.device).view(self.shape)[index]
+    def _select(self, picks: Picks) -> LogicalModel:
+        places = take(torch.arange(math.prod(self.shape), device=self.t.device).view(self.shape), picks)
         position = torch.full((math.prod(self.shape),), -1, device=places.device)
         position[places.flatten()] = torch.arange(places.numel(), device=places.device)
         output = position[self.table.output]
         kept = output >= 0
         rows = self.table.rows(kept)
+        parts: dict[str, Any] = {name: take(getattr(self, name), picks) for name in _TENSORS if name != "t"}
         table, order = PatternTable.ordered(output[kept], rows.is_or, rows.members, rows.value)
         return replace(
             self,
             table=table,
             t=self.t[kept][order],
-            layout=self._select_layout(index),
-            **{name: getattr(self, name)[index] for name in _TENSORS if name != "t"},
+            axes=self.axes.pick(picks),
+            coalitions=None if self.coalitions is None else self.coalitions.clone(),
+            layout=self._select_layout(picks),
+            **parts,
         )
 
     def _headline(self) -> str:
@@ -454,7 +459,7 @@ class LogicalModel(Result):
         if count:
             lines.append(f"  {'strength':>9}  {'|t|':>7}  kind players")
         for pattern, t in zip(self.patterns[:rows], self.t.tolist(), strict=False):
-            players = ", ".join(map(str, pattern.players))
+            players = ", ".join(map(str, pattern.names or pattern.players))
             if pattern.order == self.n_players > _LISTED_PLAYERS:
                 players = f"all {self.n_players} players"
             lines.append(f"  {pattern.value:>+9.4g}  {t:>7.3g}  {pattern.kind.upper():4} {{{players}}}")

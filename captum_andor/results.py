@@ -4,24 +4,26 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice, pairwise, product
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from captum_andor.patterns import Interaction
+from captum_andor.axes import Axes, Picks, standard_index, take
+from captum_andor.patterns import Interaction, PlayerKey
 from captum_andor.players import Inputs, PlayerLayout
 
-__all__ = ["Result", "flat_games", "game_values"]
+__all__ = ["Names", "Result", "flat_games", "game_values", "standard_names", "stored_ids"]
 
 _LARGEST = 1e305
 _DTYPES = {
     str(dtype).removeprefix("torch."): dtype for dtype in (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 }
+Names: TypeAlias = Sequence[str] | Mapping[int, str] | None
 _SHOWN = 3  # outputs that a print shows
 ResultT = TypeVar("ResultT", bound="Result")
 
@@ -29,20 +31,22 @@ ResultT = TypeVar("ResultT", bound="Result")
 class Result(ABC):
     """A result for outputs of some leading shape ``(…)``, over players with ids.
 
+    Players are called by their ids wherever a person reads or writes them: patterns, tables, :meth:`coalitions_of`.
+    Tensors with an axis of players have them in the order of ``feature_ids``.
+
     Attributes:
         feature_ids: Id of each player, as in the feature mask, sorted.
+        player_names: Name of each player in the order of the ids, which prints, tables and figures show; None for none.
+        axes: The axes of the leading shape: what tables call them, and where parts of a result stood in the whole.
         layout: Where the players sit in the inputs; None for results made from values.
         attribution_dtype: Dtype of :meth:`attributions`.
     """
 
     feature_ids: tuple[int, ...]
+    player_names: tuple[str, ...] | None
+    axes: Axes
     layout: PlayerLayout | None
     attribution_dtype: torch.dtype
-
-    @property
-    @abstractmethod
-    def shape(self) -> tuple[int, ...]:
-        """Leading shape: that of the explained outputs."""
 
     @abstractmethod
     def shapley_values(self) -> Tensor:
@@ -53,8 +57,8 @@ class Result(ABC):
         """The k strongest patterns of each output, strongest first."""
 
     @abstractmethod
-    def _select(self: ResultT, index: tuple[Any, ...]) -> ResultT:
-        """The result of some outputs, by integers and slices."""
+    def _select(self: ResultT, picks: Picks) -> ResultT:
+        """The result of some outputs, by an integer or slice for each axis."""
 
     @abstractmethod
     def _headline(self) -> str:
@@ -65,9 +69,35 @@ class Result(ABC):
         """Lines of the print for a single output."""
 
     @property
+    def shape(self) -> tuple[int, ...]:
+        """Leading shape: that of the explained outputs."""
+        return self.axes.shape
+
+    @property
     def n_players(self) -> int:
         """Number of players n."""
         return len(self.feature_ids)
+
+    def coalitions_of(self, players: Sequence[Iterable[int]]) -> Tensor:
+        """Coalitions by the feature ids of their players, as :meth:`predict` takes them.
+
+        Args:
+            players (sequence of iterables of int): The ids of the players that each coalition keeps.
+
+        Returns:
+            - **coalitions** (*Tensor*): bool, shape ``(m, n)``, columns in the order of ``feature_ids``.
+
+        Raises:
+            ValueError: If an id is none of a player.
+        """
+        result = torch.zeros(len(players), self.n_players, dtype=torch.bool, device="cpu")
+        position = {player: i for i, player in enumerate(self.feature_ids)}
+        for row, ids in enumerate(players):
+            for player in ids:
+                if player not in position:
+                    raise ValueError(f"players has {player!r}, which is none of the feature ids {self.feature_ids}.")
+                result[row, position[player]] = True
+        return result
 
     def attributions(self) -> Inputs:
         """Shapley values scattered over the inputs, as ``AndOrInteractions.attribute`` returns them.
@@ -98,12 +128,11 @@ class Result(ABC):
         return self.shape[0]
 
     def __getitem__(self: ResultT, index: Any) -> ResultT:
-        """The result of some outputs: integers and slices over the leading shape."""
-        index = index if isinstance(index, tuple) else (index,)
-        allowed = all(isinstance(i, (int, slice, np.integer)) and not isinstance(i, bool) for i in index)
-        if len(index) > len(self.shape) or not allowed:
-            raise IndexError(f"index {index} must be integers or slices over the leading shape {self.shape}.")
-        return self._select(index) if index else self
+        """The result of some outputs: integers, slices and an ellipsis over the leading shape.
+
+        It shares no memory with this one. Its tables and patterns keep the positions that its outputs have here.
+        """
+        return self._select(standard_index(index, self.shape))
 
     def __iter__(self: ResultT) -> Iterator[ResultT]:
         return (self[i] for i in range(len(self)))
@@ -120,6 +149,10 @@ class Result(ABC):
             lines.append(f"… and {count - _SHOWN} more; index the result to see them.")
         return "\n".join(lines)
 
+    @property
+    def _key(self) -> PlayerKey:
+        return PlayerKey(self.feature_ids, self.player_names)
+
     def _check_coalitions(self, coalitions: Tensor) -> None:
         if not isinstance(coalitions, Tensor) or coalitions.dtype != torch.bool:
             got = coalitions.dtype if isinstance(coalitions, Tensor) else type(coalitions).__name__
@@ -131,13 +164,13 @@ class Result(ABC):
                 f"got {tuple(coalitions.shape)}."
             )
 
-    def _select_layout(self, index: tuple[Any, ...]) -> PlayerLayout | None:
+    def _select_layout(self, picks: Picks) -> PlayerLayout | None:
         """The layout of some examples; per-example masks follow the index, shared ones stay."""
-        if self.layout is None:
-            return None
-        first = index[0]
+        if self.layout is None or not picks:
+            return self.layout
+        first = picks[0]
         rows = first if isinstance(first, slice) else slice(first, first + 1 or None)
-        indices = tuple(player if len(player) == 1 else player[rows] for player in self.layout.indices)
+        indices = tuple(player if len(player) == 1 else take(player, (rows,)) for player in self.layout.indices)
         return PlayerLayout(self.feature_ids, indices, self.layout.shapes, self.layout.is_tuple)
 
     def _stored_players(self) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
@@ -145,6 +178,8 @@ class Result(ABC):
         layout = self.layout
         header = {
             "feature_ids": list(self.feature_ids),
+            "player_names": None if self.player_names is None else list(self.player_names),
+            "axes": self.axes.stored(),
             "attribution_dtype": str(self.attribution_dtype).removeprefix("torch."),
             "input_shapes": None if layout is None else [list(shape) for shape in layout.shapes],
             "is_tuple": layout is not None and layout.is_tuple,
@@ -172,8 +207,43 @@ class Result(ABC):
             layout = PlayerLayout(feature_ids, indices, shapes, header["is_tuple"])
         if header["attribution_dtype"] not in _DTYPES:
             raise ValueError(f"attribution_dtype is {header['attribution_dtype']!r}")
-        dtype = _DTYPES[header["attribution_dtype"]]
-        return {"feature_ids": feature_ids, "layout": layout, "attribution_dtype": dtype}
+        return {
+            "feature_ids": feature_ids,
+            "player_names": standard_names(header.get("player_names"), feature_ids),
+            "axes": Axes.restored(header["axes"], shape) if "axes" in header else Axes.of(shape),
+            "layout": layout,
+            "attribution_dtype": _DTYPES[header["attribution_dtype"]],
+        }
+
+
+def standard_names(given: Any, feature_ids: tuple[int, ...]) -> tuple[str, ...] | None:
+    """Names of players in the order of their ids, from a sequence in this order or a mapping of ids.
+
+    Raises:
+        TypeError: If it is neither, or a name is no string.
+        ValueError: If names lack, are too many or belong to ids that there are not.
+    """
+    if given is None:
+        return None
+    if isinstance(given, Mapping):
+        unknown, without = set(given) - set(feature_ids), [i for i in feature_ids if i not in given]
+        if unknown or without:
+            raise ValueError(
+                f"player_names must name every feature id: it lacks {without} and has {sorted(unknown, key=str)}, "
+                "which are none."
+            )
+        names = [given[i] for i in feature_ids]
+    elif isinstance(given, Sequence) and not isinstance(given, str):
+        names = list(given)
+        if len(names) != len(feature_ids):
+            raise ValueError(
+                f"player_names has {len(names)} names for {len(feature_ids)} players (feature ids {feature_ids})."
+            )
+    else:
+        raise TypeError(f"player_names must be a sequence or a mapping of ids to names; got {type(given).__name__}.")
+    if not all(isinstance(name, str) for name in names):
+        raise TypeError(f"player_names must hold strings; got {names!r}.")
+    return tuple(names)
 
 
 def stored_ids(header: dict[str, Any]) -> tuple[int, ...]:

@@ -10,6 +10,9 @@ AND interactions are the Möbius transform of the game (Harsanyi 1963); OR inter
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -398,9 +401,18 @@ def _butterfly(values: Tensor, *, upward: bool, sign: int) -> Tensor:
         kernel = torch.kron(factor, kernel)
     # x @ kernel^T applies the kernel to each row of 2^dense neighbours.
     kernel = kernel.T if upward else kernel
-    result = (values.reshape(-1, 1 << dense) @ kernel).view(values.shape)
+    with _own_precision(values.device):
+        result = (values.reshape(-1, 1 << dense) @ kernel).view(values.shape)
     for bit in range(dense, n):
         pairs = result.view(*values.shape[:-1], 1 << (n - bit - 1), 2, 1 << bit)
         low, high = pairs[..., 0, :], pairs[..., 1, :]
         (high if upward else low).add_(low if upward else high, alpha=sign)
     return result
+
+
+def _own_precision(device: torch.device) -> AbstractContextManager[Any]:
+    """Autocast, where it is on, would take products in half precision."""
+    try:
+        return torch.autocast(device.type, enabled=False)
+    except RuntimeError:  # a device that has no autocast
+        return nullcontext()

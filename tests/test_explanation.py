@@ -234,7 +234,7 @@ def test_a_single_game_has_no_length() -> None:
         len(explain())
 
 
-@pytest.mark.parametrize("index", [(0, 0), "a", None, ..., [0], 7])
+@pytest.mark.parametrize("index", [(0, 0), "a", None, (..., ...), [0], 7, -4, (0, ..., 0), 1.0])
 def test_bad_index_is_an_error(index: object) -> None:
     with pytest.raises(IndexError):
         explain((3,))[index]

@@ -21,7 +21,19 @@ from captum_andor import (
 
 PACKAGE = Path(captum_andor.__file__).parent
 FLOORS = [
-    {"_version", "transforms", "players", "scores", "storage", "design", "samples", "masks", "schur_weyl", "callers"},
+    {
+        "_version",
+        "axes",
+        "transforms",
+        "players",
+        "scores",
+        "storage",
+        "design",
+        "samples",
+        "masks",
+        "schur_weyl",
+        "callers",
+    },
     {"matching", "certificate"},
     {"first_order"},
     {"interior_point", "polish", "joint"},
@@ -79,19 +91,20 @@ def test_public_names_are_frozen() -> None:
         (
             AndOrInteractions.interactions,
             "self, inputs, baselines=None, target=None, additional_forward_args=None, feature_mask=None, "
-            "split='sparse', noise_bound=0.0, tolerance=0.001, perturbations_per_eval=None, show_progress=False",
+            "split='sparse', noise_bound=0.0, tolerance=0.001, perturbations_per_eval=None, show_progress=False, "
+            "player_names=None",
         ),
         (
             AndOrInteractions.logical_model,
             "self, inputs, baselines=None, target=None, additional_forward_args=None, feature_mask=None, "
             "max_patterns=10, min_r2=None, max_order=None, budget=None, effort='stable', exact_ends=True, seed=0, "
             "perturbations_per_eval=None, show_progress=False, kinds=('and', 'or'), weights='uniform', densities=None, "
-            "tolerance=0.01, previous=None",
+            "tolerance=0.01, previous=None, player_names=None",
         ),
         (
             LogicalModel.from_values,
             "v, coalitions=None, max_patterns=10, min_r2=None, max_order=None, effort='stable', exact_ends=True, "
-            "seed=0, kinds=('and', 'or'), weights='uniform'",
+            "seed=0, kinds=('and', 'or'), weights='uniform', player_names=None",
         ),
         (
             AndOrExplanation.logical_model,
@@ -107,13 +120,13 @@ def test_public_names_are_frozen() -> None:
         (LogicalModel.to_dataframe, "self"),
         (LogicalModel.save, "self, path"),
         (LogicalModel.load, "path"),
-        (AndOrExplanation.from_values, "v, split='sparse', noise_bound=0.0, tolerance=0.001"),
+        (AndOrExplanation.from_values, "v, split='sparse', noise_bound=0.0, tolerance=0.001, player_names=None"),
         (AndOrExplanation.predict, "self, coalitions"),
         (AndOrExplanation.salient, "self, threshold=None"),
         (AndOrExplanation.top, "self, k=10"),
         (AndOrExplanation.shapley_values, "self"),
         (AndOrExplanation.attributions, "self"),
-        (AndOrExplanation.order_strength, "self"),
+        (AndOrExplanation.order_strength, "self, threshold=0.0"),
         (AndOrExplanation.fidelity, "self"),
         (AndOrExplanation.to_dataframe, "self, threshold=0.0, certainty=False"),
         (AndOrExplanation.certainty, "self, threshold=None"),

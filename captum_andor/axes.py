@@ -1,0 +1,114 @@
+"""Where outputs stand: the axes of a leading shape, by name and position, kept through indexing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+__all__ = ["Axes", "Picks", "standard_index", "take"]
+
+Picks = tuple[slice | int, ...]  # one entry per axis
+
+
+@dataclass(frozen=True)
+class Axes:
+    """The axes of a result's leading shape, and which positions of the result it was taken from are left.
+
+    Attributes:
+        positions: For each axis that there was before any indexing, the positions left of it or, where an integer took
+            the axis away, the one position.
+    """
+
+    positions: tuple[range | int, ...]
+
+    @classmethod
+    def of(cls, shape: Sequence[int]) -> Axes:
+        """Those of a whole leading shape."""
+        return cls(tuple(map(range, shape)))
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Leading shape: the axes that are left."""
+        return tuple(len(p) for p in self.positions if isinstance(p, range))
+
+    @property
+    def names(self) -> list[str]:
+        """What tables call each axis, those that an integer took away included."""
+        names = ["sample", "output", *(f"output_{i}" for i in range(1, len(self.positions)))]
+        return names[: len(self.positions)]
+
+    def pick(self, picks: Picks) -> Axes:
+        """The axes after indexing by one integer or slice per axis left."""
+        remaining = iter(picks)
+        return Axes(tuple(p[next(remaining)] if isinstance(p, range) else p for p in self.positions))
+
+    def places(self, outputs: npt.NDArray[np.int64]) -> list[npt.NDArray[np.int64]]:
+        """Positions along every axis, those taken away included, of outputs numbered through the leading shape."""
+        left = iter(np.unravel_index(outputs, self.shape) if self.shape else ())
+        return [
+            p.start + p.step * np.asarray(next(left), dtype=np.int64)
+            if isinstance(p, range)
+            else np.full(len(outputs), p)
+            for p in self.positions
+        ]
+
+    def stored(self) -> list[Any]:
+        """As JSON holds it."""
+        return [[p.start, p.stop, p.step] if isinstance(p, range) else p for p in self.positions]
+
+    @classmethod
+    def restored(cls, given: Any, shape: tuple[int, ...]) -> Axes:
+        """From what :meth:`stored` gave.
+
+        Raises:
+            ValueError: If it does not fit the leading shape.
+        """
+        entries = [entry if isinstance(entry, list) else [entry] for entry in given]
+        if any(not isinstance(i, int) or isinstance(i, bool) or len(e) not in (1, 3) for e in entries for i in e):
+            raise ValueError(f"its axes are {given!r}")
+        axes = cls(tuple(range(*entry) if len(entry) == 3 else entry[0] for entry in entries))
+        if axes.shape != shape:
+            raise ValueError(f"its axes have shape {axes.shape}, its outputs {shape}")
+        return axes
+
+
+def standard_index(index: Any, shape: tuple[int, ...]) -> Picks:
+    """One integer or slice per axis, from what stood in the brackets.
+
+    Raises:
+        IndexError: If it holds anything but integers, slices and one ellipsis, or is out of range.
+    """
+    entries = index if isinstance(index, tuple) else (index,)
+    ellipses = [i for i, entry in enumerate(entries) if entry is Ellipsis]
+    given = len(entries) - len(ellipses)
+    allowed = all(
+        isinstance(i, (int, slice, np.integer)) and not isinstance(i, bool) for i in entries if i is not Ellipsis
+    )
+    if len(ellipses) > 1 or given > len(shape) or not allowed:
+        raise IndexError(f"index {index!r} must be integers, slices or an ellipsis over the leading shape {shape}.")
+    at = ellipses[0] if ellipses else len(entries)
+    filling = (slice(None),) * (len(shape) - given)
+    picks = (*entries[:at], *filling, *entries[at + 1 :])
+    for axis, (pick, size) in enumerate(zip(picks, shape, strict=True)):
+        if not isinstance(pick, slice) and not -size <= pick < size:
+            raise IndexError(f"index {int(pick)} is out of range for axis {axis} of the leading shape {shape}.")
+    return tuple(pick if isinstance(pick, slice) else int(pick) for pick in picks)
+
+
+def take(tensor: Tensor, picks: Picks) -> Tensor:
+    """A part of a tensor whose first axes are a leading shape, as a copy: what is written into it stays there."""
+    axis = 0
+    for pick in picks:
+        if isinstance(pick, int):
+            tensor = tensor.select(axis, pick)
+            continue
+        kept = range(tensor.shape[axis])[pick]
+        tensor = tensor.index_select(axis, torch.tensor(list(kept), dtype=torch.int64, device=tensor.device))
+        axis += 1
+    return tensor.clone()
