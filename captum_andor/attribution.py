@@ -42,6 +42,9 @@ class AndOrInteractions(PerturbationAttribution):  # type: ignore[misc]  # captu
             by ``target``, or ``f(output, target)``, whose result is v. Default: "output"
         max_players (int, optional): Above this number of players an error names the cost instead of starting a run that
             would not end. Raise it if you can afford the passes. Default: 20
+        check_repeats (bool, optional): Evaluate the baseline and the full input once more at the end of each call, each
+            alone, and warn if the score has moved by more than half of its digits: the model is random, keeps state or
+            mixes the rows of a batch (dropout, batch norm in training mode). Default: True
 
     Raises:
         TypeError: If ``forward_func`` is not callable or ``max_players`` not an int.
@@ -59,7 +62,13 @@ class AndOrInteractions(PerturbationAttribution):  # type: ignore[misc]  # captu
     Source: Chen et al. 2024, arXiv 2401.16318 (AND-OR interactions); Harsanyi 1963; Shapley 1953.
     """
 
-    def __init__(self, forward_func: Callable[..., Any], score: Score = "output", max_players: int = 20) -> None:
+    def __init__(
+        self,
+        forward_func: Callable[..., Any],
+        score: Score = "output",
+        max_players: int = 20,
+        check_repeats: bool = True,
+    ) -> None:
         if not callable(forward_func):
             raise TypeError(
                 f"forward_func must be callable, e.g. a torch.nn.Module; got {type(forward_func).__name__}."
@@ -70,6 +79,9 @@ class AndOrInteractions(PerturbationAttribution):  # type: ignore[misc]  # captu
         super().__init__(forward_func)
         self.score = score
         self.max_players = int(max_players)
+        if not isinstance(check_repeats, (bool, np.bool_)):
+            raise TypeError(f"check_repeats must be True or False; got {check_repeats!r}.")
+        self.check_repeats = bool(check_repeats)
 
     @log_usage()  # type: ignore[untyped-decorator]
     def attribute(
@@ -300,6 +312,7 @@ class AndOrInteractions(PerturbationAttribution):  # type: ignore[misc]  # captu
             game, options, budget, self.max_players, tolerance, known_by(previous, players, options), show_progress,
             f"{self.get_name()} logical model",
         )  # fmt: skip
+        game.warn_of_change()
         return LogicalModel._from_models(
             evaluated.models,
             evaluated.values,
@@ -338,12 +351,15 @@ class AndOrInteractions(PerturbationAttribution):  # type: ignore[misc]  # captu
             standard_target(target, players.n_examples),
             arguments,
             perturbations_per_eval,
+            self.check_repeats,
         )
         return players, game
 
     @torch.no_grad()
     def _values(self, game: Game, show_progress: bool) -> Tensor:
-        return game.values(show_progress, f"{self.get_name()} attribution")
+        values = game.values(show_progress, f"{self.get_name()} attribution")
+        game.warn_of_change()
+        return values
 
     def _check_cost(self, players: Players) -> None:
         n = players.n_players

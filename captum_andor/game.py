@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from captum_andor.callers import warn
 from captum_andor.players import Players
 from captum_andor.scores import Score, Target, repeat_target, score_output
 from captum_andor.transforms import coalition_members
@@ -21,6 +22,7 @@ __all__ = ["Game", "Progress", "progress_bar"]
 # repeat exactly.
 _BATCH_BYTES = {"cpu": 3 << 18}
 _BATCH_BYTES_ACCELERATOR = 1 << 26
+_SAME_DIGITS = 4.0  # times the root of the output's rounding: about half of its digits
 _ASKED_AGAIN = 64  # coalitions, to measure the noise of v
 _FEWEST_ROWS, _MOST_ROWS = 16, 4096
 
@@ -46,6 +48,7 @@ class Game:
         target: In the form of :func:`captum_andor.scores.standard_target`.
         additional_forward_args: Further arguments; tensors are tiled along dimension 0.
         perturbations_per_eval: Coalitions per forward pass; None chooses by the size of the input.
+        check_repeats: Evaluate ∅ and N once more at the end of a call, each alone, and warn if v has moved.
     """
 
     def __init__(
@@ -56,6 +59,7 @@ class Game:
         target: Target,
         additional_forward_args: tuple[Any, ...],
         perturbations_per_eval: int | None,
+        check_repeats: bool = False,
     ) -> None:
         _check_perturbations(perturbations_per_eval)
         self.forward_func = forward_func
@@ -64,7 +68,9 @@ class Game:
         self.target = target
         self.additional_forward_args = additional_forward_args
         self.perturbations_per_eval = perturbations_per_eval
+        self.check_repeats = check_repeats
         self.output_dtype = torch.float64
+        self._ends: dict[bool, Tensor] = {}  # v(∅) and v(N), as they were first evaluated
         self._aggregates = False
         self._trailing: torch.Size | None = None
 
@@ -101,6 +107,29 @@ class Game:
         again = torch.cat([self._evaluate(coalition_members(code[None], n)) for code in codes], dim=-1)
         moved = (again - values[..., codes.to(values.device)]).abs().amax(-1)
         return torch.maximum(moved, torch.finfo(self.output_dtype).eps * values.abs().amax(-1))
+
+    def warn_of_change(self) -> None:
+        """Evaluate ∅ and N again and warn if the model answers otherwise than before, if this is asked for.
+
+        A model that is random or keeps state has no single game to explain.
+        """
+        if not self.check_repeats or len(self._ends) < 2:
+            return
+        n = self.players.n_players
+        scale = torch.stack([v.abs().amax() for v in self._ends.values()]).amax()
+        moved = 0.0
+        try:
+            for full, before in self._ends.items():
+                again = self._evaluate(torch.full((1, n), full, device="cpu"))[..., 0]
+                moved = max(moved, float((again - before).abs().amax()))
+        except KeyboardInterrupt:  # what was asked for is computed by now
+            return
+        if moved > _SAME_DIGITS * torch.finfo(self.output_dtype).eps ** 0.5 * float(scale):
+            warn(
+                f"forward_func answered differently when asked again: v(∅) or v(N), of size {float(scale):.3g}, moved "
+                f"by {moved:.3g}. What is explained mixes its answers. Call model.eval(), or switch off what is random "
+                "in it or changes with the batch; AndOrInteractions(..., check_repeats=False) asks only once."
+            )
 
     def evaluate(self, coalitions: Tensor, bar: Progress) -> Tensor:
         """Evaluate v on given coalitions; an interrupt keeps what is done.
@@ -196,7 +225,16 @@ class Game:
             values = values.reshape(k, self.players.n_examples, *values.shape[1:]).movedim(0, -1)
         if not bool(values.isfinite().all()):
             self._raise_not_finite(values, coalitions)
+        if self.check_repeats and len(self._ends) < 2:
+            self._keep_ends(values, coalitions)
         return values
+
+    def _keep_ends(self, values: Tensor, coalitions: Tensor) -> None:
+        kept = coalitions.sum(1)
+        for full, size in ((False, 0), (True, coalitions.shape[1])):
+            here = (kept == size).nonzero()
+            if len(here):
+                self._ends.setdefault(full, values[..., int(here[0])].clone())
 
     def _as_tensor(self, output: Any) -> Tensor:
         if isinstance(output, (bool, int, float, np.generic)):

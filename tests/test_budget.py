@@ -42,7 +42,7 @@ def network(n: int = 12, outputs: int = 3, seed: int = 0) -> nn.Module:
 
 def test_ten_players_are_enumerated_and_exact() -> None:
     model = Counting()
-    lm = AndOrInteractions(model).logical_model(torch.ones(1, 10))
+    lm = AndOrInteractions(model, check_repeats=False).logical_model(torch.ones(1, 10))
     assert model.rows == lm.n_evaluations == 1024 and lm.is_exact and float(lm.r2) == pytest.approx(1.0)
     assert "exact R² over all 1,024 coalitions" in repr(lm)
 
@@ -50,7 +50,7 @@ def test_ten_players_are_enumerated_and_exact() -> None:
 @pytest.mark.parametrize(("n", "budget"), [(12, 200), (16, 333), (40, 400), (9, 100)])
 def test_a_budget_is_spent_as_announced(n: int, budget: int) -> None:
     model = Counting()
-    lm = AndOrInteractions(model).logical_model(torch.ones(1, n), budget=budget)
+    lm = AndOrInteractions(model, check_repeats=False).logical_model(torch.ones(1, n), budget=budget)
     assert model.rows == lm.n_evaluations == budget and not lm.is_exact
     assert [str(p) for p in lm.patterns] == PATTERNS and float(lm.r2) == pytest.approx(1.0)
     assert f"held-out R² from {budget} of 2^{n} coalitions" in repr(lm)
@@ -91,7 +91,9 @@ def test_outputs_have_numbers_of_patterns_of_their_own() -> None:
         return torch.stack([z[:, 0], patterned(z), 0 * z[:, 0]], dim=1)
 
     for budget in (None, 150):
-        lm = AndOrInteractions(model).logical_model(torch.ones(1, 9), max_patterns=None, min_r2=1.0, budget=budget)
+        lm = AndOrInteractions(model, check_repeats=False).logical_model(
+            torch.ones(1, 9), max_patterns=None, min_r2=1.0, budget=budget
+        )
         assert [sum(p.index == (0, k) for p in lm.patterns) for k in range(3)] == [1, 4, 0]
         assert lm.r2.tolist() == [[pytest.approx(1.0)] * 3]
 
@@ -101,7 +103,7 @@ def test_masks_baselines_targets_and_tuples() -> None:
         return (a[:, 0] * a[:, 3] + b.sum(1))[:, None] * scale
 
     mask = (torch.tensor([[4, 4, 7, 9]]), torch.tensor([[9, 2]]))
-    lm = AndOrInteractions(model).logical_model(
+    lm = AndOrInteractions(model, check_repeats=False).logical_model(
         (torch.ones(2, 4), torch.ones(2, 2)),
         baselines=(0.5, 0),
         target=0,
@@ -128,7 +130,7 @@ def test_attributions_work_with_captums_figures() -> None:
 
 
 def test_a_larger_budget_goes_on_from_what_is_known() -> None:
-    method = AndOrInteractions(Counting())
+    method = AndOrInteractions(Counting(), check_repeats=False)
     small = method.logical_model(torch.ones(1, 14), budget=100)
     large = method.logical_model(torch.ones(1, 14), budget=300, previous=small)
     assert method.forward_func.rows == large.n_evaluations == 300
@@ -139,7 +141,7 @@ def test_a_larger_budget_goes_on_from_what_is_known() -> None:
 
 
 def test_what_is_known_of_all_coalitions_needs_no_evaluation() -> None:
-    method = AndOrInteractions(Counting())
+    method = AndOrInteractions(Counting(), check_repeats=False)
     exact = method.logical_model(torch.ones(1, 9))
     fewer = method.logical_model(torch.ones(1, 9), max_patterns=2, previous=exact)
     assert method.forward_func.rows == 512 and len(fewer.patterns) == 2 and fewer.is_exact
@@ -161,14 +163,16 @@ def test_another_game_is_not_gone_on_from() -> None:
 @pytest.mark.parametrize("n", [12, 64])
 def test_an_automatic_budget_ends_when_fresh_coalitions_are_predicted(n: int) -> None:
     model = Counting()
-    lm = AndOrInteractions(model).logical_model(torch.ones(1, n), budget="auto", max_patterns=None)
+    lm = AndOrInteractions(model, check_repeats=False).logical_model(torch.ones(1, n), budget="auto", max_patterns=None)
     assert model.rows == lm.n_evaluations <= 512
     assert [str(p) for p in lm.patterns] == PATTERNS
 
 
 def test_an_automatic_budget_that_does_not_help_ends_on_a_plateau() -> None:
     model = network(30, 1)
-    lm = AndOrInteractions(model).logical_model(torch.rand(1, 30), budget="auto", max_patterns=1, tolerance=1e-4)
+    lm = AndOrInteractions(model, check_repeats=False).logical_model(
+        torch.rand(1, 30), budget="auto", max_patterns=1, tolerance=1e-4
+    )
     assert 1024 <= lm.n_evaluations <= 4096 and float(lm.r2) < 0.9
 
 
@@ -180,13 +184,15 @@ def test_an_automatic_budget_of_few_players_takes_all_when_that_is_near() -> Non
 @pytest.mark.parametrize(("n", "budget"), [(14, 600), (10, None), (40, 600), (40, "auto")])
 def test_ctrl_c_returns_the_model_of_what_was_evaluated(n: int, budget: int | str | None) -> None:
     model = Counting(interrupt_after=120)
-    lm = AndOrInteractions(model).logical_model(torch.ones(1, n), budget=budget, perturbations_per_eval=20)
+    lm = AndOrInteractions(model, check_repeats=False).logical_model(
+        torch.ones(1, n), budget=budget, perturbations_per_eval=20
+    )
     assert lm.n_evaluations == model.rows and 120 <= model.rows < 160 and not lm.is_exact
     assert float(lm.r2) > 0.5
 
 
 def test_ctrl_c_before_anything_can_be_said_is_ctrl_c() -> None:
-    method = AndOrInteractions(Counting(interrupt_after=1))
+    method = AndOrInteractions(Counting(interrupt_after=1), check_repeats=False)
     with pytest.raises(KeyboardInterrupt, match="too few for a model"):
         method.logical_model(torch.ones(1, 14), budget=100)
 

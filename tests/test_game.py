@@ -28,7 +28,7 @@ class Recorder:
 def test_each_coalition_is_evaluated_once_in_perturbation_major_rows(per_eval: Any, n_examples: int) -> None:
     model = Recorder()
     x = torch.arange(1.0, 1 + 3 * n_examples).view(n_examples, 3)
-    attributions = AndOrInteractions(model).attribute(x, perturbations_per_eval=per_eval)
+    attributions = AndOrInteractions(model, check_repeats=False).attribute(x, perturbations_per_eval=per_eval)
     rows = torch.cat(model.batches)
     members = (torch.arange(8)[:, None] >> torch.arange(3)) & 1
     assert torch.equal(rows, (members[:, None] * x).flatten(0, 1))
@@ -55,7 +55,9 @@ def test_additional_arguments_are_tiled_with_the_rows_and_others_passed_on() -> 
 
     x = torch.ones(2, 3)
     arguments = (torch.tensor([1.0, 10.0]), "name", torch.tensor(5.0), None)
-    result = AndOrInteractions(model).attribute(x, additional_forward_args=arguments, perturbations_per_eval=3)
+    result = AndOrInteractions(model, check_repeats=False).attribute(
+        x, additional_forward_args=arguments, perturbations_per_eval=3
+    )
     assert seen == [(2, "name", 0, None), (6, "name", 0, None), (6, "name", 0, None), (2, "name", 0, None)]
     assert result.tolist() == [[1, 1, 1], [10, 10, 10]]
 

@@ -221,3 +221,46 @@ def test_warnings_point_at_the_callers_line(monkeypatch: pytest.MonkeyPatch) -> 
     with pytest.warns(UserWarning, match="joint split missed") as caught:
         joint_split(both, tolerance=1e-9)
     assert caught[0].filename == __file__
+
+
+class Counting(nn.Module):
+    """Keeps state: every call adds to its answers."""
+
+    def __init__(self, by: float) -> None:
+        super().__init__()
+        self.by, self.calls = by, 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.calls += 1
+        return x.sum(1) + self.by * self.calls
+
+
+@pytest.mark.parametrize("call", ["attribute", "interactions", "logical_model"])
+@pytest.mark.parametrize(
+    "model",
+    [Counting(0.01), nn.Sequential(nn.Linear(3, 1), nn.Dropout()), nn.Sequential(nn.BatchNorm1d(3), nn.Linear(3, 1))],
+)
+def test_models_that_answer_otherwise_when_asked_again_are_warned_of(model: Any, call: str) -> None:
+    torch.manual_seed(0)
+    x = torch.randn(4, 3, generator=torch.Generator().manual_seed(0))
+    with pytest.warns(UserWarning, match="answered differently when asked again.* moved by") as caught:
+        getattr(AndOrInteractions(model), call)(x)
+    assert caught[0].filename == __file__
+    getattr(AndOrInteractions(model, check_repeats=False), call)(x)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
+def test_rounding_is_no_change(dtype: torch.dtype) -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(8, 256), nn.ReLU(), nn.Linear(256, 256), nn.ReLU(), nn.Linear(256, 3)).to(dtype)
+    x = 5 * torch.randn(3, 8, dtype=dtype, generator=torch.Generator().manual_seed(0))
+    AndOrInteractions(model, score="log_odds").attribute(x)
+
+
+def test_asking_again_takes_two_passes() -> None:
+    for check, extra in ((True, 2), (False, 0)):
+        model = Counting(0.0)
+        AndOrInteractions(model, check_repeats=check).attribute(X, perturbations_per_eval=1)
+        assert model.calls == 8 + extra
+    with pytest.raises(TypeError, match="check_repeats must be True or False"):
+        AndOrInteractions(model, check_repeats=2)
