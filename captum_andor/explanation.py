@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from captum_andor.active import active_players
 from captum_andor.axes import Axes, Picks, take
 from captum_andor.certainty import Certainty, certainty
 from captum_andor.interior_point import INTERIOR_PLAYERS
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 __all__ = ["AndOrExplanation"]
 
 _FORMAT = "captum_andor.explanation"
+_ROUNDING = 8  # times the rounding of the largest v: below, a player changes nothing
 _STORED_ERROR = 1e-6  # of the largest value: what stored numbers may contradict each other by
 _TENSORS = ("values", "and_values", "or_values", "noise", "l1", "duality_gap", "dual", "noise_limit")
 
@@ -234,6 +236,23 @@ class AndOrExplanation(Result):
             True
         """
         return (self._surrogate() - self.values - self.noise).abs().amax(-1)
+
+    @property
+    def active_players(self) -> Tensor:
+        """Which players change v in some coalition by more than rounding in the dtype of :meth:`attributions`.
+
+        The others are dummies: no interaction of a sparse split holds them.
+
+        Returns:
+            - **active** (*Tensor*): bool, shape ``(…, n)``, players in the order of ``feature_ids``.
+
+        Examples::
+
+            >>> AndOrExplanation.from_values([0.0, 0.0, 2.0, 2.0]).active_players
+            tensor([False,  True])
+        """
+        rounding = _ROUNDING * torch.finfo(self.attribution_dtype).eps
+        return active_players(self.values, rounding * self.values.abs().amax(-1))
 
     def order_strength(self, threshold: float | Tensor | None = 0.0) -> Tensor:
         """Sums of positive and of negative interactions by order, AND and OR together.

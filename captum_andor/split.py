@@ -18,6 +18,7 @@ from typing import Literal, NamedTuple, TypeAlias, get_args
 import torch
 from torch import Tensor
 
+from captum_andor.active import Subgames, active_players
 from captum_andor.callers import warn
 from captum_andor.certificate import dual_bound, merge_singles, order_costs, strength
 from captum_andor.first_order import Solution, first_order, matched_exactly
@@ -141,19 +142,7 @@ def _sparse(
     epsilon = relative * (unit[:, -1] - unit[:, 0]).abs()
     # What float64 leaves open of v on that scale.
     rounding = 8 * torch.finfo(torch.float64).eps * games.abs().amax(-1) / torch.where(scale > 0, scale, 1.0)[:, 0]
-    step = max(_CHUNK // games.shape[1], 1)
-    solved = []
-    interrupted = False
-    for start in range(0, len(unit), step):
-        some = slice(start, start + step)
-        try:
-            if not interrupted:
-                solved.append(_solve(unit[some], epsilon[some], rounding[some], tolerance, told))
-                continue
-        except KeyboardInterrupt:  # v has cost forward passes: it is not to be lost
-            interrupted = True
-        solved.append(_unsolved(unit[some]))
-    found = Solution(*(torch.cat(parts) for parts in zip(*solved, strict=True)))
+    found, interrupted = _solve_all(unit, epsilon, rounding, tolerance, told)
     missed = (~(found.gap <= tolerance)).nonzero().flatten().tolist()
     if missed:
         how = "was interrupted and " if interrupted else ""
@@ -174,6 +163,34 @@ def _sparse(
         found.dual.view(shape),
         (epsilon * scale[:, 0]).view(shape[:-1]),
     )
+
+
+def _solve_all(
+    unit: Tensor, epsilon: Tensor, rounding: Tensor, tolerance: float, told: Callable[[int], object]
+) -> tuple[Solution, bool]:
+    """Splits of many games, each solved for its active players only, and whether Ctrl-C left some unsolved."""
+    found = _by_noise_alone(torch.zeros_like(unit))
+    interrupted = False
+    for group in Subgames.of(active_players(unit, rounding), unit.shape[1]):
+        games, limits, exactness = group.within(unit), epsilon[group.rows], rounding[group.rows]
+        step = max(_CHUNK // games.shape[1], 1)
+        solved = []
+        for start in range(0, len(games), step):
+            some = slice(start, start + step)
+            try:
+                if not interrupted:
+                    solved.append(_solve(games[some], limits[some], exactness[some], tolerance, told))
+                    continue
+            except KeyboardInterrupt:  # v has cost forward passes: it is not to be lost
+                interrupted = True
+            solved.append(_unsolved(games[some]))
+        smaller = Solution(*(torch.cat(parts) for parts in zip(*solved, strict=True)))
+        group.fill(found.and_values, smaller.and_values)
+        group.fill(found.or_values, smaller.or_values)
+        group.fill(found.dual, smaller.dual)
+        group.spread(found.noise, smaller.noise)
+        found.primal[group.rows], found.bound[group.rows] = smaller.primal, smaller.bound
+    return found, interrupted
 
 
 def _solve(

@@ -34,7 +34,7 @@ FLOORS = [
         "schur_weyl",
         "callers",
     },
-    {"matching", "certificate"},
+    {"matching", "certificate", "active"},
     {"first_order"},
     {"interior_point", "polish", "joint"},
     {"certainty"},

@@ -12,6 +12,7 @@ from itertools import combinations
 import torch
 from torch import Tensor
 
+from captum_andor.active import active_players
 from captum_andor.split import SplitResult
 from captum_andor.transforms import count_players, orders
 
@@ -57,13 +58,7 @@ def n_flips(values: Tensor) -> Tensor:
 
 def n_active(values: Tensor) -> Tensor:
     """Number of players whose presence changes v on any coalition: int64, shape ``(N,)``."""
-    n = count_players(values)
-    least = _ACTIVE_SHARE * values.abs().amax(1)
-    count = torch.zeros(len(values), dtype=torch.int64, device=values.device)
-    for player in range(n):
-        pairs = values.view(len(values), -1, 2, 1 << player)
-        count += (pairs[:, :, 1] - pairs[:, :, 0]).abs().amax((1, 2)) > least
-    return count
+    return active_players(values, _ACTIVE_SHARE * values.abs().amax(1)).sum(1)
 
 
 def value_scores(values: Tensor, scale: float) -> dict[str, Tensor]:
