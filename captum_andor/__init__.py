@@ -5,6 +5,7 @@ from captum_andor.attribution import AndOrInteractions
 from captum_andor.confusing import ConfusingReport, ConfusingSampleAnalyzer
 from captum_andor.explanation import AndOrExplanation
 from captum_andor.logical_model import LogicalModel
+from captum_andor.outputs import MaskedOutputs
 from captum_andor.patterns import Interaction
 
 __all__ = [
@@ -14,5 +15,6 @@ __all__ = [
     "ConfusingSampleAnalyzer",
     "Interaction",
     "LogicalModel",
+    "MaskedOutputs",
     "__version__",
 ]

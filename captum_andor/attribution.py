@@ -10,11 +10,13 @@ import torch
 from captum.attr import PerturbationAttribution
 from captum.log import log_usage
 from torch import Tensor
+from torch.futures import Future
 
 from captum_andor.budget import Budget, check_tolerance, known_by, spend
 from captum_andor.explanation import AndOrExplanation
 from captum_andor.game import Game, progress_bar
 from captum_andor.logical_model import LogicalModel
+from captum_andor.outputs import MaskedOutputs
 from captum_andor.players import Baselines, InputsT, Players
 from captum_andor.results import Names, standard_names
 from captum_andor.scores import Score, Target, check_score, standard_target
@@ -138,13 +140,99 @@ class AndOrInteractions(PerturbationAttribution):  # type: ignore[misc]  # captu
         shapley = shapley_values(values).to(players.inputs[0].device, _attribution_dtype(game.output_dtype))
         return players.layout.scatter(shapley)  # type: ignore[return-value]
 
-    def attribute_future(self) -> None:
-        """Not implemented, as for other Captum methods without futures.
+    def attribute_future(
+        self,
+        inputs: InputsT,
+        baselines: Baselines = None,
+        target: Target = None,
+        additional_forward_args: Any = None,
+        feature_mask: Tensor | tuple[Tensor, ...] | None = None,
+        perturbations_per_eval: int | None = None,
+        show_progress: bool = False,
+    ) -> Future[Any]:
+        r"""As :meth:`attribute`, for models that return a ``torch.futures.Future``.
+
+        The answers are waited for batch by batch, so that memory holds one batch of masked inputs: the future is
+        completed when it is returned.
+
+        Args:
+            inputs (Tensor or tuple[Tensor, ...]): As in :meth:`attribute`, and so are the others.
+            baselines (scalar, Tensor, tuple of these, optional): Default: None
+            target (int, tuple, Tensor or list, optional): Default: None
+            additional_forward_args (Any, optional): Default: None
+            feature_mask (Tensor or tuple[Tensor, ...], optional): Default: None
+            perturbations_per_eval (int, optional): Default: None
+            show_progress (bool, optional): Default: False
+
+        Returns:
+            - **future** (*Future*): Of the attributions.
 
         Raises:
-            NotImplementedError: Always.
+            TypeError: As :meth:`attribute`.
+            ValueError: As :meth:`attribute`.
         """
-        raise NotImplementedError("attribute_future is not implemented for AndOrInteractions")
+        result: Future[Any] = Future()
+        result.set_result(
+            self.attribute(
+                inputs,
+                baselines,
+                target,
+                additional_forward_args,
+                feature_mask,
+                perturbations_per_eval,
+                show_progress,
+            )
+        )
+        return result
+
+    @log_usage()  # type: ignore[untyped-decorator]
+    def outputs(
+        self,
+        inputs: Tensor | tuple[Tensor, ...],
+        baselines: Baselines = None,
+        additional_forward_args: Any = None,
+        feature_mask: Tensor | tuple[Tensor, ...] | None = None,
+        perturbations_per_eval: int | None = None,
+        show_progress: bool = False,
+    ) -> MaskedOutputs:
+        """Run the model on all masked inputs once and keep what it returns, to explain several targets and scores.
+
+        Memory holds 8 · 2^n bytes for each output of each example.
+
+        Args:
+            inputs (Tensor or tuple[Tensor, ...]): As in :meth:`attribute`.
+            baselines (scalar, Tensor, tuple of these, optional): As in :meth:`attribute`. Default: None
+            additional_forward_args (Any, optional): As in :meth:`attribute`. Default: None
+            feature_mask (Tensor or tuple[Tensor, ...], optional): As in :meth:`attribute`. Default: None
+            perturbations_per_eval (int, optional): As in :meth:`attribute`. Default: None
+            show_progress (bool, optional): As in :meth:`attribute`. Default: False
+
+        Returns:
+            - **outputs** (*MaskedOutputs*): With methods ``attribute``, ``interactions`` and ``logical_model``, which
+              take a target and a score.
+
+        Raises:
+            TypeError: As :meth:`attribute`.
+            ValueError: As :meth:`attribute`.
+
+        Examples::
+
+            >>> kept = AndOrInteractions(torch.nn.Linear(3, 4)).outputs(torch.rand(2, 3))
+            >>> kept.interactions(target=0, score="log_odds").shape
+            (2,)
+        """
+        players, game = self._game(
+            inputs, baselines, None, additional_forward_args, feature_mask, perturbations_per_eval, score="output"
+        )
+        values = self._values(game, show_progress)
+        return MaskedOutputs(
+            values,
+            players.n_examples,
+            game.aggregates,
+            self.score,
+            players.layout,
+            _attribution_dtype(game.output_dtype),
+        )
 
     @log_usage()  # type: ignore[untyped-decorator]
     def interactions(
@@ -333,6 +421,7 @@ class AndOrInteractions(PerturbationAttribution):  # type: ignore[misc]  # captu
         feature_mask: Tensor | tuple[Tensor, ...] | None,
         perturbations_per_eval: int | None,
         budgeted: bool = False,
+        score: Score | None = None,
     ) -> tuple[Players, Game]:
         check_score(self.score)  # which may have been set since
         players = Players(inputs, baselines, feature_mask)
@@ -347,7 +436,7 @@ class AndOrInteractions(PerturbationAttribution):  # type: ignore[misc]  # captu
         game = Game(
             self.forward_func,
             players,
-            self.score,
+            self.score if score is None else score,
             standard_target(target, players.n_examples),
             arguments,
             perturbations_per_eval,

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 from torch import Tensor
+from torch.futures import Future
 
 from captum_andor.callers import warn
 from captum_andor.players import Players
@@ -71,7 +72,7 @@ class Game:
         self.check_repeats = check_repeats
         self.output_dtype = torch.float64
         self._ends: dict[bool, Tensor] = {}  # v(∅) and v(N), as they were first evaluated
-        self._aggregates = False
+        self.aggregates = False
         self._trailing: torch.Size | None = None
 
     def values(self, show_progress: bool = False, description: str = "") -> Tensor:
@@ -187,7 +188,7 @@ class Game:
         One coalition at a time would never tell. Arguments that cannot be tiled rule the pass out.
         """
         tensors = [a for a in self.additional_forward_args if isinstance(a, Tensor) and a.ndim > 0]
-        if self._aggregates or any(len(a) != self.players.n_examples for a in tensors):
+        if self.aggregates or any(len(a) != self.players.n_examples for a in tensors):
             return
         try:
             self._evaluate(coalition.repeat(2, 1))
@@ -196,12 +197,12 @@ class Game:
 
     def _coalitions_per_eval(self) -> int:
         if self.perturbations_per_eval is None:
-            if self._aggregates:
+            if self.aggregates:
                 return 1
             device = self.players.inputs[0].device.type
             rows = _BATCH_BYTES.get(device, _BATCH_BYTES_ACCELERATOR) // max(self.players.row_bytes, 1)
             return max(min(max(rows, _FEWEST_ROWS), _MOST_ROWS) // self.players.n_examples, 1)
-        if self._aggregates and self.perturbations_per_eval > 1:
+        if self.aggregates and self.perturbations_per_eval > 1:
             raise ValueError(
                 f"perturbations_per_eval={self.perturbations_per_eval} needs a model whose output grows with the "
                 "batch, but this one returns a fixed number of values for the whole batch. "
@@ -219,7 +220,7 @@ class Game:
         else:
             self._check_output_form(output, k)
         values = score_output(output, repeat_target(self.target, k), self.score)
-        if self._aggregates:
+        if self.aggregates:
             values = values.reshape(*(values.shape or (1,)), 1)
         else:
             values = values.reshape(k, self.players.n_examples, *values.shape[1:]).movedim(0, -1)
@@ -237,6 +238,8 @@ class Game:
                 self._ends.setdefault(full, values[..., int(here[0])].clone())
 
     def _as_tensor(self, output: Any) -> Tensor:
+        if isinstance(output, Future):
+            output = output.wait()
         if isinstance(output, (bool, int, float, np.generic)):
             try:
                 return torch.tensor(float(output), dtype=torch.float64, device="cpu")
@@ -261,7 +264,7 @@ class Game:
 
     def _take_output_as_aggregate(self, shape: torch.Size) -> None:
         """From now on the output is values of the whole batch, whatever its number of rows."""
-        self._aggregates, self._trailing = True, shape
+        self.aggregates, self._trailing = True, shape
         if self.players.layout.per_example:
             raise ValueError(
                 f"feature_mask differs between examples, but the model returns shape {tuple(shape)} for any batch: "
@@ -269,11 +272,11 @@ class Game:
             )
 
     def _check_output_form(self, output: Tensor, k: int) -> None:
-        rows = () if self._aggregates else (k * self.players.n_examples,)
+        rows = () if self.aggregates else (k * self.players.n_examples,)
         expected = (*rows, *(self._trailing or ()))
         if tuple(output.shape) == expected:
             return
-        if not self._aggregates and tuple(output.shape) == (self.players.n_examples, *(self._trailing or ())):
+        if not self.aggregates and tuple(output.shape) == (self.players.n_examples, *(self._trailing or ())):
             raise _OutputDoesNotGrowError(
                 f"forward_func returned shape {tuple(output.shape)} for a batch of {k * self.players.n_examples} "
                 f"rows as for {self.players.n_examples}: its output does not grow with the batch. "

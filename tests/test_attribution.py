@@ -230,8 +230,6 @@ def test_it_behaves_as_a_captum_class() -> None:
     assert not method.has_convergence_delta()
     assert method.multiplies_by_inputs
     assert hasattr(AndOrInteractions.attribute, "__wrapped__")
-    with pytest.raises(NotImplementedError, match="attribute_future"):
-        method.attribute_future()
     with pytest.raises(TypeError, match="n_samples"):
         method.attribute(torch.ones(1, 2), n_samples=3)  # type: ignore[call-arg]
 

@@ -46,6 +46,7 @@ FLOORS = [
     {"complete"},
     {"sampled"},
     {"patterns", "results", "explanation", "logical_model"},
+    {"outputs"},
     {"budget", "attribution", "visualization"},
     {f"confusing.{name}" for name in ("measures", "statistics", "dataset")},
     {"confusing.views"},
@@ -75,6 +76,7 @@ def test_public_names_are_frozen() -> None:
         "ConfusingSampleAnalyzer",
         "Interaction",
         "LogicalModel",
+        "MaskedOutputs",
         "__version__",
     ]
 
