@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test lint docs clean
+.PHONY: demo test test-lowest test-newest lint docs clean
 
 demo: $(READY)
 	$(BIN)/python tutorials/demo.py
@@ -25,5 +25,17 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install -q -c constraints.txt -e ".[test,docs,tutorials,lint]"
 	touch $@
 
+# The same tests at the ends of what pyproject.toml admits, each in a fresh environment of its own; old packages warn
+# of their own use of other old ones.
+test-lowest:
+	$(PYTHON) -m venv --clear .venv-lowest
+	.venv-lowest/bin/python -m pip install -q -c constraints-lowest.txt -e ".[test]" torchvision
+	.venv-lowest/bin/python -m pytest -W ignore::DeprecationWarning -W ignore::PendingDeprecationWarning
+
+test-newest:
+	$(PYTHON) -m venv --clear .venv-newest
+	.venv-newest/bin/python -m pip install -q -e ".[test]" torch torchvision
+	.venv-newest/bin/python -m pytest -W ignore::DeprecationWarning
+
 clean:
-	rm -rf $(VENV) docs/_build outputs build *.egg-info
+	rm -rf $(VENV) .venv-lowest .venv-newest docs/_build outputs build *.egg-info

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from typing import Any
 
+import captum
 import matplotlib
 import numpy as np
 import pytest
@@ -155,6 +156,7 @@ class TestTraps:
             with pytest.raises(ValueError, match="perturbations_per_eval=1"):
                 method.attribute(x, perturbations_per_eval=2)
 
+    @pytest.mark.skipif(captum.__version__.startswith("0.8"), reason="named for Captum 0.9")
     def test_captum_still_has_the_faults_we_name(self) -> None:
         """When one of these fails, Captum has mended it: correct docs/captum_notes.rst."""
         theirs = ShapleyValues(lambda x: x.sum(1))
