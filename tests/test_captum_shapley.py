@@ -10,11 +10,12 @@ from typing import Any, NamedTuple
 
 import pytest
 import torch
-from captum.testing.helpers import basic_models as models
 from torch import Tensor
 from torch.futures import Future
 
 from captum_andor import AndOrInteractions
+
+models = pytest.importorskip("captum.testing.helpers.basic_models")  # in Captum 0.9 and above
 
 
 class Case(NamedTuple):
