@@ -8,8 +8,9 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.futures import Future
+from torch.nn.modules.module import register_module_forward_hook
 
 from captum_andor.callers import warn
 from captum_andor.players import Players
@@ -18,9 +19,11 @@ from captum_andor.transforms import coalition_members
 
 __all__ = ["Game", "Progress", "progress_bar"]
 
-# Measured by benchmarks/batch.py and confusing.py: on a CPU the fastest batches hold half a megabyte to a megabyte of
-# inputs (its cache), on a GPU they are larger. The choice depends on shapes only, never on a clock, so that results
-# repeat exactly.
+# Measured by benchmarks/batch.py and confusing.py: on a CPU batches are fastest whose widest activation takes about a
+# dozen megabytes (above some 16 the allocator asks the system for fresh pages in every layer), and, where no module
+# tells its activations, those that hold half a megabyte to a megabyte of inputs; on a GPU they are larger. The choice
+# depends on shapes only, never on a clock, so that results repeat exactly.
+_ACTIVATION_BYTES = {"cpu": 12 << 20}
 _BATCH_BYTES = {"cpu": 3 << 18}
 _BATCH_BYTES_ACCELERATOR = 1 << 26
 _SAME_DIGITS = 4.0  # times the root of the output's rounding: about half of its digits
@@ -73,6 +76,7 @@ class Game:
         self.output_dtype = torch.float64
         self._ends: dict[bool, Tensor] = {}  # v(∅) and v(N), as they were first evaluated
         self.aggregates = False
+        self._activation_bytes = 0  # of one row, the widest
         self._trailing: torch.Size | None = None
 
     def values(self, show_progress: bool = False, description: str = "") -> Tensor:
@@ -156,7 +160,9 @@ class Game:
         The first coalition goes alone: it tells whether the output grows with the batch (one value per example) or
         not (one value per batch), which later batches, of any size, could leave in doubt.
         """
-        first = self._evaluate(coalitions(0, 1))
+        with _widest_activation() as widest:
+            first = self._evaluate(coalitions(0, 1))
+        self._activation_bytes = widest.bytes // self.players.n_examples
         values = first.new_empty(*first.shape[:-1], total)
         values[..., :1] = first
         bar.update(1)
@@ -201,6 +207,8 @@ class Game:
                 return 1
             device = self.players.inputs[0].device.type
             rows = _BATCH_BYTES.get(device, _BATCH_BYTES_ACCELERATOR) // max(self.players.row_bytes, 1)
+            if device in _ACTIVATION_BYTES and self._activation_bytes:
+                rows = _ACTIVATION_BYTES[device] // max(self._activation_bytes, self.players.row_bytes)
             return max(min(max(rows, _FEWEST_ROWS), _MOST_ROWS) // self.players.n_examples, 1)
         if self.aggregates and self.perturbations_per_eval > 1:
             raise ValueError(
@@ -297,6 +305,27 @@ class Game:
             f"at output index {tuple(position[:-1])}. Interactions need finite scores: check the baseline, the model "
             'on this masked input, or use score="log_odds" on logits instead of probabilities of 0 or 1.'
         )
+
+
+class _Widest:
+    """Bytes of the largest tensor that any module returned."""
+
+    bytes = 0
+
+    def __call__(self, module: nn.Module, arguments: Any, output: Any) -> None:
+        if isinstance(output, Tensor) and output.layout == torch.strided:
+            self.bytes = max(self.bytes, output.numel() * output.element_size())
+
+
+@contextmanager
+def _widest_activation() -> Iterator[_Widest]:
+    """Watches the modules that are called, inside functions, too."""
+    widest = _Widest()
+    handle = register_module_forward_hook(widest)
+    try:
+        yield widest
+    finally:
+        handle.remove()
 
 
 def _check_perturbations(perturbations_per_eval: Any) -> None:

@@ -119,7 +119,7 @@ def test_coalitions_are_named_by_ids() -> None:
     )
     given = ex.coalitions_of([(), {9}, [3, 7]])
     assert given.tolist() == [[False] * 3, [False, False, True], [True, True, False]]
-    assert ex.predict(given).tolist() == [[0.0, 1.0, 110.0]]
+    assert ex.predict(given)[0].tolist() == pytest.approx([0.0, 1.0, 110.0], abs=1e-9)
     with pytest.raises(ValueError, match=r"players has 4, which is none of the feature ids \(3, 7, 9\)"):
         ex.coalitions_of([[4]])
 

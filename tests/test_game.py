@@ -149,3 +149,29 @@ def test_progress_is_closed_on_error(capsys: pytest.CaptureFixture[str]) -> None
         AndOrInteractions(model).attribute(torch.ones(1, 4), show_progress=True)
     assert not list(getattr(tqdm, "_instances", []))
     assert "attribution" in capsys.readouterr().err
+
+
+def rows_of_batches(wrap: bool, width: int, n_examples: int = 1) -> list[int]:
+    seen = []
+
+    class Wide(torch.nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            seen.append(len(x))
+            return self.inner(x).sum(1)
+
+    model = Wide()
+    model.inner = torch.nn.Linear(12, width)
+    AndOrInteractions((lambda x: model(x)) if wrap else model, check_repeats=False).attribute(
+        torch.rand(n_examples, 12)
+    )
+    return seen
+
+
+@pytest.mark.parametrize("wrap", [False, True])
+def test_the_batch_follows_the_widest_activation_inside_functions_too(wrap: bool) -> None:
+    a_megabyte = 1 << 18  # of float32
+    assert rows_of_batches(wrap, a_megabyte // 16)[1] == 12 * 16
+    assert rows_of_batches(wrap, a_megabyte // 16, n_examples=3)[1] == 12 * 16
+    assert rows_of_batches(wrap, a_megabyte // 64)[1] == 12 * 64
+    assert rows_of_batches(wrap, 2)[1] == 4095  # all that are left
+    assert not torch.nn.modules.module._global_forward_hooks
