@@ -268,7 +268,7 @@ class AndOrInteractions(PerturbationAttribution):  # type: ignore[misc]  # captu
             perturbations_per_eval (int, optional): As in :meth:`attribute`. Default: None
             show_progress (bool, optional): As in :meth:`attribute`; a second bar follows the sparse splits.
                 Default: False
-            player_names (sequence or mapping, optional): What prints, tables and figures call the players: a string for
+            player_names (sequence or mapping, optional): What prints and tables call the players: a string for
                 each, in the order of the sorted feature ids, or a mapping of ids. Default: None
 
         Returns:

@@ -134,7 +134,7 @@ class AndOrExplanation(Result):
             split (str, optional): ``"sparse"``, ``"and"``, ``"or"`` or ``"even"``. Default: "sparse"
             noise_bound (float, optional): Largest \|q(S)\| relative to \|v(N) - v(∅)\|. Default: 0.0
             tolerance (float, optional): Duality gap at which a sparse split is accepted. Default: 1e-3
-            player_names (sequence or mapping, optional): What prints, tables and figures call the players: a string for
+            player_names (sequence or mapping, optional): What prints and tables call the players: a string for
                 each, in their order or by id. Default: None
 
         Returns:

@@ -122,7 +122,7 @@ class LogicalModel(Result):
             weights (str or sequence of float, optional): What R² weighs: ``"uniform"``, all coalitions alike;
                 ``"size"``, all sizes alike; ``"shapley"``, the Shapley kernel; or n + 1 numbers, the weight of one
                 coalition of each size. Default: "uniform"
-            player_names (sequence or mapping, optional): What prints, tables and figures call the players: a string for
+            player_names (sequence or mapping, optional): What prints and tables call the players: a string for
                 each, in their order or by id. Default: None
 
         Returns:

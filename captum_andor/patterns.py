@@ -138,7 +138,7 @@ class PatternTable:
             columns["names"] = key.named(self.members)
         columns["order"] = self.members.sum(1).cpu().numpy()
         columns["value"] = self.value.cpu().numpy()
-        return pd.DataFrame(columns)
+        return pd.DataFrame(columns, copy=False)
 
     def order_strength(self, n_outputs: int) -> Tensor:
         """Sums of positive and of negative values by order: float64, shape ``(n_outputs, 2, n + 1)``."""

@@ -36,7 +36,7 @@ class Result(ABC):
 
     Attributes:
         feature_ids: Id of each player, as in the feature mask, sorted.
-        player_names: Name of each player in the order of the ids, which prints, tables and figures show; None for none.
+        player_names: Name of each player in the order of the ids, which prints and tables show; None for none.
         axes: The axes of the leading shape: what tables call them, and where parts of a result stood in the whole.
         layout: Where the players sit in the inputs; None for results made from values.
         attribution_dtype: Dtype of :meth:`attributions`.
@@ -88,8 +88,13 @@ class Result(ABC):
             - **coalitions** (*Tensor*): bool, shape ``(m, n)``, columns in the order of ``feature_ids``.
 
         Raises:
+            TypeError: If it is no sequence of iterables.
             ValueError: If an id is none of a player.
         """
+        if not isinstance(players, Sequence) or not all(isinstance(ids, Iterable) for ids in players):
+            raise TypeError(
+                f"players must be a sequence of sets of feature ids, e.g. [{{3, 7}}, ()]; got {players!r:.80}."
+            )
         result = torch.zeros(len(players), self.n_players, dtype=torch.bool, device="cpu")
         position = {player: i for i, player in enumerate(self.feature_ids)}
         for row, ids in enumerate(players):

@@ -120,6 +120,9 @@ def test_coalitions_are_named_by_ids() -> None:
     given = ex.coalitions_of([(), {9}, [3, 7]])
     assert given.tolist() == [[False] * 3, [False, False, True], [True, True, False]]
     assert ex.predict(given)[0].tolist() == pytest.approx([0.0, 1.0, 110.0], abs=1e-9)
+    for wrong in (3, [3], {3}):
+        with pytest.raises(TypeError, match="players must be a sequence of sets of feature ids"):
+            ex.coalitions_of(wrong)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match=r"players has 4, which is none of the feature ids \(3, 7, 9\)"):
         ex.coalitions_of([[4]])
 

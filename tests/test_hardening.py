@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 from captum_andor import AndOrExplanation, AndOrInteractions, ConfusingSampleAnalyzer, LogicalModel
 from captum_andor.joint import joint_split
 from captum_andor.split import split_game
+from captum_andor.transforms import mobius
 
 X = torch.ones(2, 3)
 
@@ -264,3 +266,18 @@ def test_asking_again_takes_two_passes() -> None:
         assert model.calls == 8 + extra
     with pytest.raises(TypeError, match="check_repeats must be True or False"):
         AndOrInteractions(model, check_repeats=2)
+
+
+def test_what_lacks_is_named_with_the_command_that_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "shapiq", None)
+    with pytest.raises(ImportError, match="needs shapiq: pip install shapiq"):
+        AndOrExplanation.from_values([0.0, 1.0]).to_shapiq()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.float16])
+def test_transforms_keep_their_dtype_under_autocast(dtype: torch.dtype) -> None:
+    v = torch.rand(64, generator=torch.Generator().manual_seed(0)).to(dtype)
+    plain = mobius(v)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert mobius(v).dtype == dtype and torch.equal(mobius(v), plain)
+    assert mobius(torch.empty(64, device="meta")).shape == (64,)  # a device without autocast
