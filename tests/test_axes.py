@@ -62,11 +62,12 @@ def test_tables_of_parts_concatenate_to_that_of_the_whole(kind: str, tmp_path: P
     assert whole[1][2].top(1)[0].index == (1, 2)
 
 
+@pytest.mark.parametrize("index", [..., 0, slice(1), slice(None)])
 @pytest.mark.parametrize("kind", RESULTS)
-def test_writing_into_a_part_leaves_the_whole_alone(kind: str) -> None:
+def test_writing_into_a_part_leaves_the_whole_alone(kind: str, index: Any) -> None:
     whole = RESULTS[kind](torch.randn(2, 8, generator=torch.Generator().manual_seed(0)))
     before = whole.shapley_values(), whole.values.clone()
-    part = whole[...]
+    part = whole[index]
     for name in ("values", "and_values", "constant", "r2"):
         if hasattr(part, name):
             getattr(part, name).fill_(7.0)
