@@ -57,7 +57,7 @@ FLOORS = [
     {f"confusing.{name}" for name in ("similarity", "summary", "figures")},
     {"confusing.page"},
     {"confusing.report"},
-    {"confusing.analyzer", "confusing", "__init__"},
+    {"confusing.analyzer", "confusing", "surgery", "__init__"},
 ]
 
 
