@@ -343,6 +343,14 @@ def test_an_interrupted_evaluation_goes_on_from_its_checkpoints(tmp_path: Path) 
     found = made.evaluate((x, y), batch_size=2, checkpoint_dir=tmp_path / "kept").scores
     assert again.rows == 2 * 6 + 2 * 512  # the check of the model, and the last two samples
     assert found.masked_margin[:4].tolist() == expected.masked_margin.tolist()
+    damaged = sorted((tmp_path / "kept").iterdir())[0]
+    damaged.write_bytes(damaged.read_bytes()[:-50])
+    mended = Counting()
+    made = ConfusingSampleAnalyzer(scores=V_SCORES).add_model("a", mended)
+    with pytest.warns(UserWarning, match=f"checkpoint_dir: .*{damaged.name}.* It is computed again"):
+        again_found = made.evaluate((x, y), batch_size=2, checkpoint_dir=tmp_path / "kept").scores
+    assert mended.rows == 2 * 6 + 2 * 512 and again_found.equals(found)
+    made.evaluate((x, y), batch_size=2, checkpoint_dir=tmp_path / "kept")
     other = Counting()
     with torch.no_grad():
         other.model[1].weight += 0.1  # type: ignore[index, operator]

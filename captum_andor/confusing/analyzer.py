@@ -166,7 +166,8 @@ class ConfusingSampleAnalyzer:
                 Default: None
             checkpoint_dir (str or PathLike, optional): Folder where outputs are kept as they come, a file per model,
                 view and batch, found again by the content of model, inputs, baseline and mask: an interrupted
-                evaluation goes on where it was. (Of a plain function only its name is known.) Default: None
+                evaluation goes on where it was; a damaged file is computed again, with a warning. (Of a plain function
+                only its name is known.) Default: None
             batch_size (int, optional): Samples in one batch. Default: 64
             perturbations_per_eval (int, optional): Coalitions of each sample in one forward pass. Default: None
                 (chosen by the size of the inputs)

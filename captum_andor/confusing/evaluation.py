@@ -130,10 +130,13 @@ class Evaluator:
             return self._run(name, model, players)
         path = self.checkpoint_dir / f"{_fingerprint(digest, players)}.npz"
         if path.exists():
-            _, arrays = read_arrays(
-                path, _FORMAT, "ConfusingSampleAnalyzer.evaluate", lambda _, specs: _check_kept(specs, players)
-            )
-            return torch.from_numpy(arrays["outputs"])
+            try:
+                _, arrays = read_arrays(
+                    path, _FORMAT, "ConfusingSampleAnalyzer.evaluate", lambda _, specs: _check_kept(specs, players)
+                )
+                return torch.from_numpy(arrays["outputs"])
+            except ValueError as error:
+                warn(f"checkpoint_dir: {error} It is computed again.")
         outputs = self._run(name, model, players)
         self.checkpoint_dir.mkdir(parents=True, exist_ok=True)
         write_arrays(path, _FORMAT, {"model": name}, {"outputs": outputs.numpy()})
