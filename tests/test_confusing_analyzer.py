@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import warnings
 from collections.abc import Callable
 from itertools import combinations
@@ -9,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from captum.attr import IntegratedGradients, Saliency
@@ -553,3 +556,45 @@ def test_no_warning_without_reason() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         analyzer(scores=None).evaluate(images(4)).rank("a")
+
+
+def test_processes_share_the_batches_by_way_of_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    x, y = images(7)
+    alone = ConfusingSampleAnalyzer(scores=V_SCORES).add_model("a", Counting())
+    expected = alone.evaluate((x, y), batch_size=2).scores
+    monkeypatch.setenv("WORLD_SIZE", "3")
+    kept, rows = tmp_path / "kept", []
+    for rank in (1, 2, 0):  # rank 0 last: the others must not wait for it
+        monkeypatch.setenv("RANK", str(rank))
+        model = Counting()
+        found = (
+            ConfusingSampleAnalyzer(scores=V_SCORES)
+            .add_model("a", model)
+            .evaluate((x, y), batch_size=2, checkpoint_dir=kept)
+        )
+        assert found.scores.equals(expected)
+        rows.append(model.rows - 2 * 7)
+    assert rows == [7 * 512, 0, 0]  # the first does it all where nobody else has begun
+    monkeypatch.setenv("RANK", "3")
+    with pytest.raises(ValueError, match="RANK=3 and WORLD_SIZE=3"):
+        alone.evaluate((x, y), checkpoint_dir=kept)
+
+
+def test_torchrun_gives_the_report_of_one_process(tmp_path: Path) -> None:
+    script = tmp_path / "evaluate.py"
+    script.write_text(
+        "import os, sys, torch\n"
+        "from captum_andor import ConfusingSampleAnalyzer\n"
+        "torch.manual_seed(0)\n"
+        "model = torch.nn.Linear(6, 3).eval()\n"
+        "analyzer = ConfusingSampleAnalyzer(scores=('net_order', 'flip_rate')).add_model('a', model)\n"
+        "report = analyzer.evaluate((torch.rand(20, 6), torch.arange(20) % 3), batch_size=3, checkpoint_dir=sys.argv[1])\n"
+        "report.scores.to_pickle(sys.argv[1] + os.environ.get('RANK', 'alone'))\n"
+    )
+    folders = [str(tmp_path / "one"), str(tmp_path / "several")]
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    for command in ([sys.executable, str(script), folders[0]], [*launcher, str(script), folders[1]]):
+        subprocess.run(command, check=True, capture_output=True, timeout=120)
+    alone = pd.read_pickle(folders[0] + "alone")
+    assert all(pd.read_pickle(folders[1] + rank).equals(alone) for rank in "01")
+    assert sorted(p.name for p in Path(folders[0]).iterdir()) == sorted(p.name for p in Path(folders[1]).iterdir())

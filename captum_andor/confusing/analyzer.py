@@ -167,7 +167,9 @@ class ConfusingSampleAnalyzer:
             checkpoint_dir (str or PathLike, optional): Folder where outputs are kept as they come, a file per model,
                 view and batch, found again by the content of model, inputs, baseline and mask: an interrupted
                 evaluation goes on where it was; a damaged file is computed again, with a warning. (Of a plain function
-                only its name is known.) Default: None
+                only its name is known.) Processes that ``torchrun`` starts share the batches by way of one folder, on
+                one machine or several: each computes its share first, then what others have not done, and all return
+                the same report. Default: None
             batch_size (int, optional): Samples in one batch. Default: 64
             perturbations_per_eval (int, optional): Coalitions of each sample in one forward pass. Default: None
                 (chosen by the size of the inputs)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -88,6 +88,7 @@ class Evaluator:
         total = len(samples) * len(self.models) * len(self.views)
         with progress_bar(show_progress, total, description, "sample") as bar:
             try:
+                self._compute_share(samples, digests)
                 for start in range(0, len(samples), self.batch_size):
                     stop = min(start + self.batch_size, len(samples))
                     for key, part in list(self._chunk(samples, start, stop, digests, bar)):
@@ -105,6 +106,20 @@ class Evaluator:
             if key[0] == "attributions"
         }
         return Evaluation(samples.first(done), self.views, outputs, ink, attributions)
+
+    def _compute_share(self, samples: Samples, digests: dict[str, bytes]) -> None:
+        """Of several processes that torchrun started, each fills the folder with every so many-th batch first.
+
+        What others have not done by then, each computes for itself: nobody waits, and the dead are not missed.
+        """
+        rank, processes = process_of()
+        if self.checkpoint_dir is None or processes == 1:
+            return
+        alone = replace(self, attribute=None)
+        for start in range(rank * self.batch_size, len(samples), processes * self.batch_size):
+            stop = min(start + self.batch_size, len(samples))
+            for _ in alone._chunk(samples, start, stop, digests, _NoBar()):
+                pass
 
     def _chunk(
         self, samples: Samples, start: int, stop: int, digests: dict[str, bytes], bar: Progress
@@ -165,6 +180,23 @@ class Evaluator:
                 )
             values = torch.cat([torch.zeros_like(values), values], dim=1)
         return values.transpose(1, 2).to("cpu", dtype).contiguous()
+
+
+class _NoBar:
+    def update(self, n: int) -> None:
+        pass
+
+
+def process_of() -> tuple[int, int]:
+    """Number of this process among those that torchrun started, and how many these are.
+
+    Raises:
+        ValueError: If its environment variables contradict each other.
+    """
+    given = os.environ.get("RANK", "0"), os.environ.get("WORLD_SIZE", "1")
+    if not (given[0].isdigit() and given[1].isdigit() and int(given[0]) < int(given[1])):
+        raise ValueError(f"the environment has RANK={given[0]} and WORLD_SIZE={given[1]}, which torchrun does not set.")
+    return int(given[0]), int(given[1])
 
 
 def _check_kept(specs: dict[str, Spec], players: Players) -> None:
