@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Container, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -83,21 +83,24 @@ class Evaluator:
         for name, model in self.models.items():
             _check_labels(name, _check_model(name, model, samples), samples.labels)
         digests = {name: _model_digest(name, model) for name, model in self.models.items() if self.checkpoint_dir}
-        kept: dict[Any, list[Any]] = {}
-        done = 0
+        starts = range(0, len(samples), self.batch_size)
+        found: dict[int, list[tuple[Any, Any]]] = {}
         total = len(samples) * len(self.models) * len(self.views)
         with progress_bar(show_progress, total, description, "sample") as bar:
             try:
-                self._compute_share(samples, digests)
-                for start in range(0, len(samples), self.batch_size):
+                for start in self._own_first(starts):
                     stop = min(start + self.batch_size, len(samples))
-                    for key, part in list(self._chunk(samples, start, stop, digests, bar)):
-                        kept.setdefault(key, []).append(part)
-                    done = stop
+                    found[start] = list(self._chunk(samples, start, stop, digests, bar))
             except KeyboardInterrupt:
-                if not done:
+                if 0 not in found:
                     raise
+                done = _end(starts, found)
                 warn(f"interrupted: the report is of the first {done} of {len(samples)} samples.")
+        done = _end(starts, found)
+        kept: dict[Any, list[Any]] = {}
+        for start in range(0, done, self.batch_size):
+            for key, part in found[start]:
+                kept.setdefault(key, []).append(part)
         outputs = {key[1:]: _joined(key, parts) for key, parts in kept.items() if key[0] == "outputs"}
         ink = {key[1]: torch.cat(parts) for key, parts in kept.items() if key[0] == "ink"}
         attributions = {
@@ -107,19 +110,16 @@ class Evaluator:
         }
         return Evaluation(samples.first(done), self.views, outputs, ink, attributions)
 
-    def _compute_share(self, samples: Samples, digests: dict[str, bytes]) -> None:
-        """Of several processes that torchrun started, each fills the folder with every so many-th batch first.
+    def _own_first(self, starts: range) -> list[int]:
+        """The batches in the order to take them.
 
-        What others have not done by then, each computes for itself: nobody waits, and the dead are not missed.
+        Of several processes that torchrun started, each begins with every so many-th batch and then looks what the
+        others have put into the folder. What they have not done by then it computes: nobody waits, and the dead are not
+        missed.
         """
-        rank, processes = process_of()
-        if self.checkpoint_dir is None or processes == 1:
-            return
-        alone = replace(self, attribute=None)
-        for start in range(rank * self.batch_size, len(samples), processes * self.batch_size):
-            stop = min(start + self.batch_size, len(samples))
-            for _ in alone._chunk(samples, start, stop, digests, _NoBar()):
-                pass
+        rank, processes = (0, 1) if self.checkpoint_dir is None else process_of()
+        own = starts[rank::processes]
+        return [*own, *(start for start in starts if start not in own)]
 
     def _chunk(
         self, samples: Samples, start: int, stop: int, digests: dict[str, bytes], bar: Progress
@@ -182,9 +182,9 @@ class Evaluator:
         return values.transpose(1, 2).to("cpu", dtype).contiguous()
 
 
-class _NoBar:
-    def update(self, n: int) -> None:
-        pass
+def _end(starts: range, found: Container[int]) -> int:
+    """Where the samples end that have no gap before them."""
+    return next((start for start in starts if start not in found), starts.stop)
 
 
 def process_of() -> tuple[int, int]:
