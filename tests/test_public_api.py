@@ -57,7 +57,15 @@ FLOORS = [
     {f"confusing.{name}" for name in ("similarity", "summary", "figures")},
     {"confusing.page"},
     {"confusing.report"},
-    {"confusing.analyzer", "confusing", "surgery", "__init__"},
+    {"confusing.analyzer", "confusing", "surgery"},
+    {"study.recipes", "study.measured", "study.manifest"},
+    {"study.networks"},
+    {"study.tables"},
+    {"study.agreement"},
+    {"study.contrasts", "study.figures"},
+    {"study.result"},
+    {"study.layer_swap"},
+    {"study", "__init__"},
 ]
 
 

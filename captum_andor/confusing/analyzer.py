@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -91,6 +92,21 @@ class ConfusingSampleAnalyzer:
         self._models: dict[str, Model] = {}
         self._references: dict[str, tuple[Model, tuple[str, ...] | None]] = {}
         self._report: ConfusingReport | None = None
+
+    def clone(self) -> ConfusingSampleAnalyzer:
+        """A new analyzer of the same settings, without models.
+
+        Returns:
+            - **analyzer** (*ConfusingSampleAnalyzer*): The new one.
+
+        Examples::
+
+            >>> ConfusingSampleAnalyzer(primary="flip_rate").clone().primary
+            'flip_rate'
+        """
+        new = copy.copy(self)
+        new._models, new._references, new._report = {}, {}, None
+        return new
 
     def add_model(self, name: str, model: Model) -> ConfusingSampleAnalyzer:
         """Add a model to compare.

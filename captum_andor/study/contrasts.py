@@ -1,0 +1,174 @@
+"""Which cells a contrast between the low and the high part compares, and what follows from it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+import numpy as np
+
+from captum_andor.study.measured import Estimate
+from captum_andor.study.recipes import NEW, Cell, Part, Variant
+
+By: TypeAlias = Literal["parameters", "layers"]
+Weights: TypeAlias = dict[Cell, float]
+
+__all__ = ["By", "Verdict", "Weights", "at_cut", "at_equal_shares", "judged", "mean_of"]
+
+
+def at_cut(layer: str, variant: Variant) -> Weights:
+    """Low less high part of one and the same cut."""
+    return {Cell("low", variant, layer): 1.0, Cell("high", variant, layer): -1.0}
+
+
+def at_equal_shares(
+    shares: Mapping[Cell, float], cells: Sequence[Cell], variant: Variant
+) -> tuple[Weights, Weights, list[float]] | None:
+    """Same low and same high part at equal shares of the network, mean over the shares at which one was cut.
+
+    Agreement is interpolated linearly between cuts, from both new at share 0; beyond the largest share that both parts
+    reach nothing is compared.
+
+    Args:
+        shares: Share of the network that a cell has in common, by parameters or by layers.
+        cells: The cells that may be compared.
+        variant: How the part is shared.
+
+    Returns:
+        - **low, high, at** (*tuple*): Weights of cells on both sides, and the shares; None if a side has no cell.
+    """
+    sides = []
+    for part in ("low", "high"):
+        own = [cell for cell in cells if cell.part == part and cell.variant == variant and not cell.other]
+        if not own:
+            return None
+        sides.append(sorted(own, key=lambda cell: shares[cell]))
+    end = min(shares[side[-1]] for side in sides)
+    at = sorted({round(shares[cell], 12) for side in sides for cell in side if shares[cell] <= end + 1e-12})
+    low, high = (mean_of([_interpolated(share, side, shares) for share in at]) for side in sides)
+    return low, high, at
+
+
+def _interpolated(share: float, side: Sequence[Cell], shares: Mapping[Cell, float]) -> Weights:
+    points = [NEW, *side]
+    x = [0.0, *(shares[cell] for cell in side)]
+    right = int(np.clip(np.searchsorted(x, share), 1, len(x) - 1))
+    width = x[right] - x[right - 1]
+    weight = 1.0 if width <= 0 else min((share - x[right - 1]) / width, 1.0)
+    return {points[right - 1]: 1.0 - weight, points[right]: weight}
+
+
+def mean_of(several: Sequence[Weights]) -> Weights:
+    """Mean of weights."""
+    total: Weights = {}
+    for weights in several:
+        for cell, weight in weights.items():
+            total[cell] = total.get(cell, 0.0) + weight / len(several)
+    return total
+
+
+def less(a: Weights, b: Weights) -> Weights:
+    """Difference of weights."""
+    return {cell: a.get(cell, 0.0) - b.get(cell, 0.0) for cell in {**a, **b}}
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a study says of the claim that low layers decide.
+
+    Attributes:
+        outcome: ``"supported"``, ``"not supported"`` or ``"cannot be judged"``.
+        decides: The part that does: ``"low"``, ``"high"``, ``"neither"``; None where it cannot be judged.
+        about_confusion: Whether the difference stays given loss and the similarity of v; None where it is not supported
+            or that cannot be judged.
+        text: The verdict in words, with its numbers.
+        contrast: Same low less same high.
+        beyond_new: Same low less both new.
+        given_loss_and_values: The contrast given loss, at equal similarity of v.
+        pairs_needed: Pairs with which a difference of ``smallest_effect`` would be seen with 80 % power.
+    """
+
+    outcome: Literal["supported", "not supported", "cannot be judged"]
+    decides: Literal["low", "high", "neither"] | None
+    about_confusion: bool | None
+    text: str
+    contrast: Estimate | None = None
+    beyond_new: Estimate | None = None
+    given_loss_and_values: Estimate | None = None
+    pairs_needed: float = float("nan")
+
+    def __str__(self) -> str:
+        return self.text
+
+
+def judged(
+    contrast: Estimate, beyond_new: Estimate, given_loss_and_values: Estimate, smallest_effect: float, score: str
+) -> Verdict:
+    """The verdict by the stated rule; see :meth:`LayerSwapResult.verdict`."""
+    needed = contrast.pairs_needed(smallest_effect)
+    d, size = _shown(contrast), f"{smallest_effect:.2f}"
+    about: bool | None = None
+    if np.isnan(contrast.low):
+        return Verdict("cannot be judged", None, None, f"Cannot be judged: {score} has no interval here.")
+    outcome: Literal["supported", "not supported", "cannot be judged"]
+    decides: Part | Literal["neither"] | None
+    if contrast.low > 0 and contrast.high >= smallest_effect and beyond_new.low > 0:
+        outcome, decides = "supported", "low"
+        about, clause = _about_confusion(given_loss_and_values, smallest_effect)
+        text = (
+            f"Supported: by {score}, two networks that share the low part agree more than two that share as much of "
+            f"the high part, {d}, and more than two that share nothing, {_shown(beyond_new)}. {clause}"
+        )
+    elif contrast.high < 0:
+        outcome, decides = "not supported", "high"
+        text = f"Not supported: by {score}, the high part decides more than the low part, low less high {d}."
+        if contrast.low > -smallest_effect:
+            text += f" The difference may be smaller than {size}."
+    elif contrast.high < smallest_effect:
+        outcome, decides = "not supported", "neither"
+        text = f"Not supported: by {score}, the low part decides by less than {size} more than the high part, {d}."
+    else:
+        outcome, decides = "cannot be judged", None
+        why = (
+            f"the interval holds both 0 and {size}"
+            if contrast.low <= 0
+            else f"sharing the low part is not seen to differ from sharing nothing, {_shown(beyond_new)}"
+        )
+        text = (
+            f"Cannot be judged at this size: by {score}, low less high is {d}; {why}. {_more(needed, contrast, size)}"
+        )
+    return Verdict(
+        outcome,
+        decides,
+        about,
+        text,
+        contrast,
+        beyond_new,
+        given_loss_and_values,
+        needed,
+    )
+
+
+def _about_confusion(adjusted: Estimate, smallest_effect: float) -> tuple[bool | None, str]:
+    shown = _shown(adjusted)
+    if adjusted.low > 0:
+        return True, f"It is about confusion: given loss and equal similarity of v the difference stays, {shown}."
+    if adjusted.high < smallest_effect:
+        return False, (
+            "But it is not about confusion: the whole function is alike, and given loss and equal similarity of v "
+            f"{shown} is left."
+        )
+    return None, f"Whether it is about confusion cannot be judged: given loss and equal similarity of v it is {shown}."
+
+
+def _more(needed: float, contrast: Estimate, size: str) -> str:
+    if np.isinf(needed):
+        return f"More pairs would not tell a difference of {size}; take more samples."
+    return (
+        f"With {needed:.0f} pairs a difference of {size} would be seen with 80 % power; there are {contrast.n_pairs}."
+    )
+
+
+def _shown(e: Estimate) -> str:
+    return f"{e.mean:+.2f} [{e.low:+.2f}, {e.high:+.2f}]"
