@@ -7,6 +7,7 @@ from captum_andor.explanation import AndOrExplanation
 from captum_andor.logical_model import LogicalModel
 from captum_andor.outputs import MaskedOutputs
 from captum_andor.patterns import Interaction
+from captum_andor.study import LayerSwapResult, LayerSwapStudy
 
 __all__ = [
     "AndOrExplanation",
@@ -14,6 +15,8 @@ __all__ = [
     "ConfusingReport",
     "ConfusingSampleAnalyzer",
     "Interaction",
+    "LayerSwapResult",
+    "LayerSwapStudy",
     "LogicalModel",
     "MaskedOutputs",
     "__version__",

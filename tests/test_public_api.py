@@ -83,6 +83,8 @@ def test_public_names_are_frozen() -> None:
         "ConfusingReport",
         "ConfusingSampleAnalyzer",
         "Interaction",
+        "LayerSwapResult",
+        "LayerSwapStudy",
         "LogicalModel",
         "MaskedOutputs",
         "__version__",

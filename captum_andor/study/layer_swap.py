@@ -150,6 +150,26 @@ class LayerSwapStudy:
         own = [network for network in networks if network.pair % processes == rank]
         return [*own, *(network for network in reversed(networks) if network.pair % processes != rank)]
 
+    def network(self, name: str) -> nn.Module:
+        """A network of the study in evaluation mode; it is trained if it is not there.
+
+        Args:
+            name (str): One of :attr:`networks`.
+
+        Returns:
+            - **model** (*torch.nn.Module*): The network.
+
+        Raises:
+            ValueError: If there is no network of this name.
+        """
+        return self._networks.get(self._named(name))[0]
+
+    def _named(self, name: str) -> Network:
+        network = next((network for network in self._all() if network.name == name), None)
+        if network is None:
+            raise ValueError(f"name must be one of the study's networks, {list(self.networks)}; got {name!r}.")
+        return network
+
     def add(self, name: str, model: nn.Module, columns: Mapping[str, Any] | None = None) -> LayerSwapStudy:
         """Take a network that was trained elsewhere as one of the study.
 
@@ -164,9 +184,7 @@ class LayerSwapStudy:
         Raises:
             ValueError: If there is no network of this name, or the model has other parameters.
         """
-        network = next((network for network in self._all() if network.name == name), None)
-        if network is None:
-            raise ValueError(f"name must be one of the study's networks, {list(self.networks)}; got {name!r}.")
+        network = self._named(name)
         self._networks.check(network, model)
         self._networks.keep(network, model, columns or {})
         return self

@@ -1,0 +1,278 @@
+"""Do low layers decide which samples confuse a network? The layer-swap study on real data.
+
+    python benchmarks/layer_swap.py [setting ...] [--size small|large] [--out outputs/layer_swap] [--device cpu]
+
+Settings: {settings}. ``small`` is for two cores (hours a setting: see the table of sizes in the docs), ``large`` is the
+decisive experiment for a GPU: 30 pairs, 1 000 samples, two grids x two baselines, every boundary, trainable and frozen.
+A study that was stopped goes on where it was; ``torchrun --nproc-per-node 2 benchmarks/layer_swap.py …`` shares it.
+Writes tables as CSV, verdicts as text and two figures a setting.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tutorials"))
+from cifar10 import cifar10
+from fashion import fashion_mnist
+from mnist import mnist
+
+from captum_andor import ConfusingSampleAnalyzer, LayerSwapStudy
+from captum_andor.masks import image_grid
+from captum_andor.surgery import criticality
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One study."""
+
+    dataset: str = "fashion"
+    network: str = "six"  # "six": six convolutions and global pooling; "dense": the same with a dense head; "resnet"
+    norm: bool = True
+    other: bool = False  # also the low part under another upper architecture
+    wrong_labels: float = 0.0
+    variants: tuple[str, ...] = ("trainable",)
+    images: int = 2000
+    samples: int = 250
+    pairs: int = 6
+    grids: int = 1
+    train_loss: float = 0.05  # mean loss of the training images in evaluation mode at which training stops
+    max_epochs: int = 120
+
+    every_boundary: bool = False
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """Where to cut; not every boundary leaves out those with less than a tenth of the parameters on one side."""
+        if self.network == "resnet":
+            return ("stage1", "stage2", "stage3", "head") if self.every_boundary else ("stage2", "stage3")
+        return ("block2", "block3", "block4", "block5", "block6")[0 if self.every_boundary else 1 :]
+
+
+SETTINGS = {
+    "plain": Setting(other=True),
+    "frozen": Setting(variants=("frozen",)),
+    "dense": Setting(network="dense"),
+    "no-norm": Setting(norm=False),
+    "noisy": Setting(wrong_labels=0.1),
+    "mnist": Setting(dataset="mnist"),
+    "resnet": Setting(dataset="cifar10", network="resnet", images=1000, samples=100, pairs=3),
+}
+EARLY_EPOCHS = 3
+LARGE = {
+    "images": 3000,
+    "pairs": 30,
+    "samples": 1000,
+    "grids": 2,
+    "every_boundary": True,
+    "variants": ("trainable", "frozen"),
+}
+
+
+def main() -> None:
+    description = (__doc__ or "").format(settings=", ".join(SETTINGS))
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("settings", nargs="*", choices=[[], *SETTINGS], default=list(SETTINGS), metavar="setting")
+    parser.add_argument("--size", choices=["small", "large"], default="small")
+    parser.add_argument("--pairs", type=int, help="instead of the size's")
+    parser.add_argument("--out", type=Path, default=Path("outputs/layer_swap"))
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--threads", type=int, help="of each process")
+    options = parser.parse_args()
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    for name in options.settings:
+        setting = SETTINGS[name]
+        if options.size == "large":
+            setting = replace(setting, **LARGE)
+        if options.pairs:
+            setting = replace(setting, pairs=options.pairs)
+        run(name, setting, options.out / options.size / name, options.device)
+
+
+def run(name: str, setting: Setting, folder: Path, device: str) -> None:
+    """Train, evaluate, print and write one study."""
+    start = time.perf_counter()
+    images, true_labels, labels, test_images, test_labels = data(setting)
+    mean = images.mean(0)
+    height, width = images.shape[2:]
+    grids = [image_grid(height, width, 3, 3, offset=(i, i)) for i in range(setting.grids)]
+    analyzer = ConfusingSampleAnalyzer(
+        baselines=[0, mean],
+        feature_mask=grids,
+        scores=("net_order", "flip_rate", "masked_margin", "offset", "mean_order", "cancellation"),
+    )
+    kept = {key: value for key, value in asdict(setting).items() if key not in ("pairs", "variants")}
+    study = LayerSwapStudy(
+        maker(setting, images.shape[1], device),
+        trainer(setting, images, labels, device),
+        setting.layers,
+        folder,
+        n_pairs=setting.pairs,
+        variants=setting.variants,
+        make_other=maker(setting, images.shape[1], device, other=True) if setting.other else None,
+        settings=kept,
+    )
+    samples = (images[: setting.samples], labels[: setting.samples])
+    result = study.run(samples, analyzer, (test_images, test_labels), show_progress=sys.stderr.isatty())
+    print(f"## {name}: {setting}\n{(time.perf_counter() - start) / 60:.0f} minutes\n")
+    print(result)
+    print(
+        f"\nAccuracy after rewinding each part to its initialisation\n{critical(setting, study, samples, images, device)}\n"
+    )
+    result.save(folder / "results")
+    result.plot_agreement(use_pyplot=False)[0].savefig(folder / "results" / "agreement.png", dpi=110)
+    result.plot_contrasts(use_pyplot=False)[0].savefig(folder / "results" / "contrasts.png", dpi=110)
+    print(f"saved {folder / 'results'}\n", flush=True)
+
+
+def data(setting: Setting) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """Training images, their true and their given labels; test images and labels."""
+    load = {"fashion": fashion_mnist, "mnist": mnist, "cifar10": cifar10}[setting.dataset]
+    images, true_labels = load(train=True)
+    images, true_labels = images[: setting.images], true_labels[: setting.images]
+    test_images, test_labels = load(train=False)
+    test_images, test_labels = test_images[:2000], test_labels[:2000]
+    if setting.dataset != "cifar10":
+        images, test_images = (nn.functional.avg_pool2d(x, 2) for x in (images, test_images))
+    generator = torch.Generator().manual_seed(0)
+    wrong = torch.rand(len(images), generator=generator) < setting.wrong_labels
+    shift = torch.randint(1, 10, (len(images),), generator=generator)
+    labels = torch.where(wrong, (true_labels + shift) % 10, true_labels)
+    return images, true_labels, labels, test_images, test_labels
+
+
+def maker(setting: Setting, channels: int, device: str, other: bool = False) -> Callable[[int], nn.Module]:
+    """Makes networks; the other architecture is a third wider from the fourth block or the third stage on."""
+
+    def make(seed: int) -> nn.Module:
+        torch.manual_seed(seed)
+        if setting.network == "resnet":
+            return small_resnet(channels, (16, 32, 48 if other else 64)).to(device)
+        wide = 44 if other else 32
+        widths = (16, 16, 32, wide, wide, wide)
+        return six_convolutions(channels, widths, setting.norm, setting.network == "dense").to(device)
+
+    return make
+
+
+def six_convolutions(channels: int, widths: tuple[int, ...], norm: bool, dense: bool) -> nn.Sequential:
+    """Six blocks of 3 x 3 convolutions, pooled after the second and the fourth, and a head."""
+    parts: OrderedDict[str, nn.Module] = OrderedDict()
+    before = channels
+    for number, width in enumerate(widths, 1):
+        layers: list[nn.Module] = [nn.Conv2d(before, width, 3, padding=1)]
+        layers += [nn.BatchNorm2d(width)] if norm else []
+        layers += [nn.ReLU()] + ([nn.MaxPool2d(2)] if number in (2, 4) else [])
+        parts[f"block{number}"] = nn.Sequential(*layers)
+        before = width
+    if dense:
+        head: nn.Module = nn.Sequential(nn.Flatten(), nn.Linear(9 * before, 256), nn.ReLU(), nn.Linear(256, 10))
+    else:
+        head = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(before, 10))
+    parts["head"] = head
+    return nn.Sequential(parts)
+
+
+class Residual(nn.Module):
+    """Two convolutions beside a shortcut."""
+
+    def __init__(self, before: int, width: int, stride: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(before, width, 3, stride, 1, bias=False)
+        self.norm1 = nn.BatchNorm2d(width)
+        self.conv2 = nn.Conv2d(width, width, 3, 1, 1, bias=False)
+        self.norm2 = nn.BatchNorm2d(width)
+        self.shortcut = (
+            nn.Conv2d(before, width, 1, stride, bias=False) if (before, stride) != (width, 1) else nn.Identity()
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.norm2(self.conv2(self.norm1(self.conv1(x)).relu()))
+        return (y + self.shortcut(x)).relu()
+
+
+def small_resnet(channels: int, widths: tuple[int, int, int]) -> nn.Sequential:
+    """ResNet-8: a stem, three residual blocks, a head."""
+    first, second, third = widths
+    return nn.Sequential(
+        OrderedDict(
+            stem=nn.Sequential(nn.Conv2d(channels, first, 3, padding=1, bias=False), nn.BatchNorm2d(first), nn.ReLU()),
+            stage1=Residual(first, first, 1),
+            stage2=Residual(first, second, 2),
+            stage3=Residual(second, third, 2),
+            head=nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(third, 10)),
+        )
+    )
+
+
+def trainer(
+    setting: Setting, images: Tensor, labels: Tensor, device: str
+) -> Callable[..., tuple[nn.Module, dict[str, np.ndarray]]]:
+    """Adam at a falling rate until the training loss is reached; early loss as a column."""
+    images, labels = images.to(device), labels.to(device)
+
+    def train(model: nn.Module, seed_order: int, frozen: tuple[str, ...]) -> tuple[nn.Module, dict[str, np.ndarray]]:
+        generator = torch.Generator().manual_seed(seed_order)
+        optimizer = torch.optim.Adam([p for p in model.parameters() if p.requires_grad], lr=2e-3)
+        slower = torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.95)
+        early = None
+        for half in range(2 * setting.max_epochs):  # half epochs, so that training stops near the loss
+            if half % 2 == 0:
+                batches = torch.randperm(len(images), generator=generator).split(64)
+            model.train()
+            for rows in batches[half % 2 :: 2]:
+                loss = nn.functional.cross_entropy(model(images[rows]), labels[rows])
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+            losses = losses_of(model, images, labels)
+            if half == 2 * EARLY_EPOCHS - 1:
+                early = losses[: setting.samples].double().cpu().numpy()
+            if early is not None and losses.mean() <= setting.train_loss:
+                break
+            if half % 2:
+                slower.step()
+        return model, {"early_loss": early}
+
+    return train
+
+
+@torch.no_grad()
+def losses_of(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
+    """Loss of every image, in evaluation mode."""
+    model.eval()
+    parts = zip(images.split(500), labels.split(500), strict=True)
+    return torch.cat([nn.functional.cross_entropy(model(x), y, reduction="none") for x, y in parts])
+
+
+def critical(
+    setting: Setting, study: LayerSwapStudy, samples: tuple[Tensor, Tensor], images: Tensor, device: str
+) -> str:
+    """Accuracy of the first network after each of its parts alone is rewound, and after all below each boundary."""
+    from captum_andor.surgery import split_at
+
+    make = maker(setting, images.shape[1], device)
+    model, initial = study.network(study.networks[0]), make(0)
+    parts = {f"below {layer}": split_at(model, layer).low for layer in setting.layers}
+    parts |= {f"from {layer}": split_at(model, layer).high for layer in setting.layers}
+    loader = [(samples[0].to(device), samples[1].to(device))]
+    return criticality(model, initial, loader, parts).to_string(index=False, float_format=lambda x: f"{x:.3f}")
+
+
+if __name__ == "__main__":
+    main()
