@@ -107,7 +107,7 @@ def main() -> None:
 def run(name: str, setting: Setting, folder: Path, device: str) -> None:
     """Train, evaluate, print and write one study."""
     start = time.perf_counter()
-    images, true_labels, labels, test_images, test_labels = data(setting)
+    images, labels, test_images, test_labels = data(setting)
     mean = images.mean(0)
     height, width = images.shape[2:]
     grids = [image_grid(height, width, 3, 3, offset=(i, i)) for i in range(setting.grids)]
@@ -140,8 +140,8 @@ def run(name: str, setting: Setting, folder: Path, device: str) -> None:
     print(f"saved {folder / 'results'}\n", flush=True)
 
 
-def data(setting: Setting) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Training images, their true and their given labels; test images and labels."""
+def data(setting: Setting) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Training images and their labels, some of them wrong where asked; test images and labels."""
     load = {"fashion": fashion_mnist, "mnist": mnist, "cifar10": cifar10}[setting.dataset]
     images, true_labels = load(train=True)
     images, true_labels = images[: setting.images], true_labels[: setting.images]
@@ -153,7 +153,7 @@ def data(setting: Setting) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     wrong = torch.rand(len(images), generator=generator) < setting.wrong_labels
     shift = torch.randint(1, 10, (len(images),), generator=generator)
     labels = torch.where(wrong, (true_labels + shift) % 10, true_labels)
-    return images, true_labels, labels, test_images, test_labels
+    return images, labels, test_images, test_labels
 
 
 def maker(setting: Setting, channels: int, device: str, other: bool = False) -> Callable[[int], nn.Module]:

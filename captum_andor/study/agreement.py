@@ -68,13 +68,11 @@ class Agreement:
             rows = np.where(np.isnan(rows), np.nanmean(rows, axis=1, keepdims=True), rows)
             means = rows.mean(1)
             return Measured(means, rows - means[:, None])
-        a, b = ([self.tables[Network(pair, of)].suspicion(column) for pair in pairs] for of in (None, cell))
+        a, b = ([self.ranks(Network(pair, of), column) for pair in pairs] for of in (None, cell))
         if measure == "iou":
-            sets = [[self._members(scores) for scores in side] for side in (a, b)]
-            return overlap_of_sets(*sets)
+            return overlap_of_sets(*([self._members(scores) for scores in side] for side in (a, b)))
         given = [self._given(pair, cell, column, measure) for pair in pairs]
-        left = [[residuals(x, controls) for x, controls in zip(side, given, strict=True)] for side in (a, b)]
-        return correlation(*left)
+        return correlation(*([residuals(x, c) for x, c in zip(side, given, strict=True)] for side in (a, b)))
 
     def _members(self, scores: Array) -> Array:
         members = np.zeros(len(scores))
@@ -82,23 +80,31 @@ class Agreement:
         return members
 
     def _given(self, pair: int, cell: Cell, column: str, measure: str) -> list[Array]:
-        """The columns that a partial correlation holds fixed."""
+        """The ranks that a partial correlation holds fixed."""
         if measure == "spearman":
             return []
-        both = [self.tables[Network(pair)], self.tables[Network(pair, cell)]]
-        given = [self.shared(pair, column), *(t.columns["n_active"] for t in both), both[0].columns["ink"]]
+        both = [Network(pair), Network(pair, cell)]
+        given = [self.shared(pair, column), *(self.ranks(n, "n_active") for n in both), self.ranks(both[0], "ink")]
         if measure == "given_loss":
-            given += [t.columns[name] for t in both for name in ("loss", "margin")]
+            given += [self.ranks(n, name) for n in both for name in ("loss", "margin")]
             given.append(self.shared(pair, "loss"))
         return given
 
+    def ranks(self, network: Network, column: str) -> Array:
+        """Ranks of the samples by a score or column, summed over views."""
+        key = ("ranks", network, column)
+        if key not in self._cache:
+            self._cache[key] = ranks(self.tables[network].suspicion(column))
+        result: Array = self._cache[key]
+        return result
+
     def shared(self, pair: int, column: str) -> Array:
-        """Mean rank in the first and the new networks of all other pairs, the same controls for every cell."""
+        """Ranks of the mean rank in first and new networks of all other pairs, the same controls for every cell."""
         key = ("shared", pair, column)
         if key not in self._cache:
             others = [p for p in range(self.n_pairs) if p != pair]
             networks = [Network(p, cell) for p in others for cell in (None, NEW)]
-            self._cache[key] = np.mean([ranks(self.tables[n].suspicion(column)) for n in networks], axis=0)
+            self._cache[key] = ranks(np.mean([self.ranks(n, column) for n in networks], axis=0))
         result: Array = self._cache[key]
         return result
 
@@ -166,7 +172,7 @@ class Agreement:
         if views < 2:
             return float("nan")
         given = self._given(network.pair, NEW if network.cell is None else network.cell, column, measure)
-        left = [residuals(table.suspicion(column, view), given) for view in range(views)]
+        left = [residuals(ranks(table.suspicion(column, view)), given) for view in range(views)]
         between = [float((left[i] * left[j]).mean()) for i in range(views) for j in range(i)]
         return spearman_brown(float(np.mean(between)), views)
 

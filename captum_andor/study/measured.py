@@ -8,7 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from captum_andor.confusing.statistics import Array, ranks
+from captum_andor.confusing.statistics import Array
+
+_MOST_PAIRS = 2000  # more are no study
 
 __all__ = ["Estimate", "Measured", "correlation", "overlap_of_sets", "residuals"]
 
@@ -39,11 +41,10 @@ class Estimate:
 
         if math.isnan(self.mean):
             return math.nan
-        for pairs in range(2, 10_001):
-            wanted = t.ppf(0.975, pairs - 1) + t.ppf(power, pairs - 1)
-            if wanted * math.sqrt(self.spread**2 / pairs + self.floor) <= difference:
-                return float(pairs)
-        return math.inf
+        pairs = np.arange(2, _MOST_PAIRS + 1)
+        wanted = t.ppf(0.975, pairs - 1) + t.ppf(power, pairs - 1)
+        seen = wanted * np.sqrt(self.spread**2 / pairs + self.floor) <= difference
+        return float(pairs[seen.argmax()]) if seen.any() else math.inf
 
 
 @dataclass(frozen=True)
@@ -94,13 +95,12 @@ class Measured:
         return Estimate(mean, mean - half, mean + half, math.sqrt(of_pairs * pairs), floor, pairs)
 
 
-def residuals(scores: Array, given: Sequence[Array]) -> Array:
-    """Ranks of scores less what the ranks of other columns tell of them, at mean 0 and variance 1: shape ``(N,)``.
+def residuals(y: Array, given: Sequence[Array]) -> Array:
+    """A column less what others tell of it, at mean 0 and variance 1: shape ``(N,)``; of ranks, for rank correlations.
 
     Zeros where nothing is left.
     """
-    y = ranks(scores)
-    design = np.stack([np.ones(len(y)), *(ranks(column) for column in given)], axis=1)
+    design = np.stack([np.ones(len(y)), *given], axis=1)
     left: Array = y - design @ np.linalg.lstsq(design, y, rcond=None)[0]
     size = float(np.sqrt(np.square(left).mean()))
     if size <= 1e-9 * len(y):
