@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import pickle
 import subprocess
 import sys
 import warnings
@@ -346,7 +348,7 @@ def test_an_interrupted_evaluation_goes_on_from_its_checkpoints(tmp_path: Path) 
     found = made.evaluate((x, y), batch_size=2, checkpoint_dir=tmp_path / "kept").scores
     assert again.rows == 2 * 6 + 2 * 512  # the check of the model, and the last two samples
     assert found.masked_margin[:4].tolist() == expected.masked_margin.tolist()
-    damaged = sorted((tmp_path / "kept").iterdir())[0]
+    damaged = sorted((tmp_path / "kept").glob("*.npz"))[0]
     damaged.write_bytes(damaged.read_bytes()[:-50])
     mended = Counting()
     made = ConfusingSampleAnalyzer(scores=V_SCORES).add_model("a", mended)
@@ -357,12 +359,77 @@ def test_an_interrupted_evaluation_goes_on_from_its_checkpoints(tmp_path: Path) 
     other = Counting()
     with torch.no_grad():
         other.model[1].weight += 0.1  # type: ignore[index, operator]
-    made = ConfusingSampleAnalyzer(scores=V_SCORES).add_model("a", other)
+    made = ConfusingSampleAnalyzer(scores=V_SCORES).add_model("b", other)
     made.evaluate((x, y), batch_size=2, checkpoint_dir=tmp_path / "kept")
     assert other.rows == 2 * 6 + 6 * 512
     (tmp_path / "file").write_text("")
     with pytest.raises(NotADirectoryError, match="checkpoint_dir"):
         made.evaluate((x, y), checkpoint_dir=tmp_path / "file")
+
+
+def test_a_folder_of_another_evaluation_is_refused(tmp_path: Path) -> None:
+    x, y = images(6)
+    kept = tmp_path / "kept"
+
+    def evaluate(x: Tensor, model: Counting, batch_size: int = 2, **settings: object) -> None:
+        made = ConfusingSampleAnalyzer(scores=V_SCORES, **settings).add_model("a", model)  # type: ignore[arg-type]
+        made.evaluate((x, y[: len(x)]), batch_size=batch_size, checkpoint_dir=kept)
+
+    evaluate(x[:4], Counting())
+    evaluate(x, Counting())
+    evaluate(x[:2], Counting())
+    with pytest.raises(ValueError, match="batch_size 2, now 3"):
+        evaluate(x, Counting(), batch_size=3)
+    with pytest.raises(ValueError, match="baselines and masks"):
+        evaluate(x, Counting(), baselines=1)
+    with pytest.raises(ValueError, match="another sample 5"):
+        evaluate(torch.cat([x[:5], x[:1]]), Counting())
+    other = Counting()
+    with torch.no_grad():
+        other.model[1].weight += 0.1  # type: ignore[index, operator]
+    with pytest.raises(ValueError, match="other weights of model 'a'"):
+        evaluate(x, other)
+    content = json.loads((kept / "manifest.json").read_text())
+    assert content["format"] == "captum_andor.evaluation" and len(content["samples"]) == 6
+    (kept / "manifest.json").write_text("{")
+    with pytest.raises(ValueError, match=r"manifest.json is damaged"):
+        evaluate(x, Counting())
+
+
+def test_a_map_over_batches_gives_the_report_of_the_whole() -> None:
+    x, y = images(7)
+    made = analyzer(baselines=[0, 1], scores=None)
+    expected = made.evaluate((x, y), batch_size=3)
+    mapped = pickle.loads(pickle.dumps(made.explain_batch))
+    tables = [
+        mapped({"sample": np.arange(7)[rows], "input": x[rows].numpy(), "label": y[rows].numpy()})
+        for rows in (slice(3, 6), slice(0, 3), slice(6, 7))
+    ]
+    assert set(tables[0]["sample"]) == {3, 4, 5} and len(tables[0]) == 3 * 2 * len(expected.models)
+    report = made.collect(tables, (x, y))
+    pd.testing.assert_frame_equal(report.scores, expected.scores, check_exact=False, rtol=1e-5)
+    frame = pd.DataFrame({"sample": range(7), "input": list(x.numpy())})
+    pd.testing.assert_frame_equal(made.collect(made.explain_batch(frame), (x, y)).scores, report.scores)
+    lists = pd.DataFrame({"sample": range(7), "input": x.numpy().tolist()})  # as Spark may have them
+    single = ConfusingSampleAnalyzer(scores=V_SCORES).add_model("a", network(0).float())
+    report = single.collect(single.explain_batch(lists), (x, y))
+    pd.testing.assert_frame_equal(report.scores, single.evaluate((x.float(), y)).scores, rtol=1e-5)
+    with pytest.raises(ValueError, match="sample 6 is missing"):
+        made.collect(tables[:2], (x, y))
+    with pytest.raises(ValueError, match="there twice"):
+        made.collect([*tables, tables[2]], (x, y))
+    with pytest.raises(ValueError, match="this analyzer does not have"):
+        analyzer(scores=None).collect(tables, (x, y))
+    with pytest.raises(TypeError, match="tables must be"):
+        made.collect(3, (x, y))
+    with pytest.raises(ValueError, match='batch needs a column "sample"'):
+        made.explain_batch({"input": x.numpy()})
+    with pytest.raises(TypeError, match="batch must be a dict"):
+        made.explain_batch(x)
+    with pytest.raises(ValueError, match="equal length"):
+        made.explain_batch({"sample": range(3), "input": x.numpy()})
+    with pytest.raises(ValueError, match="column 'input' of batch"):
+        made.explain_batch({"sample": range(2), "input": [[1.0], [1.0, 2.0]]})
 
 
 def test_progress_counts_samples_models_and_views(capsys: pytest.CaptureFixture[str]) -> None:
@@ -577,7 +644,7 @@ def test_processes_share_the_batches_by_way_of_the_folder(tmp_path: Path, monkey
     assert rows == [7 * 512, 0, 0]  # the first does it all where nobody else has begun
     monkeypatch.setenv("RANK", "3")
     with pytest.raises(ValueError, match="RANK=3 and WORLD_SIZE=3"):
-        alone.evaluate((x, y), checkpoint_dir=kept)
+        alone.evaluate((x, y), batch_size=2, checkpoint_dir=kept)
 
 
 def test_torchrun_gives_the_report_of_one_process(tmp_path: Path) -> None:

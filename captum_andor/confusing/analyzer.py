@@ -5,11 +5,13 @@ from __future__ import annotations
 import copy
 import os
 from collections.abc import Mapping, Sequence
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from captum.log import log_usage
 
 from captum_andor.budget import check_tolerance
+from captum_andor.confusing.batches import evaluation_of, samples_of_batch, table_of
 from captum_andor.confusing.dataset import read_samples
 from captum_andor.confusing.evaluation import Evaluation, Evaluator, Model, checkpoint_folder
 from captum_andor.confusing.measures import REFERENCE_SCORES
@@ -19,6 +21,9 @@ from captum_andor.confusing.scoring import Labels, Scoring, check_flips, check_l
 from captum_andor.confusing.views import Views
 from captum_andor.patterns import check_count
 from captum_andor.scores import Score, check_score
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = ["ConfusingSampleAnalyzer"]
 
@@ -182,10 +187,11 @@ class ConfusingSampleAnalyzer:
                 Default: None
             checkpoint_dir (str or PathLike, optional): Folder where outputs are kept as they come, a file per model,
                 view and batch, found again by the content of model, inputs, baseline and mask: an interrupted
-                evaluation goes on where it was; a damaged file is computed again, with a warning. (Of a plain function
-                only its name is known.) Processes that ``torchrun`` starts share the batches by way of one folder, on
-                one machine or several: each computes its share first, then what others have not done, and all return
-                the same report. Default: None
+                evaluation goes on where it was; a damaged file is computed again, with a warning. Further models and
+                samples are welcome; other settings, samples or weights of a model are refused, by ``manifest.json``.
+                (Of a plain function only its name is known.) Processes that ``torchrun`` starts share the batches by
+                way of one folder, on one machine or several: each computes its share first, then what others have not
+                done, and all return the same report. Default: None
             batch_size (int, optional): Samples in one batch. Default: 64
             perturbations_per_eval (int, optional): Coalitions of each sample in one forward pass. Default: None
                 (chosen by the size of the inputs)
@@ -197,7 +203,8 @@ class ConfusingSampleAnalyzer:
         Raises:
             TypeError: If the data set, an input or a label is of the wrong kind.
             ValueError: If there is no model, labels lack or lie outside the classes, a model is in training mode or
-                answers differently twice, a loader shuffles, or there are too many players.
+                answers differently twice, a loader shuffles, there are too many players, or the folder is of another
+                evaluation.
         """
         self._check_models(labels)
         check_count("batch_size", batch_size)
@@ -206,7 +213,71 @@ class ConfusingSampleAnalyzer:
         attributer = None
         if attributions:
             attributer = Attributer(attributions, self._models, samples.labels if labels == "given" else None)
-        evaluator = Evaluator(
+        evaluator = self._evaluator(batch_size, perturbations_per_eval, folder, attributer)
+        evaluation = evaluator.evaluate(samples, show_progress, "Confusing Sample Analyzer")
+        self._report = ConfusingReport(self._scoring(evaluation, labels == "predicted"))
+        return self._report
+
+    def explain_batch(self, batch: Any, perturbations_per_eval: int | None = None) -> pd.DataFrame:
+        """Run all models on the masked samples of one batch: the map of a distributed evaluation.
+
+        For ``ray.data.Dataset.map_batches`` and Spark's ``mapInPandas``; it can be pickled as the models can. What
+        depends on all samples together is left to :meth:`collect`.
+
+        Args:
+            batch (dict or pandas.DataFrame): Columns ``sample``, the index in the data set; ``input``, one array a row,
+                or ``input_0``, ``input_1``, … for models of several inputs; nested lists of numbers become torch's
+                default dtype. Baselines and masks must be shared by all
+                samples, or functions of an input.
+            perturbations_per_eval (int, optional): As in :meth:`evaluate`. Default: None
+
+        Returns:
+            - **table** (*pandas.DataFrame*): One row per sample, model, baseline and mask: ``sample``, ``model``,
+              ``baseline``, ``mask``, ``ink``, ``classes``, and ``outputs``, a flat array of 2^n · classes numbers.
+
+        Raises:
+            TypeError, ValueError: If a column is missing or does not fit, and as :meth:`evaluate`.
+
+        Examples::
+
+            >>> import torch
+            >>> analyzer = ConfusingSampleAnalyzer(scores=("net_order",))
+            >>> _ = analyzer.add_model("linear", torch.nn.Linear(4, 3).eval())
+            >>> x, y = torch.rand(20, 4), torch.arange(20) % 3
+            >>> batches = [{"sample": rows.numpy(), "input": x[rows].numpy()} for rows in torch.arange(20).split(8)]
+            >>> report = analyzer.collect([analyzer.explain_batch(batch) for batch in batches], (x, y))
+            >>> report.scores["net_order"].equals(analyzer.evaluate((x, y), batch_size=8).scores["net_order"])
+            True
+        """
+        self._check_models("given")
+        samples, rows = samples_of_batch(batch)
+        return table_of(self._evaluator(len(samples), perturbations_per_eval, None, None), samples, rows)
+
+    def collect(self, tables: Any, dataset: Any, labels: Labels = "given") -> ConfusingReport:
+        """The report from what :meth:`explain_batch` returned for the batches of a data set.
+
+        Args:
+            tables (pandas.DataFrame or iterable of these): All rows of all batches, in any order.
+            dataset (data set, DataLoader, or tuple): As in :meth:`evaluate`: where labels and pictures come from.
+            labels (str, optional): As in :meth:`evaluate`. Default: "given"
+
+        Returns:
+            - **report** (*ConfusingReport*): That of :meth:`evaluate`.
+
+        Raises:
+            TypeError: If the tables or the data set are of the wrong kind.
+            ValueError: If a sample is missing or there twice, or rows are of other models, baselines or masks.
+        """
+        self._check_models(labels)
+        samples = read_samples(dataset, labelled=labels == "given")
+        evaluation = evaluation_of(tables, self._evaluator(1, None, None, None), samples)
+        self._report = ConfusingReport(self._scoring(evaluation, labels == "predicted"))
+        return self._report
+
+    def _evaluator(
+        self, batch_size: int, perturbations_per_eval: int | None, folder: Path | None, attributer: Attributer | None
+    ) -> Evaluator:
+        return Evaluator(
             models={**self._models, **{name: model for name, (model, _) in self._references.items()}},
             views=self.views,
             max_players=self.max_players,
@@ -216,9 +287,6 @@ class ConfusingSampleAnalyzer:
             checkpoint_dir=folder,
             attribute=attributer,
         )
-        evaluation = evaluator.evaluate(samples, show_progress, "Confusing Sample Analyzer")
-        self._report = ConfusingReport(self._scoring(evaluation, labels == "predicted"))
-        return self._report
 
     def _check_models(self, labels: str) -> None:
         check_label_kind(labels)

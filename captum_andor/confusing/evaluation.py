@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -17,6 +16,7 @@ from captum_andor.callers import warn
 from captum_andor.confusing.dataset import Samples
 from captum_andor.confusing.methods import Attributer
 from captum_andor.confusing.views import View, Views
+from captum_andor.fingerprints import add_tensor, add_value, digest_of_state, read_manifest, write_manifest
 from captum_andor.game import Game, Progress, progress_bar
 from captum_andor.players import Players
 from captum_andor.storage import Spec, read_arrays, write_arrays
@@ -26,6 +26,7 @@ Model: TypeAlias = Callable[..., Any]
 __all__ = ["Evaluation", "Evaluator", "Model", "checkpoint_folder", "device_of"]
 
 _FORMAT = "captum_andor.outputs"
+_MANIFEST = "captum_andor.evaluation"
 _CHECKED_SAMPLES = 8
 _REPEATS_WITHIN = 1e-3  # of the largest output: above what one batch and another of the same rows differ by
 
@@ -83,6 +84,8 @@ class Evaluator:
         for name, model in self.models.items():
             _check_labels(name, _check_model(name, model, samples), samples.labels)
         digests = {name: _model_digest(name, model) for name, model in self.models.items() if self.checkpoint_dir}
+        if self.checkpoint_dir is not None:
+            self._check_folder(self.checkpoint_dir, samples, digests)
         starts = range(0, len(samples), self.batch_size)
         found: dict[int, list[tuple[Any, Any]]] = {}
         total = len(samples) * len(self.models) * len(self.views)
@@ -109,6 +112,43 @@ class Evaluator:
             if key[0] == "attributions"
         }
         return Evaluation(samples.first(done), self.views, outputs, ink, attributions)
+
+    def chunk(self, samples: Samples) -> list[tuple[Any, Any]]:
+        """Everything about some samples at once, kept nowhere."""
+        with progress_bar(False, None, "") as bar:
+            return list(self._chunk(samples, 0, len(samples), {}, bar))
+
+    def _check_folder(self, folder: Path, samples: Samples, digests: dict[str, bytes]) -> None:
+        """See that a folder is of these settings, and write into it of which it is.
+
+        Further models and further samples behind those that are there are welcome.
+
+        Raises:
+            ValueError: If it is of other settings, other samples, or other weights of a model of the same name.
+        """
+        path = folder / "manifest.json"
+        views = hashlib.sha256()
+        add_value(views, (self.views.baselines, self.views.masks))
+        settings = {"baselines and masks": views.hexdigest()[:32], "batch_size": self.batch_size}
+        models = {name: digest.hex()[:32] for name, digest in digests.items()}
+        each = [_digest_of_sample(samples, i) for i in range(len(samples))]
+        kept = read_manifest(path, _MANIFEST) or {**settings, "models": {}, "samples": []}
+        differing = [f"{key} {kept[key]}, now {settings[key]}" for key in settings if kept[key] != settings[key]]
+        differing += [f"other weights of model {n!r}" for n in models if kept["models"].get(n, models[n]) != models[n]]
+        other = next((i for i, (a, b) in enumerate(zip(kept["samples"], each, strict=False)) if a != b), None)
+        differing += [] if other is None else [f"another sample {other}"]
+        if differing:
+            raise ValueError(
+                f"checkpoint_dir {folder} is of another evaluation ({'; '.join(differing)}); take another folder, or "
+                "the settings, samples and names of models as they were."
+            )
+        content = {
+            **settings,
+            "models": {**kept["models"], **models},
+            "samples": each if len(each) > len(kept["samples"]) else kept["samples"],
+        }
+        if any(kept[key] != content[key] for key in content) or not path.exists():
+            write_manifest(path, _MANIFEST, content)
 
     def _own_first(self, starts: range) -> list[int]:
         """The batches in the order to take them.
@@ -180,6 +220,13 @@ class Evaluator:
                 )
             values = torch.cat([torch.zeros_like(values), values], dim=1)
         return values.transpose(1, 2).to("cpu", dtype).contiguous()
+
+
+def _digest_of_sample(samples: Samples, index: int) -> str:
+    digest = hashlib.sha256()
+    for x in samples.rows(index, index + 1):
+        add_tensor(digest, x)
+    return digest.hexdigest()[:8]
 
 
 def _end(starts: range, found: Container[int]) -> int:
@@ -275,9 +322,7 @@ def _model_digest(name: str, model: Model) -> bytes:
     digest = hashlib.sha256(f"{name}\n{type(model).__qualname__}".encode())
     if isinstance(model, nn.Module):
         digest.update(repr(model).encode())
-        for key, tensor in model.state_dict().items():
-            if isinstance(tensor, Tensor):
-                _add(digest, key, tensor)
+        digest.update(digest_of_state(model).encode())
     return digest.digest()
 
 
@@ -286,13 +331,8 @@ def _fingerprint(model_digest: bytes, players: Players) -> str:
     digest = hashlib.sha256(model_digest)
     for x, baseline, index in zip(players.inputs, players.baselines, players.layout.indices, strict=True):
         for part, tensor in (("input", x), ("baseline", baseline), ("players", index)):
-            _add(digest, part, tensor)
+            add_tensor(digest, tensor, part)
     return digest.hexdigest()[:32]
-
-
-def _add(digest: Any, key: str, tensor: Tensor) -> None:
-    digest.update(f"{key}{tensor.dtype}{tuple(tensor.shape)}".encode())
-    digest.update(np.ascontiguousarray(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy()).data)
 
 
 def checkpoint_folder(path: str | os.PathLike[str] | None) -> Path | None:

@@ -1,7 +1,8 @@
 """Studies of what decides the confusing samples: layers swapped between networks, and training over time."""
 
 from captum_andor.study.contrasts import Verdict
+from captum_andor.study.dynamics import TrainingDynamics, trace_training
 from captum_andor.study.layer_swap import LayerSwapStudy
 from captum_andor.study.result import LayerSwapResult
 
-__all__ = ["LayerSwapResult", "LayerSwapStudy", "Verdict"]
+__all__ = ["LayerSwapResult", "LayerSwapStudy", "TrainingDynamics", "Verdict", "trace_training"]

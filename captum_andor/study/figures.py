@@ -10,12 +10,13 @@ import numpy as np
 from captum_andor.confusing.figures import canvas
 from captum_andor.study.agreement import Agreement
 from captum_andor.study.recipes import NEW, Cell
+from captum_andor.visualization import new_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["agreement_over_shares", "contrast_intervals"]
+__all__ = ["agreement_over_shares", "contrast_intervals", "gap_and_orders", "similarity_by_order"]
 
 # Okabe and Ito's colours, which colour-blind readers tell apart.
 _COLOURS = {"low": "#D55E00", "high": "#0072B2"}
@@ -99,3 +100,65 @@ def contrast_intervals(
     axis.set_xlabel("same low less same high; 95 % interval over pairs and samples")
     axis.legend(frameon=False, fontsize=7)
     return fig, axis
+
+
+def gap_and_orders(
+    table: Any, boundary: int | None, fig_size: tuple[float, float], use_pyplot: bool
+) -> tuple[Figure, Any]:
+    """Losses with the boundary of phases; strength by order of the training samples, + above, − below."""
+    fig = new_figure(fig_size, use_pyplot, "constrained")
+    left, right = fig.subplots(1, 2)
+    for name, colour in (("train", _COLOURS["high"]), ("test", _COLOURS["low"])):
+        rows = table[table["set"] == name]
+        if len(rows):
+            left.plot(rows["step"], rows["loss"], "o-", markersize=3, color=colour, label=f"{name} loss")
+    rows = table[table["set"] == "train"]
+    if rows["gap"].notna().any():
+        left.errorbar(
+            rows["step"], rows["gap"], 2 * rows["gap_error"], fmt="s--", markersize=3, color="#555555", label="gap"
+        )
+    left.set_ylabel("loss in nats")
+    n = sum(column.startswith("positive_") for column in table.columns)
+    for order in range(1, n + 1):
+        colour = _sequential(order, n)
+        right.plot(rows["step"], rows[f"positive_{order}"], color=colour, label=f"{order}")
+        right.plot(rows["step"], -rows[f"negative_{order}"], color=colour)
+    right.axhline(0, color="gray", linewidth=0.8)
+    right.set_ylabel("mean strength, + above, − below")
+    right.legend(title="order", frameon=False, fontsize=7, loc="upper left", bbox_to_anchor=(1, 1))
+    for axis in (left, right):
+        _mark(axis, boundary)
+    left.legend(frameon=False, fontsize=8)
+    return fig, (left, right)
+
+
+def similarity_by_order(
+    table: Any, boundary: int | None, fig_size: tuple[float, float], use_pyplot: bool
+) -> tuple[Figure, Any]:
+    """Similarity between train and test, and within each, a line for each order."""
+    fig = new_figure(fig_size, use_pyplot, "constrained")
+    axes = fig.subplots(1, 2, sharey=True)
+    orders = sorted(set(table["order"]))
+    for axis, column, title in zip(
+        axes, ("between", "within"), ("between train and test", "within each: the ceiling"), strict=True
+    ):
+        for order in orders:
+            rows = table[table["order"] == order]
+            axis.plot(rows["step"], rows[column], color=_sequential(order, len(orders)), label=f"{order}")
+        axis.set_title(title, fontsize=10)
+        _mark(axis, boundary)
+    axes[0].set_ylabel("weighted Jaccard index")
+    axes[1].legend(title="order", frameon=False, fontsize=7, loc="upper left", bbox_to_anchor=(1, 1))
+    return fig, tuple(axes)
+
+
+def _mark(axis: Axes, boundary: int | None) -> None:
+    axis.set_xlabel("step")
+    if boundary is not None:
+        axis.axvline(boundary, color="black", linewidth=0.8, linestyle=":", label="second phase begins")
+
+
+def _sequential(order: int, n: int) -> Any:
+    from matplotlib import colormaps
+
+    return colormaps["cividis"](0.05 + 0.85 * (order - 1) / max(n - 1, 1))

@@ -14,12 +14,13 @@ from captum_andor.confusing.analyzer import ConfusingSampleAnalyzer
 from captum_andor.confusing.dataset import Samples, read_samples
 from captum_andor.confusing.evaluation import process_of
 from captum_andor.confusing.statistics import Array
+from captum_andor.fingerprints import digest_of_state
 from captum_andor.game import progress_bar
 from captum_andor.patterns import check_count
 from captum_andor.study.agreement import Agreement
 from captum_andor.study.contrasts import By
 from captum_andor.study.manifest import check_manifest, fingerprint
-from captum_andor.study.networks import MakeModel, Networks, Train, digest_of, fresh
+from captum_andor.study.networks import MakeModel, Networks, Train, fresh
 from captum_andor.study.recipes import Cell, Network, Variant, cells_of, check_variants
 from captum_andor.study.result import LayerSwapResult
 from captum_andor.study.tables import NetworkTable, Tables, similarity_of_values
@@ -125,7 +126,7 @@ class LayerSwapStudy:
             self.folder / "study.json",
             {
                 "seed": seed,
-                "first network before training": digest_of(model),
+                "first network before training": digest_of_state(model),
                 "settings": json.loads(json.dumps(dict(settings or {}))),
             },
         )

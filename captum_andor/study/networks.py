@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import tempfile
 from collections.abc import Callable, Mapping
@@ -22,7 +21,7 @@ from captum_andor.surgery import Cut, copy_part, freeze, reinitialise, split_at
 MakeModel: TypeAlias = Callable[[int], nn.Module]
 Train: TypeAlias = Callable[[nn.Module, int, tuple[str, ...]], Any]
 
-__all__ = ["MakeModel", "Networks", "Train", "digest_of", "fresh"]
+__all__ = ["MakeModel", "Networks", "Train", "fresh"]
 
 _FORMAT = "captum_andor.study.network"
 
@@ -35,15 +34,6 @@ def fresh(make_model: MakeModel, seed: int) -> nn.Module:
     if not isinstance(model, nn.Module):
         raise TypeError(f"make_model must return a torch.nn.Module; got {type(model).__name__}.")
     return model
-
-
-def digest_of(model: nn.Module) -> str:
-    """Hash of all parameters and buffers."""
-    digest = hashlib.sha256()
-    for name, tensor in model.state_dict().items():
-        digest.update(f"{name}{tensor.dtype}{tuple(tensor.shape)}".encode())
-        digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()[:32]
 
 
 @dataclass(frozen=True)

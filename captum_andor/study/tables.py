@@ -15,8 +15,8 @@ from captum_andor.callers import warn
 from captum_andor.confusing.analyzer import ConfusingSampleAnalyzer
 from captum_andor.confusing.dataset import Samples
 from captum_andor.confusing.statistics import Array, ranks
+from captum_andor.fingerprints import digest_of_state
 from captum_andor.storage import read_arrays, write_arrays
-from captum_andor.study.networks import digest_of
 from captum_andor.study.recipes import Network
 
 __all__ = ["NetworkTable", "Tables", "similarity_of_values"]
@@ -85,7 +85,7 @@ class Tables:
 
     def get(self, network: Network, model: nn.Module, columns: dict[str, Array]) -> NetworkTable:
         """The table of a network, from its file if that is of the same weights."""
-        path, digest = self.folder / f"{network.name}.npz", digest_of(model)
+        path, digest = self.folder / f"{network.name}.npz", digest_of_state(model)
         if path.exists():
             try:
                 header, arrays = read_arrays(path, _FORMAT, "LayerSwapStudy.run", self._check)
