@@ -17,7 +17,7 @@ autodoc_typehints = "none"  # the docstrings give types, with shapes
 autodoc_member_order = "bysource"
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
-exclude_patterns = ["_build"]
+exclude_patterns = ["_build", "layer_swap_results.rst"]
 
 html_theme = "furo"
 html_static_path = ["_static"]
