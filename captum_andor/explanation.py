@@ -537,6 +537,9 @@ class AndOrExplanation(Result):
         parts: dict[str, Any] = {name: take(getattr(self, name), picks) for name in _TENSORS}
         return replace(self, **parts, axes=self.axes.pick(picks), layout=self._select_layout(picks))
 
+    def _all_values(self) -> Tensor:
+        return self.values
+
     def _surrogate(self) -> Tensor:
         return zeta(self.and_values) + or_zeta(self.or_values)
 

@@ -33,6 +33,7 @@ __all__ = ["LogicalModel"]
 _FORMAT = "captum_andor.logical_model"
 _COLUMNS = ("output", "is_or", "members", "value")
 _MOST_RESAMPLED = 4096
+_TABLED_PLAYERS = 20
 _LISTED_PLAYERS = 8  # a pattern of all players is named so above this number
 _TENSORS = ("t", "constant", "r2", "r2_interval", "r2_path", "values")
 
@@ -418,6 +419,15 @@ class LogicalModel(Result):
                 raise ValueError(f"{name} is {array.dtype} {tuple(array.shape)}, not {dtype} {size}")
         if patterns and not 0 <= int(self.table.output.min()) <= int(self.table.output.max()) < math.prod(shape):
             raise ValueError("output is out of range")
+
+    def _all_values(self) -> Tensor:
+        n = self.n_players
+        if n > _TABLED_PLAYERS:
+            raise ValueError(
+                f"indices of all sets need the 2^n coalitions of at most {_TABLED_PLAYERS} players; this has {n}. "
+                "Its patterns and shapley_values() need no table."
+            )
+        return self.predict(coalition_members(torch.arange(1 << n, device=self.values.device), n))
 
     def _select(self, picks: Picks) -> LogicalModel:
         places = take(torch.arange(math.prod(self.shape), device=self.t.device).view(self.shape), picks)

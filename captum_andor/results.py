@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from captum_andor.axes import Axes, Picks, standard_index, take
+from captum_andor.indices import Index, banzhaf_values, interaction_index, multi_order_interaction
 from captum_andor.patterns import Interaction, PlayerKey
 from captum_andor.players import Inputs, PlayerLayout
 
@@ -103,6 +104,36 @@ class Result(ABC):
                     raise ValueError(f"players has {player!r}, which is none of the feature ids {self.feature_ids}.")
                 result[row, position[player]] = True
         return result
+
+    @abstractmethod
+    def _all_values(self) -> Tensor:
+        """What the result says of all coalitions: float64, shape ``(…, 2^n)``."""
+
+    def interaction_index(self, index: Index = "k-SII", order: int = 2) -> Tensor:
+        """Another index of interaction that follows from this result; see :mod:`captum_andor.indices`.
+
+        Args:
+            index (str, optional): ``"SII"``, ``"k-SII"``, ``"BII"``, ``"STII"`` or ``"FSII"``. Default: "k-SII"
+            order (int, optional): Largest number of players. Default: 2
+
+        Returns:
+            - **index** (*Tensor*): float64, shape ``(…, 2^n)``, by the bit code of the players; 0 elsewhere.
+
+        Raises:
+            ValueError: If there is no such index, the order is not 1 to n, or there are more than 20 players.
+        """
+        return interaction_index(self._all_values(), index, order)
+
+    def banzhaf_values(self) -> Tensor:
+        """Banzhaf values: float64, shape ``(…, n)``; see :func:`captum_andor.indices.banzhaf_values`."""
+        return banzhaf_values(self._all_values())
+
+    def multi_order_interaction(self) -> Tensor:
+        """Interaction of every two players in contexts of every size: float64, shape ``(…, n - 1, n, n)``.
+
+        See :func:`captum_andor.indices.multi_order_interaction`.
+        """
+        return multi_order_interaction(self._all_values())
 
     def attributions(self) -> Inputs:
         """Shapley values scattered over the inputs, as ``AndOrInteractions.attribute`` returns them.

@@ -35,7 +35,7 @@ FLOORS = [
         "schur_weyl",
         "callers",
     },
-    {"matching", "certificate", "active"},
+    {"matching", "certificate", "active", "indices"},
     {"first_order"},
     {"interior_point", "polish", "joint"},
     {"certainty"},
