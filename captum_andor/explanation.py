@@ -17,16 +17,16 @@ from captum_andor.axes import Axes, Picks, take
 from captum_andor.certainty import Certainty, certainty
 from captum_andor.interior_point import INTERIOR_PLAYERS
 from captum_andor.logical_model import LogicalModel
-from captum_andor.patterns import Interaction, Interactions, PatternTable, PlayerKey, check_count, salience_threshold
+from captum_andor.patterns import Interaction, Interactions, PatternTable, check_count, salience_threshold
 from captum_andor.players import PlayerLayout
 from captum_andor.results import Names, Result, flat_games, game_values, standard_names, stored_ids
 from captum_andor.selection import Effort, Options, Weights
+from captum_andor.shapiq_bridge import from_shapiq
 from captum_andor.split import Split, split_game
 from captum_andor.storage import Spec, read_arrays, write_arrays
 from captum_andor.transforms import (
     coalition_members,
     count_players,
-    mobius,
     or_zeta,
     orders,
     shapley_values,
@@ -60,14 +60,6 @@ def _check_stored(header: dict[str, Any], specs: dict[str, Spec]) -> None:
     inputs = range(len(header["input_shapes"] or ()))
     if set(specs) - set(wanted) - set(optional) != {f"players_{i}" for i in inputs}:
         raise ValueError("its arrays are not those of an explanation")
-
-
-def _shapiq() -> Any:
-    try:
-        import shapiq
-    except ImportError as error:
-        raise ImportError("to_shapiq() needs shapiq: pip install shapiq") from error
-    return shapiq
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -153,6 +145,26 @@ class AndOrExplanation(Result):
         ids = tuple(range(count_players(values, name="v")))
         names = standard_names(player_names, ids)
         return cls._from_split(values, split, noise_bound, tolerance, ids, player_names=names)
+
+    @classmethod
+    def from_shapiq(
+        cls, interactions: shapiq.InteractionValues, split: Split = "sparse", tolerance: float = 1e-3
+    ) -> AndOrExplanation:
+        """Split what shapiq computed with ``index="Moebius"``, by any of its methods.
+
+        Args:
+            interactions (shapiq.InteractionValues): Of index "Moebius", at most 20 players; sets that it lacks are 0.
+            split (str, optional): As in :meth:`from_values`. Default: "sparse"
+            tolerance (float, optional): As in :meth:`from_values`. Default: 1e-3
+
+        Returns:
+            - **explanation** (*AndOrExplanation*): Of one game.
+
+        Raises:
+            TypeError: If these are no interaction values.
+            ValueError: If they are of another index or of too many players, or an option is out of range.
+        """
+        return cls.from_values(from_shapiq(interactions), split, tolerance=tolerance)
 
     @classmethod
     def _from_split(
@@ -504,41 +516,15 @@ class AndOrExplanation(Result):
         if not torch.allclose(l1, self.l1, rtol=_STORED_ERROR, atol=_STORED_ERROR * float(size)):
             raise ValueError("its l1 is not that of its interactions")
 
-    def to_shapiq(self) -> shapiq.InteractionValues:
-        """Interactions of the surrogate as shapiq's ``InteractionValues`` (index "Moebius"), for its plots and tools.
-
-        shapiq knows AND terms only, so OR terms are rewritten as the AND terms that they equal.
-
-        Returns:
-            - **interactions** (*shapiq.InteractionValues*): Over all coalitions, keyed by player positions.
-
-        Raises:
-            ImportError: If shapiq is not installed.
-            ValueError: If this explanation holds several outputs.
-        """
-        shapiq = _shapiq()
-        if math.prod(self.shape) != 1:
-            raise ValueError(f"to_shapiq() takes one output; this explanation has {self.shape}. Index it first.")
-        moebius = mobius(self._surrogate()).flatten().cpu().numpy()
-        everything = coalition_members(torch.arange(len(moebius), device="cpu"), self.n_players)
-        sets = PlayerKey(tuple(range(self.n_players))).players(everything)
-        return shapiq.InteractionValues(
-            values=moebius,
-            index="Moebius",
-            n_players=self.n_players,
-            min_order=0,
-            max_order=self.n_players,
-            interaction_lookup=dict(zip(sets, range(len(sets)), strict=True)),
-            estimated=False,
-            baseline_value=float(moebius[0]),
-        )
-
     def _select(self, picks: Picks) -> AndOrExplanation:
         parts: dict[str, Any] = {name: take(getattr(self, name), picks) for name in _TENSORS}
         return replace(self, **parts, axes=self.axes.pick(picks), layout=self._select_layout(picks))
 
     def _all_values(self) -> Tensor:
         return self.values
+
+    def _surrogate_values(self) -> Tensor:
+        return self._surrogate()
 
     def _surrogate(self) -> Tensor:
         return zeta(self.and_values) + or_zeta(self.or_values)

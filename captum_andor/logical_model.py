@@ -420,6 +420,8 @@ class LogicalModel(Result):
         if patterns and not 0 <= int(self.table.output.min()) <= int(self.table.output.max()) < math.prod(shape):
             raise ValueError("output is out of range")
 
+    _is_sparse = True
+
     def _all_values(self) -> Tensor:
         n = self.n_players
         if n > _TABLED_PLAYERS:

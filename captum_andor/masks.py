@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import torch
 from torch import Tensor
 
-__all__ = ["image_grid"]
+__all__ = ["column_groups", "image_grid", "superpixels", "vit_patches", "words"]
 
 
 def image_grid(height: int, width: int, rows: int = 3, columns: int = 3, offset: tuple[int, int] = (0, 0)) -> Tensor:
@@ -51,3 +53,144 @@ def _bands(name: str, count: int, size_name: str, size: int, offset: int) -> Ten
             f"Pass fewer {name} or a smaller offset."
         )
     return bands
+
+
+def vit_patches(height: int, width: int, patch_size: int, merge: int = 1) -> Tensor:
+    """Feature mask of the patches of a vision transformer, ids row by row.
+
+    Args:
+        height (int): Of the image, in pixels.
+        width (int): Of the image, in pixels.
+        patch_size (int): Side of a patch of the model, in pixels.
+        merge (int, optional): Side of a player, in patches: 4 makes 14 x 14 patches 4 x 4 players. Default: 1
+
+    Returns:
+        - **mask** (*Tensor*): int64, shape ``(1, 1, height, width)``.
+
+    Raises:
+        ValueError: If a number is below 1, or patches do not fill the image.
+
+    Examples::
+
+        >>> vit_patches(224, 224, 16, merge=4).unique().numel()
+        16
+
+    Source: ours.
+    """
+    if min(height, width, patch_size, merge) < 1:
+        raise ValueError(f"sizes must be at least 1; got {height}, {width}, patch_size {patch_size}, merge {merge}.")
+    if height % patch_size or width % patch_size:
+        raise ValueError(f"patches of {patch_size} pixels do not fill {height} x {width}; resize as the model does.")
+    side = patch_size * merge
+    row, column = (torch.arange(size, device="cpu") // side for size in (height, width))
+    return (row[:, None] * (int(column[-1]) + 1) + column)[None, None]
+
+
+def superpixels(image: Tensor, n_segments: int = 12, compactness: float = 10.0) -> Tensor:
+    """Feature mask of regions of like colour, by SLIC.
+
+    Args:
+        image (Tensor): Shape ``(C, H, W)`` or ``(1, C, H, W)`` with 1 or 3 channels, or ``(H, W)``; any scale.
+        n_segments (int, optional): About how many regions; SLIC may find a few less. Default: 12
+        compactness (float, optional): Higher for squarer regions. Default: 10.0
+
+    Returns:
+        - **mask** (*Tensor*): int64, shape ``(1, 1, H, W)``, ids 0, 1, … without gaps.
+
+    Raises:
+        ImportError: If scikit-image is not installed.
+        ValueError: If the image has another shape, is not finite, or a number is out of its range.
+
+    Source: Achanta et al. 2012; the implementation is scikit-image's.
+    """
+    try:
+        from skimage.segmentation import slic
+    except ImportError as error:
+        raise ImportError("superpixels() needs scikit-image: pip install scikit-image") from error
+    pixels = image.detach().cpu().double()
+    pixels = pixels[0] if pixels.ndim == 4 and len(pixels) == 1 else pixels
+    pixels = pixels[None] if pixels.ndim == 2 else pixels
+    if pixels.ndim != 3 or pixels.shape[0] not in (1, 3) or not bool(pixels.isfinite().all()):
+        raise ValueError(
+            f"image must be one finite picture of shape (C, H, W) with 1 or 3 channels; got {tuple(image.shape)}."
+        )
+    if n_segments < 1 or compactness <= 0:
+        raise ValueError(f"n_segments must be at least 1 and compactness positive; got {n_segments} and {compactness}.")
+    span = (pixels.amax() - pixels.amin()).clamp(min=1e-12)
+    unit = ((pixels - pixels.amin()) / span).permute(1, 2, 0).numpy()
+    grey = pixels.shape[0] == 1
+    labels = slic(
+        unit[..., 0] if grey else unit,
+        n_segments=n_segments,
+        compactness=compactness / 100
+        if grey
+        else compactness,  # SLIC compares lightness of 0 to 100, or grey of 0 to 1
+        start_label=0,
+        channel_axis=None if grey else -1,
+    )
+    _, numbered = torch.unique(torch.from_numpy(labels).long(), return_inverse=True)
+    mask: Tensor = numbered[None, None]
+    return mask
+
+
+def words(word_ids: Sequence[int | None]) -> Tensor:
+    """Feature mask of a tokenized sentence, one player a word.
+
+    Args:
+        word_ids (sequence): The word of each token, as ``BatchEncoding.word_ids()`` of Hugging Face gives it; None for
+            special tokens, which become one further player. Let the baseline keep them: then it is a dummy.
+
+    Returns:
+        - **mask** (*Tensor*): int64, shape ``(1, tokens)``, ids in the order of the words.
+
+    Raises:
+        ValueError: If there is no word.
+
+    Examples::
+
+        >>> words([None, 0, 0, 1, None])
+        tensor([[2, 0, 0, 1, 2]])
+
+    Source: ours.
+    """
+    known = sorted({word for word in word_ids if word is not None})
+    if not known:
+        raise ValueError("word_ids holds no word.")
+    place = {word: i for i, word in enumerate(known)}
+    return torch.tensor([[len(known) if word is None else place[word] for word in word_ids]], device="cpu")
+
+
+def column_groups(groups: Mapping[str, Sequence[int]], n_columns: int) -> tuple[Tensor, list[str]]:
+    """Feature mask of a table with some columns that are one variable, e.g. one-hot codes, and the players' names.
+
+    Args:
+        groups (mapping): Name of each variable, and its columns. Every column must be in one.
+        n_columns (int): Number of columns.
+
+    Returns:
+        - **mask** (*Tensor*): int64, shape ``(1, n_columns)``.
+        - **names** (*list of str*): As ``player_names`` takes them.
+
+    Raises:
+        ValueError: If a column is in none or in several groups, or there is no such column.
+
+    Examples::
+
+        >>> mask, names = column_groups({"age": [0], "colour": [1, 2, 3]}, 4)
+        >>> mask, names
+        (tensor([[0, 1, 1, 1]]), ['age', 'colour'])
+
+    Source: ours.
+    """
+    mask = torch.full((1, n_columns), -1, device="cpu")
+    for i, (name, columns) in enumerate(groups.items()):
+        for column in columns:
+            if not 0 <= column < n_columns:
+                raise ValueError(f"groups[{name!r}] has column {column}; there are 0 to {n_columns - 1}.")
+            if mask[0, column] >= 0:
+                raise ValueError(f"column {column} is in several groups, {name!r} among them.")
+            mask[0, column] = i
+    without = (mask[0] < 0).nonzero().flatten().tolist()
+    if without:
+        raise ValueError(f"columns {without} are in no group; give each one of its own or leave it to another.")
+    return mask, list(groups)

@@ -6,7 +6,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice, pairwise, product
-from typing import Any, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +17,10 @@ from captum_andor.axes import Axes, Picks, standard_index, take
 from captum_andor.indices import Index, banzhaf_values, interaction_index, multi_order_interaction
 from captum_andor.patterns import Interaction, PlayerKey
 from captum_andor.players import Inputs, PlayerLayout
+from captum_andor.shapiq_bridge import to_shapiq
+
+if TYPE_CHECKING:
+    import shapiq
 
 __all__ = ["Names", "Result", "flat_games", "game_values", "standard_names", "stored_ids"]
 
@@ -105,6 +109,12 @@ class Result(ABC):
                 result[row, position[player]] = True
         return result
 
+    _is_sparse = False  # whether few of the 2^n interactions are not 0
+
+    def _surrogate_values(self) -> Tensor:
+        """The surrogate h on all coalitions: float64, shape ``(…, 2^n)``."""
+        return self._all_values()
+
     @abstractmethod
     def _all_values(self) -> Tensor:
         """What the result says of all coalitions: float64, shape ``(…, 2^n)``."""
@@ -134,6 +144,23 @@ class Result(ABC):
         See :func:`captum_andor.indices.multi_order_interaction`.
         """
         return multi_order_interaction(self._all_values())
+
+    def to_shapiq(self) -> shapiq.InteractionValues | list[shapiq.InteractionValues]:
+        """The surrogate's interactions as shapiq's ``InteractionValues`` (index "Moebius"), for its plots and tools.
+
+        shapiq knows AND terms only, so OR terms are rewritten as the AND terms that they equal.
+
+        Returns:
+            - **interactions** (*shapiq.InteractionValues or list*): Keyed by player positions; a list of these for
+              several outputs, in the order of the flattened leading shape.
+
+        Raises:
+            ImportError: If shapiq is not installed.
+            ValueError: If there are more than 20 players.
+        """
+        games = flat_games(self._surrogate_values())
+        found = [to_shapiq(game, self._is_sparse) for game in games]
+        return found[0] if len(found) == 1 else found
 
     def attributions(self) -> Inputs:
         """Shapley values scattered over the inputs, as ``AndOrInteractions.attribute`` returns them.

@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from captum_andor import AndOrExplanation, AndOrInteractions, Interaction
+from captum_andor import AndOrExplanation, AndOrInteractions, Interaction, LogicalModel
 
 SHAPES = [(), (3,), (2, 3)]
 TENSORS = ("values", "and_values", "or_values", "noise", "l1", "duality_gap")
@@ -386,11 +386,33 @@ def test_or_terms_are_minus_the_moebius_transform_of_the_dual_game_of_shapiq() -
         assert ours == pytest.approx(-theirs[tuple(sorted(t))], abs=1e-10)
 
 
-def test_to_shapiq_takes_one_output() -> None:
+def test_of_several_outputs_shapiq_gets_a_list() -> None:
     pytest.importorskip("shapiq")
     assert explain((1,)).to_shapiq().n_players == 3
-    with pytest.raises(ValueError, match="takes one output"):
-        explain((2,)).to_shapiq()
+    batch = explain((2, 3))
+    several = batch.to_shapiq()
+    assert len(several) == 6 and several[4][(0, 2)] == batch[1, 1].to_shapiq()[(0, 2)]
+
+
+def test_what_shapiq_computed_comes_back_as_the_same_game() -> None:
+    shapiq = pytest.importorskip("shapiq")
+    ex = explain(n=4)
+    back = AndOrExplanation.from_shapiq(ex.to_shapiq())
+    assert torch.allclose(back.values, ex.values, atol=1e-12)
+    assert torch.allclose(back.l1, ex.l1, rtol=2e-3)
+    with pytest.raises(ValueError, match="of index 'k-SII'"):
+        AndOrExplanation.from_shapiq(shapiq.ExactComputer(lambda c: c.sum(1), n_players=3)("k-SII", order=2))
+    with pytest.raises(TypeError, match="must be a shapiq.InteractionValues; got dict"):
+        AndOrExplanation.from_shapiq({})
+
+
+def test_a_logical_model_gives_shapiq_its_few_terms() -> None:
+    pytest.importorskip("shapiq")
+    model = explain(n=4).logical_model(max_patterns=3)
+    ours = model.to_shapiq()
+    assert torch.allclose(AndOrExplanation.from_shapiq(ours).values, model._surrogate_values(), atol=1e-9)
+    few = LogicalModel.from_values(torch.tensor([0.0, 1, 0, 1, 0, 1, 0, 3]), max_patterns=5).to_shapiq()
+    assert set(few.interaction_lookup) == {(), (0,), (0, 1, 2)}
 
 
 @pytest.mark.parametrize("kind", ["list", "array", "float32 tensor", "int array", "tensor with grad"])

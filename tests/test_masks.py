@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from captum_andor.masks import image_grid
+from captum_andor.masks import column_groups, image_grid, superpixels, vit_patches, words
 
 
 @given(st.integers(1, 5), st.integers(1, 5), st.integers(5, 12), st.integers(5, 12))
@@ -44,3 +44,54 @@ def test_an_offset_moves_the_inner_lines() -> None:
 def test_a_patch_without_pixels_is_an_error(arguments: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         image_grid(6, 6, **arguments)  # type: ignore[arg-type]
+
+
+def test_patches_of_a_transformer_are_merged_into_squares() -> None:
+    mask = vit_patches(8, 12, 2, merge=3)
+    assert mask.shape == (1, 1, 8, 12) and mask.unique().tolist() == [0, 1, 2, 3]
+    assert mask[0, 0, :6, :6].unique().tolist() == [0] and mask[0, 0, 6:, 6:].unique().tolist() == [3]
+    assert torch.equal(vit_patches(4, 4, 2), image_grid(4, 4, 2, 2))
+    with pytest.raises(ValueError, match="do not fill 8 x 9"):
+        vit_patches(8, 9, 2)
+    with pytest.raises(ValueError, match="at least 1"):
+        vit_patches(8, 8, 2, merge=0)
+
+
+@pytest.mark.parametrize("shape", [(3, 24, 24), (1, 3, 24, 24), (1, 24, 24), (24, 24)])
+def test_superpixels_follow_the_colours(shape: tuple[int, ...]) -> None:
+    pytest.importorskip("skimage")
+    image = torch.zeros(shape)
+    image[..., :12] = 5.0
+    mask = superpixels(image, 4)
+    assert mask.shape == (1, 1, 24, 24) and mask.dtype == torch.int64
+    ids = mask.unique().tolist()
+    assert ids == list(range(len(ids))) and 2 <= len(ids) <= 6
+    assert not set(mask[..., :12].unique().tolist()) & set(mask[..., 12:].unique().tolist())
+
+
+def test_superpixels_want_a_picture() -> None:
+    pytest.importorskip("skimage")
+    for image in (torch.zeros(2, 3, 4, 4), torch.zeros(4, 5, 5), torch.full((3, 4, 4), torch.nan)):
+        with pytest.raises(ValueError, match="image must be one finite picture"):
+            superpixels(image)
+    with pytest.raises(ValueError, match="n_segments must be at least 1"):
+        superpixels(torch.zeros(3, 8, 8), 0)
+
+
+def test_tokens_of_a_word_are_one_player_and_special_ones_another() -> None:
+    assert words([None, 4, 4, 7, None, None]).tolist() == [[2, 0, 0, 1, 2, 2]]
+    assert words([0, 1]).tolist() == [[0, 1]]
+    with pytest.raises(ValueError, match="no word"):
+        words([None])
+
+
+def test_columns_of_one_variable_are_one_player() -> None:
+    mask, names = column_groups({"b": [2, 0], "a": [1]}, 3)
+    assert mask.tolist() == [[0, 1, 0]] and names == ["b", "a"]
+    for groups, message in (
+        ({"a": [0]}, r"columns \[1, 2\] are in no group"),
+        ({"a": [0, 1, 2, 3]}, "column 3; there are 0 to 2"),
+        ({"a": [0, 1], "b": [1, 2]}, "column 1 is in several"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            column_groups(groups, 3)
