@@ -520,6 +520,17 @@ class AndOrExplanation(Result):
         parts: dict[str, Any] = {name: take(getattr(self, name), picks) for name in _TENSORS}
         return replace(self, **parts, axes=self.axes.pick(picks), layout=self._select_layout(picks))
 
+    def _compared(self) -> Interactions:
+        return self.salient()
+
+    def _disturbed(self, noise: float, generator: torch.Generator) -> AndOrExplanation:
+        effect = (self.values[..., -1:] - self.values[..., :1]).abs()
+        draw = torch.randn(self.values.shape, generator=generator, dtype=torch.float64, device="cpu")
+        bound = torch.where(effect > 0, self.noise_limit[..., None] / torch.where(effect > 0, effect, 1.0), 0.0)
+        values = self.values + noise * effect * draw.to(self.values.device)
+        again = self._from_split(values, self.split, bound[..., 0], 1e-3, self.feature_ids)  # type: ignore[arg-type]
+        return replace(again, axes=self.axes)
+
     def _all_values(self) -> Tensor:
         return self.values
 

@@ -422,6 +422,30 @@ class LogicalModel(Result):
 
     _is_sparse = True
 
+    def _compared(self) -> list[Interaction]:
+        return self.patterns
+
+    def _disturbed(self, noise: float, generator: torch.Generator) -> LogicalModel:
+        size = self._effect()[..., None]
+        draw = torch.randn(self.values.shape, generator=generator, dtype=torch.float64, device="cpu")
+        values = self.values + noise * size * draw.to(self.values.device)
+        if self.coalitions is None:
+            again = self._from_complete(values, self.options, self.feature_ids)
+        else:
+            kept = {name: value for name, value in asdict(self.options).items() if name != "densities"}
+            again = self.from_values(values, self.coalitions, **kept)
+        return replace(again, axes=self.axes, feature_ids=self.feature_ids)
+
+    def _effect(self) -> Tensor:
+        """Size of what all players do together; where ∅ or N was not evaluated, the range of v: shape ``(…)``."""
+        if self.coalitions is None:
+            return (self.values[..., -1] - self.values[..., 0]).abs()
+        sizes = self.coalitions.sum(1)
+        empty, whole = (sizes == 0).nonzero(), (sizes == self.n_players).nonzero()
+        if len(empty) and len(whole):
+            return (self.values[..., int(whole[0])] - self.values[..., int(empty[0])]).abs()
+        return self.values.amax(-1) - self.values.amin(-1)
+
     def _all_values(self) -> Tensor:
         n = self.n_players
         if n > _TABLED_PLAYERS:

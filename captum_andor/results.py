@@ -116,6 +116,14 @@ class Result(ABC):
         return self._all_values()
 
     @abstractmethod
+    def _compared(self) -> Iterable[Interaction]:
+        """The patterns that comparisons count."""
+
+    @abstractmethod
+    def _disturbed(self, noise: float, generator: torch.Generator) -> Result:
+        """The same question asked of v with noise, relative to |v(N) − v(∅)|."""
+
+    @abstractmethod
     def _all_values(self) -> Tensor:
         """What the result says of all coalitions: float64, shape ``(…, 2^n)``."""
 

@@ -53,7 +53,7 @@ FLOORS = [
     {"outputs"},
     {"budget", "attribution", "visualization"},
     {f"confusing.{name}" for name in ("measures", "statistics", "dataset")},
-    {"confusing.views"},
+    {"confusing.views", "comparison"},
     {"confusing.methods"},
     {"confusing.evaluation"},
     {"confusing.batches"},
