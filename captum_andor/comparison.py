@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -16,13 +16,13 @@ from captum_andor.confusing.statistics import spearman
 from captum_andor.patterns import Interaction
 from captum_andor.results import Result
 from captum_andor.scores import Score
+from captum_andor.strengths import Strengths, several_results, strengths_of
 
 if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = ["Comparison", "common_patterns", "compare", "similarity"]
 
-Strengths: TypeAlias = dict[tuple[str, tuple[int, ...]], float]
 _MEASURES = ("jaccard", "weighted_jaccard", "cosine", "spearman")
 
 
@@ -76,9 +76,9 @@ def similarity(
     import pandas as pd
 
     generator = torch.Generator().manual_seed(seed)
-    mine, other = _strengths(a), _strengths(b)
+    mine, other = strengths_of(a), strengths_of(b)
     again = [
-        (_strengths(r), _strengths(r._disturbed(noise, generator))) for r in (a, b) for _ in range(n_draws) if noise
+        (strengths_of(r), strengths_of(r._disturbed(noise, generator))) for r in (a, b) for _ in range(n_draws) if noise
     ]
     orders: list[int | str] = ["all", *range(1, a.n_players + 1)] if by_order else ["all"]
     rows = []
@@ -94,20 +94,6 @@ def similarity(
                 row[f"{measure}_ceiling"] = float(np.mean(known)) if known else math.nan
             rows.append(row)
     return pd.DataFrame(rows)
-
-
-def _strengths(result: Result) -> list[Strengths]:
-    """Signed strength of each pattern, a dict for each output."""
-    places = {place: i for i, place in enumerate(_all_places(result))}
-    found: list[Strengths] = [{} for _ in places]
-    for pattern in result._compared():
-        found[places[pattern.index]][pattern.kind, pattern.players] = pattern.value
-    return found
-
-
-def _all_places(result: Result) -> list[tuple[int, ...]]:
-    columns = result.axes.places(np.arange(math.prod(result.shape)))
-    return [tuple(map(int, row)) for row in zip(*columns, strict=True)] if columns else [()]
 
 
 def _of_order(strengths: Strengths, order: int | str) -> Strengths:
@@ -160,12 +146,7 @@ def common_patterns(results: Result | Iterable[Result]) -> pd.DataFrame:
     """
     import pandas as pd
 
-    several = [results] if isinstance(results, Result) else list(results)
-    for result in several:
-        if not isinstance(result, Result):
-            raise TypeError(f"results must be LogicalModels or AndOrExplanations; got {type(result).__name__}.")
-    if not several or len({result.feature_ids for result in several}) > 1:
-        raise ValueError("results must be of the same players, and at least one.")
+    several = several_results(results)
     found: dict[tuple[str, tuple[int, ...], int], list[Interaction]] = {}
     for result in several:
         for pattern in result._compared():
@@ -243,7 +224,7 @@ def compare(
         if math.prod(result.shape) != 1:
             raise ValueError(f"inputs must be one example and target one output; model {name!r} has {result.shape}.")
         results[name] = result
-    strengths = {name: _strengths(result)[0] for name, result in results.items()}
+    strengths = {name: strengths_of(result)[0] for name, result in results.items()}
     keys = sorted(
         {key for mine in strengths.values() for key in mine},
         key=lambda key: -sum(abs(mine.get(key, 0.0)) for mine in strengths.values()),

@@ -520,6 +520,10 @@ class AndOrExplanation(Result):
         parts: dict[str, Any] = {name: take(getattr(self, name), picks) for name in _TENSORS}
         return replace(self, **parts, axes=self.axes.pick(picks), layout=self._select_layout(picks))
 
+    def _ends(self) -> tuple[float, float]:
+        h = self._surrogate().flatten()
+        return float(h[0]), float(h[-1])
+
     def _compared(self) -> Interactions:
         return self.salient()
 

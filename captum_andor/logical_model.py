@@ -422,6 +422,10 @@ class LogicalModel(Result):
 
     _is_sparse = True
 
+    def _ends(self) -> tuple[float, float]:
+        start = float(self.constant.flatten()[0])
+        return start, start + float(self.table.value.sum())
+
     def _compared(self) -> list[Interaction]:
         return self.patterns
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from html import escape
 from itertools import islice, pairwise, product
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
@@ -14,12 +15,14 @@ import torch
 from torch import Tensor
 
 from captum_andor.axes import Axes, Picks, standard_index, take
+from captum_andor.frontier import frontier
 from captum_andor.indices import Index, banzhaf_values, interaction_index, multi_order_interaction
 from captum_andor.patterns import Interaction, PlayerKey
 from captum_andor.players import Inputs, PlayerLayout
 from captum_andor.shapiq_bridge import to_shapiq
 
 if TYPE_CHECKING:
+    import pandas as pd
     import shapiq
 
 __all__ = ["Names", "Result", "flat_games", "game_values", "standard_names", "stored_ids"]
@@ -187,6 +190,67 @@ class Result(ABC):
             )
         return self.layout.scatter(self.shapley_values().to(self.attribution_dtype))
 
+    def plot(self, kind: str = "bars", *arguments: Any, **options: Any) -> Any:
+        """Draw a figure of :mod:`captum_andor.visualization`.
+
+        Args:
+            kind (str, optional): Of one output: ``"bars"``, ``"waterfall"``, ``"graph"``, ``"frontier"``, ``"tokens"``,
+                ``"image"`` (a panel a pattern) or ``"overview"`` (all on one) with the picture; of one or many:
+                ``"orders"``, ``"beeswarm"``, ``"heatmap"``. Default: "bars"
+            *arguments: Further ones of the figure, e.g. the picture.
+            **options: Likewise: k, title, fig_size, plt_fig_axis, use_pyplot, …
+
+        Returns:
+            - **fig, axis** (*tuple*): The figure and its axis or axes.
+
+        Raises:
+            ValueError: If there is no such kind, and as the figures.
+        """
+        from captum_andor.visualization import KINDS
+
+        if kind not in KINDS:
+            raise ValueError(f"kind must be one of {sorted(KINDS)}; got {kind!r}.")
+        return KINDS[kind](self, *arguments, **options)
+
+    def frontier(self, max_patterns: int = 20) -> pd.DataFrame:
+        """How short can an explanation of this prediction be: R² by number of terms; see :func:`plot_frontier`.
+
+        Args:
+            max_patterns (int, optional): Most terms. Default: 20
+
+        Returns:
+            - **frontier** (*pandas.DataFrame*): ``method``, ``terms``, ``r2``: ``"AND and OR"`` and ``"AND only"``,
+              logical models without exact ends; ``"L1 split"``, its strongest interactions, refitted; ``"order 1"`` to
+              ``"order 3"``, least squares on all sets of up to so many players.
+
+        Raises:
+            ValueError: If the result holds several outputs, or not the values of all 2^n coalitions.
+        """
+        if math.prod(self.shape) != 1:
+            raise ValueError(f"frontier() is of one output; this has {self.shape}. Index it first.")
+        values = self.values.flatten()  # type: ignore[attr-defined]
+        if len(values) != 1 << self.n_players or getattr(self, "coalitions", None) is not None:
+            raise ValueError(f"frontier() needs all 2^n = {1 << self.n_players} values; this result has {len(values)}.")
+        return frontier(values, max_patterns)
+
+    @abstractmethod
+    def _ends(self) -> tuple[float, float]:
+        """h(∅) and h(N) of a single output."""
+
+    @abstractmethod
+    def order_strength(self) -> Tensor:
+        """Sums of positive and of negative strengths by order: float64, shape ``(…, 2, n + 1)``."""
+
+    def _repr_html_(self) -> str:
+        """What notebooks show: the headline and a table of the strongest patterns."""
+        first, *rest = repr(self).splitlines()
+        if math.prod(self.shape) != 1:
+            return f"<p>{escape(first)}</p><pre>{escape(chr(10).join(rest))}</pre>"
+        strongest = max((abs(p.value) for p in self.top(10)), default=1.0) or 1.0
+        rows = "".join(_html_row(p, strongest) for p in self.top(10))
+        head = "<tr><th>strength</th><th></th><th>kind</th><th>players</th></tr>"
+        return f"<p>{escape(first)}</p><p>{escape(rest[0].strip()) if rest else ''}</p><table>{head}{rows}</table>"
+
     def plot_image(self, image: Any, **options: Any) -> Any:
         """Draw the strongest patterns on the image; see :func:`captum_andor.visualization.plot_image_interactions`."""
         from captum_andor.visualization import plot_image_interactions
@@ -285,6 +349,14 @@ class Result(ABC):
             "layout": layout,
             "attribution_dtype": _DTYPES[header["attribution_dtype"]],
         }
+
+
+def _html_row(pattern: Interaction, strongest: float) -> str:
+    width = round(120 * abs(pattern.value) / strongest)
+    colour = "#009E73" if pattern.value > 0 else "#D55E00"
+    bar = f'<div style="width:{width}px;height:10px;background:{colour}"></div>'
+    players = ", ".join(escape(str(name)) for name in pattern.names or pattern.players)
+    return f"<tr><td>{pattern.value:+.4g}</td><td>{bar}</td><td>{pattern.kind.upper()}</td><td>{players}</td></tr>"
 
 
 def standard_names(given: Any, feature_ids: tuple[int, ...]) -> tuple[str, ...] | None:

@@ -1,11 +1,24 @@
-"""Figures of explanations, in the manner of ``captum.attr.visualization``."""
+"""Patterns on the image: a panel each, or all in one."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+
+from captum_andor.patterns import check_count
+from captum_andor.visualization.canvas import (
+    LINE_STYLES,
+    SERIES,
+    check_single,
+    colour_of,
+    label_of,
+    new_figure,
+    one_axis,
+    shown,
+    title_of,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -14,11 +27,7 @@ if TYPE_CHECKING:
     from captum_andor.patterns import Interaction
     from captum_andor.results import Result
 
-__all__ = ["NEGATIVE", "POSITIVE", "new_figure", "plot_image_interactions", "shown"]
-
-# Captum's green and red, in the shades of Okabe and Ito that colour-blind readers tell apart.
-POSITIVE, NEGATIVE = "#009E73", "#D55E00"
-_LINE_STYLES = {"and": "solid", "or": (0, (2, 1.2))}
+__all__ = ["plot_image_interactions", "plot_image_overview"]
 
 
 def plot_image_interactions(
@@ -56,8 +65,89 @@ def plot_image_interactions(
 
     Source: ours.
     """
-    if int(np.prod(explanation.shape)) != 1:
-        raise ValueError(f"explanation must be of one output; it has {explanation.shape}. Index it first, e.g. ex[0].")
+    picture, players = _checked(explanation, image, input_index)
+    patterns = explanation.top(k)
+    fig, axes = _panels(plt_fig_axis, k, fig_size or (1.8 * k, 2.1), use_pyplot)
+    for axis in axes:
+        axis.set_axis_off()
+    for axis, pattern in zip(axes, patterns, strict=False):
+        _draw_pattern(axis, picture, np.isin(players, pattern.players), pattern)
+    heading = title_of(explanation, title) if plt_fig_axis is None else title
+    if heading is not None:
+        fig.suptitle(heading, fontsize=None if title else 9, y=0.99)
+    shown(plt_fig_axis is None, use_pyplot)
+    return fig, axes
+
+
+def plot_image_overview(
+    explanation: Result,
+    image: npt.ArrayLike,
+    k: int = 5,
+    input_index: int = 0,
+    plt_fig_axis: tuple[Figure, Axes] | None = None,
+    fig_size: tuple[float, float] = (5.4, 3.4),
+    title: str | None = None,
+    use_pyplot: bool = True,
+) -> tuple[Figure, Axes]:
+    """Draw the k strongest patterns of one prediction on one image, an outline of its own colour each, with a legend.
+
+    Args:
+        explanation (AndOrExplanation or LogicalModel): Of a single output; index a batch first.
+        image (numpy.ndarray): The picture, ``(H, W)`` or ``(H, W, C)``, floats in [0, 1] or uint8.
+        k (int, optional): Number of patterns, at most seven. Default: 5
+        input_index (int, optional): Which input the picture is, for models of several. Default: 0
+        plt_fig_axis (tuple, optional): Figure and axis to draw on. Default: None (a new figure)
+        fig_size (tuple, optional): Size of a new figure in inches. Default: (5.4, 3.4)
+        title (str, optional): Title of the axis. Default: None (R², for a logical model)
+        use_pyplot (bool, optional): Make and show a new figure with pyplot; False works without a display.
+            Default: True
+
+    Returns:
+        - **fig, axis** (*tuple*): The figure and its axis; solid outlines are AND, dashed ones OR; the legend has kind,
+          strength and players.
+
+    Raises:
+        ValueError: As :func:`plot_image_interactions`, and if k > 7.
+
+    Source: ours.
+    """
+    from matplotlib.collections import LineCollection
+    from matplotlib.lines import Line2D
+
+    check_count("k", k)
+    if k > len(SERIES):
+        raise ValueError(f"k must be at most {len(SERIES)}, as many colours can be told apart; got {k}.")
+    picture, players = _checked(explanation, image, input_index)
+    fig, axis = one_axis(plt_fig_axis, fig_size, use_pyplot)
+    axis.imshow(picture, cmap="gray" if picture.ndim == 2 or picture.shape[2] == 1 else None, alpha=0.75)
+    axis.set_axis_off()
+    entries, inner = [], min(players.shape) / 90  # outlines inside each other, so that shared edges show all
+    for number, pattern in enumerate(explanation.top(k)):
+        members, colour = np.isin(players, pattern.players), SERIES[number]
+        style = LINE_STYLES[pattern.kind]
+        lines = [[_towards(p, members, inner * number) for p in edge] for edge in _outline(members)]
+        axis.add_collection(LineCollection(lines, colors=colour, linewidths=2.0, linestyles=[style]))
+        label = f"{pattern.kind.upper()} {pattern.value:+.2f}  {label_of(pattern)}"
+        entries.append(Line2D([], [], color=colour, linewidth=2.0, linestyle=style, label=label))
+    if entries:
+        axis.legend(handles=entries, loc="center left", bbox_to_anchor=(1.02, 0.5), frameon=False, fontsize=8)
+    axis.set_title(title_of(explanation, title) or "", fontsize=10)
+    shown(plt_fig_axis is None, use_pyplot)
+    return fig, axis
+
+
+def _towards(point: tuple[float, float], members: npt.NDArray[np.bool_], distance: float) -> tuple[float, float]:
+    """A point of an outline moved a little towards the middle of its group."""
+    rows, columns = np.nonzero(members)
+    x, y = columns.mean() - point[0], rows.mean() - point[1]
+    return point[0] + distance * float(np.sign(x)), point[1] + distance * float(np.sign(y))
+
+
+def _checked(
+    explanation: Result, image: npt.ArrayLike, input_index: int
+) -> tuple[npt.NDArray[Any], npt.NDArray[np.int64]]:
+    """The picture, and the feature id of each of its pixels."""
+    check_single(explanation)
     players = _player_map(explanation, input_index)
     picture = np.asarray(image)
     if picture.ndim not in (2, 3) or picture.shape[:2] != players.shape:
@@ -65,36 +155,7 @@ def plot_image_interactions(
             f"image must have shape (H, W) or (H, W, C) with H, W = {players.shape}; got {picture.shape}. "
             "Move channels last, e.g. tensor.permute(1, 2, 0)."
         )
-    patterns = explanation.top(k)
-    fig, axes = _panels(plt_fig_axis, k, fig_size or (1.8 * k, 2.1), use_pyplot)
-    for axis in axes:
-        axis.set_axis_off()
-    for axis, pattern in zip(axes, patterns, strict=False):
-        _draw_pattern(axis, picture, np.isin(players, pattern.players), pattern)
-    if title is not None:
-        fig.suptitle(title)
-    shown(plt_fig_axis is None, use_pyplot)
-    return fig, axes
-
-
-def new_figure(fig_size: tuple[float, float], use_pyplot: bool, layout: Literal["constrained"] | None = None) -> Figure:
-    """An empty figure, of pyplot or, which works without a display, of its own."""
-    if use_pyplot:
-        from matplotlib import pyplot
-
-        fig: Figure = pyplot.figure(figsize=fig_size, layout=layout)
-        return fig
-    from matplotlib.figure import Figure as Bare
-
-    return Bare(figsize=fig_size, layout=layout)
-
-
-def shown(is_new: bool, use_pyplot: bool) -> None:
-    """Show a new figure, where pyplot made it."""
-    if is_new and use_pyplot:
-        from matplotlib import pyplot
-
-        pyplot.show()
+    return picture, players
 
 
 def _player_map(explanation: Result, input_index: int) -> npt.NDArray[np.int64]:
@@ -131,10 +192,10 @@ def _draw_pattern(axis: Axes, picture: npt.NDArray[Any], members: npt.NDArray[np
     from matplotlib.collections import LineCollection
     from matplotlib.colors import to_rgba
 
-    colour = POSITIVE if pattern.value > 0 else NEGATIVE
+    colour = colour_of(pattern.value)
     axis.imshow(picture, cmap="gray" if picture.ndim == 2 or picture.shape[2] == 1 else None)
     axis.imshow(np.where(members[..., None], to_rgba(colour, 0.35), (0.5, 0.5, 0.5, 0.55)))
-    lines = LineCollection(_outline(members), colors=colour, linewidths=2.2, linestyles=[_LINE_STYLES[pattern.kind]])
+    lines = LineCollection(_outline(members), colors=colour, linewidths=2.2, linestyles=[LINE_STYLES[pattern.kind]])
     lines.set_capstyle("butt")
     axis.add_collection(lines)
     axis.set_title(f"{pattern.kind.upper()} {pattern.value:+.2f}", fontsize=9)

@@ -1,0 +1,55 @@
+"""Figures of explanations, in the manner of ``captum.attr.visualization``: ``(fig, axis)``, with or without a display.
+
+Every figure takes a :class:`~captum_andor.LogicalModel` or an :class:`~captum_andor.AndOrExplanation`;
+``result.plot(kind, …)`` reaches them all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from captum_andor.visualization.canvas import NEGATIVE, POSITIVE, new_figure, shown
+from captum_andor.visualization.charts import (
+    plot_bars,
+    plot_beeswarm,
+    plot_frontier,
+    plot_heatmap,
+    plot_orders,
+    plot_waterfall,
+)
+from captum_andor.visualization.graph import plot_graph
+from captum_andor.visualization.images import plot_image_interactions, plot_image_overview
+from captum_andor.visualization.tokens import plot_tokens, tokens_html
+
+__all__ = [
+    "KINDS",
+    "NEGATIVE",
+    "POSITIVE",
+    "new_figure",
+    "plot_bars",
+    "plot_beeswarm",
+    "plot_frontier",
+    "plot_graph",
+    "plot_heatmap",
+    "plot_image_interactions",
+    "plot_image_overview",
+    "plot_orders",
+    "plot_tokens",
+    "plot_waterfall",
+    "shown",
+    "tokens_html",
+]
+
+KINDS: dict[str, Callable[..., Any]] = {
+    "bars": plot_bars,
+    "beeswarm": plot_beeswarm,
+    "frontier": plot_frontier,
+    "graph": plot_graph,
+    "heatmap": plot_heatmap,
+    "image": plot_image_interactions,
+    "overview": plot_image_overview,
+    "orders": plot_orders,
+    "tokens": plot_tokens,
+    "waterfall": plot_waterfall,
+}

@@ -1,0 +1,89 @@
+"""What all figures share: new figures, axes that are given, colours, names of patterns."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from captum_andor.patterns import Interaction
+    from captum_andor.results import Result
+
+__all__ = [
+    "NEGATIVE",
+    "POSITIVE",
+    "SERIES",
+    "check_single",
+    "colour_of",
+    "label_of",
+    "new_figure",
+    "one_axis",
+    "shown",
+    "title_of",
+]
+
+# Captum's green and red, in the shades of Okabe and Ito that colour-blind readers tell apart.
+POSITIVE, NEGATIVE = "#009E73", "#D55E00"
+SERIES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+LINE_STYLES = {"and": "solid", "or": (0, (2, 1.2))}
+_LONGEST = 34
+
+
+def new_figure(fig_size: tuple[float, float], use_pyplot: bool, layout: Literal["constrained"] | None = None) -> Figure:
+    """An empty figure, of pyplot or, which works without a display, of its own."""
+    if use_pyplot:
+        from matplotlib import pyplot
+
+        fig: Figure = pyplot.figure(figsize=fig_size, layout=layout)
+        return fig
+    from matplotlib.figure import Figure as Bare
+
+    return Bare(figsize=fig_size, layout=layout)
+
+
+def one_axis(
+    plt_fig_axis: tuple[Figure, Axes] | None, fig_size: tuple[float, float], use_pyplot: bool
+) -> tuple[Figure, Axes]:
+    """The axis to draw on: the given one, or one of a new figure."""
+    if plt_fig_axis is not None:
+        return plt_fig_axis
+    fig = new_figure(fig_size, use_pyplot, "constrained")
+    return fig, fig.add_subplot()
+
+
+def shown(is_new: bool, use_pyplot: bool) -> None:
+    """Show a new figure, where pyplot made it."""
+    if is_new and use_pyplot:
+        from matplotlib import pyplot
+
+        pyplot.show()
+
+
+def check_single(result: Result) -> None:
+    """Raise unless a result is of one output.
+
+    Raises:
+        ValueError: If it is of several.
+    """
+    if math.prod(result.shape) != 1:
+        raise ValueError(f"explanation must be of one output; it has {result.shape}. Index it first, e.g. ex[0].")
+
+
+def title_of(result: Result, title: str | None) -> str | None:
+    """The title that was given, else the R² of a logical model."""
+    r2 = getattr(result, "r2", None)
+    return f"R² {float(r2):.2f}" if title is None and r2 is not None else title
+
+
+def colour_of(value: float) -> str:
+    """Green for what raises the score, red for what lowers it."""
+    return POSITIVE if value >= 0 else NEGATIVE
+
+
+def label_of(pattern: Interaction) -> str:
+    """Its players by name: ``a & b`` for AND, ``a | b`` for OR; long ones are cut."""
+    text = (" & " if pattern.kind == "and" else " | ").join(map(str, pattern.names or pattern.players))
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"

@@ -1,0 +1,321 @@
+"""Charts of results: strength by order, the frontier, bars, waterfall, beeswarm, heat map."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from captum_andor.patterns import check_count
+from captum_andor.results import Result
+from captum_andor.strengths import several_results, strength_table
+from captum_andor.visualization.canvas import (
+    SERIES,
+    check_single,
+    colour_of,
+    label_of,
+    one_axis,
+    shown,
+    title_of,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    Axis = tuple[Figure, Axes] | None
+
+__all__ = ["plot_bars", "plot_beeswarm", "plot_frontier", "plot_heatmap", "plot_orders", "plot_waterfall"]
+
+_REST = "#999999"
+
+
+def plot_orders(
+    results: Result | Mapping[str, Result],
+    plt_fig_axis: Axis = None,
+    fig_size: tuple[float, float] = (5.0, 3.4),
+    title: str | None = None,
+    use_pyplot: bool = True,
+) -> tuple[Figure, Axes]:
+    """Draw positive and negative strength by order, the mean over outputs with its spread.
+
+    Args:
+        results (LogicalModel, AndOrExplanation or mapping): One result, or several by name, e.g. of several models.
+        plt_fig_axis (tuple, optional): Figure and axis to draw on. Default: None (a new figure)
+        fig_size (tuple, optional): Size of a new figure in inches. Default: (5.0, 3.4)
+        title (str, optional): Title of the axis. Default: None
+        use_pyplot (bool, optional): Make and show a new figure with pyplot; False works without a display.
+            Default: True
+
+    Returns:
+        - **fig, axis** (*tuple*): The figure and its axis: J⁺ above, J⁻ below 0; bands are one standard deviation.
+    """
+    several = {"": results} if isinstance(results, Result) else dict(results)
+    several_results(several.values())
+    fig, axis = one_axis(plt_fig_axis, fig_size, use_pyplot)
+    for number, (name, result) in enumerate(several.items()):
+        colour = SERIES[number % len(SERIES)]
+        strength = result.order_strength().reshape(-1, 2, result.n_players + 1).cpu().numpy()[..., 1:]
+        order = np.arange(1, strength.shape[-1] + 1)
+        for sign in range(2):
+            mean, spread = strength[:, sign].mean(0), strength[:, sign].std(0)
+            label = (name or None) if sign == 0 else None
+            axis.plot(order, mean, "o-", markersize=3, color=colour, label=label)
+            if len(strength) > 1:
+                axis.fill_between(order, mean - spread, mean + spread, color=colour, alpha=0.15, linewidth=0)
+    axis.axhline(0, color="gray", linewidth=0.8)
+    axis.set_xlabel("order: players in a pattern")
+    axis.set_ylabel("strength, + above, − below")
+    axis.locator_params(axis="x", integer=True)
+    if len(several) > 1:
+        axis.legend(frameon=False, fontsize=8)
+    return _finished(fig, axis, title, plt_fig_axis, use_pyplot)
+
+
+def plot_frontier(
+    result: Result,
+    max_patterns: int = 20,
+    plt_fig_axis: Axis = None,
+    fig_size: tuple[float, float] = (5.4, 3.6),
+    title: str | None = None,
+    use_pyplot: bool = True,
+) -> tuple[Figure, Axes]:
+    """Draw how much of one prediction a number of terms explains: R² of AND and OR, AND only, L1 split, least squares.
+
+    Args:
+        result (LogicalModel or AndOrExplanation): Of one output, with all 2^n values.
+        max_patterns (int, optional): Most terms. Default: 20
+        plt_fig_axis (tuple, optional): As in :func:`plot_orders`. Default: None
+        fig_size (tuple, optional): Size of a new figure in inches. Default: (5.4, 3.6)
+        title (str, optional): Title of the axis. Default: None
+        use_pyplot (bool, optional): As in :func:`plot_orders`. Default: True
+
+    Returns:
+        - **fig, axis** (*tuple*): The figure and its axis. Least squares on all sets of up to one, two, three players
+          are crosses, or arrows at the border where they take more terms than are shown.
+
+    Raises:
+        ValueError: If the result holds several outputs, or a budget of coalitions.
+    """
+    check_single(result)
+    table = result.frontier(max_patterns)
+    fig, axis = one_axis(plt_fig_axis, fig_size, use_pyplot)
+    for number, (method, rows) in enumerate(table.groupby("method", sort=False)):
+        if not str(method).startswith("order"):
+            axis.plot(rows["terms"], rows["r2"], ".-", markersize=4, color=SERIES[number], label=method)
+            continue
+        terms, r2 = int(rows["terms"].iloc[0]), float(rows["r2"].iloc[0])
+        inside = terms <= max_patterns
+        axis.plot(min(terms, max_patterns), r2, "x" if inside else ">", color="black", clip_on=False, zorder=3)
+        at = (min(terms, max_patterns), r2)
+        axis.annotate(f"all of {method}: {terms}", at, (-6, -9), textcoords="offset points", ha="right", fontsize=7)
+    axis.set_xlim(0, max_patterns)
+    axis.set_ylim(0, 1.02)
+    axis.set_xlabel("terms")
+    axis.set_ylabel("R² over all masked inputs")
+    axis.legend(frameon=False, fontsize=8, loc="lower right")
+    return _finished(fig, axis, title, plt_fig_axis, use_pyplot)
+
+
+def plot_bars(
+    result: Result,
+    k: int = 10,
+    plt_fig_axis: Axis = None,
+    fig_size: tuple[float, float] | None = None,
+    title: str | None = None,
+    use_pyplot: bool = True,
+) -> tuple[Figure, Axes]:
+    """Draw the k strongest patterns of one prediction as bars with the names of their players.
+
+    Args:
+        result (LogicalModel or AndOrExplanation): Of one output.
+        k (int, optional): Most patterns. Default: 10
+        plt_fig_axis (tuple, optional): As in :func:`plot_orders`. Default: None
+        fig_size (tuple, optional): Size of a new figure in inches. Default: None (by the number of bars)
+        title (str, optional): Title of the axis. Default: None (R², for a logical model)
+        use_pyplot (bool, optional): As in :func:`plot_orders`. Default: True
+
+    Returns:
+        - **fig, axis** (*tuple*): The figure and its axis: ``&`` joins AND, ``|`` OR patterns; OR bars are hatched.
+
+    Raises:
+        ValueError: If the result holds several outputs, or k < 1.
+    """
+    check_single(result)
+    check_count("k", k)
+    patterns = result.top(k)
+    fig, axis = one_axis(plt_fig_axis, fig_size or (5.4, 1.0 + 0.28 * len(patterns)), use_pyplot)
+    for row, pattern in enumerate(patterns):
+        hatch = "///" if pattern.kind == "or" and pattern.order > 1 else None
+        axis.barh(row, pattern.value, color=colour_of(pattern.value), edgecolor="white", hatch=hatch)
+    axis.set_yticks(range(len(patterns)), [label_of(p) for p in patterns], fontsize=8)
+    axis.invert_yaxis()
+    axis.axvline(0, color="gray", linewidth=0.8)
+    axis.set_xlabel("strength; hatched: OR")
+    return _finished(fig, axis, title_of(result, title), plt_fig_axis, use_pyplot)
+
+
+def plot_waterfall(
+    result: Result,
+    k: int = 8,
+    plt_fig_axis: Axis = None,
+    fig_size: tuple[float, float] | None = None,
+    title: str | None = None,
+    use_pyplot: bool = True,
+) -> tuple[Figure, Axes]:
+    """Draw the way from v(∅) to v(N), pattern by pattern, the strongest first.
+
+    Args:
+        result (LogicalModel or AndOrExplanation): Of one output.
+        k (int, optional): Most patterns; further ones are one step. Default: 8
+        plt_fig_axis (tuple, optional): As in :func:`plot_orders`. Default: None
+        fig_size (tuple, optional): Size of a new figure in inches. Default: None (by the number of steps)
+        title (str, optional): Title of the axis. Default: None (R², for a logical model)
+        use_pyplot (bool, optional): As in :func:`plot_orders`. Default: True
+
+    Returns:
+        - **fig, axis** (*tuple*): The figure and its axis. Where a logical model does not hold the ends, its h stands
+          for v.
+
+    Raises:
+        ValueError: If the result holds several outputs, or k < 1.
+    """
+    check_single(result)
+    check_count("k", k)
+    patterns = result.top(k)
+    start, end = result._ends()
+    steps = [(label_of(p), p.value, colour_of(p.value)) for p in patterns]
+    left = end - start - math.fsum(p.value for p in patterns)
+    if abs(left) > 1e-9 * max(abs(start), abs(end), 1e-300):
+        steps.append(("all others", left, _REST))
+    fig, axis = one_axis(plt_fig_axis, fig_size or (5.6, 1.4 + 0.3 * len(steps)), use_pyplot)
+    at = start
+    for row, (_, value, colour) in enumerate(steps):
+        axis.barh(row, value, left=at, color=colour, height=0.7)
+        axis.plot([at + value] * 2, [row - 0.35, row + 1.35], color="gray", linewidth=0.6)
+        axis.annotate(f"{value:+.3g}", (at + value / 2, row), ha="center", va="center", fontsize=7, color="black")
+        at += value
+    axis.axvline(start, color="gray", linewidth=0.8, linestyle=":")
+    axis.set_yticks([*range(len(steps)), len(steps)], [*(label for label, _, _ in steps), ""], fontsize=8)
+    axis.plot(end, len(steps), "k|", markersize=12)
+    axis.annotate(f"nothing: {start:.3g}", (start, -0.9), ha="center", fontsize=8)
+    axis.annotate(f"everything: {end:.3g}", (end, len(steps) + 0.75), ha="center", fontsize=8)
+    axis.set_ylim(len(steps) + 1.0, -1.3)
+    axis.margins(x=0.12)
+    axis.set_xlabel("score")
+    return _finished(fig, axis, title_of(result, title), plt_fig_axis, use_pyplot)
+
+
+def plot_beeswarm(
+    results: Result | Iterable[Result],
+    k: int = 8,
+    plt_fig_axis: Axis = None,
+    fig_size: tuple[float, float] | None = None,
+    title: str | None = None,
+    use_pyplot: bool = True,
+) -> tuple[Figure, Axes]:
+    """Draw the strength of patterns over many samples or models, a row a pattern, a dot an output.
+
+    Args:
+        results (LogicalModel, AndOrExplanation or iterable of these): Of the same players; each output is a dot.
+        k (int, optional): Patterns, those of most strength in all. Default: 8
+        plt_fig_axis (tuple, optional): As in :func:`plot_orders`. Default: None
+        fig_size (tuple, optional): Size of a new figure in inches. Default: None (by the number of patterns)
+        title (str, optional): Title of the axis. Default: None
+        use_pyplot (bool, optional): As in :func:`plot_orders`. Default: True
+
+    Returns:
+        - **fig, axis** (*tuple*): The figure and its axis. Outputs that lack a pattern are hollow, at 0; the row says
+          in how many it is.
+
+    Raises:
+        TypeError, ValueError: If there are no results, their players differ, or k < 1.
+    """
+    check_count("k", k)
+    patterns, strengths = strength_table(results)
+    patterns, strengths = patterns[:k], strengths[:k]
+    fig, axis = one_axis(plt_fig_axis, fig_size or (6.0, 1.1 + 0.42 * len(patterns)), use_pyplot)
+    span = float(np.abs(strengths).max()) if strengths.size else 1.0
+    for row, values in enumerate(strengths):
+        offsets = _swarm(values / (span or 1.0))
+        there = values != 0
+        axis.scatter(values[there], row + offsets[there], s=14, c=[colour_of(v) for v in values[there]], linewidths=0)
+        axis.scatter(values[~there], row + offsets[~there], s=12, facecolors="none", edgecolors=_REST, linewidths=0.6)
+    labels = [f"{label_of(p)}  ({int((v != 0).sum())})" for p, v in zip(patterns, strengths, strict=True)]
+    axis.set_yticks(range(len(patterns)), labels, fontsize=8)
+    axis.set_ylim(len(patterns) - 0.5, -0.5)
+    axis.axvline(0, color="gray", linewidth=0.8, zorder=0)
+    axis.set_xlabel(f"strength in each of {strengths.shape[1]} outputs; (in how many); hollow: without it")
+    return _finished(fig, axis, title, plt_fig_axis, use_pyplot)
+
+
+def _swarm(values: np.ndarray) -> np.ndarray:
+    """Offsets within ±0.38 that keep dots of like value apart, without chance."""
+    bins = np.round(values * 40)
+    offsets = np.zeros(len(values))
+    for each in np.unique(bins):
+        members = np.flatnonzero(bins == each)
+        steps = (np.arange(len(members)) + 1) // 2 * np.where(np.arange(len(members)) % 2, 1, -1)
+        offsets[members] = steps * min(0.09, 0.76 / max(len(members), 1))
+    return offsets
+
+
+def plot_heatmap(
+    results: Result | Iterable[Result],
+    k: int = 15,
+    labels: Iterable[str] | None = None,
+    plt_fig_axis: Axis = None,
+    fig_size: tuple[float, float] | None = None,
+    title: str | None = None,
+    use_pyplot: bool = True,
+) -> tuple[Figure, Axes]:
+    """Draw patterns × outputs (samples, models) as a heat map of strength.
+
+    Args:
+        results (LogicalModel, AndOrExplanation or iterable of these): Of the same players.
+        k (int, optional): Patterns, those of most strength in all. Default: 15
+        labels (iterable of str, optional): Of the outputs. Default: None (their numbers)
+        plt_fig_axis (tuple, optional): As in :func:`plot_orders`. Default: None
+        fig_size (tuple, optional): Size of a new figure in inches. Default: None (by the numbers of both)
+        title (str, optional): Title of the axis. Default: None
+        use_pyplot (bool, optional): As in :func:`plot_orders`. Default: True
+
+    Returns:
+        - **fig, axis** (*tuple*): The figure and its axis, orange raises the score, blue lowers it; white: not there.
+
+    Raises:
+        TypeError, ValueError: If there are no results, their players differ, k < 1, or labels are of another number.
+    """
+    check_count("k", k)
+    patterns, strengths = strength_table(results)
+    patterns, strengths = patterns[:k], strengths[:k]
+    names = None if labels is None else list(labels)
+    if names is not None and len(names) != strengths.shape[1]:
+        raise ValueError(f"labels must be of {strengths.shape[1]} outputs; got {len(names)}.")
+    size = (2.8 + min(0.32 * strengths.shape[1], 8.0), 1.4 + 0.28 * len(patterns))
+    fig, axis = one_axis(plt_fig_axis, fig_size or size, use_pyplot)
+    span = float(np.abs(strengths).max()) if strengths.size else 0.0
+    image = axis.imshow(
+        strengths if strengths.size else np.zeros((1, 1)),
+        cmap="PuOr_r",
+        vmin=-(span or 1),
+        vmax=span or 1,
+        aspect="auto",
+    )
+    axis.set_yticks(range(len(patterns)), [label_of(p) for p in patterns], fontsize=8)
+    if names is not None:
+        axis.set_xticks(range(len(names)), names, rotation=40, ha="right", fontsize=8)
+    else:
+        axis.locator_params(axis="x", integer=True)
+        axis.set_xlabel("output")
+    fig.colorbar(image, ax=axis, label="strength")
+    return _finished(fig, axis, title, plt_fig_axis, use_pyplot)
+
+
+def _finished(fig: Figure, axis: Axes, title: str | None, plt_fig_axis: Axis, use_pyplot: bool) -> tuple[Figure, Axes]:
+    if title is not None:
+        axis.set_title(title, fontsize=10)
+    shown(plt_fig_axis is None, use_pyplot)
+    return fig, axis

@@ -1,0 +1,136 @@
+"""A sentence with its strongest patterns marked under the words: a figure, and HTML for notebooks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+from typing import TYPE_CHECKING
+
+from captum_andor.patterns import check_count
+from captum_andor.results import Result
+from captum_andor.visualization.canvas import LINE_STYLES, check_single, colour_of, new_figure, shown, title_of
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+__all__ = ["plot_tokens", "tokens_html"]
+
+_WIDTH = 64  # letters in a line of the figure
+
+
+def _texts(result: Result, tokens: Sequence[str] | None) -> list[str]:
+    """What stands for each player.
+
+    Raises:
+        ValueError: If tokens are not one for each player.
+    """
+    check_single(result)
+    texts = list(tokens if tokens is not None else result.player_names or map(str, result.feature_ids))
+    if len(texts) != result.n_players:
+        raise ValueError(f"tokens must be one for each of {result.n_players} players; got {len(texts)}.")
+    return texts
+
+
+def plot_tokens(
+    result: Result,
+    tokens: Sequence[str] | None = None,
+    k: int = 5,
+    plt_fig_axis: tuple[Figure, Axes] | None = None,
+    fig_size: tuple[float, float] | None = None,
+    title: str | None = None,
+    use_pyplot: bool = True,
+) -> tuple[Figure, Axes]:
+    """Draw a sentence with the k strongest patterns of one prediction as marked lanes under their words.
+
+    Args:
+        result (LogicalModel or AndOrExplanation): Of one output; players are words or tokens.
+        tokens (sequence of str, optional): The text of each player, in the order of ``feature_ids``. Default: None (the
+            names of the players)
+        k (int, optional): Most patterns. Default: 5
+        plt_fig_axis (tuple, optional): Figure and axis to draw on. Default: None (a new figure)
+        fig_size (tuple, optional): Size of a new figure in inches. Default: None (by the length of the sentence)
+        title (str, optional): Title of the axis. Default: None (R², for a logical model)
+        use_pyplot (bool, optional): Make and show a new figure with pyplot; False works without a display. Default:
+            True
+
+    Returns:
+        - **fig, axis** (*tuple*): The figure and its axis: a lane for each pattern, solid for AND, dashed for OR.
+
+    Raises:
+        ValueError: If the result holds several outputs, tokens are not one a player, or k < 1.
+    """
+    check_count("k", k)
+    texts = _texts(result, tokens)
+    patterns = result.top(k)
+    spans: list[tuple[int, float, float]] = []  # line, start and end of each word, in letters
+    line, at = 0, 0.0
+    for text in texts:
+        if at and at + len(text) > _WIDTH:
+            line, at = line + 1, 0.0
+        spans.append((line, at, at + max(len(text), 1)))
+        at += len(text) + 1.5
+    width = max((end for _, _, end in spans), default=1.0)
+    height = len(patterns) * 0.62 + 1.6  # of a line and its lanes
+    size = fig_size or (max(3.5, 0.105 * (width + 9)), 0.5 + 0.3 * height * (line + 1))
+    if plt_fig_axis is None:
+        fig = new_figure(size, use_pyplot)
+        axis = fig.add_axes((0.01, 0.01, 0.98, 0.84))
+    else:
+        fig, axis = plt_fig_axis
+    position = {player: i for i, player in enumerate(result.feature_ids)}
+    for text, (row, start, end) in zip(texts, spans, strict=True):
+        axis.text((start + end) / 2, -row * height, text, ha="center", va="bottom", fontsize=9, family="monospace")
+    for lane, pattern in enumerate(patterns):
+        colour = colour_of(pattern.value)
+        own = [spans[position[player]] for player in pattern.players]
+        for row in sorted({r for r, _, _ in own}):
+            y = -row * height - 0.35 - 0.62 * lane
+            mine = [(start, end) for r, start, end in own if r == row]
+            reach = [min(s for s, _ in mine), max(e for _, e in mine)]
+            axis.plot(reach, [y, y], color=colour, linewidth=0.9, linestyle=LINE_STYLES[pattern.kind])
+            for start, end in mine:
+                axis.plot([start, end], [y, y], color=colour, linewidth=4, solid_capstyle="butt")
+            axis.text(
+                width + 1, y, f"{pattern.kind.upper()} {pattern.value:+.2g}", fontsize=7, va="center", color="black"
+            )
+    axis.set_xlim(-0.5, width + 9)
+    axis.set_ylim(-(line + 1) * height + 0.5, 1.4)
+    axis.set_axis_off()
+    axis.set_title(title_of(result, title) or "", fontsize=10)
+    shown(plt_fig_axis is None, use_pyplot)
+    return fig, axis
+
+
+def tokens_html(result: Result, tokens: Sequence[str] | None = None, k: int = 5) -> str:
+    """The same as HTML, all text escaped, for ``IPython.display.HTML``.
+
+    Args:
+        result (LogicalModel or AndOrExplanation): Of one output.
+        tokens (sequence of str, optional): As in :func:`plot_tokens`. Default: None
+        k (int, optional): Most patterns. Default: 5
+
+    Returns:
+        - **html** (*str*): A table: the words, and a row for each pattern with its words marked.
+
+    Raises:
+        ValueError: As :func:`plot_tokens`.
+
+    Examples::
+
+        >>> from captum_andor import LogicalModel
+        >>> lm = LogicalModel.from_values([0.0, 0.0, 0.0, 1.0], player_names=["<b>", "good"])
+        >>> "&lt;b&gt;" in tokens_html(lm)
+        True
+    """
+    check_count("k", k)
+    texts = _texts(result, tokens)
+    cell = 'style="padding:1px 5px;text-align:center;border:none"'
+    head = "".join(f"<td {cell}>{escape(text)}</td>" for text in texts)
+    rows = []
+    for pattern in result.top(k):
+        style = "solid" if pattern.kind == "and" else "dashed"
+        bar = f'style="padding:1px 5px;border:none;border-bottom:3px {style} {colour_of(pattern.value)}"'
+        marks = "".join(f"<td {bar if i in pattern.players else cell}></td>" for i in result.feature_ids)
+        rows.append(f"<tr>{marks}<td {cell}>{pattern.kind.upper()} {pattern.value:+.3g}</td></tr>")
+    return f'<table style="border-collapse:collapse"><tr>{head}<td {cell}></td></tr>{"".join(rows)}</table>'
