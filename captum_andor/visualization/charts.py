@@ -107,11 +107,14 @@ def plot_frontier(
             axis.plot(rows["terms"], rows["r2"], ".-", markersize=4, color=SERIES[number], label=method)
             continue
         terms, r2 = int(rows["terms"].iloc[0]), float(rows["r2"].iloc[0])
-        inside = terms <= max_patterns
-        axis.plot(min(terms, max_patterns), r2, "x" if inside else ">", color="black", clip_on=False, zorder=3)
-        at = (min(terms, max_patterns), r2)
-        axis.annotate(f"all of {method}: {terms}", at, (-6, -9), textcoords="offset points", ha="right", fontsize=7)
+        label = (
+            f"all of order {'1' if terms == result.n_players else '≤ ' + str(method)[-1]}: {terms} terms, R² {r2:.2f}"
+        )
+        marker = {"order 1": "x", "order 2": "+", "order 3": "1"}[str(method)]
+        at = min(terms, max_patterns)  # at the border where they are more than are shown
+        axis.plot(at, r2, marker, color="black", markersize=7, clip_on=False, zorder=3, linestyle="none", label=label)
     axis.set_xlim(0, max_patterns)
+    axis.locator_params(axis="x", integer=True)
     axis.set_ylim(0, 1.02)
     axis.set_xlabel("terms")
     axis.set_ylabel("R² over all masked inputs")
@@ -191,19 +194,22 @@ def plot_waterfall(
     if abs(left) > 1e-9 * max(abs(start), abs(end), 1e-300):
         steps.append(("all others", left, _REST))
     fig, axis = one_axis(plt_fig_axis, fig_size or (5.6, 1.4 + 0.3 * len(steps)), use_pyplot)
-    at = start
+    levels = start + np.cumsum([0.0, *(value for _, value, _ in steps)])
+    span = float(np.ptp(levels)) or 1.0
     for row, (_, value, colour) in enumerate(steps):
+        at = float(levels[row])
         axis.barh(row, value, left=at, color=colour, height=0.7)
         axis.plot([at + value] * 2, [row - 0.35, row + 1.35], color="gray", linewidth=0.6)
-        axis.annotate(f"{value:+.3g}", (at + value / 2, row), ha="center", va="center", fontsize=7, color="black")
-        at += value
+        inside = abs(value) > 0.12 * span
+        x = at + value / 2 if inside else max(at, at + value) + 0.015 * span
+        axis.text(x, row, f"{value:+.3g}", ha="center" if inside else "left", va="center", fontsize=7)
     axis.axvline(start, color="gray", linewidth=0.8, linestyle=":")
     axis.set_yticks([*range(len(steps)), len(steps)], [*(label for label, _, _ in steps), ""], fontsize=8)
     axis.plot(end, len(steps), "k|", markersize=12)
     axis.annotate(f"nothing: {start:.3g}", (start, -0.9), ha="center", fontsize=8)
     axis.annotate(f"everything: {end:.3g}", (end, len(steps) + 0.75), ha="center", fontsize=8)
     axis.set_ylim(len(steps) + 1.0, -1.3)
-    axis.margins(x=0.12)
+    axis.set_xlim(float(levels.min()) - 0.15 * span, float(levels.max()) + 0.15 * span)
     axis.set_xlabel("score")
     return _finished(fig, axis, title_of(result, title), plt_fig_axis, use_pyplot)
 
@@ -283,7 +289,7 @@ def plot_heatmap(
         use_pyplot (bool, optional): As in :func:`plot_orders`. Default: True
 
     Returns:
-        - **fig, axis** (*tuple*): The figure and its axis, orange raises the score, blue lowers it; white: not there.
+        - **fig, axis** (*tuple*): The figure and its axis, orange raises the score, purple lowers it; white: not there.
 
     Raises:
         TypeError, ValueError: If there are no results, their players differ, k < 1, or labels are of another number.

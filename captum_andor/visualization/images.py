@@ -202,21 +202,41 @@ def _draw_pattern(axis: Axes, picture: npt.NDArray[Any], members: npt.NDArray[np
 
 
 def _outline(members: npt.NDArray[np.bool_]) -> list[list[tuple[float, float]]]:
-    """Pixel edges between members and the rest, as line segments in image coordinates."""
+    """Borders between members and the rest, as closed lines along pixel edges in image coordinates.
+
+    Edges that follow each other are one line, so that dashes run on.
+    """
     padded = np.pad(members, 1)
-    below = np.argwhere(padded[1:, 1:-1] != padded[:-1, 1:-1])
-    beside = np.argwhere(padded[1:-1, 1:] != padded[1:-1, :-1])
-    across = [[(c - 0.5, r - 0.5), (c + 0.5, r - 0.5)] for r, c in below]
-    down = [[(c - 0.5, r - 0.5), (c - 0.5, r + 0.5)] for r, c in beside]
-    return _joined(across, axis=0) + _joined(down, axis=1)
+    after: dict[tuple[int, int], list[tuple[int, int]]] = {}  # corners (row, column), members on the right-hand side
+
+    def edges(where: npt.NDArray[np.bool_], start: tuple[int, int], end: tuple[int, int]) -> None:
+        for row, column in np.argwhere(where).tolist():
+            after.setdefault((row + start[0], column + start[1]), []).append((row + end[0], column + end[1]))
+
+    inside = padded[1:-1, 1:-1]
+    edges(inside & ~padded[:-2, 1:-1], (0, 0), (0, 1))
+    edges(inside & ~padded[1:-1, 2:], (0, 1), (1, 1))
+    edges(inside & ~padded[2:, 1:-1], (1, 1), (1, 0))
+    edges(inside & ~padded[1:-1, :-2], (1, 0), (0, 0))
+    lines = []
+    while after:
+        corner = next(iter(after))
+        line = [corner]
+        while corner in after:
+            ends = after[corner]
+            following = ends.pop()
+            if not ends:
+                del after[corner]
+            line.append(following)
+            corner = following
+        lines.append([(column - 0.5, row - 0.5) for row, column in _corners(line)])
+    return lines
 
 
-def _joined(edges: list[list[tuple[float, float]]], axis: int) -> list[list[tuple[float, float]]]:
-    """Join edges that continue each other, so that dashes run on."""
-    joined: list[list[tuple[float, float]]] = []
-    for edge in sorted(edges, key=lambda e: (e[0][1 - axis], e[0][axis])):
-        if joined and joined[-1][1] == edge[0]:
-            joined[-1][1] = edge[1]
-        else:
-            joined.append(edge)
-    return joined
+def _corners(line: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """The line without points on straight stretches."""
+    kept = line[:1]
+    for before, point, behind in zip(line, line[1:], line[2:], strict=False):
+        if (point[0] - before[0], point[1] - before[1]) != (behind[0] - point[0], behind[1] - point[1]):
+            kept.append(point)
+    return [*kept, line[-1]]

@@ -1,0 +1,174 @@
+"""Figures say what the result says, on whatever result, with or without a display."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from captum_andor import AndOrExplanation, AndOrInteractions, LogicalModel
+from captum_andor.frontier import frontier
+from captum_andor.visualization import KINDS, plot_heatmap, plot_orders, tokens_html
+from captum_andor.visualization.images import _outline
+
+IMAGE = np.linspace(0, 1, 36).reshape(6, 6)
+MASK = torch.arange(4).view(2, 2).repeat_interleave(3, 0).repeat_interleave(3, 1)[None, None]
+NAMES = ["nose & <mouth>", "left ear", "right ear", "tail"]
+
+
+def model(x: Tensor) -> Tensor:
+    """AND of two corners, OR of the others."""
+    a, b, c, d = (x[:, 0, i, j] > 0 for i, j in ((0, 0), (0, 5), (5, 0), (5, 5)))
+    return 2.0 * (a & b) - 1.0 * (c | d) + 0.5 * a
+
+
+@pytest.fixture(scope="module", params=["logical model", "explanation"])
+def result(request: pytest.FixtureRequest) -> LogicalModel | AndOrExplanation:
+    method, x = AndOrInteractions(model), torch.ones(3, 1, 6, 6)
+    explain = method.logical_model if request.param == "logical model" else method.interactions
+    return explain(x, feature_mask=MASK, player_names=NAMES)  # type: ignore[operator, no-any-return]
+
+
+def arguments(kind: str) -> list[object]:
+    return [IMAGE] if kind in ("image", "overview") else []
+
+
+@pytest.mark.parametrize("kind", sorted(KINDS))
+def test_all_kinds_are_drawn_by_one_door(result: LogicalModel | AndOrExplanation, kind: str) -> None:
+    fig, axes = result[0].plot(kind, *arguments(kind), use_pyplot=False)
+    assert isinstance(fig, Figure) and axes is not None
+    fig.canvas.draw()  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("kind", sorted(set(KINDS) - {"image"}))
+def test_figures_go_on_a_given_axis_with_a_given_title(result: LogicalModel | AndOrExplanation, kind: str) -> None:
+    fig = Figure()
+    axis = fig.add_subplot()
+    drawn = result[0].plot(kind, *arguments(kind), plt_fig_axis=(fig, axis), title="what it is")
+    assert drawn == (fig, axis) and axis.get_title() == "what it is"
+    fig.canvas.draw()  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("kind", sorted(KINDS))
+@pytest.mark.parametrize("explain", ["logical_model", "interactions"])
+def test_a_constant_model_and_a_single_player_are_drawn_too(kind: str, explain: str) -> None:
+    x = torch.ones(1, 1, 6, 6)
+    for function, mask in ((lambda z: torch.zeros(len(z)), MASK), (model, torch.zeros(1, 1, 6, 6, dtype=torch.long))):
+        single = getattr(AndOrInteractions(function), explain)(x, feature_mask=mask)[0]
+        fig, _ = single.plot(kind, *arguments(kind), use_pyplot=False)
+        fig.canvas.draw()
+
+
+def test_bars_have_the_names_and_strengths_of_the_patterns(result: LogicalModel | AndOrExplanation) -> None:
+    _, axis = result[0].plot("bars", k=3, use_pyplot=False)
+    assert [t.get_text() for t in axis.get_yticklabels()] == [
+        "nose & <mouth> & left ear",
+        "right ear | tail",
+        "nose & <mouth>",
+    ]
+    assert [bar.get_width() for bar in axis.patches] == pytest.approx([2.0, -1.0, 0.5])
+    assert [bool(bar.get_hatch()) for bar in axis.patches] == [False, True, False]
+
+
+def test_the_waterfall_leads_from_nothing_to_everything(result: LogicalModel | AndOrExplanation) -> None:
+    _, axis = result[0].plot("waterfall", k=2, use_pyplot=False)
+    bars = axis.patches
+    assert [t.get_text() for t in axis.get_yticklabels()][:3] == [
+        "nose & <mouth> & left ear",
+        "right ear | tail",
+        "all others",
+    ]
+    assert bars[0].get_x() == pytest.approx(0.0) and bars[-1].get_x() + bars[-1].get_width() == pytest.approx(1.5)
+    for before, after in itertools.pairwise(bars):
+        assert before.get_x() + before.get_width() == pytest.approx(after.get_x())
+    assert {"nothing: 0", "everything: 1.5"} <= {t.get_text() for t in axis.texts}
+
+
+def test_order_strengths_are_means_with_their_spread(result: LogicalModel | AndOrExplanation) -> None:
+    _, axis = plot_orders({"a": result, "b": result[0]}, use_pyplot=False)
+    strength = result.order_strength().mean(0)
+    lines = [line for line in axis.lines if len(line.get_xdata()) == 4]
+    assert lines[0].get_ydata().tolist() == pytest.approx(strength[0, 1:].tolist())
+    assert lines[1].get_ydata().tolist() == pytest.approx(strength[1, 1:].tolist())
+    assert len(axis.collections) == 2 and [t.get_text() for t in axis.get_legend().get_texts()] == ["a", "b"]
+
+
+def test_the_heat_map_has_a_row_a_pattern_and_a_column_an_output(result: LogicalModel | AndOrExplanation) -> None:
+    _, axis = plot_heatmap([result, result[0]], k=3, labels=list("abcd"), use_pyplot=False)
+    shown = np.asarray(axis.images[0].get_array())
+    assert shown.shape == (3, 4) and shown[:, 0].tolist() == pytest.approx([2.0, -1.0, 0.5])
+    with pytest.raises(ValueError, match="labels must be of 4 outputs; got 1"):
+        plot_heatmap([result, result[0]], labels=["a"], use_pyplot=False)
+
+
+def test_a_beeswarm_has_a_dot_for_every_output(result: LogicalModel | AndOrExplanation) -> None:
+    lower = LogicalModel.from_values(torch.tensor([[0.0, 1, 0, 1], [0.0, 0, 0, -2], [0.0, 0, 0, 0]]), max_patterns=2)
+    _, axis = lower.plot("beeswarm", use_pyplot=False)
+    assert sum(len(dots.get_offsets()) for dots in axis.collections) == 3 * 2
+    assert {t.get_text() for t in axis.get_yticklabels()} == {"0  (1)", "0 & 1  (1)"}
+
+
+def test_marked_words_are_those_of_the_patterns(result: LogicalModel | AndOrExplanation) -> None:
+    _fig, axis = result[0].plot("tokens", ["not", "bad", "or", "worse"], k=2, use_pyplot=False)
+    assert [t.get_text() for t in axis.texts] == ["not", "bad", "or", "worse", "AND +2", "OR -1"]
+    thick = [line for line in axis.lines if line.get_linewidth() == 4]
+    assert len(thick) == 4 and thick[0].get_color() != thick[2].get_color()
+    many = LogicalModel.from_values(torch.arange(1024.0), player_names=["word" * 5] * 10)
+    assert len({round(t.get_position()[1], 3) for t in many.plot("tokens", k=1, use_pyplot=False)[1].texts}) > 3
+
+
+def test_html_is_escaped_and_has_every_pattern(result: LogicalModel | AndOrExplanation) -> None:
+    for html in (tokens_html(result[0]), result[0]._repr_html_()):
+        assert "nose &amp; &lt;mouth&gt;" in html and "<mouth>" not in html and "OR" in html
+    assert "3 output(s)" in result._repr_html_() and "<mouth>" not in result._repr_html_()
+
+
+def test_the_frontier_is_what_models_of_each_size_reach() -> None:
+    v = torch.randn(32, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    table = frontier(v, 8)
+    curves = {name: rows.set_index("terms")["r2"] for name, rows in table.groupby("method")}
+    for kinds, name in ((("and", "or"), "AND and OR"), ("and", "AND only")):
+        for k in (1, 4, 8):
+            model = LogicalModel.from_values(v, max_patterns=8, exact_ends=False, kinds=kinds)  # type: ignore[arg-type]
+            assert curves[name][k] == pytest.approx(float(model.r2_path[k]), abs=1e-9)
+    members = (torch.arange(32)[:, None] >> torch.arange(5) & 1).double()
+    pairs = torch.stack([members[:, i] * members[:, j] for i in range(5) for j in range(i)], 1)
+    design = torch.cat([torch.ones(32, 1).double(), members, pairs], 1)
+    left = v - design @ torch.linalg.lstsq(design, v[:, None]).solution[:, 0]
+    assert curves["order 2"].index.tolist() == [15]
+    assert curves["order 2"].iloc[0] == pytest.approx(1 - float(left.var() / v.var()))
+    assert (curves["L1 split"].diff().dropna() > -1e-12).all() and curves["L1 split"].iloc[-1] <= 1
+    with pytest.raises(ValueError, match="needs all 2\\^n = 32 values; this result has 20"):
+        rows = torch.cat([torch.zeros(1, 5), torch.ones(1, 5), members[1:19]]).bool()
+        LogicalModel.from_values(rows.double().sum(1), rows, max_patterns=2).frontier()
+
+
+def test_outlines_are_closed_lines_around_the_members() -> None:
+    members = np.zeros((5, 6), dtype=bool)
+    members[1:3, 1:4] = True
+    members[4, 5] = True
+    lines = _outline(members)
+    assert len(lines) == 2 and all(line[0] == line[-1] for line in lines)
+    assert sorted(set(lines[0])) == [(0.5, 0.5), (0.5, 2.5), (3.5, 0.5), (3.5, 2.5)]
+    ring = np.ones((3, 3), dtype=bool)
+    ring[1, 1] = False
+    assert len(_outline(ring)) == 2 and _outline(np.zeros((2, 2), dtype=bool)) == []
+
+
+def test_bad_questions_are_named(result: LogicalModel | AndOrExplanation) -> None:
+    with pytest.raises(ValueError, match="kind must be one of"):
+        result.plot("pie")
+    for kind in ("bars", "waterfall", "graph", "frontier", "tokens"):
+        with pytest.raises(ValueError, match="of one output"):
+            result.plot(kind)
+    for kind in ("bars", "waterfall", "graph", "beeswarm", "heatmap", "tokens"):
+        with pytest.raises(ValueError, match="k must be an int ≥ 1; got 0"):
+            result[0].plot(kind, k=0)
+    with pytest.raises(ValueError, match="k must be at most 7"):
+        result[0].plot("overview", IMAGE, k=8)
+    with pytest.raises(ValueError, match="tokens must be one for each of 4 players; got 1"):
+        result[0].plot("tokens", ["a"])
