@@ -55,7 +55,7 @@ FLOORS = [
     {"visualization.charts", "visualization.graph", "visualization.images", "visualization.tokens"},
     {"budget", "attribution", "visualization"},
     {f"confusing.{name}" for name in ("measures", "statistics", "dataset")},
-    {"confusing.views", "comparison"},
+    {"confusing.views", "comparison", "baselines"},
     {"confusing.methods"},
     {"confusing.evaluation"},
     {"confusing.batches"},
