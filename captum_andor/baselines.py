@@ -29,12 +29,12 @@ _MOST_PLAYERS = 12
 
 @dataclass(frozen=True)
 class LearnedBaselines:
-    """What :func:`learn_baselines` found.
+    r"""What :func:`learn_baselines` found.
 
     Attributes:
         baselines (Tensor): Shape ``(1, …)`` of an input: one for all examples.
         initial (Tensor): Where it started.
-        l1 (list of float): Mean over the examples seen of Σ|I_and(T)| / |v(N) - v(∅)|, at every step.
+        l1 (list of float): Mean over the examples seen of Σ\|I_and(T)\| / \|v(N) - v(∅)\|, at every step.
         before (float): The same over all examples, with the initial baseline.
         after (float): With the learned one.
     """
@@ -91,10 +91,10 @@ def learn_baselines(
     seed: int = 0,
     show_progress: bool = False,
 ) -> LearnedBaselines:
-    """Learn the baseline, one for all examples, under which interactions are fewest: least L1 within bounds.
+    r"""Learn the baseline, one for all examples, under which interactions are fewest: least L1 within bounds.
 
     Interactions measure what the model makes of masked inputs; where a masked player still says something (black is a
-    colour), they count that, too. The L1 norm of the Möbius transform is divided by |v(N) - v(∅)|, as else a baseline
+    colour), they count that, too. The L1 norm of the Möbius transform is divided by \|v(N) - v(∅)\|, as else a baseline
     that says what the inputs say, with no effect at all, would be best.
 
     Args:
