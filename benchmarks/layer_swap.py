@@ -92,7 +92,11 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("outputs/layer_swap"))
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int, help="of each process")
+    parser.add_argument("--report", type=Path, help="only print the tables of the results in this folder")
     options = parser.parse_args()
+    if options.report:
+        report(options.report)
+        return
     if options.threads:
         torch.set_num_threads(options.threads)
     for name in options.settings:
@@ -272,6 +276,35 @@ def critical(
     parts |= {f"from {layer}": split_at(model, layer).high for layer in setting.layers}
     loader = [(samples[0].to(device), samples[1].to(device))]
     return criticality(model, initial, loader, parts).to_string(index=False, float_format=lambda x: f"{x:.3f}")
+
+
+def report(out: Path) -> None:
+    """Print what all settings found, as tables of reStructuredText, from their CSV files."""
+    import pandas as pd
+
+    folders = [folder for folder in sorted(out.glob("*")) if (folder / "contrasts.csv").exists()]
+    print(".. list-table:: Same low less same high, equal shares of parameters: difference [95 % interval]")
+    print("   :header-rows: 1\n")
+    heads = ("setting", "score", "given what all share", "given loss, equal v", "pairs for .10", "verdict")
+    print("\n".join(f"   {'* -' if i == 0 else '  -'} {head}" for i, head in enumerate(heads)))
+    for folder in folders:
+        table = pd.read_csv(folder / "contrasts.csv")
+        table = table[table["compared"] == "equal shares of parameters"]
+        verdicts = (folder / "verdicts.txt").read_text().splitlines()
+        for score, variant in table[["score", "variant"]].drop_duplicates().itertuples(index=False):
+            rows = table[(table["score"] == score) & (table["variant"] == variant)].set_index("measure")
+            shared, last = rows.loc["given_shared"], rows.loc["given_loss_and_values"]
+            said = next((line.split(":")[0] for line in verdicts if f"by {score}," in line), "")
+            needed = "more samples" if np.isinf(shared["pairs_needed"]) else f"{shared['pairs_needed']:.0f}"
+            cells = (f"{folder.name}, {variant}", f"``{score}``", interval(shared), interval(last), needed, said)
+            print("\n".join(f"   {'* -' if i == 0 else '  -'} {cell}" for i, cell in enumerate(cells)))
+
+
+def interval(row: object) -> str:
+    """A difference with its interval."""
+    if np.isnan(row["difference"]):  # type: ignore[index]
+        return "–"
+    return f"{row['difference']:+.2f} [{row['low']:+.2f}, {row['high']:+.2f}]"  # type: ignore[index]
 
 
 if __name__ == "__main__":

@@ -156,8 +156,8 @@ def test_equal_shares_are_interpolated_between_cuts_and_nothing_is_extrapolated(
     low = {layer: Cell("low", "trainable", layer) for layer in "ab"}
     high = {layer: Cell("high", "trainable", layer) for layer in "ab"}
     shares = {low["a"]: 0.2, low["b"]: 0.6, high["b"]: 0.4, high["a"]: 0.8}
-    left, right, at = at_equal_shares(shares, cells, "trainable")  # type: ignore[misc]
-    assert at == [0.2, 0.4, 0.6]
+    left, right, gap = at_equal_shares(shares, cells, "trainable")  # type: ignore[misc]
+    assert gap == pytest.approx(0.4)  # at shares .2, .4, .6
     assert left == pytest.approx({NEW: 0.0, low["a"]: 0.5, low["b"]: 0.5})
     assert right == pytest.approx({NEW: 0.5 / 3, high["b"]: 1 / 3 * (0.5 + 1 + 0.5), high["a"]: 0.5 / 3})
     assert at_equal_shares(shares, [NEW, low["a"]], "trainable") is None

@@ -14,6 +14,8 @@ from captum_andor.study.recipes import NEW, Cell, Part, Variant
 By: TypeAlias = Literal["parameters", "layers"]
 Weights: TypeAlias = dict[Cell, float]
 
+_WIDE = 0.3  # of the network: across a wider gap, that agreement grows evenly is an assumption
+
 __all__ = ["By", "Verdict", "Weights", "at_cut", "at_equal_shares", "judged", "mean_of"]
 
 
@@ -24,7 +26,7 @@ def at_cut(layer: str, variant: Variant) -> Weights:
 
 def at_equal_shares(
     shares: Mapping[Cell, float], cells: Sequence[Cell], variant: Variant
-) -> tuple[Weights, Weights, list[float]] | None:
+) -> tuple[Weights, Weights, float] | None:
     """Same low and same high part at equal shares of the network, mean over the shares at which one was cut.
 
     Agreement is interpolated linearly between cuts, from both new at share 0; beyond the largest share that both parts
@@ -36,7 +38,8 @@ def at_equal_shares(
         variant: How the part is shared.
 
     Returns:
-        - **low, high, at** (*tuple*): Weights of cells on both sides, and the shares; None if a side has no cell.
+        - **low, high, gap** (*tuple*): Weights of cells on both sides, and the widest gap between neighbouring cuts of
+          a side that was interpolated across; None if a side has no cell.
     """
     sides = []
     for part in ("low", "high"):
@@ -47,7 +50,15 @@ def at_equal_shares(
     end = min(shares[side[-1]] for side in sides)
     at = sorted({round(shares[cell], 12) for side in sides for cell in side if shares[cell] <= end + 1e-12})
     low, high = (mean_of([_interpolated(share, side, shares) for share in at]) for side in sides)
-    return low, high, at
+    gap = max(_gap(share, [0.0, *(shares[cell] for cell in side)]) for side in sides for share in at)
+    return low, high, gap
+
+
+def _gap(share: float, x: Sequence[float]) -> float:
+    """How far apart the cuts on both sides of a share are; 0 at a cut."""
+    if any(abs(share - at) < 1e-9 for at in x):
+        return 0.0
+    return min(at for at in x if at > share) - max(at for at in x if at < share)
 
 
 def _interpolated(share: float, side: Sequence[Cell], shares: Mapping[Cell, float]) -> Weights:
@@ -103,7 +114,12 @@ class Verdict:
 
 
 def judged(
-    contrast: Estimate, beyond_new: Estimate, given_loss_and_values: Estimate, smallest_effect: float, score: str
+    contrast: Estimate,
+    beyond_new: Estimate,
+    given_loss_and_values: Estimate,
+    smallest_effect: float,
+    score: str,
+    gap: float = 0.0,
 ) -> Verdict:
     """The verdict by the stated rule; see :meth:`LayerSwapResult.verdict`."""
     needed = contrast.pairs_needed(smallest_effect)
@@ -138,6 +154,8 @@ def judged(
         text = (
             f"Cannot be judged at this size: by {score}, low less high is {d}; {why}. {_more(needed, contrast, size)}"
         )
+    if gap > _WIDE:
+        text += f" (Equal shares are interpolated across a gap of {gap:.2f} of the network; cut it there, too.)"
     return Verdict(
         outcome,
         decides,

@@ -74,6 +74,7 @@ class LayerSwapResult:
             ]
         )
         self._means = self.networks.groupby("cell")[["accuracy", "loss", "test_accuracy"]].mean()
+        self._gaps: dict[tuple[str, str], float] = {}
         self._matched = {cell: self._matches(cell) for cell in agreement.cells}
 
     def _matches(self, cell: Cell) -> bool:
@@ -182,7 +183,8 @@ class LayerSwapResult:
               plain; ``"given_shared"``, given what all networks share; ``"given_loss"``, also given both networks'
               loss and margin; ``"given_loss_and_values"``, that at equal similarity of v over masks.
               ``difference`` with its 95 % interval ``low``, ``high`` over pairs and samples; ``pairs_needed`` for 80 %
-              power; ``note``, why there is no number.
+              power; ``note``, why there is no number, or
+              how wide a gap between cuts was interpolated across.
 
         Raises:
             ValueError: If there is no such score.
@@ -205,7 +207,9 @@ class LayerSwapResult:
                         continue
                     found = self._agreement.contrast(weights, column, measure).estimate()
                     row |= {"difference": found.mean, "low": found.low, "high": found.high}
-                    rows.append({**row, "pairs_needed": found.pairs_needed(smallest_effect), "note": ""})
+                    gap = self._gaps.get((variant, compared), 0.0)
+                    note_of_gap = f"interpolated across a gap of {gap:.2f}" if gap > 0 else ""
+                    rows.append({**row, "pairs_needed": found.pairs_needed(smallest_effect), "note": note_of_gap})
         names = ["score", "variant", "compared", "measure", "difference", "low", "high", "pairs_needed", "note"]
         return pd.DataFrame(rows, columns=names)
 
@@ -215,6 +219,7 @@ class LayerSwapResult:
             sides = at_equal_shares(self._shares[by], self._comparable(), variant)
             key = f"equal shares of {by}"
             found[key] = _NO_SIDES if sides is None else less(sides[0], sides[1])
+            self._gaps[variant, key] = 0.0 if sides is None else sides[2]
         return found
 
     def _comparable(self) -> list[Cell]:
@@ -270,11 +275,11 @@ class LayerSwapResult:
         sides = at_equal_shares(self._shares[by], self._comparable(), variant)
         if sides is None or not self._matched[NEW]:
             return Verdict("cannot be judged", None, None, f"Cannot be judged: {_NO_SIDES}.")
-        low, high, _ = sides
+        low, high, gap = sides
         contrast = self._agreement.contrast(less(low, high), column, "given_shared").estimate()
         beyond = self._agreement.contrast(less(low, {NEW: 1.0}), column, "given_shared").estimate()
         adjusted = self._agreement.contrast(less(low, high), column, "given_loss_and_values").estimate()
-        return judged(contrast, beyond, adjusted, smallest_effect, column)
+        return judged(contrast, beyond, adjusted, smallest_effect, column, gap)
 
     def plot_agreement(
         self,
