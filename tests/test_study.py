@@ -135,7 +135,7 @@ def test_an_interval_over_pairs_and_samples_covers_both() -> None:
     """Values with an effect of each pair, of each sample and of both, whose mean is known to be 0."""
     draw, covered = np.random.default_rng(0), 0
     for _ in range(400):
-        table = 0.3 * draw.normal(size=(6, 1)) + draw.normal(size=(1, 40)) + draw.normal(size=(6, 40))
+        table = 0.3 * draw.normal(size=(6, 1)) + 2 * draw.normal(size=(1, 40)) + draw.normal(size=(6, 40))
         means = table.mean(1)
         estimate = Measured(means, table - means[:, None]).estimate()
         covered += estimate.low <= 0 <= estimate.high
@@ -242,6 +242,7 @@ def test_all_second_networks_of_a_pair_see_one_order_and_differ_in_what_they_sha
     made = study(tmp_path, train=train, n_pairs=3, variants=("trainable", "frozen", "initialisation"))
     made.train()
     assert len(orders) == 3 * 9 and [len(set(orders[i * 9 + 1 : i * 9 + 9])) for i in range(3)] == [1, 1, 1]
+    assert len(set(orders)) == 6
     first, second, new = (made.network(f"pair000-{k}").state_dict() for k in ("first", "low-frozen-high", "none"))
     started = made.network("pair000-low-initialisation-high").state_dict()
     copied = made.network("pair000-low-trainable-high").state_dict()
