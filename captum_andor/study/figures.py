@@ -98,7 +98,7 @@ def contrast_intervals(
     axis.set_yticks(range(len(names)), names)
     axis.invert_yaxis()
     axis.set_xlabel("same low less same high; 95 % interval over pairs and samples")
-    axis.legend(frameon=False, fontsize=7)
+    axis.legend(frameon=False, fontsize=7, ncols=2, loc="lower center", bbox_to_anchor=(0.5, 1.0))
     return fig, axis
 
 
