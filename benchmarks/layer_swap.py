@@ -86,7 +86,7 @@ LARGE = {
 def main() -> None:
     description = (__doc__ or "").format(settings=", ".join(SETTINGS))
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("settings", nargs="*", choices=[[], *SETTINGS], default=list(SETTINGS), metavar="setting")
+    parser.add_argument("settings", nargs="*", metavar="setting", help="which; all without")
     parser.add_argument("--size", choices=["small", "large"], default="small")
     parser.add_argument("--pairs", type=int, help="instead of the size's")
     parser.add_argument("--out", type=Path, default=Path("outputs/layer_swap"))
@@ -99,7 +99,10 @@ def main() -> None:
         return
     if options.threads:
         torch.set_num_threads(options.threads)
-    for name in options.settings:
+    unknown = [name for name in options.settings if name not in SETTINGS]
+    if unknown:
+        parser.error(f"no such setting: {unknown}; choose from {list(SETTINGS)}")
+    for name in options.settings or SETTINGS:
         setting = SETTINGS[name]
         if options.size == "large":
             setting = replace(setting, **LARGE)
