@@ -69,8 +69,8 @@ def remembered(gaps: list[float], test: bool = True) -> TrainingDynamics:
     draw = torch.Generator().manual_seed(0)
     sets = []
     for side in (1.0, -1.0):
-        x = torch.stack([0.1 * torch.randn(100, generator=draw), torch.full((100,), side)], dim=1)
-        sets.append((x, torch.ones(100, dtype=torch.long)))
+        x = torch.stack([0.1 * torch.randn(30, generator=draw), torch.full((30,), side)], dim=1)
+        sets.append((x, torch.ones(30, dtype=torch.long)))
     pairs = ((10 * step, Remembers(gap).eval()) for step, gap in enumerate(gaps, 1))
     return trace_training(pairs, sets[0], sets[1] if test else None)
 

@@ -1,0 +1,58 @@
+"""What the pages tell a reader to type exists: scripts and their options, make targets, files, code that parses."""
+
+from __future__ import annotations
+
+import ast
+import re
+import textwrap
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.rst"))]
+SCRIPTS = {f"{folder}/{p.name}" for folder in ("tutorials", "benchmarks") for p in (ROOT / folder).glob("*.py")}
+
+pytestmark = pytest.mark.skipif(not (ROOT / "docs").exists(), reason="only in a checkout")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+def test_scripts_and_their_words_exist(page: Path) -> None:
+    text = re.sub(r"\s+", " ", page.read_text(encoding="utf-8"))
+    for path, rest in re.findall(r"((?:tutorials|benchmarks)/\w+\.py)((?: [\w-]+| --[\w-]+)*)", text):
+        assert path in SCRIPTS, f"{page.name} names {path}"
+        for option in re.findall(r"--[\w-]+", rest):
+            assert f'"{option}"' in (ROOT / path).read_text(encoding="utf-8"), f"{page.name}: {path} has no {option}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+def test_make_targets_exist(page: Path) -> None:
+    targets = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    for words in re.findall(
+        r"(?:``|`|^ *)make ((?:[\w-]+ ?)+)(?=``|`| *#|$)", page.read_text(encoding="utf-8"), re.MULTILINE
+    ):
+        assert set(words.split()) <= targets, f"{page.name}: make {words}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+def test_code_parses(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    blocks += re.findall(r"\.\. code-block:: python\n\n((?:   .*\n|\n)+)", text)
+    for block in blocks:
+        ast.parse(textwrap.dedent(block))
+
+
+def test_files_that_the_readme_links_exist() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    links = [link for link in re.findall(r"\]\(([^)#]+)\)", text) if "://" not in link]
+    assert links
+    for link in links:
+        assert (ROOT / link).exists(), link
+
+
+def test_every_page_is_in_the_table_of_contents() -> None:
+    index = (ROOT / "docs" / "index.rst").read_text(encoding="utf-8")
+    included = {"index", "layer_swap_results"}
+    for page in (ROOT / "docs").glob("*.rst"):
+        assert page.stem in included or re.search(rf"^   {page.stem}$", index, re.MULTILINE), page.name
