@@ -4,6 +4,7 @@ import shutil
 import subprocess
 import tarfile
 import tempfile
+import urllib.request
 from importlib.metadata import version as installed_version
 from pathlib import Path
 
@@ -12,16 +13,39 @@ author = "captum_andor contributors"
 copyright = "2026, captum_andor contributors"
 version = release = installed_version("captum_andor")
 
-extensions = ["sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode", "sphinx.ext.mathjax"]
+extensions = [
+    "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode", "sphinx.ext.mathjax", "sphinx.ext.intersphinx",
+    "sphinx_copybutton",
+]  # fmt: skip
 autodoc_typehints = "none"  # the docstrings give types, with shapes
 autodoc_member_order = "bysource"
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
+copybutton_prompt_text = ">>> |\\.\\.\\. "  # doctests are copied without prompts and outputs
+copybutton_prompt_is_regexp = True
 exclude_patterns = ["_build", "layer_swap_results.rst"]
 
 html_theme = "furo"
 html_static_path = ["_static"]
 html_title = f"captum_andor {release}"
+
+
+def reachable(address: str) -> bool:
+    """Whether a site answers; where none does, links to other projects stay plain text."""
+    try:
+        with urllib.request.urlopen(f"{address}objects.inv", timeout=3):
+            return True
+    except OSError:
+        return False
+
+
+others = {
+    "python": "https://docs.python.org/3/",
+    "torch": "https://docs.pytorch.org/docs/stable/",
+    "numpy": "https://numpy.org/doc/stable/",
+    "pandas": "https://pandas.pydata.org/docs/",
+}
+intersphinx_mapping = {name: (address, None) for name, address in others.items() if reachable(address)}
 
 
 def local_mathjax(script: Path) -> bool:
