@@ -27,20 +27,10 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    Axis = tuple[Figure, Any] | None
-
-__all__ = ["canvas", "compare", "gallery", "order_profiles", "overlap_matrix", "score_against_score"]
+__all__ = ["compare", "gallery", "order_profiles", "overlap_matrix", "score_against_score"]
 
 # Okabe and Ito's colours, which colour-blind readers tell apart.
 _CONFUSING, _ORDINARY, _BOTH = "#D55E00", "#0072B2", "#CC79A7"
-
-
-def canvas(plt_fig_axis: Axis, fig_size: tuple[float, float], use_pyplot: bool) -> tuple[Figure, Axes]:
-    """The axis to draw on: the given one, or one of a new figure."""
-    if plt_fig_axis is not None:
-        return plt_fig_axis
-    fig = new_figure(fig_size, use_pyplot, "constrained")
-    return fig, fig.add_subplot()
 
 
 def order_profiles(scoring: Scoring, name: str, axis: Axes, cut: Cut) -> None:

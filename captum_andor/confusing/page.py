@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from captum_andor.confusing.agreement import Cut, overlap, reliability
-from captum_andor.confusing.figures import canvas, gallery, order_profiles, overlap_matrix, score_against_score
+from captum_andor.confusing.figures import gallery, order_profiles, overlap_matrix, score_against_score
 from captum_andor.confusing.pictures import picture
 from captum_andor.confusing.reasons import ranking
 from captum_andor.confusing.scoring import Scoring
 from captum_andor.confusing.summary import facts
+from captum_andor.visualization.canvas import one_axis
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -115,11 +116,11 @@ def page(scoring: Scoring, title: str, k: int) -> str:
 
 def _agreement(scoring: Scoring) -> list[str]:
     table = overlap(scoring, scoring.primary, Cut(), ("n_active", "ink"), None, _RESAMPLES, 0)
-    fig, axis = canvas(None, (3.4 + 0.55 * len(scoring.names), 2.6 + 0.55 * len(scoring.names)), False)
+    fig, axis = one_axis(None, (3.4 + 0.55 * len(scoring.names), 2.6 + 0.55 * len(scoring.names)), False)
     overlap_matrix(scoring, fig, axis, scoring.primary, Cut())
     images = [_image(fig, "Overlap of confusing sets")]
     for a, b in list(combinations(scoring.names, 2))[:3]:
-        fig, axis = canvas(None, (6.0, 3.8), False)
+        fig, axis = one_axis(None, (6.0, 3.8), False)
         score_against_score(scoring, axis, a, b, scoring.primary, Cut())
         images.append(_image(fig, f"{a} against {b}"))
     shown = {key: heading for key, heading in _OVERLAP_COLUMNS.items() if not table[key].isna().all()}
@@ -148,7 +149,7 @@ def _reliability(scoring: Scoring) -> list[str]:
 
 
 def _model(scoring: Scoring, name: str, k: int) -> list[str]:
-    fig, axis = canvas(None, (4.5, 3.4), False)
+    fig, axis = one_axis(None, (4.5, 3.4), False)
     order_profiles(scoring, name, axis, Cut())
     profile = _image(fig, f"Strength of interactions by order, {name}")
     examples = gallery(scoring, name, scoring.primary, k, 5, False)[0]

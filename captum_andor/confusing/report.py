@@ -12,7 +12,6 @@ import numpy.typing as npt
 
 from captum_andor.confusing.agreement import Cut, overlap, reliability
 from captum_andor.confusing.figures import (
-    canvas,
     compare,
     gallery,
     order_profiles,
@@ -27,7 +26,7 @@ from captum_andor.confusing.similarity import Similarity
 from captum_andor.confusing.summary import summary
 from captum_andor.patterns import check_count
 from captum_andor.scores import Score
-from captum_andor.visualization import shown
+from captum_andor.visualization.canvas import one_axis, shown
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -355,7 +354,7 @@ class ConfusingReport:
             - **fig, axis** (*tuple*): The figure and its axis.
         """
         name, cut = self._model(model), Cut(fraction)
-        fig, axis = canvas(plt_fig_axis, fig_size, use_pyplot)
+        fig, axis = one_axis(plt_fig_axis, fig_size, use_pyplot)
         order_profiles(self._scoring, name, axis, cut)
         shown(plt_fig_axis is None, use_pyplot)
         return fig, axis
@@ -381,7 +380,7 @@ class ConfusingReport:
             - **fig, axis** (*tuple*): The figure and its axis.
         """
         size = 2.6 + 0.55 * len(self.models)
-        fig, axis = canvas(plt_fig_axis, fig_size or (size + 0.8, size), use_pyplot)
+        fig, axis = one_axis(plt_fig_axis, fig_size or (size + 0.8, size), use_pyplot)
         overlap_matrix(self._scoring, fig, axis, self._column(score), Cut(fraction))
         shown(plt_fig_axis is None, use_pyplot)
         return fig, axis
@@ -412,7 +411,7 @@ class ConfusingReport:
         """
         a, b, column = self._model(model_a), self._model(model_b), self._column(score)
         cut = Cut(fraction)
-        fig, axis = canvas(plt_fig_axis, fig_size, use_pyplot)
+        fig, axis = one_axis(plt_fig_axis, fig_size, use_pyplot)
         score_against_score(self._scoring, axis, a, b, column, cut)
         shown(plt_fig_axis is None, use_pyplot)
         return fig, axis

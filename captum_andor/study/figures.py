@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from captum_andor.confusing.figures import canvas
 from captum_andor.study.agreement import Agreement
 from captum_andor.study.recipes import NEW, Cell
-from captum_andor.visualization import new_figure
+from captum_andor.visualization.canvas import new_figure, one_axis
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -41,7 +40,7 @@ def agreement_over_shares(
     use_pyplot: bool,
 ) -> tuple[Figure, Axes]:
     """Agreement over the share in common: a line for each part and variant, from both new at share 0."""
-    fig, axis = canvas(plt_fig_axis, fig_size, use_pyplot)
+    fig, axis = one_axis(plt_fig_axis, fig_size, use_pyplot)
     curves: dict[tuple[str, str], list[Cell]] = {}
     for cell in agreement.cells:
         if cell.layer is not None and cell.variant is not None and not cell.other:
@@ -82,7 +81,7 @@ def contrast_intervals(
     use_pyplot: bool,
 ) -> tuple[Figure, Axes]:
     """A line for each score, an interval for each measure."""
-    fig, axis = canvas(plt_fig_axis, fig_size, use_pyplot)
+    fig, axis = one_axis(plt_fig_axis, fig_size, use_pyplot)
     names = list(dict.fromkeys(table["score"]))
     for offset, (measure, (label, colour)) in enumerate(_MEASURES.items()):
         rows = table[(table["measure"] == measure) & table["difference"].notna()]
