@@ -375,6 +375,9 @@ def test_a_folder_of_another_evaluation_is_refused(tmp_path: Path) -> None:
         made = ConfusingSampleAnalyzer(scores=V_SCORES, **settings).add_model("a", model)  # type: ignore[arg-type]
         made.evaluate((x, y[: len(x)]), batch_size=batch_size, checkpoint_dir=kept)
 
+    with pytest.raises(ValueError, match="max_players"):
+        evaluate(x, Counting(), feature_mask=torch.arange(36).view(1, 1, 6, 6))
+    assert not kept.exists()
     evaluate(x[:4], Counting())
     evaluate(x, Counting())
     evaluate(x[:2], Counting())

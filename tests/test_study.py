@@ -316,7 +316,8 @@ def test_given_networks_are_taken_as_they_are(tmp_path: Path) -> None:
 
 
 def test_other_settings_in_the_same_folder_are_refused(tmp_path: Path) -> None:
-    study(tmp_path, settings={"epochs": 5})
+    study(tmp_path, settings={"epochs": 4})  # never run
+    study(tmp_path, settings={"epochs": 5}, n_pairs=3).train()
     with pytest.raises(ValueError, match="settings: {'epochs': 5}, now {'epochs': 6}"):
         study(tmp_path, settings={"epochs": 6})
     with pytest.raises(ValueError, match="seed"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Container, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -73,6 +73,7 @@ class Evaluator:
     perturbations_per_eval: int | None
     checkpoint_dir: Path | None
     attribute: Attributer | None = None
+    _manifest: dict[str, Any] = field(default_factory=dict, repr=False)
 
     def evaluate(self, samples: Samples, show_progress: bool, description: str) -> Evaluation:
         """Evaluate all samples, or, after Ctrl-C, as many as were done.
@@ -119,7 +120,7 @@ class Evaluator:
             return list(self._chunk(samples, 0, len(samples), {}, bar))
 
     def _check_folder(self, folder: Path, samples: Samples, digests: dict[str, bytes]) -> None:
-        """See that a folder is of these settings, and write into it of which it is.
+        """See that a folder is of these settings; of which it is, is written into it with the first outputs.
 
         Further models and further samples behind those that are there are welcome.
 
@@ -148,7 +149,7 @@ class Evaluator:
             "samples": each if len(each) > len(kept["samples"]) else kept["samples"],
         }
         if any(kept[key] != content[key] for key in content) or not path.exists():
-            write_manifest(path, _MANIFEST, content)
+            self._manifest.update(content)  # written with the first outputs: what fails before leaves no trace
 
     def _own_first(self, starts: range) -> list[int]:
         """The batches in the order to take them.
@@ -194,6 +195,9 @@ class Evaluator:
                 warn(f"checkpoint_dir: {error} It is computed again.")
         outputs = self._run(name, model, players)
         self.checkpoint_dir.mkdir(parents=True, exist_ok=True)
+        if self._manifest:
+            write_manifest(self.checkpoint_dir / "manifest.json", _MANIFEST, self._manifest)
+            self._manifest.clear()
         write_arrays(path, _FORMAT, {"model": name}, {"outputs": outputs.numpy()})
         return outputs
 

@@ -122,14 +122,15 @@ class LayerSwapStudy:
         others = None if make_other is None else _common_layers(model, fresh(make_other, seed), self.layers)
         self.cells = tuple(cells_of(self.layers, self.variants, others))
         self._shares = _shares(model, self.cells, cuts)
-        check_manifest(
-            self.folder / "study.json",
-            {
-                "seed": seed,
-                "first network before training": digest_of_state(model),
-                "settings": json.loads(json.dumps(dict(settings or {}))),
-            },
-        )
+        self._manifest = {
+            "seed": seed,
+            "first network before training": digest_of_state(model),
+            "settings": json.loads(json.dumps(dict(settings or {}))),
+        }
+        self._check_folder(write=False)  # what is never run leaves no trace
+
+    def _check_folder(self, write: bool) -> None:
+        check_manifest(self.folder / "study.json", self._manifest, write)
 
     @property
     def networks(self) -> tuple[str, ...]:
@@ -163,7 +164,9 @@ class LayerSwapStudy:
         Raises:
             ValueError: If there is no network of this name.
         """
-        return self._networks.get(self._named(name))[0]
+        network = self._named(name)
+        self._check_folder(write=True)
+        return self._networks.get(network)[0]
 
     def _named(self, name: str) -> Network:
         network = next((network for network in self._all() if network.name == name), None)
@@ -187,6 +190,7 @@ class LayerSwapStudy:
         """
         network = self._named(name)
         self._networks.check(network, model)
+        self._check_folder(write=True)
         self._networks.keep(network, model, columns or {})
         return self
 
@@ -196,6 +200,7 @@ class LayerSwapStudy:
         Args:
             show_progress (bool, optional): Show a tqdm bar over networks. Default: False
         """
+        self._check_folder(write=True)
         networks = self._own_first()
         with progress_bar(show_progress, len(networks), "Layer-swap study, training", "network") as bar:
             for network in networks:

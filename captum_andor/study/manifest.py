@@ -15,15 +15,16 @@ __all__ = ["check_manifest", "fingerprint"]
 _FORMAT = "captum_andor.study"
 
 
-def check_manifest(path: Path, settings: dict[str, Any]) -> None:
-    """Write settings, or raise if those that are there are others.
+def check_manifest(path: Path, settings: dict[str, Any], write: bool) -> None:
+    """Raise if the settings that are there are others; write them, if asked and there are none.
 
     Raises:
         ValueError: If they are, or the file is damaged.
     """
     kept = read_manifest(path, _FORMAT)
     if kept is None:
-        write_manifest(path, _FORMAT, settings)
+        if write:
+            write_manifest(path, _FORMAT, settings)
         return
     differing = [key for key in settings if kept.get(key) != settings[key]]
     if differing:
