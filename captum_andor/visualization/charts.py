@@ -206,10 +206,8 @@ def plot_waterfall(
     axis.axvline(start, color="gray", linewidth=0.8, linestyle=":")
     axis.set_yticks([*range(len(steps)), len(steps)], [*(label for label, _, _ in steps), ""], fontsize=8)
     axis.plot(end, len(steps), "k|", markersize=12)
-    axis.annotate(f"nothing: {start:.3g}", (start, -0.9), ha="left" if end >= start else "right", fontsize=8)
-    axis.annotate(
-        f"everything: {end:.3g}", (end, len(steps) + 0.75), ha="right" if end >= start else "left", fontsize=8
-    )
+    for text, x, y in ((f"nothing: {start:.3g}", start, -0.9), (f"everything: {end:.3g}", end, len(steps) + 0.75)):
+        axis.annotate(text, (x, y), ha="left" if x < levels.min() + span / 2 else "right", fontsize=8)
     axis.set_ylim(len(steps) + 1.0, -1.3)
     axis.set_xlim(float(levels.min()) - 0.15 * span, float(levels.max()) + 0.15 * span)
     axis.set_xlabel("score")
