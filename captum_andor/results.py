@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from html import escape
 from itertools import islice, pairwise, product
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
@@ -242,14 +241,9 @@ class Result(ABC):
         """Sums of positive and of negative strengths by order: float64, shape ``(…, 2, n + 1)``."""
 
     def _repr_html_(self) -> str:
-        """What notebooks show: the headline and a table of the strongest patterns."""
-        first, *rest = repr(self).splitlines()
-        if math.prod(self.shape) != 1:
-            return f"<p>{escape(first)}</p><pre>{escape(chr(10).join(rest))}</pre>"
-        strongest = max((abs(p.value) for p in self.top(10)), default=1.0) or 1.0
-        rows = "".join(_html_row(p, strongest) for p in self.top(10))
-        head = "<tr><th>strength</th><th></th><th>kind</th><th>players</th></tr>"
-        return f"<p>{escape(first)}</p><p>{escape(rest[0].strip()) if rest else ''}</p><table>{head}{rows}</table>"
+        from captum_andor.visualization import result_html
+
+        return result_html(self)
 
     def plot_image(self, image: Any, **options: Any) -> Any:
         """Draw the strongest patterns on the image; see :func:`captum_andor.visualization.plot_image_interactions`."""
@@ -349,14 +343,6 @@ class Result(ABC):
             "layout": layout,
             "attribution_dtype": _DTYPES[header["attribution_dtype"]],
         }
-
-
-def _html_row(pattern: Interaction, strongest: float) -> str:
-    width = round(120 * abs(pattern.value) / strongest)
-    colour = "#009E73" if pattern.value > 0 else "#D55E00"
-    bar = f'<div style="width:{width}px;height:10px;background:{colour}"></div>'
-    players = ", ".join(escape(str(name)) for name in pattern.names or pattern.players)
-    return f"<tr><td>{pattern.value:+.4g}</td><td>{bar}</td><td>{pattern.kind.upper()}</td><td>{players}</td></tr>"
 
 
 def standard_names(given: Any, feature_ids: tuple[int, ...]) -> tuple[str, ...] | None:

@@ -9,14 +9,15 @@ import struct
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Spec", "read_arrays", "write_arrays"]
+__all__ = ["Spec", "read_arrays", "read_manifest", "write_arrays", "write_manifest", "written_whole"]
 
 _VERSION = 1
 _LARGEST_HEADER = 1 << 20
@@ -42,13 +43,20 @@ def write_arrays(
 
     A symbolic link is followed: what it points to is replaced.
     """
-    target = Path(os.path.realpath(path))
     text = json.dumps({"format": kind, "version": _VERSION, **header})
+    with written_whole(path) as file:
+        np.savez_compressed(file, header=np.array(text), **arrays)  # type: ignore[arg-type]
+
+
+@contextmanager
+def written_whole(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
+    """A file to write that takes its place when all is written; until then, what was there before stays."""
+    target = Path(os.path.realpath(path))
     # A name of its own for every write, short enough for any file name.
     handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=".captum_andor_", suffix=".tmp")
     try:
         with open(handle, "wb") as file:
-            np.savez_compressed(file, header=np.array(text), **arrays)  # type: ignore[arg-type]
+            yield file
         os.chmod(temporary, _permissions(target))
         os.replace(temporary, target)
     except BaseException:
@@ -146,3 +154,27 @@ def _array(archive: zipfile.ZipFile, name: str) -> npt.NDArray[Any]:
     with archive.open(f"{name}.npy") as member:
         array: npt.NDArray[Any] = np.lib.format.read_array(member, allow_pickle=False)
     return array
+
+
+def write_manifest(path: Path, kind: str, content: dict[str, Any]) -> None:
+    """Write a JSON file of one kind, whole or not at all; its folder is made."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with written_whole(path) as file:
+        file.write(json.dumps({"format": kind, "version": _VERSION, **content}, indent=1).encode())
+
+
+def read_manifest(path: Path, kind: str) -> dict[str, Any] | None:
+    """What was written, or None if nothing was.
+
+    Raises:
+        ValueError: If the file is damaged, of another kind or of a newer version.
+    """
+    if not path.exists():
+        return None
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is damaged ({error}); delete it, or take another folder.") from error
+    if not isinstance(content, dict) or content.get("format") != kind or content.get("version") != _VERSION:
+        raise ValueError(f"{path} is not of the kind {kind!r}, version {_VERSION}; take another folder.")
+    return content

@@ -11,6 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from captum_andor.confusing.evaluation import device_of
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -227,24 +229,25 @@ def criticality(
             if next(module.parameters(recurse=False), None) is not None
         }
     sizes = {name: p.numel() for name, p in model.named_parameters(remove_duplicate=False)}
-    trained = _accuracy(model, loader)
+    trained = accuracy(model, loader)
     rows: list[tuple[str, int, float]] = [("trained", sum(p.numel() for p in model.parameters()), trained)]
     for part, names in parts.items():
         rewound = copy.deepcopy(model)
         copy_part(initial, rewound, names)
         if recalibrate:
             _recalibrate(rewound, loader)
-        rows.append((part, sum(sizes.get(name, 0) for name in names), _accuracy(rewound, loader)))
+        rows.append((part, sum(sizes.get(name, 0) for name in names), accuracy(rewound, loader)))
     table = pd.DataFrame(rows, columns=["part", "parameters", "accuracy"])
     return table.assign(drop=trained - table["accuracy"])
 
 
 @torch.no_grad()
-def _accuracy(model: nn.Module, loader: Iterable[tuple[Tensor, Tensor]]) -> float:
+def accuracy(model: nn.Module, loader: Iterable[tuple[Any, Tensor]]) -> float:
+    """Share of samples whose largest output is their label; inputs go to the model's device."""
     model = copy.deepcopy(model).eval()
     right, count = 0, 0
     for inputs, labels in loader:
-        right += int((model(inputs).argmax(1) == labels).sum())
+        right += int((model(*_on_device(model, inputs)).argmax(1).cpu() == labels.cpu()).sum())
         count += len(labels)
     if not count:
         raise ValueError("loader has no samples; it must be read several times, so pass a list or a DataLoader.")
@@ -264,10 +267,15 @@ def _recalibrate(model: nn.Module, loader: Iterable[tuple[Tensor, Tensor]]) -> N
         module.momentum = None
         module.train()
     for inputs, _ in loader:
-        model(inputs)
+        model(*_on_device(model, inputs))
     for module, momentum in zip(norms, momenta, strict=True):
         module.momentum = momentum
         module.eval()
+
+
+def _on_device(model: nn.Module, inputs: Any) -> list[Tensor]:
+    device = device_of(model)
+    return [x if device is None else x.to(device) for x in (inputs if isinstance(inputs, (tuple, list)) else (inputs,))]
 
 
 def _tensors(model: nn.Module) -> dict[str, Tensor]:

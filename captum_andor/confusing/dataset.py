@@ -37,6 +37,11 @@ class Samples:
         """Inputs of some samples."""
         return tuple(x[start:stop] for x in self.inputs)
 
+    @property
+    def pair(self) -> tuple[Any, Tensor | None]:
+        """Inputs and labels in the form in which :func:`read_samples` takes them."""
+        return self.inputs if self.is_tuple else self.inputs[0], self.labels
+
     def first(self, count: int) -> Samples:
         """Only the first samples."""
         return Samples(self.rows(0, count), None if self.labels is None else self.labels[:count], self.is_tuple)

@@ -16,10 +16,10 @@ from captum_andor.callers import warn
 from captum_andor.confusing.dataset import Samples
 from captum_andor.confusing.methods import Attributer
 from captum_andor.confusing.views import View, Views
-from captum_andor.fingerprints import add_tensor, add_value, digest_of_state, read_manifest, write_manifest
+from captum_andor.fingerprints import add_tensor, add_value, digest_of_state
 from captum_andor.game import Game, Progress, progress_bar
 from captum_andor.players import Players
-from captum_andor.storage import Spec, read_arrays, write_arrays
+from captum_andor.storage import Spec, read_arrays, read_manifest, write_arrays, write_manifest
 
 Model: TypeAlias = Callable[..., Any]
 

@@ -21,6 +21,7 @@ __all__ = [
     "partial_spearman",
     "pearson",
     "ranks",
+    "residual",
     "spearman",
     "spearman_brown",
     "top",
@@ -65,14 +66,16 @@ def partial_spearman(a: npt.ArrayLike, b: npt.ArrayLike, given: Sequence[npt.Arr
     columns = [np.asarray(c, dtype=np.float64) for c in (a, b, *given)]
     known = ~np.isnan(np.stack(columns)).any(0)
     x, y, *controls = (ranks(c[known]) for c in columns)
-    design = np.stack([np.ones_like(x), *controls], axis=1)
-    left = []
-    for column in (x, y):
-        residual = column - design @ np.linalg.lstsq(design, column, rcond=None)[0]
-        # What rounding leaves of a column that the controls determine is no residual.
-        exhausted = np.square(residual).sum() <= 1e-18 * max(np.square(column - column.mean()).sum(), 1e-300)
-        left.append(np.zeros_like(residual) if exhausted else residual)
-    return pearson(*left)
+    return pearson(residual(x, controls), residual(y, controls))
+
+
+def residual(column: Array, given: Sequence[Array]) -> Array:
+    """A column less the least-squares fit of others and a constant; zeros where they determine it."""
+    design = np.stack([np.ones_like(column), *given], axis=1)
+    left: Array = column - design @ np.linalg.lstsq(design, column, rcond=None)[0]
+    # What rounding leaves of a column that the others determine is no residual.
+    exhausted = np.square(left).sum() <= 1e-18 * max(np.square(column - column.mean()).sum(), 1e-300)
+    return np.zeros_like(left) if exhausted else left
 
 
 def auc(scores: npt.ArrayLike, members: npt.ArrayLike) -> float:

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from captum_andor.confusing.statistics import Array, disattenuated, ranks, spearman_brown, top
+from captum_andor.confusing.agreement import Cut
+from captum_andor.confusing.statistics import Array, disattenuated, ranks, spearman_brown
 from captum_andor.study.measured import Measured, correlation, overlap_of_sets, residuals
 from captum_andor.study.recipes import NEW, Cell, Network
 from captum_andor.study.tables import NetworkTable
@@ -75,9 +76,7 @@ class Agreement:
         return correlation(*([residuals(x, c) for x, c in zip(side, given, strict=True)] for side in (a, b)))
 
     def _members(self, scores: Array) -> Array:
-        members = np.zeros(len(scores))
-        members[top(scores, max(1, round(self.fraction * len(scores))))] = 1.0
-        return members
+        return Cut(self.fraction).share_of(scores).astype(np.float64)
 
     def _given(self, pair: int, cell: Cell, column: str, measure: str) -> list[Array]:
         """The ranks that a partial correlation holds fixed."""

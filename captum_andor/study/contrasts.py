@@ -9,14 +9,14 @@ from typing import Literal, TypeAlias
 import numpy as np
 
 from captum_andor.study.measured import Estimate
-from captum_andor.study.recipes import NEW, Cell, Part, Variant
+from captum_andor.study.recipes import NEW, Cell, Variant
 
 By: TypeAlias = Literal["parameters", "layers"]
 Weights: TypeAlias = dict[Cell, float]
 
 _WIDE = 0.3  # of the network: across a wider gap, that agreement grows evenly is an assumption
 
-__all__ = ["By", "Verdict", "Weights", "at_cut", "at_equal_shares", "judged", "mean_of"]
+__all__ = ["By", "Verdict", "Weights", "at_cut", "at_equal_shares", "judged", "less"]
 
 
 def at_cut(layer: str, variant: Variant) -> Weights:
@@ -49,7 +49,7 @@ def at_equal_shares(
         sides.append(sorted(own, key=lambda cell: shares[cell]))
     end = min(shares[side[-1]] for side in sides)
     at = sorted({round(shares[cell], 12) for side in sides for cell in side if shares[cell] <= end + 1e-12})
-    low, high = (mean_of([_interpolated(share, side, shares) for share in at]) for side in sides)
+    low, high = (_mean_of([_interpolated(share, side, shares) for share in at]) for side in sides)
     gap = max(_gap(share, [0.0, *(shares[cell] for cell in side)]) for side in sides for share in at)
     return low, high, gap
 
@@ -70,7 +70,7 @@ def _interpolated(share: float, side: Sequence[Cell], shares: Mapping[Cell, floa
     return {points[right - 1]: 1.0 - weight, points[right]: weight}
 
 
-def mean_of(several: Sequence[Weights]) -> Weights:
+def _mean_of(several: Sequence[Weights]) -> Weights:
     """Mean of weights."""
     total: Weights = {}
     for weights in several:
@@ -128,7 +128,7 @@ def judged(
     if np.isnan(contrast.low):
         return Verdict("cannot be judged", None, None, f"Cannot be judged: {score} has no interval here.")
     outcome: Literal["supported", "not supported", "cannot be judged"]
-    decides: Part | Literal["neither"] | None
+    decides: Literal["low", "high", "neither"] | None
     if contrast.low > 0 and contrast.high >= smallest_effect and beyond_new.low > 0:
         outcome, decides = "supported", "low"
         about, clause = _about_confusion(given_loss_and_values, smallest_effect)

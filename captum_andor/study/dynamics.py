@@ -10,12 +10,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from captum_andor.confusing.agreement import Cut
 from captum_andor.confusing.analyzer import ConfusingSampleAnalyzer
 from captum_andor.confusing.dataset import Samples, read_samples
 from captum_andor.confusing.measures import order_profile
 from captum_andor.confusing.scoring import Scoring
 from captum_andor.confusing.similarity import jaccard
-from captum_andor.confusing.statistics import Array, chance_iou, iou, spearman, top
+from captum_andor.confusing.statistics import Array, chance_iou, iou, spearman
 from captum_andor.game import progress_bar
 from captum_andor.study.figures import gap_and_orders, similarity_by_order
 from captum_andor.visualization import shown
@@ -66,8 +67,7 @@ def trace_training(
 
     Source: ours; the two phases are those of Zhou et al. 2024, arXiv 2405.10262.
     """
-    if not 0 < fraction < 1:
-        raise ValueError(f"fraction must lie between 0 and 1; got {fraction!r}.")
+    cut = Cut(fraction)
     pairs = checkpoints.items() if isinstance(checkpoints, Mapping) else checkpoints
     samples = {"train": read_samples(dataset, labelled=True)}
     if test is not None:
@@ -85,7 +85,7 @@ def trace_training(
             bar.update(1)
     if len(found) < 2:
         raise ValueError(f"checkpoints must be two or more; got {len(found)}.")
-    return TrainingDynamics(found, fraction)
+    return TrainingDynamics(found, cut)
 
 
 class _Checkpoint:
@@ -104,8 +104,7 @@ class _Checkpoint:
         halves: dict[str, list[Tensor]] = {}
         for name, some in samples.items():
             alone = analyzer.clone().add_model("model", model)
-            inputs = some.inputs if some.is_tuple else some.inputs[0]
-            scoring = alone.evaluate((inputs, some.labels), batch_size=batch)._scoring
+            scoring = alone.evaluate(some.pair, batch_size=batch)._scoring
             columns = scoring.columns("model")
             self.suspicion[name] = {score: scoring.suspicion("model", score) for score in scoring.wanted}
             self.scores[name] = {score: float(np.mean(columns[score])) for score in scoring.wanted}
@@ -180,13 +179,15 @@ class TrainingDynamics:
             the set; ``share``, of the checkpoints at which it was.
     """
 
-    def __init__(self, checkpoints: list[_Checkpoint], fraction: float) -> None:
+    def __init__(self, checkpoints: list[_Checkpoint], cut: Cut) -> None:
         self._checkpoints = checkpoints
         self.primary = checkpoints[0].primary
         self.steps = [c.step for c in checkpoints]
         self.boundary = self._boundary()
         sets = list(checkpoints[0].losses)
-        members = {name: np.stack([_members(c, name, fraction) for c in checkpoints]) for name in sets}
+        members = {
+            name: np.stack([cut.share_of(c.suspicion[name][self.primary]) for c in checkpoints]) for name in sets
+        }
         self.table = self._table(members)
         self.similarity = self._similarity()
         self.samples = self._samples(members)
@@ -309,10 +310,3 @@ class TrainingDynamics:
 
     def __repr__(self) -> str:
         return f"TrainingDynamics of {len(self.steps)} checkpoints, {self.steps[0]} to {self.steps[-1]}"
-
-
-def _members(checkpoint: _Checkpoint, name: str, fraction: float) -> Any:
-    scores = checkpoint.suspicion[name][checkpoint.primary]
-    inside = np.zeros(len(scores), dtype=bool)
-    inside[top(scores, max(1, round(fraction * len(scores))))] = True
-    return inside

@@ -10,6 +10,7 @@ from typing import Any
 
 from torch import nn
 
+from captum_andor.confusing.agreement import Cut
 from captum_andor.confusing.analyzer import ConfusingSampleAnalyzer
 from captum_andor.confusing.dataset import Samples, read_samples
 from captum_andor.confusing.evaluation import process_of
@@ -243,12 +244,12 @@ class LayerSwapStudy:
             RuntimeError: If training changed what was frozen.
         """
         for name, number, low, high in (
-            ("fraction", fraction, 0.0, 1.0),
             ("accuracy_within", accuracy_within, 0.0, 1.0),
             ("loss_within", 2.0 if loss_within is None else loss_within, 1.0, float("inf")),
         ):
             if not low < number < high:
                 raise ValueError(f"{name} must lie between {low:g} and {high:g}; got {number!r}.")
+        fraction = Cut(fraction).fraction
         samples = read_samples(dataset, labelled=True)
         held_out = None if test is None else read_samples(test, labelled=True)
         analyzer = ConfusingSampleAnalyzer() if analyzer is None else analyzer.clone()

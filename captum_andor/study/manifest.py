@@ -8,7 +8,8 @@ from typing import Any
 
 from captum_andor.confusing.analyzer import ConfusingSampleAnalyzer
 from captum_andor.confusing.dataset import Samples
-from captum_andor.fingerprints import add_value, read_manifest, write_manifest
+from captum_andor.fingerprints import add_value
+from captum_andor.storage import read_manifest, write_manifest
 
 __all__ = ["check_manifest", "fingerprint"]
 

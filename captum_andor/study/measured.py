@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from captum_andor.confusing.statistics import Array
+from captum_andor.confusing.statistics import Array, residual
 
 _MOST_PAIRS = 2000  # more are no study
 
@@ -100,12 +100,9 @@ def residuals(y: Array, given: Sequence[Array]) -> Array:
 
     Zeros where nothing is left.
     """
-    design = np.stack([np.ones(len(y)), *given], axis=1)
-    left: Array = y - design @ np.linalg.lstsq(design, y, rcond=None)[0]
+    left = residual(y, given)
     size = float(np.sqrt(np.square(left).mean()))
-    if size <= 1e-9 * len(y):
-        return np.zeros_like(left)
-    return left / size
+    return left / size if size > 0 else left
 
 
 def correlation(a: Sequence[Array], b: Sequence[Array]) -> Measured:

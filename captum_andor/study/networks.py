@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +13,7 @@ from torch import Tensor, nn
 
 from captum_andor.callers import warn
 from captum_andor.confusing.statistics import Array
+from captum_andor.storage import written_whole
 from captum_andor.study.recipes import Network
 from captum_andor.surgery import Cut, copy_part, freeze, reinitialise, split_at
 
@@ -95,14 +94,8 @@ class Networks:
             "state": {name: tensor.detach().cpu() for name, tensor in model.state_dict().items()},
             "columns": {name: _column(name, column) for name, column in columns.items()},
         }
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".captum_andor_", suffix=".tmp")
-        try:
-            with open(handle, "wb") as file:
-                torch.save(content, file)
-            os.replace(temporary, path)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
+        with written_whole(path) as file:
+            torch.save(content, file)
 
     def _read(self, network: Network) -> tuple[nn.Module, dict[str, Array]] | None:
         path = self.path(network)

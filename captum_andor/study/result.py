@@ -74,7 +74,6 @@ class LayerSwapResult:
             ]
         )
         self._means = self.networks.groupby("cell")[["accuracy", "loss", "test_accuracy"]].mean()
-        self._gaps: dict[tuple[str, str], float] = {}
         self._matched = {cell: self._matches(cell) for cell in agreement.cells}
 
     def _matches(self, cell: Cell) -> bool:
@@ -193,8 +192,7 @@ class LayerSwapResult:
 
         column, rows = self._column(score), []
         for variant in self.variants:
-            for compared, weights in self._comparisons(variant).items():
-                note = self._refusal(weights) if isinstance(weights, dict) else weights
+            for compared, (weights, note) in self._comparisons(variant).items():
                 for measure in MEASURES:
                     row: dict[str, Any] = {
                         "score": column,
@@ -202,32 +200,34 @@ class LayerSwapResult:
                         "compared": compared,
                         "measure": measure,
                     }
-                    if note or not isinstance(weights, dict):
-                        rows.append({**row, "note": note})
-                        continue
-                    found = self._agreement.contrast(weights, column, measure).estimate()
-                    row |= {"difference": found.mean, "low": found.low, "high": found.high}
-                    gap = self._gaps.get((variant, compared), 0.0)
-                    note_of_gap = f"interpolated across a gap of {gap:.2f}" if gap > 0 else ""
-                    rows.append({**row, "pairs_needed": found.pairs_needed(smallest_effect), "note": note_of_gap})
+                    if weights is not None:
+                        found = self._agreement.contrast(weights, column, measure).estimate()
+                        row |= {"difference": found.mean, "low": found.low, "high": found.high}
+                        row["pairs_needed"] = found.pairs_needed(smallest_effect)
+                    rows.append({**row, "note": note})
         names = ["score", "variant", "compared", "measure", "difference", "low", "high", "pairs_needed", "note"]
         return pd.DataFrame(rows, columns=names)
 
-    def _comparisons(self, variant: Variant) -> dict[str, Weights | str]:
-        found: dict[str, Weights | str] = {f"cut at {layer}": at_cut(layer, variant) for layer in self.layers}
-        for by in ("parameters", "layers"):
-            sides = at_equal_shares(self._shares[by], self._comparable(), variant)
-            key = f"equal shares of {by}"
-            found[key] = _NO_SIDES if sides is None else less(sides[0], sides[1])
-            self._gaps[variant, key] = 0.0 if sides is None else sides[2]
+    def _comparisons(self, variant: Variant) -> dict[str, tuple[Weights | None, str]]:
+        """Weights of each comparison, None where it is refused, and a note on it."""
+        found: dict[str, tuple[Weights | None, str]] = {}
+        for layer in self.layers:
+            weights = at_cut(layer, variant)
+            bad = [cell.name for cell in weights if not self._matched[cell]]
+            note = f"not compared: accuracy or loss of {', '.join(bad)} is another"
+            found[f"cut at {layer}"] = (None, note) if bad else (weights, "")
+        for by, shares in self._shares.items():
+            sides = at_equal_shares(shares, self._comparable(), variant)
+            if sides is None:
+                found[f"equal shares of {by}"] = None, _NO_SIDES
+                continue
+            low, high, gap = sides
+            note = f"interpolated across a gap of {gap:.2f}" if gap > 0 else ""
+            found[f"equal shares of {by}"] = less(low, high), note
         return found
 
     def _comparable(self) -> list[Cell]:
         return [cell for cell in self._agreement.cells if self._matched[cell]]
-
-    def _refusal(self, weights: Weights) -> str:
-        bad = [cell.name for cell, weight in weights.items() if weight and not self._matched[cell]]
-        return f"not compared: accuracy or loss of {', '.join(bad)} is another" if bad else ""
 
     def verdict(
         self,

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from captum_andor.callers import warn
 from captum_andor.confusing.analyzer import ConfusingSampleAnalyzer
@@ -18,10 +18,12 @@ from captum_andor.confusing.statistics import Array, ranks
 from captum_andor.fingerprints import digest_of_state
 from captum_andor.storage import read_arrays, write_arrays
 from captum_andor.study.recipes import Network
+from captum_andor.surgery import accuracy
 
 __all__ = ["NetworkTable", "Tables", "similarity_of_values"]
 
 _FORMAT = "captum_andor.study.table"
+_ROWS = 500  # in a pass that only counts what is right
 _PLAIN = ("loss", "margin", "ink")
 
 
@@ -104,8 +106,7 @@ class Tables:
 
     def _evaluated(self, model: nn.Module) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
         analyzer = self.analyzer.clone().add_model("network", model)
-        inputs = self.samples.inputs if self.samples.is_tuple else self.samples.inputs[0]
-        scoring = analyzer.evaluate((inputs, self.samples.labels), batch_size=self.batch_size)._scoring
+        scoring = analyzer.evaluate(self.samples.pair, batch_size=self.batch_size)._scoring
         views = scoring.views
         columns = scoring.columns("network")
         arrays: dict[str, npt.NDArray[Any]] = {
@@ -114,7 +115,7 @@ class Tables:
         }
         arrays |= {f"column/{name}": scoring.oriented("network", name) for name in (*_PLAIN, "n_active")}
         arrays |= {f"values/{i}": scoring.values("network", view).float().numpy() for i, view in enumerate(views)}
-        test = float("nan") if self.test is None else _accuracy(model, self.test)
+        test = float("nan") if self.test is None else accuracy(model, _batches(self.test))
         return {"accuracy": float(np.mean(columns["correct"])), "test_accuracy": test}, arrays
 
 
@@ -139,6 +140,12 @@ def _table(header: dict[str, Any], arrays: dict[str, npt.NDArray[Any]], columns:
     )
 
 
+def _batches(samples: Samples) -> Iterator[Any]:
+    for start in range(0, len(samples), _ROWS):
+        part = slice(start, start + _ROWS)
+        yield samples.rows(part.start, part.stop), samples.labels[part] if samples.labels is not None else None
+
+
 def similarity_of_values(a: NetworkTable, b: NetworkTable) -> Array:
     """Correlation of two networks' v over the masks of a sample, mean over views; NaN where one is constant: (N,)."""
     found = []
@@ -148,15 +155,3 @@ def similarity_of_values(a: NetworkTable, b: NetworkTable) -> Array:
         found.append(np.where(size > 0, (p * q).sum(1) / np.where(size > 0, size, 1.0), np.nan))
     mean: Array = np.mean(found, axis=0)
     return mean
-
-
-@torch.no_grad()
-def _accuracy(model: nn.Module, samples: Samples) -> float:
-    device = next((t.device for t in (*model.parameters(), *model.buffers())), torch.device("cpu"))
-    right = 0
-    for start in range(0, len(samples), 500):
-        stop = min(start + 500, len(samples))
-        outputs: Tensor = model(*(x.to(device) for x in samples.rows(start, stop)))
-        labels = samples.labels[start:stop] if samples.labels is not None else outputs.argmax(1)
-        right += int((outputs.argmax(1).cpu() == labels).sum())
-    return right / len(samples)

@@ -20,7 +20,7 @@ from captum_andor.visualization.charts import (
 )
 from captum_andor.visualization.graph import plot_graph
 from captum_andor.visualization.images import plot_image_interactions, plot_image_overview
-from captum_andor.visualization.tokens import plot_tokens, tokens_html
+from captum_andor.visualization.tokens import plot_tokens, result_html, tokens_html
 
 __all__ = [
     "KINDS",
@@ -37,6 +37,7 @@ __all__ = [
     "plot_orders",
     "plot_tokens",
     "plot_waterfall",
+    "result_html",
     "shown",
     "tokens_html",
 ]

@@ -1,7 +1,8 @@
-"""A sentence with its strongest patterns marked under the words: a figure, and HTML for notebooks."""
+"""A sentence with its strongest patterns marked under the words; patterns as HTML for notebooks."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from html import escape
 from typing import TYPE_CHECKING
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["plot_tokens", "tokens_html"]
+__all__ = ["plot_tokens", "result_html", "tokens_html"]
 
 _WIDTH = 64  # letters in a line of the figure
 
@@ -134,3 +135,22 @@ def tokens_html(result: Result, tokens: Sequence[str] | None = None, k: int = 5)
         marks = "".join(f"<td {bar if i in pattern.players else cell}></td>" for i in result.feature_ids)
         rows.append(f"<tr>{marks}<td {cell}>{pattern.kind.upper()} {pattern.value:+.3g}</td></tr>")
     return f'<table style="border-collapse:collapse"><tr>{head}<td {cell}></td></tr>{"".join(rows)}</table>'
+
+
+def result_html(result: Result) -> str:
+    """What notebooks show of a result: the headline and a table of the strongest patterns, all text escaped."""
+    first, *rest = repr(result).splitlines()
+    if math.prod(result.shape) != 1:
+        return f"<p>{escape(first)}</p><pre>{escape(chr(10).join(rest))}</pre>"
+    patterns = result.top(10)
+    strongest = max((abs(p.value) for p in patterns), default=0.0) or 1.0
+    rows = []
+    for pattern in patterns:
+        size = f"width:{round(120 * abs(pattern.value) / strongest)}px;height:10px"
+        bar = f'<div style="{size};background:{colour_of(pattern.value)}"></div>'
+        players = ", ".join(escape(str(name)) for name in pattern.names or pattern.players)
+        cells = (f"{pattern.value:+.4g}", bar, pattern.kind.upper(), players)
+        rows.append("<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>")
+    head = "<tr><th>strength</th><th></th><th>kind</th><th>players</th></tr>"
+    headline = escape(rest[0].strip()) if rest else ""
+    return f"<p>{escape(first)}</p><p>{headline}</p><table>{head}{''.join(rows)}</table>"
