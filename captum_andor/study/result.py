@@ -182,8 +182,7 @@ class LayerSwapResult:
               plain; ``"given_shared"``, given what all networks share; ``"given_loss"``, also given both networks'
               loss and margin; ``"given_loss_and_values"``, that at equal similarity of v over masks.
               ``difference`` with its 95 % interval ``low``, ``high`` over pairs and samples; ``pairs_needed`` for 80 %
-              power; ``note``, why there is no number, or
-              how wide a gap between cuts was interpolated across.
+              power; ``note``, why there is no number, or how wide a gap between cuts was interpolated across.
 
         Raises:
             ValueError: If there is no such score.
