@@ -1,0 +1,133 @@
+"""On a GPU: the same answers as on the CPU. Skipped where there is none."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from captum.attr import ShapleyValues
+from torch import Tensor, nn
+
+from captum_andor import AndOrExplanation, AndOrInteractions, ConfusingSampleAnalyzer, LogicalModel
+from captum_andor.transforms import mobius, or_mobius
+
+pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+
+MASK = (torch.arange(8)[:, None] // 4 * 2 + torch.arange(8)[None] // 4).view(1, 1, 8, 8) * 2
+MASK = MASK + (torch.arange(8) % 4 // 2).view(1, 1, 1, 8)  # 2 x 4 cells
+
+
+def network(classes: int = 3) -> nn.Module:
+    generator = torch.Generator().manual_seed(0)
+    model = nn.Sequential(
+        nn.Conv2d(1, 4, 3, padding=1), nn.ReLU(), nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(16, classes)
+    ).double()
+    for parameter in model.parameters():
+        parameter.data = torch.randn(parameter.shape, generator=generator, dtype=torch.float64)
+    return model.eval()
+
+
+def images(count: int) -> Tensor:
+    return torch.rand(count, 1, 8, 8, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+
+
+@pytest.fixture
+def models() -> tuple[nn.Module, nn.Module]:
+    return network(), network().cuda()
+
+
+@pytest.mark.parametrize(("split", "noise_bound"), [("sparse", 0.0), ("sparse", 0.05), ("even", 0.0)])
+def test_interactions_are_those_of_the_cpu(models: tuple[nn.Module, nn.Module], split: str, noise_bound: float) -> None:
+    here, there = (
+        AndOrInteractions(model).interactions(
+            images(3).to(device), target=1, feature_mask=MASK.to(device), split=split, noise_bound=noise_bound
+        )
+        for model, device in zip(models, ("cpu", "cuda"), strict=True)
+    )
+    torch.testing.assert_close(there.values.cpu(), here.values)
+    torch.testing.assert_close(there.l1.cpu(), here.l1, rtol=2e-3, atol=0)
+    if split == "sparse":
+        assert float(there.duality_gap.max()) <= 1e-3
+    assert there.attributions().device.type == "cuda"
+    torch.testing.assert_close(there.attributions().cpu(), here.attributions())
+    assert there.salient(0.1)[0].value == pytest.approx(here.salient(0.1)[0].value, rel=0.05)
+
+
+@pytest.mark.parametrize("budget", [None, 128])
+def test_logical_models_are_those_of_the_cpu(models: tuple[nn.Module, nn.Module], budget: int | None) -> None:
+    here, there = (
+        AndOrInteractions(model).logical_model(
+            images(2).to(device), target=0, feature_mask=MASK.to(device), max_patterns=5, budget=budget
+        )
+        for model, device in zip(models, ("cpu", "cuda"), strict=True)
+    )
+    assert [(p.kind, p.players) for p in there.patterns] == [(p.kind, p.players) for p in here.patterns]
+    torch.testing.assert_close(there.r2.cpu(), here.r2)
+
+
+def test_many_players_are_those_of_the_cpu() -> None:
+    weights = torch.randn(40, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+
+    def model(x: Tensor) -> Tensor:
+        return x @ weights.to(x.device) + 3 * x[:, 0] * x[:, 1] * x[:, 2]
+
+    x = torch.ones(1, 40, dtype=torch.float64)
+    here, there = (
+        AndOrInteractions(model).logical_model(x.to(device), max_patterns=8, budget=600) for device in ("cpu", "cuda")
+    )
+    assert [(p.kind, p.players) for p in there.patterns] == [(p.kind, p.players) for p in here.patterns]
+
+
+def test_attributions_are_captums_and_stay_on_the_device(models: tuple[nn.Module, nn.Module]) -> None:
+    x, mask = images(2).cuda(), MASK.cuda() // 2  # four players: Captum runs n·n! passes
+    ours = AndOrInteractions(models[1]).attribute(x, baselines=0.25, target=2, feature_mask=mask)
+    assert ours.device == x.device
+    torch.manual_seed(0)
+    theirs = ShapleyValues(models[1]).attribute(x[:1], baselines=0.25, target=2, feature_mask=mask)
+    torch.testing.assert_close(ours[:1].float(), theirs.float(), atol=1e-4, rtol=1e-4)
+
+
+def test_games_on_the_device_are_those_of_the_cpu() -> None:
+    v = torch.randn(4, 2**7, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+    torch.testing.assert_close(mobius(v.cuda()).cpu(), mobius(v))
+    torch.testing.assert_close(or_mobius(v.cuda()).cpu(), or_mobius(v))
+    here, there = (AndOrExplanation.from_values(x, tolerance=1e-6) for x in (v, v.cuda()))
+    torch.testing.assert_close(there.l1.cpu(), here.l1, rtol=2e-6, atol=0)
+    one, other = (LogicalModel.from_values(x, max_patterns=6) for x in (v, v.cuda()))
+    torch.testing.assert_close(other.r2.cpu(), one.r2)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_models_and_autocast(dtype: torch.dtype) -> None:
+    x, mask = images(1).float().cuda(), MASK.cuda()
+    exact = AndOrInteractions(network().float().cuda()).attribute(x, target=0, feature_mask=mask)
+    scale = float(exact.abs().max())
+    half = AndOrInteractions(network().to("cuda", dtype)).attribute(x.to(dtype), target=0, feature_mask=mask)
+    torch.testing.assert_close(half.float(), exact, atol=0.05 * scale, rtol=0)
+    with torch.autocast("cuda", dtype=dtype):
+        cast = AndOrInteractions(network().float().cuda()).attribute(x, target=0, feature_mask=mask)
+    torch.testing.assert_close(cast.float(), exact, atol=0.05 * scale, rtol=0)
+
+
+def test_nothing_follows_the_default_device(models: tuple[nn.Module, nn.Module]) -> None:
+    expected = AndOrInteractions(models[0]).interactions(images(1), target=0, feature_mask=MASK)
+    torch.set_default_device("cuda")
+    try:
+        found = AndOrInteractions(models[0]).interactions(images(1).cpu(), target=0, feature_mask=MASK)
+        lm = AndOrInteractions(models[1]).logical_model(images(1).cuda(), target=0, feature_mask=MASK.cuda())
+    finally:
+        torch.set_default_device("cpu")
+    torch.testing.assert_close(found.values.cpu(), expected.values)
+    assert lm.patterns
+
+
+def test_the_analyzer_moves_samples_to_the_model(models: tuple[nn.Module, nn.Module]) -> None:
+    data = (images(24), torch.arange(24) % 3)
+    reports = [
+        ConfusingSampleAnalyzer(feature_mask=MASK, baselines=[0, 0.5]).add_model("net", model).evaluate(data)
+        for model in models
+    ]
+    here, there = (report.scores for report in reports)
+    assert list(here.columns) == list(there.columns)
+    for column in ("loss", "flip_rate", "masked_margin"):
+        assert there[column].to_numpy() == pytest.approx(here[column].to_numpy(), rel=1e-6, abs=1e-9)
+    assert there["net_order"].corr(here["net_order"]) > 0.99
