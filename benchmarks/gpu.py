@@ -12,6 +12,7 @@ import argparse
 import statistics
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -67,10 +68,10 @@ def solving(device: str) -> None:
     for count, n in ((256, 9), (64, 12)):
         v = torch.randn(count, 1 << n, generator=generator, dtype=torch.float64).cumsum(-1)
         for name, solve in (
-            ("split to gap 1e-3", lambda v: AndOrExplanation.from_values(v)),
-            ("ten patterns", lambda v: LogicalModel.from_values(v, effort="fast")),
+            ("split to gap 1e-3", AndOrExplanation.from_values),
+            ("ten patterns", LogicalModel.from_values),
         ):
-            times = [seconds(lambda x=v.to(place), f=solve: f(x), place) for place in ("cpu", device)]
+            times = [seconds(partial(solve, v.to(place)), place) for place in ("cpu", device)]
             print(f"{f'{count}, {n}':20}{name:28}{times[0]:10.2f}{times[1]:10.2f}")
 
 
