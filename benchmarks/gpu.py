@@ -51,10 +51,12 @@ def explanations(device: str) -> None:
     print(f"{'4 096 passes of the model alone, batches of 128':58}{alone:8.2f} s")
     for name, call in (
         ("attribute (Shapley values)", lambda: method.attribute(image, target=0, feature_mask=mask)),
-        ("logical model of ten patterns, all 4 096", lambda: method.logical_model(image, target=0, feature_mask=mask)),
-        (
-            "logical model of ten patterns, budget 512",
-            lambda: method.logical_model(image, target=0, feature_mask=mask, budget=512),
+        *(
+            (
+                f"logical model of ten patterns, budget {budget}",
+                partial(method.logical_model, image, target=0, feature_mask=mask, budget=budget),
+            )
+            for budget in (4096, 1024, 512)
         ),
         ("split to gap 1e-3", lambda: method.interactions(image, target=0, feature_mask=mask)),
     ):

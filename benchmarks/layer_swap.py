@@ -1,6 +1,6 @@
 """Do low layers decide which samples confuse a network? The layer-swap study on real data.
 
-    python benchmarks/layer_swap.py [setting ...] [--size small|large] [--out outputs/layer_swap] [--device cpu]
+    python benchmarks/layer_swap.py [setting ...] [--size small|large] [--pairs 6] [--samples 250] [--device cpu]
 
 Settings: {settings}. ``small`` is for two cores (hours a setting: see the table of sizes in the docs), ``large`` is the
 decisive experiment for a GPU: 30 pairs, 1 000 samples, two grids x two baselines, every boundary, trainable and frozen.
@@ -89,6 +89,7 @@ def main() -> None:
     parser.add_argument("settings", nargs="*", metavar="setting", help="which; all without")
     parser.add_argument("--size", choices=["small", "large"], default="small")
     parser.add_argument("--pairs", type=int, help="instead of the size's")
+    parser.add_argument("--samples", type=int, help="instead of the size's")
     parser.add_argument("--out", type=Path, default=Path("outputs/layer_swap"))
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int, help="of each process")
@@ -108,6 +109,8 @@ def main() -> None:
             setting = replace(setting, **LARGE)
         if options.pairs:
             setting = replace(setting, pairs=options.pairs)
+        if options.samples:
+            setting = replace(setting, samples=options.samples)
         run(name, setting, options.out / options.size / name, options.device)
 
 

@@ -109,11 +109,13 @@ def test_half_precision_models_and_autocast(dtype: torch.dtype) -> None:
 
 
 def test_nothing_follows_the_default_device(models: tuple[nn.Module, nn.Module]) -> None:
-    expected = AndOrInteractions(models[0]).interactions(images(1), target=0, feature_mask=MASK)
+    x = images(1)
+    x_there, mask_there = x.cuda(), MASK.cuda()
+    expected = AndOrInteractions(models[0]).interactions(x, target=0, feature_mask=MASK)
     torch.set_default_device("cuda")
     try:
-        found = AndOrInteractions(models[0]).interactions(images(1).cpu(), target=0, feature_mask=MASK)
-        lm = AndOrInteractions(models[1]).logical_model(images(1).cuda(), target=0, feature_mask=MASK.cuda())
+        found = AndOrInteractions(models[0]).interactions(x, target=0, feature_mask=MASK)
+        lm = AndOrInteractions(models[1]).logical_model(x_there, target=0, feature_mask=mask_there)
     finally:
         torch.set_default_device("cpu")
     torch.testing.assert_close(found.values.cpu(), expected.values)
