@@ -2,11 +2,15 @@
 
 import shutil
 import subprocess
+import sys
 import tarfile
 import tempfile
 import urllib.request
 from importlib.metadata import version as installed_version
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+from gallery_order import TUTORIALS
 
 project = "captum_andor"
 author = "captum_andor contributors"
@@ -15,7 +19,7 @@ version = release = installed_version("captum_andor")
 
 extensions = [
     "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode", "sphinx.ext.mathjax", "sphinx.ext.intersphinx",
-    "sphinx_copybutton",
+    "sphinx_copybutton", "sphinx_gallery.gen_gallery",
 ]  # fmt: skip
 autodoc_typehints = "none"  # the docstrings give types, with shapes
 autodoc_member_order = "bysource"
@@ -24,6 +28,19 @@ napoleon_numpy_docstring = False
 copybutton_prompt_text = ">>> |\\.\\.\\. "  # doctests are copied without prompts and outputs
 copybutton_prompt_is_regexp = True
 exclude_patterns = ["_build", "layer_swap_results.rst"]
+
+scripts = "|".join(TUTORIALS)
+sphinx_gallery_conf = {
+    "examples_dirs": "../tutorials",
+    "gallery_dirs": "gallery",
+    "filename_pattern": rf"/({scripts})\.py$",
+    "ignore_pattern": rf"/(?!({scripts})\.py)[^/]+$",  # longer scripts, and modules that tutorials import
+    "within_subsection_order": "gallery_order.position",
+    "abort_on_example_error": True,
+    "download_all_examples": False,
+    "show_signature": False,
+    "default_thumb_file": str(Path(__file__).parent / "_static" / "demo.png"),
+}
 
 html_theme = "furo"
 html_static_path = ["_static"]

@@ -1,0 +1,13 @@
+"""The tutorials of the gallery, in the order in which to read them."""
+
+from pathlib import Path
+
+TUTORIALS = (
+    "first_explanation", "census", "news", "photo_superpixels", "language_model",
+    "confusing_seeds", "label_noise", "layers", "several_processes",
+)  # fmt: skip
+
+
+def position(script: str) -> int:
+    """Place of a script in the gallery."""
+    return TUTORIALS.index(Path(script).stem)
