@@ -1,10 +1,10 @@
-# make demo | test | lint | docs: each makes what it needs, the environment included.
+# make demo | test | lint | docs | links: each makes what it needs, the environment included.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test test-lowest test-newest lint docs clean
+.PHONY: demo test test-lowest test-newest lint docs links clean
 
 demo: $(READY)
 	$(BIN)/python tutorials/demo.py
@@ -16,13 +16,18 @@ lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/codespell
 
 docs: $(READY)
 	$(BIN)/python -m sphinx -W --keep-going -b html docs docs/_build/html
 
+# Every link of the pages, external ones, too: needs a network.
+links: $(READY)
+	$(BIN)/python -m sphinx -b linkcheck -D plot_gallery=0 docs docs/_build/links
+
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv --clear $(VENV)
-	$(BIN)/python -m pip install -q -c constraints.txt -e ".[test,docs,tutorials,lint]"
+	$(BIN)/python -m pip install -q -c constraints.txt -e ".[test,docs,tutorials,lint,evaluation]"
 	touch $@
 
 # The same tests at the ends of what pyproject.toml admits, each in a fresh environment of its own; old packages warn

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 import textwrap
+import urllib.parse
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,8 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.rst"))]
 SCRIPTS = {f"{folder}/{p.name}" for folder in ("tutorials", "benchmarks") for p in (ROOT / folder).glob("*.py")}
+
+tomllib = pytest.importorskip("tomllib")  # Python 3.11
 
 pytestmark = pytest.mark.skipif(not (ROOT / "docs").exists(), reason="only in a checkout")
 
@@ -41,6 +44,20 @@ def test_code_parses(page: Path) -> None:
     blocks += re.findall(r"\.\. code-block:: python\n\n((?:   .*\n|\n)+)", text)
     for block in blocks:
         ast.parse(textwrap.dedent(block))
+
+
+def test_badges_are_true() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    lowest = dict(re.findall(r"^([\w-]+)>=([\d.]+)$", "\n".join(project["project"]["dependencies"]), re.MULTILINE))
+    assert f"![Licence: {project['project']['license']}]" in readme
+    assert f"![Python {project['project']['requires-python'].replace('>=', '≥ ')}]" in readme
+    assert f"![PyTorch ≥ {lowest['torch']}]" in readme
+    assert f"![Captum ≥ {lowest['captum']}]" in readme
+    assert project["tool"]["mypy"]["strict"] and "![typed: mypy strict]" in readme
+    for name, address in re.findall(r"!\[([^\]]+)\]\(https://img.shields.io/badge/([^)]+)\)", readme):
+        words = urllib.parse.unquote(address).replace("--", "‐").split("-")
+        assert re.sub(r"[:\s]", "", name).replace("-", "‐").lower().endswith(words[1].replace(" ", "").lower())
 
 
 def test_files_that_the_readme_links_exist() -> None:

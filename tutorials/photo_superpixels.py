@@ -25,7 +25,7 @@ method = AndOrInteractions(model, score="log_odds")
 # %%
 # Players within a budget
 # -----------------------
-# Twelve or so superpixels are thousands of masked photos; the budget looks at a thousand of them. What is absent is
+# Twelve or so superpixels are thousands of masked photos; the budget looks at 600 of them. What is absent is
 # mid-grey, the network's zero. R² with its interval comes from photos that the choice of patterns never saw.
 explained = {}
 for name in PHOTOS:
@@ -34,7 +34,7 @@ for name in PHOTOS:
     x = normalised(picture)
     with torch.no_grad():
         probability, target = model(x).softmax(1).max(1)
-    result = method.logical_model(x, target=target, feature_mask=mask, budget=1000, max_patterns=10, effort="accurate")
+    result = method.logical_model(x, target=target, feature_mask=mask, budget=600, max_patterns=10, effort="accurate")
     explained[name] = picture, result[0]
     print(f"{name}: {classes[int(target)]}, probability {float(probability):.2f}\n{result}\n")
 
