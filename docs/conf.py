@@ -34,7 +34,7 @@ sphinx_gallery_conf = {
     "examples_dirs": "../tutorials",
     "gallery_dirs": "gallery",
     "filename_pattern": rf"/({scripts})\.py$",
-    "ignore_pattern": rf"/(?!({scripts})\.py)[^/]+$",  # longer scripts, and modules that tutorials import
+    "ignore_pattern": rf"(^|/)(?!({scripts})\.py)[^/]+$",  # longer scripts, and modules that tutorials import
     "within_subsection_order": "gallery_order.position",
     "abort_on_example_error": True,
     "download_all_examples": False,
