@@ -66,7 +66,7 @@ FLOORS = [
     {"detection"},
     {"confusing.batches"},
     {"confusing.scoring"},
-    {f"confusing.{name}" for name in ("agreement", "reasons", "pictures", "label_noise")},
+    {f"confusing.{name}" for name in ("agreement", "reasons", "pictures", "label_noise", "witnesses")},
     {f"confusing.{name}" for name in ("similarity", "summary", "figures")},
     {"confusing.page"},
     {"confusing.report"},
@@ -168,7 +168,8 @@ def test_public_names_are_frozen() -> None:
         (
             ConfusingSampleAnalyzer.evaluate,
             "self, dataset, labels='given', attributions=None, checkpoint_dir=None, batch_size=64, "
-            "perturbations_per_eval=None, show_progress=False",
+            "perturbations_per_eval=None, show_progress=False, "
+            "witnesses=None",
         ),
         (ConfusingReport.rank, "self, model=None, score=None"),
         (ConfusingReport.confusing_sets, "self, fraction=0.1, threshold=None, score=None"),

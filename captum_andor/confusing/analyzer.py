@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ from captum_andor.confusing.methods import Attributer
 from captum_andor.confusing.report import ConfusingReport
 from captum_andor.confusing.scoring import Labels, Scoring, check_flips, check_label_kind, check_scores, wanted_scores
 from captum_andor.confusing.views import Views
+from captum_andor.confusing.witnesses import check_witnesses, testimony
 from captum_andor.patterns import check_count
 from captum_andor.scores import Score, check_score
 
@@ -171,6 +173,7 @@ class ConfusingSampleAnalyzer:
         batch_size: int = 64,
         perturbations_per_eval: int | None = None,
         show_progress: bool = False,
+        witnesses: Sequence[str] | Mapping[str, Mapping[str, Any]] | None = None,
     ) -> ConfusingReport:
         """Run all models on all masked samples and report.
 
@@ -196,6 +199,12 @@ class ConfusingSampleAnalyzer:
             perturbations_per_eval (int, optional): Coalitions of each sample in one forward pass. Default: None
                 (chosen by the size of the inputs)
             show_progress (bool, optional): Show a tqdm bar over samples, models, baselines and masks. Default: False
+            witnesses (sequence of str or dict, optional): What does not come from interactions: ``"codes"``
+                (:class:`captum_andor.codes.LayerCodes`: columns ``code_homogeneity`` and ``code_other_labels``) and
+                ``"connectivity"`` (:func:`captum_andor.detection.connectivity_score`: column ``barrier``), or settings
+                of these by name, e.g. ``{"codes": {"layer": "features.7"}, "connectivity": {"references": (x, y)}}``.
+                The layer is by default the last before the last linear one, training samples and references are those
+                of the data set. :meth:`ConfusingReport.witnesses` tells what they add. Default: None
 
         Returns:
             - **report** (*ConfusingReport*): After Ctrl-C, of the batches that all models have seen, with a warning.
@@ -208,6 +217,7 @@ class ConfusingSampleAnalyzer:
         """
         self._check_models(labels)
         check_count("batch_size", batch_size)
+        chosen = check_witnesses(witnesses)
         folder = checkpoint_folder(checkpoint_dir)
         samples = read_samples(dataset, labelled=labels == "given")
         attributer = None
@@ -215,7 +225,12 @@ class ConfusingSampleAnalyzer:
             attributer = Attributer(attributions, self._models, samples.labels if labels == "given" else None)
         evaluator = self._evaluator(batch_size, perturbations_per_eval, folder, attributer)
         evaluation = evaluator.evaluate(samples, show_progress, "Confusing Sample Analyzer")
-        self._report = ConfusingReport(self._scoring(evaluation, labels == "predicted"))
+        scoring = self._scoring(evaluation, labels == "predicted")
+        if chosen:
+            seen = evaluation.samples  # after Ctrl-C, fewer
+            found = {name: testimony(m, name, seen, labels, chosen, batch_size) for name, m in self._models.items()}
+            scoring = replace(scoring, witnesses=found)
+        self._report = ConfusingReport(scoring)
         return self._report
 
     def explain_batch(self, batch: Any, perturbations_per_eval: int | None = None) -> pd.DataFrame:

@@ -24,6 +24,7 @@ from captum_andor.confusing.reasons import ranking
 from captum_andor.confusing.scoring import Labels, Scoring
 from captum_andor.confusing.similarity import Similarity
 from captum_andor.confusing.summary import summary
+from captum_andor.confusing.witnesses import agreement_table
 from captum_andor.patterns import check_count
 from captum_andor.scores import Score
 from captum_andor.visualization.canvas import one_axis, shown
@@ -54,7 +55,8 @@ class ConfusingReport:
             probability); ``value``, v(N); ``effect``, \|v(N) - v(∅)\|; ``small_effect``, whether that is below 0.1 of
             its mean; ``trusted``, whether v(N) > v(∅) under every baseline and mask (where not, ``net_order`` turns
             around); ``n_active``, players that change v at all; ``ink``, share of the input that differs from the
-            baseline; ``rank`` by the primary score, 1 for the most confusing.
+            baseline; what witnesses said, where there were some: ``code_homogeneity`` (ranks the other way round),
+            ``code_other_labels``, ``barrier``; ``rank`` by the primary score, 1 for the most confusing.
 
     Examples::
 
@@ -202,6 +204,29 @@ class ConfusingReport:
               ``reliability`` of the summed ranks (Spearman–Brown). NaN where there are no such views.
         """
         return reliability(self._scoring)
+
+    def witnesses(self, n_resamples: int = 500, seed: int = 0) -> pd.DataFrame:
+        """Whether witnesses that know nothing of interactions agree with the scores, beyond loss and margin.
+
+        Args:
+            n_resamples (int, optional): Of the bootstrap over samples. Default: 500
+            seed (int, optional): Of the bootstrap. Default: 0
+
+        Returns:
+            - **table** (*pandas.DataFrame*): A row per model, witness (``code_homogeneity``, ``code_other_labels``,
+              ``barrier``) and score: ``n`` samples where the witness says something, ``spearman`` correlation of
+              suspicion (of uncommon codes, for ``code_homogeneity``), ``given_loss_and_margin`` with the ``low`` and
+              ``high`` end of its 95 % interval, and ``adds``, whether that leaves out 0.
+
+        Raises:
+            RuntimeError: If the evaluation had no witnesses.
+
+        Source: ours.
+        """
+        check_count("n_resamples", n_resamples)
+        if not self._scoring.witnesses:
+            raise RuntimeError('there were no witnesses; call evaluate(…, witnesses=("codes", "connectivity")).')
+        return agreement_table(self._scoring, n_resamples, seed)
 
     def similarity(self, by_group: bool = False, fraction: float = 0.1) -> pd.DataFrame:
         """How alike two models decide each sample: attributions, interactions, and how patterns carry over.

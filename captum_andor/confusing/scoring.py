@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -49,7 +49,7 @@ __all__ = [
 Labels = Literal["given", "predicted"]
 BOUNDED = ("prob", "log_prob")  # scores v whose sign says nothing about the decision
 SCORES = (*VALUE_SCORES, *SPLIT_SCORES, *REFERENCE_SCORES)
-_REVERSED = ("margin", "confidence")  # columns that are low where a sample is suspicious
+_REVERSED = ("margin", "confidence", "code_homogeneity")  # columns that are low where a sample is suspicious
 _SMALL_EFFECT = 0.1  # of the mean |v(N) − v(∅)|
 _ROWS = 1 << 16  # outputs scored at once
 
@@ -110,6 +110,7 @@ class Scoring:
         primary: The one among them that ranks.
         first_high: Lowest order that counts as high; None for the first above half of the players.
         tolerance: Duality gap of the splits.
+        witnesses: By model, further columns that do not come from interactions.
     """
 
     evaluation: Evaluation
@@ -122,6 +123,7 @@ class Scoring:
     primary: str
     first_high: int | None
     tolerance: float
+    witnesses: Mapping[str, Mapping[str, Array]] = field(default_factory=dict)
     _cache: dict[Any, Any] = field(default_factory=dict, repr=False)
 
     def __len__(self) -> int:
@@ -292,6 +294,7 @@ class Scoring:
             "trusted": (effects > 0).all(0).numpy(),
             "n_active": torch.stack([n_active(v).double() for v in values]).mean(0).numpy(),
             "ink": torch.stack([self.evaluation.ink[view] for view in views]).mean(0).numpy(),
+            **self.witnesses.get(name, {}),
         }
         if len(views) == 1:
             columns["n_active"] = columns["n_active"].astype(np.int64)

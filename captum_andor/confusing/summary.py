@@ -7,6 +7,7 @@ import numpy as np
 from captum_andor.confusing.agreement import Cut, overlap, reliability
 from captum_andor.confusing.reasons import ranking
 from captum_andor.confusing.scoring import Scoring
+from captum_andor.confusing.witnesses import agreement_table, said_plainly
 
 __all__ = ["facts", "summary"]
 
@@ -47,6 +48,9 @@ def summary(scoring: Scoring) -> str:
             lines.append(f"{score:26}{row['retest_baseline']:10.2f}{row['retest_mask']:10.2f}")
     if len(scoring.names) > 1:
         lines += ["", *_overlaps(scoring)]
+    if scoring.witnesses:
+        witnesses = agreement_table(scoring, _RESAMPLES, 0)
+        lines += ["", "Witnesses that know nothing of interactions:", *said_plainly(witnesses, scoring.primary)]
     for name in scoring.names:
         lines += ["", f"Look at first, {name}:"]
         first = ranking(scoring, name, scoring.primary).head(_FIRST)
