@@ -27,7 +27,7 @@ napoleon_google_docstring = True
 napoleon_numpy_docstring = False
 copybutton_prompt_text = ">>> |\\.\\.\\. "  # doctests are copied without prompts and outputs
 copybutton_prompt_is_regexp = True
-exclude_patterns = ["_build", "layer_swap_results.rst"]
+exclude_patterns = ["_build", "layer_swap_results.rst", "witnesses_results.rst"]
 
 scripts = "|".join(TUTORIALS)
 sphinx_gallery_conf = {
@@ -44,6 +44,7 @@ sphinx_gallery_conf = {
 
 html_theme = "furo"
 html_static_path = ["_static"]
+html_css_files = ["custom.css"]
 html_title = f"captum_andor {release}"
 
 

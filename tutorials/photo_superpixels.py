@@ -13,7 +13,6 @@ follow the network's prediction over masked photos.
 # ``model = torchvision.models.resnet50(weights="DEFAULT").eval()`` and ``torchvision.datasets.ImageNet`` serve as well.
 import torch
 from captum.attr import visualization as viz
-from matplotlib import pyplot as plt
 from photos import PHOTOS, class_names, efficientnet_lite0, normalised, photo
 
 from captum_andor import AndOrInteractions
@@ -53,10 +52,9 @@ patterns.plot("image", picture[0].permute(1, 2, 0).numpy(), k=6, use_pyplot=True
 # %%
 # All patterns of a photo in one picture
 # --------------------------------------
-fig, axes = plt.subplots(1, 3, figsize=(13, 4.6), layout="constrained")
-for axis, (name, (picture, patterns)) in zip(axes, explained.items(), strict=True):
+for name, (picture, patterns) in explained.items():
     shown = picture[0].permute(1, 2, 0).numpy()
-    patterns.plot("overview", shown, k=4, plt_fig_axis=(fig, axis), title=f"{name}, R² {float(patterns.r2):.2f}")
+    patterns.plot("overview", shown, k=4, title=f"{name}, R² {float(patterns.r2):.2f}")
 
 # %%
 # As attributions

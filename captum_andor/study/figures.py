@@ -66,7 +66,7 @@ def agreement_over_shares(
         fill = [colour if matched[cell] else "white" for cell in points]
         axis.scatter(moved, y, s=22, c=fill, edgecolors=colour, zorder=3)
     axis.axhline(0, color="gray", linewidth=0.8)
-    axis.set_xlabel(f"share of the {by} in common (hollow: accuracy or loss does not match)")
+    axis.set_xlabel(f"share of the {by} in common (hollow: accuracy or loss does not match)", fontsize=9)
     axis.set_ylabel(f"agreement by {column}")
     axis.set_title(measure.replace("_", " "), fontsize=10)
     axis.legend(frameon=False, fontsize=8)

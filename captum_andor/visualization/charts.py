@@ -253,7 +253,7 @@ def plot_beeswarm(
     axis.set_yticks(range(len(patterns)), labels, fontsize=8)
     axis.set_ylim(len(patterns) - 0.5, -0.5)
     axis.axvline(0, color="gray", linewidth=0.8, zorder=0)
-    axis.set_xlabel(f"strength in each of {strengths.shape[1]} outputs; (in how many); hollow: without it")
+    axis.set_xlabel(f"strength in each of {strengths.shape[1]} outputs; (in how many); hollow: without it", fontsize=9)
     return _finished(fig, axis, title, plt_fig_axis, use_pyplot)
 
 
