@@ -18,8 +18,9 @@ lint: $(READY)
 	$(BIN)/mypy
 	$(BIN)/codespell
 
+# Runs the tutorials, minutes; make docs SPHINXOPTS=-Dplot_gallery=0 leaves that out.
 docs: $(READY)
-	$(BIN)/python -m sphinx -W --keep-going -b html docs docs/_build/html
+	$(BIN)/python -m sphinx -W --keep-going -b html $(SPHINXOPTS) docs docs/_build/html
 
 # Every link of the pages, external ones, too: needs a network.
 links: $(READY)

@@ -60,6 +60,7 @@ def reachable(address: str) -> bool:
 others = {
     "python": "https://docs.python.org/3/",
     "torch": "https://docs.pytorch.org/docs/stable/",
+    "captum": "https://captum.ai/api/",
     "numpy": "https://numpy.org/doc/stable/",
     "pandas": "https://pandas.pydata.org/docs/",
 }

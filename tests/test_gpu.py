@@ -8,6 +8,9 @@ from captum.attr import ShapleyValues
 from torch import Tensor, nn
 
 from captum_andor import AndOrExplanation, AndOrInteractions, ConfusingSampleAnalyzer, LogicalModel
+from captum_andor.codes import LayerCodes
+from captum_andor.connectivity import connect
+from captum_andor.detection import connectivity_score
 from captum_andor.transforms import mobius, or_mobius
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
@@ -133,3 +136,14 @@ def test_the_analyzer_moves_samples_to_the_model(models: tuple[nn.Module, nn.Mod
     for column in ("loss", "flip_rate", "masked_margin"):
         assert there[column].to_numpy() == pytest.approx(here[column].to_numpy(), rel=1e-6, abs=1e-9)
     assert there["net_order"].corr(here["net_order"]) > 0.99
+
+
+def test_witnesses_are_those_of_the_cpu(models: tuple[nn.Module, nn.Module]) -> None:
+    x, y = images(24), torch.arange(24) % 3
+    units = [LayerCodes(model, ["1", "4"], grid=(3, 3)).fit_transform((x, y)) for model in models]
+    assert units[0].equal(units[1])
+    found = [connect(model, x[:4], x[4:8], 0, steps=20, n_points=11) for model in models]
+    torch.testing.assert_close(found[1].straight.losses, found[0].straight.losses)
+    torch.testing.assert_close(found[1].maximum, found[0].maximum, rtol=1e-6, atol=1e-9)
+    tables = [connectivity_score(model, (x, y), (x, y), n_references=2, n_points=11) for model in models]
+    assert tables[1]["barrier"].to_numpy() == pytest.approx(tables[0]["barrier"].to_numpy())
