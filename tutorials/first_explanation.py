@@ -10,7 +10,8 @@ Five attribution methods of one digit, then what no number per patch can say: wh
 # The model and its data
 # ----------------------
 # A small CNN on the digits that come with scikit-learn (``digits`` is ``tutorials/digits.py``). Any model that returns
-# class scores will do; to explain one of your own, replace these lines. For CIFAR-10: ``from cifar10 import cifar10; images, labels = cifar10(train=True)``.
+# class scores will do; to explain one of your own, replace these lines. For CIFAR-10:
+# ``from cifar10 import cifar10; images, labels = cifar10(train=True)``.
 import torch
 from captum.attr import IntegratedGradients, KernelShap, Occlusion, ShapleyValues
 from captum.metrics import infidelity, sensitivity_max
