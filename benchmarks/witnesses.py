@@ -26,7 +26,7 @@ from torch import Tensor, nn
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tutorials"))
 from mnist import grid_mask, mnist, small_cnn, train
-from photos import efficientnet_lite0, normalised
+from photos import CROPPED, crops, efficientnet_lite0
 
 from captum_andor import ConfusingSampleAnalyzer
 from captum_andor.codes import LayerCodes
@@ -36,7 +36,6 @@ from captum_andor.detection import Detection, attack_beside_references, connecti
 
 LAYERS = {"1": "conv 1", "4": "conv 2", "8": "dense", "9": "logits"}
 RADIUS = 0.15
-PHOTOS = ("astronaut", "cat", "coffee", "rocket", "camera", "hubble_deep_field", "immunohistochemistry", "retina")
 
 
 def main() -> None:
@@ -244,7 +243,7 @@ def photos(model: nn.Module, images: Tensor, labels: Tensor, out: Path | None) -
     with torch.no_grad():
         predicted = torch.cat([network(part).argmax(1) for part in x.split(32)])
     first, second = [], []
-    for photo in range(len(PHOTOS)):
+    for photo in range(len(CROPPED)):
         rows = (y == photo).nonzero()[:, 0]
         top = int(predicted[rows].mode().values)
         rows = rows[predicted[rows] == top][:4]
@@ -257,27 +256,6 @@ def photos(model: nn.Module, images: Tensor, labels: Tensor, out: Path | None) -
     )
     if out:
         found.plot_strip(0, use_pyplot=False)[0].savefig(out / "photo_strip.png", dpi=90)
-
-
-def crops(count: int) -> tuple[Tensor, Tensor]:
-    """Random square crops of photos, at 224 x 224, and which photo each is of."""
-    from skimage import data
-
-    generator = torch.Generator().manual_seed(0)
-    pictures, labels = [], []
-    for label, name in enumerate(PHOTOS):
-        picture = np.asarray(getattr(data, name)())
-        picture = np.repeat(picture[..., None], 3, axis=2) if picture.ndim == 2 else picture[..., :3]
-        whole = torch.from_numpy(np.ascontiguousarray(picture)).permute(2, 0, 1)[None].float() / 255
-        side = min(whole.shape[2:])
-        for _ in range(count):
-            size = int(side * (0.6 + 0.4 * float(torch.rand((), generator=generator))))
-            top, left = (int(torch.randint(0, s - size + 1, (), generator=generator)) for s in whole.shape[2:])
-            part = whole[:, :, top : top + size, left : left + size]
-            pictures.append(nn.functional.interpolate(part, (224, 224), mode="bilinear", antialias=True))
-            labels.append(label)
-    order = torch.randperm(len(labels), generator=generator)
-    return normalised(torch.cat(pictures))[order], torch.tensor(labels)[order]
 
 
 if __name__ == "__main__":

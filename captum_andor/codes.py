@@ -382,14 +382,18 @@ class LayerCodes:
         fig = new_figure(fig_size or (2.6 * len(self.layers), 2.9), use_pyplot, "constrained")
         axes = fig.subplots(1, len(self.layers), squeeze=False)[0]
         rows, columns = self.grid
+        n_classes = int(samples.labels.max()) + 1
         generator = torch.Generator().manual_seed(self.seed)
         spread = torch.rand(len(units), 2, generator=generator, device="cpu") * 0.8 - 0.4
         for i, (axis, layer) in enumerate(zip(axes, self.layers, strict=True)):
             x = units[:, i] % columns + spread[:, 0]
             y = units[:, i] // columns + spread[:, 1]
-            axis.scatter(x, y, c=samples.labels, s=6, cmap="tab10" if int(samples.labels.max()) < 10 else "tab20")
+            dots = axis.scatter(x, y, c=samples.labels, s=6, cmap="tab10" if n_classes <= 10 else "tab20")
             axis.set(title=layer, xlim=(-0.5, columns - 0.5), ylim=(rows - 0.5, -0.5), xticks=[], yticks=[])
             axis.set_aspect("equal")
+        if n_classes <= 20:
+            handles, names = dots.legend_elements(num=None)
+            fig.legend(handles, names, loc="outside right center", fontsize=7, frameon=False, title="class")
         shown(True, use_pyplot)
         return fig, axes
 

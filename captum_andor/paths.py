@@ -143,9 +143,7 @@ class Paths:
         fig, axis = one_axis(plt_fig_axis, fig_size, use_pyplot)
         axis.plot(self.straight.alphas, self.straight.losses[pair], color=SERIES[1], label="straight")
         curve = self.curves[pair]
-        axis.plot(
-            np.linspace(0, 1, len(curve)), curve, color=SERIES[2], label=f"{len(self.points[pair]) - 2} bypass(es)"
-        )
+        axis.plot(np.linspace(0, 1, len(curve)), curve, color=SERIES[2], label=f"{len(self.points[pair]) - 2} bypasses")
         axis.set(xlabel="from a to b", ylabel="loss")
         axis.legend(frameon=False)
         shown(plt_fig_axis is None, use_pyplot)

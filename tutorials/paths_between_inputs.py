@@ -95,5 +95,23 @@ for name, weight in (("plain attack", 0.0), ("attack that lowers the barrier", 5
 
 # %%
 # Read the last lines together: what the barrier sees, the loss of the image alone may see as well, and an attack that
-# goes far enough, or that knows of the detector, passes. A barrier is evidence about a sample, no defence. For the
-# demo's network and for EfficientNet-Lite0, ``benchmarks/witnesses.py`` prints the same tables (:doc:`/witnesses`).
+# goes far enough, or that knows of the detector, passes. A barrier is evidence about a sample, no defence.
+#
+# An ImageNet network
+# -------------------
+# EfficientNet-Lite0, four pairs of crops of one photo that it takes for one class: one bypass each, forty steps.
+from photos import crops, efficientnet_lite0
+
+network = efficientnet_lite0()
+x, photo = crops(6)
+with torch.no_grad():
+    taken_for = network(x).argmax(1)
+pairs = [(i, j) for i in range(len(x)) for j in range(i) if photo[i] == photo[j] and taken_for[i] == taken_for[j]][:4]
+a, b = (torch.tensor(side) for side in zip(*pairs, strict=True))
+settings = {"steps": 40, "lr": 0.02, "max_depth": 1, "n_points": 15}
+found = connect(network, x[a], x[b], taken_for[a], **settings)
+print(found.to_dataframe().round(3).to_string(index=False))
+found.plot_strip(int(found.straight.gap.argmax()))
+
+# %%
+# ``benchmarks/witnesses.py`` prints the tables of :doc:`/witnesses`.

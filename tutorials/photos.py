@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 PHOTOS = {"chelsea": "tabby", "coffee": "espresso", "rocket": "missile"}  # scikit-image's name: what is in the picture
+CROPPED = ("astronaut", "cat", "coffee", "rocket", "camera", "hubble_deep_field", "immunohistochemistry", "retina")
 SIZE = 224
 _MEAN, _STD = 0.498, 0.502  # of the network's training
 
@@ -51,3 +52,24 @@ def class_names() -> list[str]:
     from torchvision.models._meta import _IMAGENET_CATEGORIES
 
     return list(_IMAGENET_CATEGORIES)
+
+
+def crops(count: int) -> tuple[Tensor, Tensor]:
+    """Random crops of eight photos as the network wants them, ``(8 · count, 3, 224, 224)``, and of which each is."""
+    from skimage import data
+
+    generator = torch.Generator().manual_seed(0)
+    pictures, labels = [], []
+    for label, name in enumerate(CROPPED):
+        picture = np.asarray(getattr(data, name)())
+        picture = np.repeat(picture[..., None], 3, axis=2) if picture.ndim == 2 else picture[..., :3]
+        whole = torch.from_numpy(np.ascontiguousarray(picture)).permute(2, 0, 1)[None].float() / 255
+        side = min(whole.shape[2:])
+        for _ in range(count):
+            size = int(side * (0.6 + 0.4 * float(torch.rand((), generator=generator))))
+            top, left = (int(torch.randint(0, s - size + 1, (), generator=generator)) for s in whole.shape[2:])
+            part = whole[:, :, top : top + size, left : left + size]
+            pictures.append(nn.functional.interpolate(part, (SIZE, SIZE), mode="bilinear", antialias=True))
+            labels.append(label)
+    order = torch.randperm(len(labels), generator=generator)
+    return normalised(torch.cat(pictures))[order], torch.tensor(labels)[order]
