@@ -69,11 +69,12 @@ for column in ("barrier", "gap", "loss"):
 # %%
 # An untrained network
 # --------------------
-# It, too, connects the inputs that *it* is sure of, here made by gradient steps from noise.
+# It, too, connects the inputs that *it* is sure of, here made by gradient steps from noise. They span a far wider range
+# than digits, so that a change may be larger before ``closeness`` holds it back.
 torch.manual_seed(0)
 untrained = small_cnn().eval()
 made = visualize_class(untrained, torch.rand(8, 1, 8, 8, generator=generator), target=3, steps=400, lr=0.2)
-found = connect(untrained, made[:4], made[4:], 3, steps=150, lr=0.05, max_depth=1)
+found = connect(untrained, made[:4], made[4:], 3, steps=200, lr=0.5, closeness=1e-3)
 print(found.to_dataframe().round(3).to_string(index=False))
 
 # %%
