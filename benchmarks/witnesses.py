@@ -71,7 +71,7 @@ def pgd(model: nn.Module) -> Callable[[Tensor, Tensor], Tensor]:
     method = PGD(model, nn.CrossEntropyLoss(reduction="none"), lower_bound=0.0, upper_bound=1.0)
 
     def attack(x: Tensor, y: Tensor) -> Tensor:
-        return method.perturb(x, radius=RADIUS, step_size=RADIUS / 8, step_num=20, target=y)
+        return method.perturb(x.clone().requires_grad_(), radius=RADIUS, step_size=RADIUS / 8, step_num=20, target=y)
 
     return attack
 

@@ -37,6 +37,7 @@ sphinx_gallery_conf = {
     "ignore_pattern": rf"(^|/)(?!({scripts})\.py)[^/]+$",  # longer scripts, and modules that tutorials import
     "within_subsection_order": "gallery_order.position",
     "abort_on_example_error": True,
+    "capture_repr": (),  # what a tutorial shows it prints or draws
     "download_all_examples": False,
     "show_signature": False,
     "default_thumb_file": str(Path(__file__).parent / "_static" / "demo.png"),

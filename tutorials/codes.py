@@ -57,9 +57,14 @@ codes.plot_measures(table)
 # Captum's PGD moves each digit by at most a tenth of the range; the noise has the same elements in random order and
 # sign.
 method = PGD(model, nn.CrossEntropyLoss(reduction="none"), lower_bound=0.0, upper_bound=1.0)
-moves = codes.attack(
-    (test_images, test_labels), lambda x, y: method.perturb(x, radius=0.1, step_size=0.02, step_num=10, target=y)
-)
+
+
+def attack(x, y):
+    """Attacked digits."""
+    return method.perturb(x.clone().requires_grad_(), radius=0.1, step_size=0.02, step_num=10, target=y)
+
+
+moves = codes.attack((test_images, test_labels), attack)
 print(f"right decisions turned: attack {moves.attrs['success']:.0%}, noise {moves.attrs['success_noise']:.0%}")
 print(moves.drop(columns=["distance", "distance_noise"]).round(2).to_string(index=False))
 

@@ -41,7 +41,6 @@ report.scores.to_csv(f"{folder}/{sys.argv[2]}.csv", index=False)
 """
 (folder / "worker.py").write_text(worker, encoding="utf-8")
 torch.save(trained(*digits(train=True)).state_dict(), folder / "model.pt")
-print(worker)
 
 # %%
 # One process, then two
