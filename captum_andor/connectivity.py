@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from captum_andor.callers import warn
 from captum_andor.game import progress_bar
 from captum_andor.paths import Barriers, Paths
 from captum_andor.patterns import check_count
@@ -182,7 +183,8 @@ def connect(
         show_progress (bool, optional): Show a tqdm bar over steps. Default: False
 
     Returns:
-        - **paths** (*Paths*): The lowest found for each pair, at whatever depth; never worse than the line.
+        - **paths** (*Paths*): The lowest found for each pair, at whatever depth; never worse than the line. After
+          Ctrl-C, those found so far, with a warning.
 
     Raises:
         TypeError, ValueError: As :func:`barrier`, and if a number is out of its range.
@@ -213,29 +215,32 @@ def connect(
     curves = list(straight.losses)
     best = [(float(curve.max()), path, curve, 0.0) for curve, path in zip(curves, points, strict=True)]
     moved: list[list[float]] = [[] for _ in points]
-    with progress_bar(show_progress, max_depth * steps, "Bypasses", "step") as bar:
-        for _ in range(max_depth):
-            pieces = _bad_pieces(points, curves, limit, n_points)
-            if not pieces:
-                bar.update(steps)
-                continue
-            places = {place: k for k, place in enumerate(pieces)}
-            ends = [torch.stack([points[i][j + side] for i, j in places]) for side in (0, 1)]
-            alphas = straight.alphas[list(pieces.values())].to(a).view(-1, *[1] * (a.ndim - 1))
-            worst = torch.lerp(ends[0], ends[1], alphas)
-            classes = target[[i for i, _ in places]]
-            options = (steps, lr, closeness, smoothness)
-            found = _bypassed(model, worst, ends[1] - ends[0], classes, loss, options, batch_size, bar)
-            change = (found - worst).abs().flatten(1).mean(1).double().cpu() / span
-            touched = {i for i, _ in places}
-            for (i, _), amount in zip(places, change.tolist(), strict=True):
-                moved[i].append(amount)
-            for i in touched:
-                points[i] = _inserted(points[i], {j: found[k] for (of, j), k in places.items() if of == i})
-                curves[i] = _along(model, points[i], target[i], straight.alphas, loss, batch_size)
-                height = float(curves[i].max())
-                if height < best[i][0]:
-                    best[i] = (height, points[i], curves[i], float(np.mean(moved[i])))
+    try:
+        with progress_bar(show_progress, max_depth * steps, "Bypasses", "step") as bar:
+            for _ in range(max_depth):
+                pieces = _bad_pieces(points, curves, limit, n_points)
+                if not pieces:
+                    bar.update(steps)
+                    continue
+                places = {place: k for k, place in enumerate(pieces)}
+                ends = [torch.stack([points[i][j + side] for i, j in places]) for side in (0, 1)]
+                alphas = straight.alphas[list(pieces.values())].to(a).view(-1, *[1] * (a.ndim - 1))
+                worst = torch.lerp(ends[0], ends[1], alphas)
+                classes = target[[i for i, _ in places]]
+                options = (steps, lr, closeness, smoothness)
+                found = _bypassed(model, worst, ends[1] - ends[0], classes, loss, options, batch_size, bar)
+                change = (found - worst).abs().flatten(1).mean(1).double().cpu() / span
+                touched = {i for i, _ in places}
+                for (i, _), amount in zip(places, change.tolist(), strict=True):
+                    moved[i].append(amount)
+                for i in touched:
+                    points[i] = _inserted(points[i], {j: found[k] for (of, j), k in places.items() if of == i})
+                    curves[i] = _along(model, points[i], target[i], straight.alphas, loss, batch_size)
+                    height = float(curves[i].max())
+                    if height < best[i][0]:
+                        best[i] = (height, points[i], curves[i], float(np.mean(moved[i])))
+    except KeyboardInterrupt:
+        warn("interrupted; these are the paths so far.")
     return Paths(
         [path.cpu() for _, path, _, _ in best],
         straight,

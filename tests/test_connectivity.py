@@ -176,6 +176,22 @@ def test_pairs_do_not_influence_each_other_and_runs_repeat() -> None:
     assert all(torch.equal(x, y) for x, y in zip(together.points, again.points, strict=True))
 
 
+def test_ctrl_c_returns_the_paths_so_far() -> None:
+    calls = 0
+
+    def impatient(x: Tensor) -> Tensor:
+        nonlocal calls
+        calls += 1
+        if calls > 60:
+            raise KeyboardInterrupt
+        return hill(x)
+
+    a, b = pair()
+    with pytest.warns(UserWarning, match="paths so far"):
+        paths = connect(impatient, a, b, 0, steps=100, lr=0.05, closeness=1e-3, max_depth=2)
+    assert (paths.maximum <= paths.straight.maximum).all() and len(paths.points) == 2
+
+
 def test_an_untrained_network_connects_inputs_it_is_sure_of() -> None:
     torch.manual_seed(0)
     model = nn.Sequential(nn.Flatten(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 3))

@@ -113,6 +113,16 @@ def test_planted_strangers_stand_far_from_their_class() -> None:
     assert np.nanmean(scores["code_other_labels"][:6]) > np.nanmean(scores["code_other_labels"][6:])
 
 
+def test_ctrl_c_keeps_the_report(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*arguments: Any) -> Any:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("captum_andor.confusing.analyzer.testimony", interrupted)
+    with pytest.warns(UserWarning, match="witnesses were heard"):
+        report = analyzer().add_model("net", network()).evaluate(data(), witnesses="codes")
+    assert len(report.scores) == N and "code_homogeneity" not in report.scores
+
+
 def test_bad_input() -> None:
     report = analyzer().add_model("net", network()).evaluate(data())
     with pytest.raises(RuntimeError, match="there were no witnesses"):

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from captum.log import log_usage
 
 from captum_andor.budget import check_tolerance
+from captum_andor.callers import warn
 from captum_andor.confusing.batches import evaluation_of, samples_of_batch, table_of
 from captum_andor.confusing.dataset import read_samples
 from captum_andor.confusing.evaluation import Evaluation, Evaluator, Model, checkpoint_folder
@@ -227,9 +228,13 @@ class ConfusingSampleAnalyzer:
         evaluation = evaluator.evaluate(samples, show_progress, "Confusing Sample Analyzer")
         scoring = self._scoring(evaluation, labels == "predicted")
         if chosen:
-            seen = evaluation.samples  # after Ctrl-C, fewer
-            found = {name: testimony(m, name, seen, labels, chosen, batch_size) for name, m in self._models.items()}
-            scoring = replace(scoring, witnesses=found)
+            seen, found = evaluation.samples, {}  # after Ctrl-C, fewer samples
+            try:
+                for name, model in self._models.items():
+                    found[name] = testimony(model, name, seen, labels, chosen, batch_size)
+                scoring = replace(scoring, witnesses=found)
+            except KeyboardInterrupt:
+                warn("interrupted while witnesses were heard; the report is complete but for these.")
         self._report = ConfusingReport(scoring)
         return self._report
 
