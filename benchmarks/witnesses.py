@@ -31,8 +31,8 @@ from photos import CROPPED, crops, efficientnet_lite0
 from captum_andor import ConfusingSampleAnalyzer
 from captum_andor.codes import LayerCodes
 from captum_andor.confusing.statistics import auc, bootstrap, spearman
-from captum_andor.connectivity import connect
-from captum_andor.detection import Detection, attack_beside_references, connectivity_score, visualize_class
+from captum_andor.connectivity import connect, connectivity_score
+from captum_andor.detection import Detection, attack_beside_references, visualize_class
 
 LAYERS = {"1": "conv 1", "4": "conv 2", "8": "dense", "9": "logits"}
 RADIUS = 0.15

@@ -1,144 +1,28 @@
-"""Paths between inputs: the loss on the straight line, and bypasses round its worst point."""
+"""Paths between inputs: bypasses round the worst point of a line, and how far a sample stands from its class."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from captum_andor.barriers import Loss, barrier, check_pairs, losses_of
 from captum_andor.callers import warn
+from captum_andor.confusing.dataset import Samples, read_samples
+from captum_andor.confusing.evaluation import device_of
 from captum_andor.game import progress_bar
-from captum_andor.paths import Barriers, Paths
+from captum_andor.paths import Paths
 from captum_andor.patterns import check_count
 
-Loss: TypeAlias = Callable[[Tensor, Tensor], Tensor]
+if TYPE_CHECKING:
+    import pandas as pd
 
-__all__ = ["Barriers", "Loss", "Paths", "barrier", "check_pairs", "connect", "losses_of"]
+__all__ = ["barrier", "connect", "connectivity_score"]
 
 _ADAM = (0.9, 0.999, 1e-8)
-
-
-def barrier(
-    model: Callable[[Tensor], Tensor],
-    a: Tensor,
-    b: Tensor,
-    target: int | Tensor,
-    n_points: int = 101,
-    loss: Loss | None = None,
-    batch_size: int = 256,
-    show_progress: bool = False,
-) -> Barriers:
-    """The loss on the straight line between two inputs of one class, for many pairs.
-
-    Args:
-        model (Callable or torch.nn.Module): In evaluation mode; inputs to class scores ``(N, C)``.
-        a (Tensor): One end of each pair, floating point, shape ``(pairs, …)``.
-        b (Tensor): The other end, of the same shape.
-        target (int or Tensor): The class whose loss it is; one for all, or int64 ``(pairs,)``.
-        n_points (int, optional): Points on a line, ends included, ≥ 2. Default: 101
-        loss (Callable, optional): ``loss(output, target)`` returns one number per row. Default: None (cross-entropy)
-        batch_size (int, optional): Rows in one forward pass. Default: 256
-        show_progress (bool, optional): Show a tqdm bar over rows. Default: False
-
-    Returns:
-        - **barriers** (*Barriers*): Maximum, gap, area, argmax, the curves.
-
-    Raises:
-        TypeError: If an end is no floating-point tensor.
-        ValueError: If shapes or targets do not fit, the model is in training mode, or a loss is not finite.
-
-    Examples::
-
-        >>> import torch
-        >>> linear = torch.nn.Linear(2, 2).eval()  # its cross-entropy is convex: an end is the worst point
-        >>> found = barrier(linear, torch.zeros(3, 2), torch.ones(3, 2), target=0)
-        >>> found.gap.abs().max().item() < 1e-9
-        True
-
-    Source: Vrabel et al., Input space mode connectivity in deep neural networks, ICLR 2025, arXiv 2409.05800.
-    """
-    a, b, target = check_pairs(model, a, b, target)
-    check_count("n_points", n_points)
-    check_count("batch_size", batch_size)
-    if n_points < 2:
-        raise ValueError(f"n_points must be at least 2, for the ends; got {n_points}.")
-    alphas = torch.linspace(0, 1, n_points, dtype=torch.float64, device="cpu")
-    with progress_bar(show_progress, len(a) * n_points, "Barriers", "row") as bar:
-        losses = _on_lines(model, a, b, target, alphas, loss, batch_size, bar)
-    return Barriers(alphas, losses)
-
-
-def _on_lines(
-    model: Any, a: Tensor, b: Tensor, target: Tensor, alphas: Tensor, loss: Loss | None, batch_size: int, bar: Any
-) -> Tensor:
-    """Losses on lines, float64 ``(pairs, points)`` on the CPU; never all rows at once."""
-    found, points = [], len(alphas)
-    weight = alphas.to(a)
-    with torch.no_grad():
-        for start in range(0, len(a) * points, batch_size):
-            rows = torch.arange(start, min(start + batch_size, len(a) * points), device=a.device)
-            pair, at = rows // points, weight[rows % points].view(-1, *[1] * (a.ndim - 1))
-            inputs = torch.where(at == 0, a[pair], torch.where(at == 1, b[pair], (1 - at) * a[pair] + at * b[pair]))
-            found.append(losses_of(model, inputs, target[pair], loss).double().cpu())
-            bar.update(len(rows))
-    return torch.cat(found).view(len(a), points)
-
-
-def losses_of(model: Any, inputs: Tensor, target: Tensor, loss: Loss | None = None) -> Tensor:
-    """Loss of every row.
-
-    Raises:
-        ValueError: If it has another shape or is not finite.
-    """
-    output = model(inputs)
-    if loss is None:
-        if not isinstance(output, Tensor) or output.ndim != 2 or len(output) != len(inputs):
-            got = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
-            raise ValueError(f"model must return class scores (N, C) for {len(inputs)} inputs; got {got}.")
-        if int(target.max()) >= output.shape[1] or int(target.min()) < 0:
-            raise ValueError(f"target must lie within the {output.shape[1]} classes; got {int(target.max())}.")
-        values = nn.functional.cross_entropy(output, target, reduction="none")
-    else:
-        values = loss(output, target)
-        if not isinstance(values, Tensor) or values.shape != (len(inputs),):
-            got = tuple(values.shape) if isinstance(values, Tensor) else type(values).__name__
-            raise ValueError(f"loss must return one number for each of {len(inputs)} rows; got {got}.")
-    if not bool(values.isfinite().all()):
-        raise ValueError(
-            f"loss of row {int((~values.isfinite()).nonzero()[0])} is {float(values[~values.isfinite()][0])}; barriers "
-            "need finite losses: check the model on mixtures of two inputs."
-        )
-    return values
-
-
-def check_pairs(model: Any, a: Any, b: Any, target: Any) -> tuple[Tensor, Tensor, Tensor]:
-    """Ends and targets of pairs on the model's device.
-
-    Raises:
-        TypeError: If an end is no floating-point tensor.
-        ValueError: If shapes or targets do not fit, or the model is in training mode.
-    """
-    for name, end in (("a", a), ("b", b)):
-        if not isinstance(end, Tensor) or not end.is_floating_point():
-            got = end.dtype if isinstance(end, Tensor) else type(end).__name__
-            raise TypeError(f"{name} must be a floating-point tensor of inputs (pairs, …); got {got}.")
-    if a.shape != b.shape or a.ndim < 2 or not len(a):
-        raise ValueError(f"a and b must be of one shape (pairs, …); got {tuple(a.shape)} and {tuple(b.shape)}.")
-    classes = torch.as_tensor(target, device="cpu") if not isinstance(target, Tensor) else target
-    if classes.is_floating_point() or classes.dtype == torch.bool or classes.shape not in ((), (len(a),)):
-        raise ValueError(
-            f"target must be a class index or one per pair, ({len(a)},); got {classes.dtype} of shape "
-            f"{tuple(classes.shape)}."
-        )
-    device = a.device
-    if isinstance(model, nn.Module):
-        if model.training:
-            raise ValueError("model is in training mode, where rows depend on each other; call model.eval() first.")
-        device = next((t.device for t in (*model.parameters(), *model.buffers())), device)
-    return a.detach().to(device), b.detach().to(device), classes.long().expand(len(a)).to(device)
 
 
 def connect(
@@ -325,3 +209,135 @@ def _total_variation(change: Tensor) -> Tensor:
     if change.ndim < 4:
         return change.new_zeros(())
     return change.diff(dim=-1).abs().sum() + change.diff(dim=-2).abs().sum()
+
+
+def connectivity_score(
+    model: Callable[[Tensor], Tensor],
+    samples: Any,
+    references: Any,
+    labels: str = "given",
+    n_references: int = 5,
+    n_points: int = 51,
+    loss: Loss | None = None,
+    batch_size: int = 256,
+    show_progress: bool = False,
+) -> pd.DataFrame:
+    """How high the barrier is from each sample to samples of its class that the model is sure of.
+
+    Args:
+        model (Callable or torch.nn.Module): In evaluation mode; inputs to class scores ``(N, C)``.
+        samples (data set, DataLoader, tuple or Tensor): What is asked about, as in
+            :meth:`captum_andor.ConfusingSampleAnalyzer.evaluate`; inputs of one tensor.
+        references (data set, DataLoader, or tuple): Labelled samples; of each class those of least loss are taken. A
+            sample that is among them is not its own reference.
+        labels (str, optional): The class of a sample: ``"given"``, its label, or ``"predicted"``. Default: "given"
+        n_references (int, optional): References of each class. Default: 5
+        n_points (int, optional): Points on each line. Default: 51
+        loss (Callable, optional): As in :func:`captum_andor.connectivity.barrier`. Default: None (cross-entropy)
+        batch_size (int, optional): Rows in one forward pass. Default: 256
+        show_progress (bool, optional): Show a tqdm bar over rows. Default: False
+
+    Returns:
+        - **table** (*pandas.DataFrame*): A row per sample: ``sample``, ``label`` (its class), ``loss``, and of the
+          lines to its references ``barrier`` (mean of the maxima), ``lowest`` (least of them), ``gap`` (mean of
+          the maxima above the worse end).
+
+    Raises:
+        TypeError, ValueError: If the data are of the wrong kind, a class has no reference, or a loss is not finite.
+
+    Examples::
+
+        >>> import torch
+        >>> model = torch.nn.Linear(2, 2).eval()
+        >>> x, y = torch.rand(12, 2, generator=torch.Generator().manual_seed(0)), torch.arange(12) % 2
+        >>> connectivity_score(model, (x[:4], y[:4]), (x[4:], y[4:]), n_references=2).shape
+        (4, 6)
+
+    Source: the barrier is that of Vrabel et al. 2025, arXiv 2409.05800; the score is ours.
+    """
+    import pandas as pd
+
+    if labels not in ("given", "predicted"):
+        raise ValueError(f'labels must be "given" or "predicted"; got {labels!r}.')
+    check_count("n_references", n_references)
+    asked, known = read_samples(samples, labelled=labels == "given"), read_samples(references, labelled=True)
+    inputs, others = _single(asked, "samples"), _single(known, "references")
+    if inputs.shape[1:] != others.shape[1:]:
+        raise ValueError(f"samples have shape {tuple(inputs.shape[1:])}, references {tuple(others.shape[1:])}.")
+    assert known.labels is not None
+    classes = asked.labels if labels == "given" else _predicted(model, inputs, batch_size)
+    assert classes is not None
+    own_loss = _losses(model, inputs, classes, loss, batch_size)
+    chosen = _references(model, inputs, classes, others, known.labels, n_references, loss, batch_size)
+    count = chosen.shape[1]
+    lines = barrier(
+        model,
+        inputs.repeat_interleave(count, dim=0),
+        others[chosen.flatten()],
+        classes.repeat_interleave(count),
+        n_points,
+        loss,
+        batch_size,
+        show_progress,
+    )
+    maxima, gaps = (column.view(len(inputs), count) for column in (lines.maximum, lines.gap))
+    return pd.DataFrame(
+        {
+            "sample": np.arange(len(inputs)),
+            "label": classes.numpy(),
+            "loss": own_loss.numpy(),
+            "barrier": maxima.mean(1).numpy(),
+            "lowest": maxima.amin(1).numpy(),
+            "gap": gaps.mean(1).numpy(),
+        }
+    )
+
+
+def _single(samples: Samples, name: str) -> Tensor:
+    if len(samples.inputs) > 1:
+        raise ValueError(f"{name} must have inputs of one tensor; these have {len(samples.inputs)}.")
+    return samples.inputs[0]
+
+
+@torch.no_grad()
+def _predicted(model: Any, inputs: Tensor, batch_size: int) -> Tensor:
+    device = device_of(model)
+    parts = (inputs[i : i + batch_size] for i in range(0, len(inputs), batch_size))
+    return torch.cat([model(part if device is None else part.to(device)).argmax(1).cpu() for part in parts])
+
+
+@torch.no_grad()
+def _losses(model: Any, inputs: Tensor, classes: Tensor, loss: Loss | None, batch_size: int) -> Tensor:
+    x, _, target = check_pairs(model, inputs, inputs, classes)
+    found = []
+    for start in range(0, len(x), batch_size):
+        rows = slice(start, start + batch_size)
+        found.append(losses_of(model, x[rows], target[rows], loss).double().cpu())
+    return torch.cat(found)
+
+
+def _references(
+    model: Any,
+    inputs: Tensor,
+    classes: Tensor,
+    others: Tensor,
+    known: Tensor,
+    count: int,
+    loss: Loss | None,
+    batch_size: int,
+) -> Tensor:
+    """Indices of the references of each sample: those of its class of least loss, never itself; ``(N, count)``."""
+    loss_of_others = _losses(model, others, known, loss, batch_size)
+    rows = torch.empty(len(inputs), count, dtype=torch.int64, device="cpu")
+    for label in sorted(set(classes.tolist())):
+        candidates = (known == label).nonzero()[:, 0]
+        candidates = candidates[loss_of_others[candidates].argsort(stable=True)][: count + 1]
+        for i in (classes == label).nonzero()[:, 0].tolist():
+            usable = [j for j in candidates.tolist() if not torch.equal(others[j], inputs[i])][:count]
+            if len(usable) < count:
+                raise ValueError(
+                    f"class {label} has {len(usable)} references for sample {i}, beside itself; n_references={count} "
+                    "asks for more. Pass more references or a smaller n_references."
+                )
+            rows[i] = torch.tensor(usable)
+    return rows

@@ -1,4 +1,4 @@
-"""How far a sample stands from its class, adversarial inputs by that distance, and the attack that knows of it."""
+"""Adversarial inputs by their distance from the class they are taken for, and the attack that knows of it."""
 
 from __future__ import annotations
 
@@ -10,149 +10,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from captum_andor.confusing.dataset import Samples, read_samples
-from captum_andor.confusing.evaluation import device_of
+from captum_andor.barriers import Loss, check_pairs, losses_of
 from captum_andor.confusing.statistics import Array, auc, bootstrap
-from captum_andor.connectivity import Loss, barrier, check_pairs, losses_of
+from captum_andor.connectivity import connectivity_score
 from captum_andor.patterns import check_count
 from captum_andor.visualization.canvas import SERIES, one_axis, shown
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Detection", "attack_beside_references", "connectivity_score", "detect", "visualize_class"]
-
-
-def connectivity_score(
-    model: Callable[[Tensor], Tensor],
-    samples: Any,
-    references: Any,
-    labels: str = "given",
-    n_references: int = 5,
-    n_points: int = 51,
-    loss: Loss | None = None,
-    batch_size: int = 256,
-    show_progress: bool = False,
-) -> pd.DataFrame:
-    """How high the barrier is from each sample to samples of its class that the model is sure of.
-
-    Args:
-        model (Callable or torch.nn.Module): In evaluation mode; inputs to class scores ``(N, C)``.
-        samples (data set, DataLoader, tuple or Tensor): What is asked about, as in
-            :meth:`captum_andor.ConfusingSampleAnalyzer.evaluate`; inputs of one tensor.
-        references (data set, DataLoader, or tuple): Labelled samples; of each class those of least loss are taken. A
-            sample that is among them is not its own reference.
-        labels (str, optional): The class of a sample: ``"given"``, its label, or ``"predicted"``. Default: "given"
-        n_references (int, optional): References of each class. Default: 5
-        n_points (int, optional): Points on each line. Default: 51
-        loss (Callable, optional): As in :func:`captum_andor.connectivity.barrier`. Default: None (cross-entropy)
-        batch_size (int, optional): Rows in one forward pass. Default: 256
-        show_progress (bool, optional): Show a tqdm bar over rows. Default: False
-
-    Returns:
-        - **table** (*pandas.DataFrame*): A row per sample: ``sample``, ``label`` (its class), ``loss``, and of the
-          lines to its references ``barrier`` (mean of the maxima), ``lowest`` (least of them), ``gap`` (mean of
-          the maxima above the worse end).
-
-    Raises:
-        TypeError, ValueError: If the data are of the wrong kind, a class has no reference, or a loss is not finite.
-
-    Examples::
-
-        >>> import torch
-        >>> model = torch.nn.Linear(2, 2).eval()
-        >>> x, y = torch.rand(12, 2, generator=torch.Generator().manual_seed(0)), torch.arange(12) % 2
-        >>> connectivity_score(model, (x[:4], y[:4]), (x[4:], y[4:]), n_references=2).shape
-        (4, 6)
-
-    Source: the barrier is that of Vrabel et al. 2025, arXiv 2409.05800; the score is ours.
-    """
-    import pandas as pd
-
-    if labels not in ("given", "predicted"):
-        raise ValueError(f'labels must be "given" or "predicted"; got {labels!r}.')
-    check_count("n_references", n_references)
-    asked, known = read_samples(samples, labelled=labels == "given"), read_samples(references, labelled=True)
-    inputs, others = _single(asked, "samples"), _single(known, "references")
-    if inputs.shape[1:] != others.shape[1:]:
-        raise ValueError(f"samples have shape {tuple(inputs.shape[1:])}, references {tuple(others.shape[1:])}.")
-    assert known.labels is not None
-    classes = asked.labels if labels == "given" else _predicted(model, inputs, batch_size)
-    assert classes is not None
-    own_loss = _losses(model, inputs, classes, loss, batch_size)
-    chosen = _references(model, inputs, classes, others, known.labels, n_references, loss, batch_size)
-    count = chosen.shape[1]
-    lines = barrier(
-        model,
-        inputs.repeat_interleave(count, dim=0),
-        others[chosen.flatten()],
-        classes.repeat_interleave(count),
-        n_points,
-        loss,
-        batch_size,
-        show_progress,
-    )
-    maxima, gaps = (column.view(len(inputs), count) for column in (lines.maximum, lines.gap))
-    return pd.DataFrame(
-        {
-            "sample": np.arange(len(inputs)),
-            "label": classes.numpy(),
-            "loss": own_loss.numpy(),
-            "barrier": maxima.mean(1).numpy(),
-            "lowest": maxima.amin(1).numpy(),
-            "gap": gaps.mean(1).numpy(),
-        }
-    )
-
-
-def _single(samples: Samples, name: str) -> Tensor:
-    if len(samples.inputs) > 1:
-        raise ValueError(f"{name} must have inputs of one tensor; these have {len(samples.inputs)}.")
-    return samples.inputs[0]
-
-
-@torch.no_grad()
-def _predicted(model: Any, inputs: Tensor, batch_size: int) -> Tensor:
-    device = device_of(model)
-    parts = (inputs[i : i + batch_size] for i in range(0, len(inputs), batch_size))
-    return torch.cat([model(part if device is None else part.to(device)).argmax(1).cpu() for part in parts])
-
-
-@torch.no_grad()
-def _losses(model: Any, inputs: Tensor, classes: Tensor, loss: Loss | None, batch_size: int) -> Tensor:
-    x, _, target = check_pairs(model, inputs, inputs, classes)
-    found = []
-    for start in range(0, len(x), batch_size):
-        rows = slice(start, start + batch_size)
-        found.append(losses_of(model, x[rows], target[rows], loss).double().cpu())
-    return torch.cat(found)
-
-
-def _references(
-    model: Any,
-    inputs: Tensor,
-    classes: Tensor,
-    others: Tensor,
-    known: Tensor,
-    count: int,
-    loss: Loss | None,
-    batch_size: int,
-) -> Tensor:
-    """Indices of the references of each sample: those of its class of least loss, never itself; ``(N, count)``."""
-    loss_of_others = _losses(model, others, known, loss, batch_size)
-    rows = torch.empty(len(inputs), count, dtype=torch.int64, device="cpu")
-    for label in sorted(set(classes.tolist())):
-        candidates = (known == label).nonzero()[:, 0]
-        candidates = candidates[loss_of_others[candidates].argsort(stable=True)][: count + 1]
-        for i in (classes == label).nonzero()[:, 0].tolist():
-            usable = [j for j in candidates.tolist() if not torch.equal(others[j], inputs[i])][:count]
-            if len(usable) < count:
-                raise ValueError(
-                    f"class {label} has {len(usable)} references for sample {i}, beside itself; n_references={count} "
-                    "asks for more. Pass more references or a smaller n_references."
-                )
-            rows[i] = torch.tensor(usable)
-    return rows
+__all__ = ["Detection", "attack_beside_references", "detect", "visualize_class"]
 
 
 @dataclass(frozen=True)

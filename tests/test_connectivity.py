@@ -14,11 +14,11 @@ from sklearn.datasets import make_moons
 from sklearn.metrics import roc_auc_score, roc_curve
 from torch import Tensor, nn
 
-from captum_andor.connectivity import barrier, connect, losses_of
+from captum_andor.barriers import losses_of
+from captum_andor.connectivity import barrier, connect, connectivity_score
 from captum_andor.detection import (
     Detection,
     attack_beside_references,
-    connectivity_score,
     detect,
     visualize_class,
 )

@@ -9,8 +9,7 @@ from torch import Tensor, nn
 
 from captum_andor import AndOrExplanation, AndOrInteractions, ConfusingSampleAnalyzer, LogicalModel
 from captum_andor.codes import LayerCodes
-from captum_andor.connectivity import connect
-from captum_andor.detection import connectivity_score
+from captum_andor.connectivity import connect, connectivity_score
 from captum_andor.transforms import mobius, or_mobius
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")

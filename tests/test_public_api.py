@@ -62,6 +62,7 @@ FLOORS = [
     {"confusing.evaluation"},
     {"layer_features", "attacks"},
     {"codes", "paths"},
+    {"barriers"},
     {"connectivity"},
     {"detection"},
     {"confusing.batches"},

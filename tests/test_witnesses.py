@@ -15,7 +15,7 @@ from captum_andor.codes import LayerCodes
 from captum_andor.confusing.dataset import read_samples
 from captum_andor.confusing.statistics import partial_spearman
 from captum_andor.confusing.witnesses import last_before_head
-from captum_andor.detection import connectivity_score
+from captum_andor.connectivity import connectivity_score
 
 N = 60
 

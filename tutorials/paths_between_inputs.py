@@ -14,8 +14,8 @@ import torch
 from digits import digits, small_cnn, trained
 
 from captum_andor.confusing.statistics import auc
-from captum_andor.connectivity import barrier, connect
-from captum_andor.detection import attack_beside_references, connectivity_score, detect, visualize_class
+from captum_andor.connectivity import barrier, connect, connectivity_score
+from captum_andor.detection import attack_beside_references, detect, visualize_class
 
 images, true_labels = digits(train=True)
 generator = torch.Generator().manual_seed(0)

@@ -90,6 +90,8 @@ class ConfusingReport:
     ) -> ConfusingReport:
         """The same evaluation read otherwise, without a forward pass: outputs are kept, not scores.
 
+        What witnesses said stays as it was.
+
         Args:
             score (str or Callable, optional): What v is. Default: None (as it was)
             labels (str, optional): ``"given"`` or ``"predicted"``. Default: None (as it was)

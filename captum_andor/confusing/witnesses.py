@@ -14,7 +14,7 @@ from captum_andor.confusing.dataset import Samples
 from captum_andor.confusing.evaluation import Model, device_of
 from captum_andor.confusing.scoring import Scoring
 from captum_andor.confusing.statistics import Array, bootstrap, partial_spearman, spearman
-from captum_andor.detection import connectivity_score
+from captum_andor.connectivity import connectivity_score
 
 if TYPE_CHECKING:
     import pandas as pd
