@@ -203,7 +203,8 @@ class ConfusingSampleAnalyzer:
             witnesses (sequence of str or dict, optional): What does not come from interactions: ``"codes"``
                 (:class:`captum_andor.codes.LayerCodes`: columns ``code_homogeneity`` and ``code_other_labels``) and
                 ``"connectivity"`` (:func:`captum_andor.connectivity.connectivity_score`: column ``barrier``), or
-                settings of these by name, e.g. ``{"codes": {"layer": "features.7"}, "connectivity": {"references": (x, y)}}``.
+                settings of these by name, e.g. ``{"codes": {"layer": "features.7"}}`` or
+                ``{"connectivity": {"references": (x, y)}}``.
                 The layer is by default the last before the last linear one, training samples and references are those
                 of the data set. :meth:`ConfusingReport.witnesses` tells what they add. Default: None
 
