@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -95,63 +96,66 @@ def connect(
     straight = barrier(model, a, b, target, n_points, loss, batch_size)
     span = float(torch.maximum(a.max(), b.max()) - torch.minimum(a.min(), b.min())) or 1.0
     limit = torch.maximum(straight.losses[:, 0], straight.losses[:, -1]) + tolerance
-    points = [torch.stack([x, y]) for x, y in zip(a, b, strict=True)]
-    curves = list(straight.losses)
-    best = [(float(curve.max()), path, curve, 0.0) for curve, path in zip(curves, points, strict=True)]
-    moved: list[list[float]] = [[] for _ in points]
+    paths = [_Path.straight(torch.stack(ends), curve) for *ends, curve in zip(a, b, straight.losses, strict=True)]
+    options = (steps, lr, closeness, smoothness)
     try:
         with progress_bar(show_progress, max_depth * steps, "Bypasses", "step") as bar:
             for _ in range(max_depth):
-                pieces = _bad_pieces(points, curves, limit, n_points)
+                pieces = [(i, j, k) for i, path in enumerate(paths) for j, k in path.bad_pieces(limit[i], n_points)]
                 if not pieces:
                     bar.update(steps)
                     continue
-                places = {place: k for k, place in enumerate(pieces)}
-                ends = [torch.stack([points[i][j + side] for i, j in places]) for side in (0, 1)]
-                alphas = straight.alphas[list(pieces.values())].to(a).view(-1, *[1] * (a.ndim - 1))
-                worst = torch.lerp(ends[0], ends[1], alphas)
-                classes = target[[i for i, _ in places]]
-                options = (steps, lr, closeness, smoothness)
-                found = _bypassed(model, worst, ends[1] - ends[0], classes, loss, options, batch_size, bar)
-                change = (found - worst).abs().flatten(1).mean(1).double().cpu() / span
-                touched = {i for i, _ in places}
-                for (i, _), amount in zip(places, change.tolist(), strict=True):
-                    moved[i].append(amount)
-                for i in touched:
-                    points[i] = _inserted(points[i], {j: found[k] for (of, j), k in places.items() if of == i})
-                    curves[i] = _along(model, points[i], target[i], straight.alphas, loss, batch_size)
-                    height = float(curves[i].max())
-                    if height < best[i][0]:
-                        best[i] = (height, points[i], curves[i], float(np.mean(moved[i])))
+                starts, ends = (torch.stack([paths[i].points[j + side] for i, j, _ in pieces]) for side in (0, 1))
+                alphas = straight.alphas[[k for *_, k in pieces]].to(a).view(-1, *[1] * (a.ndim - 1))
+                worst = torch.lerp(starts, ends, alphas)
+                classes = target[[i for i, *_ in pieces]]
+                found = _bypassed(model, worst, ends - starts, classes, loss, options, batch_size, bar)
+                changes = ((found - worst).abs().flatten(1).mean(1).double() / span).tolist()
+                for i in sorted({i for i, *_ in pieces}):
+                    own = {j: k for k, (of, j, _) in enumerate(pieces) if of == i}
+                    points = paths[i].with_bypasses({j: found[k] for j, k in own.items()})
+                    curve = _along(model, points, target[i], straight.alphas, loss, batch_size)
+                    paths[i].take(points, curve, [changes[k] for k in own.values()])
     except KeyboardInterrupt:
         warn("interrupted; these are the paths so far.")
-    return Paths(
-        [path.cpu() for _, path, _, _ in best],
-        straight,
-        [curve for _, _, curve, _ in best],
-        torch.tensor([change for *_, change in best], dtype=torch.float64, device="cpu"),
-    )
+    best = [path.best for path in paths]
+    change = torch.tensor([change for *_, change in best], dtype=torch.float64, device="cpu")
+    return Paths([points.cpu() for points, *_ in best], straight, [curve for _, curve, _ in best], change)
 
 
-def _bad_pieces(points: list[Tensor], curves: list[Tensor], limit: Tensor, n_points: int) -> dict[tuple[int, int], int]:
-    """Pieces whose maximum lies above the limit, by pair and position: the index of their worst inner point."""
-    found = {}
-    for i, (path, curve) in enumerate(zip(points, curves, strict=True)):
-        for j in range(len(path) - 1):
-            inner = curve[j * (n_points - 1) + 1 : (j + 1) * (n_points - 1)]
-            if len(inner) and float(inner.max()) > float(limit[i]):
-                found[i, j] = int(inner.argmax()) + 1
-    return found
+@dataclass
+class _Path:
+    """A path that grows, and the lowest that it has been: its points, losses along it, mean change of its bypasses."""
 
+    points: Tensor
+    curve: Tensor
+    changes: list[float]
+    best: tuple[Tensor, Tensor, float]
 
-def _inserted(path: Tensor, after: dict[int, Tensor]) -> Tensor:
-    """A path with further points, each after one of its own."""
-    rows: list[Tensor] = []
-    for j, point in enumerate(path):
-        rows.append(point)
-        if j in after:
-            rows.append(after[j])
-    return torch.stack(rows)
+    @classmethod
+    def straight(cls, points: Tensor, curve: Tensor) -> _Path:
+        return cls(points, curve, [], (points, curve, 0.0))
+
+    def bad_pieces(self, limit: Tensor, n_points: int) -> Iterator[tuple[int, int]]:
+        """Pieces whose maximum lies above the limit: position, and index of the worst inner point."""
+        for j in range(len(self.points) - 1):
+            inner = self.curve[j * (n_points - 1) + 1 : (j + 1) * (n_points - 1)]
+            if len(inner) and float(inner.max()) > float(limit):
+                yield j, int(inner.argmax()) + 1
+
+    def with_bypasses(self, after: dict[int, Tensor]) -> Tensor:
+        """Its points with further ones, each after one of its own."""
+        rows: list[Tensor] = []
+        for j, point in enumerate(self.points):
+            rows += [point, after[j]] if j in after else [point]
+        return torch.stack(rows)
+
+    def take(self, points: Tensor, curve: Tensor, changes: list[float]) -> None:
+        """Go on with further points."""
+        self.points, self.curve = points, curve
+        self.changes += changes
+        if float(curve.max()) < float(self.best[1].max()):
+            self.best = (points, curve, float(np.mean(self.changes)))
 
 
 def _along(model: Any, path: Tensor, target: Tensor, alphas: Tensor, loss: Loss | None, batch_size: int) -> Tensor:
