@@ -125,8 +125,11 @@ def pair() -> tuple[Tensor, Tensor]:
 
 
 def test_a_bypass_stays_in_the_hyperplane_of_the_worst_point() -> None:
+    def ridge(x: Tensor) -> Tensor:  # oblique: off the line, the gradient has a part along it
+        return hill(x @ torch.tensor([[1.0, 0.6], [0.0, 0.5]], dtype=x.dtype))
+
     a, b = pair()
-    paths = connect(hill, a, b, 0, steps=200, lr=0.05, closeness=1e-3, max_depth=1)
+    paths = connect(ridge, a, b, 0, steps=200, lr=0.05, closeness=1e-3, max_depth=1)
     for i in range(2):
         start, bypass, end = paths.points[i]
         worst = torch.lerp(start, end, float(paths.straight.alphas[paths.straight.losses[i].argmax()]))
@@ -246,7 +249,7 @@ def test_attacks_beside_references_have_lower_barriers(moons: tuple[nn.Module, T
     for attacked in (plain, knowing):
         assert float((attacked - clean).abs().max()) <= 0.7 + 1e-9
     heights = [float(barrier(model, attacked, reference, 1).maximum.mean()) for attacked in (plain, knowing)]
-    assert heights[1] <= heights[0] + 1e-6
+    assert heights[1] < heights[0] - 0.01
     found = detect(model, clean, plain, (x[200:], y[200:]), n_references=2)
     assert 0 <= found.auc <= 1 and len(found.clean) == len(found.suspect) == 20
 
