@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -36,6 +37,7 @@ from captum_andor.detection import Detection, attack_beside_references, visualiz
 
 LAYERS = {"1": "conv 1", "4": "conv 2", "8": "dense", "9": "logits"}
 RADIUS = 0.15
+warnings.filterwarnings("ignore", "Input Tensor 0 did not already require gradients")  # Captum's, at every step
 
 
 def main() -> None:
@@ -71,7 +73,7 @@ def pgd(model: nn.Module) -> Callable[[Tensor, Tensor], Tensor]:
     method = PGD(model, nn.CrossEntropyLoss(reduction="none"), lower_bound=0.0, upper_bound=1.0)
 
     def attack(x: Tensor, y: Tensor) -> Tensor:
-        return method.perturb(x.clone().requires_grad_(), radius=RADIUS, step_size=RADIUS / 8, step_num=20, target=y)
+        return method.perturb(x, radius=RADIUS, step_size=RADIUS / 8, step_num=20, target=y)
 
     return attack
 

@@ -9,6 +9,8 @@ Each layer's output for a sample becomes a point on a map whose neighbouring uni
 # %%
 # A map for every layer
 # ---------------------
+import warnings
+
 import torch
 from captum.robust import PGD
 from digits import digits, small_cnn, trained
@@ -56,12 +58,13 @@ codes.plot_measures(table)
 # -----------------------------------
 # Captum's PGD moves each digit by at most a tenth of the range; the noise has the same elements in random order and
 # sign.
+warnings.filterwarnings("ignore", "Input Tensor 0 did not already require gradients")  # Captum's, at every step
 method = PGD(model, nn.CrossEntropyLoss(reduction="none"), lower_bound=0.0, upper_bound=1.0)
 
 
 def attack(x, y):
     """Attacked digits."""
-    return method.perturb(x.clone().requires_grad_(), radius=0.1, step_size=0.02, step_num=10, target=y)
+    return method.perturb(x, radius=0.1, step_size=0.02, step_num=10, target=y)
 
 
 moves = codes.attack((test_images, test_labels), attack)

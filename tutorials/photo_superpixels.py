@@ -38,9 +38,9 @@ for name in PHOTOS:
     print(f"{name}: {classes[int(target)]}, probability {float(probability):.2f}\n{result}\n")
 
 # %%
-# Read R² first. Where it is high, the ten patterns stand for the network; where it is low, as for a cat of which the
-# network is not sure, they do not, and the printed interval says so. Then take more patterns, fewer superpixels, or
-# another baseline, and look again.
+# Read R² first. Where it is high, the ten patterns stand for the network; where it is lower, as for cat and rocket, of
+# which the network is not sure, they leave a good part out, and the printed interval says how much it may be. Then take
+# more patterns, fewer superpixels, or another baseline, and look again.
 
 # %%
 # One panel a pattern
