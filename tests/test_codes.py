@@ -107,7 +107,7 @@ def test_it_fits_better_than_minisom() -> None:
     minisom = pytest.importorskip("minisom")
     data = rows(200, 6)
     theirs = minisom.MiniSom(6, 6, 6, sigma=3, random_seed=0)
-    theirs.pca_weights_init(data.numpy())
+    theirs._weights = SelfOrganizingMap((6, 6))._start(data).numpy().reshape(6, 6, 6)
     theirs.train_batch_offline(data.numpy(), 20)
     ours = SelfOrganizingMap((6, 6)).fit(data)
     assert ours.quantization_error(data) <= theirs.quantization_error(data.numpy())

@@ -79,7 +79,7 @@ def test_the_height_of_a_hill_is_known() -> None:
     by_hand = np.linspace(-3, 3, 101)
     losses = np.log1p(np.exp(-3 + 6 * np.exp(-(by_hand**2))))
     assert found.losses[0].numpy() == pytest.approx(losses)
-    assert float(found.area) == pytest.approx(np.trapezoid(np.maximum(losses - ends, 0), np.linspace(0, 1, 101)))
+    assert float(found.area) == pytest.approx(np.convolve(np.maximum(losses - ends, 0), [0.5, 0.5], "valid").mean())
 
 
 def test_two_moons_against_a_finer_line(moons: tuple[nn.Module, Tensor, Tensor]) -> None:
