@@ -10,6 +10,8 @@ reasons that do not generalize, and are these the same images?
 # Three seeds
 # -----------
 # For CIFAR-10: ``from cifar10 import cifar10; images, labels = cifar10(train=True)``.
+import textwrap
+
 from digits import accuracy, digits, trained
 
 from captum_andor import ConfusingSampleAnalyzer
@@ -35,7 +37,7 @@ print(report)
 # %%
 # What to look at first, and why:
 for row in report.rank("seed 0").head(4).itertuples():
-    print(f"{row.rank}. sample {row.sample}: {row.reasons}\n")
+    print(textwrap.fill(f"{row.rank}. sample {row.sample}: {row.reasons}", 100), "\n")
 
 # %%
 # The most and the least confusing ones, each with its strongest patterns:
