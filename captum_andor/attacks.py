@@ -11,7 +11,7 @@ from captum_andor.confusing.dataset import Samples
 from captum_andor.confusing.evaluation import device_of
 from captum_andor.game import progress_bar
 
-__all__ = ["margins", "perturbed"]
+__all__ = ["class_scores", "perturbed"]
 
 
 def perturbed(
@@ -21,7 +21,7 @@ def perturbed(
     assert samples.labels is not None
     device = device_of(model)
     generator = torch.Generator().manual_seed(seed)
-    x, attacked = samples.inputs[0].cpu(), []
+    x, attacked = samples.single("dataset").cpu(), []
     with progress_bar(show_progress, len(x), "Attack", "sample") as bar:
         for start in range(0, len(x), batch_size):
             rows = x[start : start + batch_size].to(device or "cpu")
@@ -41,12 +41,8 @@ def perturbed(
 
 
 @torch.no_grad()
-def margins(model: nn.Module, x: Tensor, labels: Tensor, batch_size: int) -> Tensor:
-    """Logit of the label less the largest other one."""
-    device, found = device_of(model), []
-    for start in range(0, len(x), batch_size):
-        rows, y = (t[start : start + batch_size] for t in (x, labels))
-        output = model(rows.to(device or "cpu")).double().cpu()
-        own = output.gather(1, y[:, None])[:, 0]
-        found.append(own - output.scatter(1, y[:, None], -torch.inf).amax(1))
-    return torch.cat(found)
+def class_scores(model: Any, x: Tensor, batch_size: int) -> Tensor:
+    """Outputs ``(N, C)`` for all inputs: float64, on the CPU."""
+    device = device_of(model)
+    parts = torch.split(x, batch_size)
+    return torch.cat([model(part if device is None else part.to(device)).double().cpu() for part in parts])

@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor, nn
 
+from captum_andor.confusing.evaluation import device_of
 from captum_andor.game import progress_bar
 from captum_andor.paths import Barriers
 from captum_andor.patterns import check_count
@@ -94,8 +95,9 @@ def losses_of(model: Any, inputs: Tensor, target: Tensor, loss: Loss | None = No
         if not isinstance(output, Tensor) or output.ndim != 2 or len(output) != len(inputs):
             got = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
             raise ValueError(f"model must return class scores (N, C) for {len(inputs)} inputs; got {got}.")
-        if int(target.max()) >= output.shape[1] or int(target.min()) < 0:
-            raise ValueError(f"target must lie within the {output.shape[1]} classes; got {int(target.max())}.")
+        outside = target[(target < 0) | (target >= output.shape[1])]
+        if len(outside):
+            raise ValueError(f"target must lie within the {output.shape[1]} classes; got {int(outside[0])}.")
         values = nn.functional.cross_entropy(output, target, reduction="none")
     else:
         values = loss(output, target)
@@ -129,9 +131,7 @@ def check_pairs(model: Any, a: Any, b: Any, target: Any) -> tuple[Tensor, Tensor
             f"target must be a class index or one per pair, ({len(a)},); got {classes.dtype} of shape "
             f"{tuple(classes.shape)}."
         )
-    device = a.device
-    if isinstance(model, nn.Module):
-        if model.training:
-            raise ValueError("model is in training mode, where rows depend on each other; call model.eval() first.")
-        device = next((t.device for t in (*model.parameters(), *model.buffers())), device)
+    if isinstance(model, nn.Module) and model.training:
+        raise ValueError("model is in training mode, where rows depend on each other; call model.eval() first.")
+    device = device_of(model) or a.device
     return a.detach().to(device), b.detach().to(device), classes.long().expand(len(a)).to(device)

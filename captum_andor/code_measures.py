@@ -16,17 +16,13 @@ __all__ = [
     "normalised_entropy",
     "participation_ratio",
     "unit_labels",
+    "votes_by_unit",
 ]
 
 
-def _shares(units: Tensor) -> Tensor:
-    counts: Tensor = torch.unique(units, return_counts=True)[1].double()
-    return counts / len(units)
-
-
 def _entropy(units: Tensor) -> float:
-    shares = _shares(units)
-    return float(-(shares * shares.log()).sum())
+    shares = torch.unique(units, return_counts=True)[1].double() / len(units)
+    return float(torch.special.entr(shares).sum())
 
 
 def normalised_entropy(units: Tensor, n_units: int) -> float:
@@ -59,6 +55,12 @@ def participation_ratio(features: Tensor) -> float:
     return total**2 / float(variances.square().sum()) if total > 0 else float("nan")
 
 
+def votes_by_unit(units: Tensor, labels: Tensor, n_units: int, n_classes: int = 1) -> Tensor:
+    """Samples of each class on each unit: float64, shape ``(units, classes)``, of ``n_classes`` at least."""
+    votes = torch.zeros(n_units, max(n_classes, int(labels.max()) + 1), dtype=torch.float64, device=units.device)
+    return votes.index_put_((units, labels), votes.new_ones(len(units)), accumulate=True)
+
+
 def unit_labels(units: Tensor, labels: Tensor, distances: Tensor) -> Tensor:
     """Most frequent training label of every unit, the smaller of equal ones; empty units take the nearest one's.
 
@@ -67,8 +69,7 @@ def unit_labels(units: Tensor, labels: Tensor, distances: Tensor) -> Tensor:
         labels: Their labels, int64 ``(N,)``, ≥ 0.
         distances: Between units on the grid, ``(units, units)``.
     """
-    votes = torch.zeros(len(distances), int(labels.max()) + 1, dtype=torch.int64, device=units.device)
-    votes.index_put_((units, labels), torch.ones_like(units), accumulate=True)
+    votes = votes_by_unit(units, labels, len(distances))
     empty = votes.sum(1) == 0
     nearest = distances.masked_fill(empty[None], math.inf).argmin(1)
     return votes.argmax(1)[nearest]
@@ -93,9 +94,7 @@ def class_compactness(units: Tensor, labels: Tensor, distances: Tensor) -> float
 
     NaN where no class has two samples, or all samples share one unit.
     """
-    n_units, n_classes = len(distances), int(labels.max()) + 1
-    counts = torch.zeros(n_classes, n_units, dtype=torch.float64, device=units.device)
-    counts.index_put_((labels, units), counts.new_ones(len(units)), accumulate=True)
+    counts = votes_by_unit(units, labels, len(distances)).T
     within = float((counts @ distances * counts).sum())
     sizes = counts.sum(1)
     pairs_within = float((sizes * (sizes - 1)).sum())

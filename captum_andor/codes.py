@@ -9,8 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from captum_andor.attacks import margins as margins_of
-from captum_andor.attacks import perturbed
+from captum_andor.attacks import class_scores, perturbed
 from captum_andor.code_measures import (
     class_compactness,
     cosine_distance,
@@ -20,12 +19,14 @@ from captum_andor.code_measures import (
     normalised_entropy,
     participation_ratio,
     unit_labels,
+    votes_by_unit,
 )
 from captum_andor.confusing.dataset import Samples, read_samples
 from captum_andor.confusing.statistics import Array, bootstrap, partial_spearman
 from captum_andor.game import progress_bar
 from captum_andor.layer_features import POOLINGS, Pooling, layer_features
 from captum_andor.patterns import check_count
+from captum_andor.scores import margin
 from captum_andor.som import SelfOrganizingMap
 from captum_andor.visualization.canvas import SERIES, new_figure, shown
 
@@ -210,8 +211,7 @@ class LayerCodes:
         own = 1.0 if trained else 0.0
         columns = []
         for i in range(len(self.layers)):
-            votes = torch.zeros(self.grid[0] * self.grid[1], int(max(known.max(), labels.max())) + 1).double()
-            votes.index_put_((codes[:, i], known), torch.ones(len(known)).double(), accumulate=True)
+            votes = votes_by_unit(codes[:, i], known, self.grid[0] * self.grid[1], int(labels.max()) + 1)
             there = votes[units[:, i]]
             same = there.gather(1, labels[:, None])[:, 0] - own
             columns.append(1 - same / (there.sum(1) - own))  # 0 / 0 is NaN
@@ -312,12 +312,11 @@ class LayerCodes:
         self._check_fitted()
         samples = read_samples(dataset, labelled=True)
         assert samples.labels is not None
-        if len(samples.inputs) > 1:
-            raise ValueError(f"attack needs inputs of one tensor; these have {len(samples.inputs)}.")
         before, attacked, noisy = perturbed(self.model, samples, attack, self.batch_size, self.seed, show_progress)
         units = [self.transform(x) for x in (before, attacked, noisy)]
         margins = [
-            margins_of(self.model, x, samples.labels, self.batch_size).numpy() for x in (before, attacked, noisy)
+            margin(class_scores(self.model, x, self.batch_size), samples.labels).numpy()
+            for x in (before, attacked, noisy)
         ]
         common = self.homogeneity(units[0]).numpy()
         distances = SelfOrganizingMap(self.grid).grid_distances()

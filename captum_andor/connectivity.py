@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from captum_andor.attacks import class_scores
 from captum_andor.barriers import Loss, barrier, check_pairs, losses_of
 from captum_andor.callers import warn
-from captum_andor.confusing.dataset import Samples, read_samples
-from captum_andor.confusing.evaluation import device_of
+from captum_andor.confusing.dataset import read_samples
 from captum_andor.game import progress_bar
 from captum_andor.paths import Paths
 from captum_andor.patterns import check_count
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = ["barrier", "connect", "connectivity_score"]
-
-_ADAM = (0.9, 0.999, 1e-8)
 
 
 def connect(
@@ -177,35 +175,25 @@ def _bypassed(
 ) -> Tensor:
     """Points near the worst ones with a lower loss, each in its hyperplane orthogonal to its direction."""
     steps, lr, closeness, smoothness = options
-    parts = []
-    for rows in _chunks(len(worst), batch_size):
-        start, target_rows = worst[rows], target[rows]
-        flat = direction[rows].flatten(1)
-        unit = flat / flat.norm(dim=1, keepdim=True).clamp(min=1e-30)
-        x = start.clone()
-        first, second = torch.zeros_like(x), torch.zeros_like(x)
-        for step in range(1, steps + 1):
-            x.requires_grad_()
+    parts: list[Tensor] = []
+    for start, along, classes in zip(*(torch.split(t, batch_size) for t in (worst, direction, target)), strict=True):
+        unit = along.flatten(1) / along.flatten(1).norm(dim=1, keepdim=True).clamp(min=1e-30)
+        x = start.clone().requires_grad_()
+        optimizer = torch.optim.Adam([x], lr=lr)
+        for _ in range(steps):
             change = x - start
-            objective = losses_of(model, x, target_rows, loss).sum()
+            objective = losses_of(model, x, classes, loss).sum()
             objective = objective + closeness * change.square().flatten(1).mean(1).sum()
             objective = objective + smoothness * _total_variation(change)
-            (gradient,) = torch.autograd.grad(objective, x)
-            with torch.no_grad():
-                first = _ADAM[0] * first + (1 - _ADAM[0]) * gradient
-                second = _ADAM[1] * second + (1 - _ADAM[1]) * gradient.square()
-                size = (second / (1 - _ADAM[1] ** step)).sqrt() + _ADAM[2]
-                update = (lr * first / (1 - _ADAM[0] ** step) / size).flatten(1)
-                update = update - (update * unit).sum(1, keepdim=True) * unit
-                x = x.detach() - update.view_as(x)
-            if rows.start == 0:
+            (x.grad,) = torch.autograd.grad(objective, x)
+            optimizer.step()
+            with torch.no_grad():  # what is projected is the update: Adam's scaling brings a parallel part back
+                change = (x - start).flatten(1)
+                x -= ((change * unit).sum(1, keepdim=True) * unit).view_as(x)
+            if not parts:
                 bar.update(1)
-        parts.append(x)
+        parts.append(x.detach())
     return torch.cat(parts)
-
-
-def _chunks(count: int, size: int) -> Iterator[slice]:
-    return (slice(start, start + size) for start in range(0, count, size))
 
 
 def _total_variation(change: Tensor) -> Tensor:
@@ -265,11 +253,11 @@ def connectivity_score(
         raise ValueError(f'labels must be "given" or "predicted"; got {labels!r}.')
     check_count("n_references", n_references)
     asked, known = read_samples(samples, labelled=labels == "given"), read_samples(references, labelled=True)
-    inputs, others = _single(asked, "samples"), _single(known, "references")
+    inputs, others = asked.single("samples"), known.single("references")
     if inputs.shape[1:] != others.shape[1:]:
         raise ValueError(f"samples have shape {tuple(inputs.shape[1:])}, references {tuple(others.shape[1:])}.")
     assert known.labels is not None
-    classes = asked.labels if labels == "given" else _predicted(model, inputs, batch_size)
+    classes = asked.labels if labels == "given" else class_scores(model, inputs, batch_size).argmax(1)
     assert classes is not None
     own_loss = _losses(model, inputs, classes, loss, batch_size)
     chosen = _references(model, inputs, classes, others, known.labels, n_references, loss, batch_size)
@@ -295,19 +283,6 @@ def connectivity_score(
             "gap": gaps.mean(1).numpy(),
         }
     )
-
-
-def _single(samples: Samples, name: str) -> Tensor:
-    if len(samples.inputs) > 1:
-        raise ValueError(f"{name} must have inputs of one tensor; these have {len(samples.inputs)}.")
-    return samples.inputs[0]
-
-
-@torch.no_grad()
-def _predicted(model: Any, inputs: Tensor, batch_size: int) -> Tensor:
-    device = device_of(model)
-    parts = (inputs[i : i + batch_size] for i in range(0, len(inputs), batch_size))
-    return torch.cat([model(part if device is None else part.to(device)).argmax(1).cpu() for part in parts])
 
 
 @torch.no_grad()

@@ -17,7 +17,7 @@ ScoreName: TypeAlias = Literal["output", "log_odds", "log_prob", "prob"]
 Score: TypeAlias = ScoreName | Callable[..., Tensor]
 Target: TypeAlias = int | tuple[Any, ...] | Tensor | list[int] | list[tuple[Any, ...]] | np.ndarray[Any, Any] | None
 
-__all__ = ["Score", "Target", "check_score", "repeat_target", "score_output", "standard_target"]
+__all__ = ["Score", "Target", "check_score", "margin", "repeat_target", "score_output", "standard_target"]
 
 
 def log_odds(logits: Tensor) -> Tensor:
@@ -221,3 +221,9 @@ def _check_indices(output: Tensor, index: Sequence[Any]) -> None:
                 f"target {position if positions.ndim == 0 else positions.tolist()} is out of range for axis {axis} "
                 f"of the model's output, which has size {size} (shape {tuple(output.shape)})."
             )
+
+
+def margin(logits: Tensor, labels: Tensor) -> Tensor:
+    """Logit of the label less the largest other one: shape ``(N,)``."""
+    own = logits.gather(1, labels[:, None])[:, 0]
+    return own - logits.scatter(1, labels[:, None], -torch.inf).amax(1)

@@ -113,14 +113,35 @@ def test_planted_strangers_stand_far_from_their_class() -> None:
     assert np.nanmean(scores["code_other_labels"][:6]) > np.nanmean(scores["code_other_labels"][6:])
 
 
-def test_ctrl_c_keeps_the_report(monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupted(*arguments: Any) -> Any:
-        raise KeyboardInterrupt
+def test_one_logit_is_that_of_class_1_against_class_0() -> None:
+    torch.manual_seed(0)
+    head = nn.Linear(36, 1)
+    one = nn.Sequential(nn.Flatten(), head).eval()
+    two = nn.Sequential(nn.Flatten(), nn.Linear(36, 2)).eval()
+    with torch.no_grad():
+        two[1].weight.copy_(torch.cat([torch.zeros_like(head.weight), head.weight]))
+        two[1].bias.copy_(torch.cat([torch.zeros_like(head.bias), head.bias]))
+    x, y = data()[0], torch.arange(N) % 2
+    barriers = [
+        analyzer().add_model("net", m).evaluate((x, y), witnesses="connectivity").scores["barrier"] for m in (one, two)
+    ]
+    assert barriers[0].to_numpy() == pytest.approx(barriers[1].to_numpy(), rel=1e-5)
 
-    monkeypatch.setattr("captum_andor.confusing.analyzer.testimony", interrupted)
-    with pytest.warns(UserWarning, match="witnesses were heard"):
-        report = analyzer().add_model("net", network()).evaluate(data(), witnesses="codes")
-    assert len(report.scores) == N and "code_homogeneity" not in report.scores
+
+def test_wrong_settings_are_seen_before_anything_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("captum_andor.confusing.evaluation.Evaluator.evaluate", lambda *_: pytest.fail("evaluated"))
+    with pytest.raises(ValueError, match="layers must name modules"):
+        analyzer().add_model("net", network()).evaluate(data(), witnesses={"codes": {"layer": "nowhere"}})
+
+
+def test_an_interrupted_evaluation_keeps_what_was_said_of_its_samples(monkeypatch: pytest.MonkeyPatch) -> None:
+    from captum_andor.confusing.evaluation import Evaluator
+
+    whole = Evaluator.evaluate
+    monkeypatch.setattr(Evaluator, "evaluate", lambda self, samples, *rest: whole(self, samples.first(20), *rest))
+    scores = analyzer().add_model("net", network()).evaluate(data(), witnesses="connectivity").scores
+    expected = connectivity_score(network(), data(), data(), n_references=3, n_points=25)["barrier"][:20]
+    assert scores["barrier"].to_numpy() == pytest.approx(expected.to_numpy(), rel=1e-5)
 
 
 def test_bad_input() -> None:

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 from captum.log import log_usage
 
 from captum_andor.budget import check_tolerance
-from captum_andor.callers import warn
 from captum_andor.confusing.batches import evaluation_of, samples_of_batch, table_of
 from captum_andor.confusing.dataset import read_samples
 from captum_andor.confusing.evaluation import Evaluation, Evaluator, Model, checkpoint_folder
@@ -226,17 +225,14 @@ class ConfusingSampleAnalyzer:
         if attributions:
             attributer = Attributer(attributions, self._models, samples.labels if labels == "given" else None)
         evaluator = self._evaluator(batch_size, perturbations_per_eval, folder, attributer)
+        heard = {}
+        for name, model in self._models.items() if chosen else ():  # first, so that wrong settings cost nothing
+            heard[name] = testimony(model, name, samples, labels, chosen, batch_size)
         evaluation = evaluator.evaluate(samples, show_progress, "Confusing Sample Analyzer")
         scoring = self._scoring(evaluation, labels == "predicted")
-        if chosen:
-            seen, found = evaluation.samples, {}  # after Ctrl-C, fewer samples
-            try:
-                for name, model in self._models.items():
-                    found[name] = testimony(model, name, seen, labels, chosen, batch_size)
-                scoring = replace(scoring, witnesses=found)
-            except KeyboardInterrupt:
-                warn("interrupted while witnesses were heard; the report is complete but for these.")
-        self._report = ConfusingReport(scoring)
+        seen = len(evaluation.samples)  # after Ctrl-C, the first ones
+        heard = {name: {c: says[:seen] for c, says in columns.items()} for name, columns in heard.items()}
+        self._report = ConfusingReport(replace(scoring, witnesses=heard))
         return self._report
 
     def explain_batch(self, batch: Any, perturbations_per_eval: int | None = None) -> pd.DataFrame:

@@ -42,6 +42,16 @@ class Samples:
         """Inputs and labels in the form in which :func:`read_samples` takes them."""
         return self.inputs if self.is_tuple else self.inputs[0], self.labels
 
+    def single(self, name: str) -> Tensor:
+        """The inputs of a model that takes one tensor.
+
+        Raises:
+            ValueError: If there are several; ``name`` says of what.
+        """
+        if len(self.inputs) > 1:
+            raise ValueError(f"{name} must have inputs of one tensor; these have {len(self.inputs)}.")
+        return self.inputs[0]
+
     def first(self, count: int) -> Samples:
         """Only the first samples."""
         return Samples(self.rows(0, count), None if self.labels is None else self.labels[:count], self.is_tuple)

@@ -27,7 +27,7 @@ from captum_andor.confusing.measures import (
 from captum_andor.confusing.statistics import Array, ranks, top
 from captum_andor.confusing.views import View
 from captum_andor.patterns import check_count
-from captum_andor.scores import Score, check_score, score_output
+from captum_andor.scores import Score, check_score, margin, score_output
 from captum_andor.split import SplitResult, split_game
 from captum_andor.transforms import count_players
 
@@ -277,7 +277,6 @@ class Scoring:
         values = [self.values(name, view) for view in views]
         effects = torch.stack([effect(v) for v in values])
         scales = torch.tensor([self.scale(name, view) for view in views], dtype=torch.float64, device="cpu")[:, None]
-        others = logits.scatter(1, labels[:, None], -torch.inf).amax(1)
         prediction = logits.argmax(1)
         each = [self.view_scores(name, view) for view in views]
         columns: dict[str, Any] = {
@@ -286,7 +285,7 @@ class Scoring:
             "correct": np.full(len(labels), np.nan) if self.given is None else (prediction == self.given).numpy(),
             **{score: np.mean([scores[score] for scores in each], axis=0) for score in self.wanted},
             "loss": -logits.log_softmax(1).gather(1, labels[:, None])[:, 0].numpy(),
-            "margin": (logits.gather(1, labels[:, None])[:, 0] - others).numpy(),
+            "margin": margin(logits, labels).numpy(),
             "confidence": logits.softmax(1).amax(1).numpy(),
             "value": torch.stack([v[:, -1] for v in values]).mean(0).numpy(),
             "effect": effects.abs().mean(0).numpy(),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from captum_andor.codes import LayerCodes
 from captum_andor.confusing.dataset import Samples
@@ -117,8 +117,22 @@ def _of_connectivity(
 ) -> dict[str, Array]:
     known = samples.pair if references is None else references
     settings = {"n_references": 3, "n_points": 25, "batch_size": max(batch_size, 256), **options}
-    table = connectivity_score(model, samples.pair, known, labels, **settings)
+    table = connectivity_score(_ClassScores(model).eval(), samples.pair, known, labels, **settings)
     return {"barrier": table["barrier"].to_numpy()}
+
+
+class _ClassScores(nn.Module):
+    """A model whose one logit, if it returns one, is that of class 1 against class 0, as the analyzer reads it."""
+
+    def __init__(self, model: Model) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Class scores ``(N, C)``."""
+        output: Tensor = self.model(x)
+        output = output[:, None] if output.ndim == 1 else output
+        return torch.cat([torch.zeros_like(output), output], dim=1) if output.shape[1] == 1 else output
 
 
 def agreement_table(scoring: Scoring, n_resamples: int, seed: int) -> pd.DataFrame:
