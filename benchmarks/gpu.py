@@ -19,7 +19,7 @@ import torch
 from torchvision.models import resnet50
 
 from captum_andor import AndOrExplanation, AndOrInteractions, LogicalModel
-from captum_andor.masks import image_grid
+from captum_andor.games.masks import image_grid
 
 REPEATS = 3
 

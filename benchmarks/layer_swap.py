@@ -32,8 +32,8 @@ from fashion import fashion_mnist
 from mnist import mnist
 
 from captum_andor import ConfusingSampleAnalyzer, LayerSwapStudy
-from captum_andor.masks import image_grid
-from captum_andor.surgery import criticality
+from captum_andor.games.masks import image_grid
+from captum_andor.study.surgery import criticality
 
 
 @dataclass(frozen=True)
@@ -274,7 +274,7 @@ def critical(
     setting: Setting, study: LayerSwapStudy, samples: tuple[Tensor, Tensor], images: Tensor, device: str
 ) -> str:
     """Accuracy of the first network after each of its parts alone is rewound, and after all below each boundary."""
-    from captum_andor.surgery import split_at
+    from captum_andor.study.surgery import split_at
 
     make = maker(setting, images.shape[1], device)
     model, initial = study.network(study.networks[0]), make(0)

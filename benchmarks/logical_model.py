@@ -34,7 +34,7 @@ import dictionary
 from real_games import real_games
 
 from captum_andor import AndOrInteractions, LogicalModel
-from captum_andor.transforms import coalition_members
+from captum_andor.games.transforms import coalition_members
 
 SEEDS = 5
 REAL = {"digits12": 2, "photo12": 3, "census12": 2, "news14": 2, "mnist16": 2}  # samples that peers are run on

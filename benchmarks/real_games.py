@@ -18,8 +18,7 @@ from torch import Tensor, nn
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tutorials"))
-from mnist import accuracy, grid_mask, mnist
-from mnist import train as train_mnist
+from mnist import accuracy, grid_mask, mnist, train as train_mnist
 from photos import PHOTOS, efficientnet_lite0, normalised, photo
 
 from captum_andor import AndOrInteractions

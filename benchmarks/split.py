@@ -24,8 +24,8 @@ from real_games import real_games
 from torch import Tensor
 
 from captum_andor import AndOrExplanation
+from captum_andor.games.transforms import mobius, mobius_adjoint, or_mobius, or_mobius_adjoint
 from captum_andor.split import split_game
-from captum_andor.transforms import mobius, mobius_adjoint, or_mobius, or_mobius_adjoint
 
 torch.set_num_threads(1)
 

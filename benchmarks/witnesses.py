@@ -30,10 +30,15 @@ from mnist import grid_mask, mnist, small_cnn, train
 from photos import CROPPED, crops, efficientnet_lite0
 
 from captum_andor import ConfusingSampleAnalyzer
-from captum_andor.codes import LayerCodes
-from captum_andor.confusing.statistics import auc, bootstrap, spearman
-from captum_andor.connectivity import connect, connectivity_score
-from captum_andor.detection import Detection, attack_beside_references, visualize_class
+from captum_andor._utils.statistics import auc, bootstrap, spearman
+from captum_andor.witnesses import (
+    Detection,
+    LayerCodes,
+    attack_beside_references,
+    connect,
+    connectivity_score,
+    visualize_class,
+)
 
 LAYERS = {"1": "conv 1", "4": "conv 2", "8": "dense", "9": "logits"}
 RADIUS = 0.15

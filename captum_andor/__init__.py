@@ -1,11 +1,9 @@
 """AND-OR interactions for Captum: which input variables act together, and which stand in for each other."""
 
+from captum_andor._moved import keep_old_paths
 from captum_andor._version import __version__
-from captum_andor.attribution import AndOrInteractions
 from captum_andor.confusing import ConfusingReport, ConfusingSampleAnalyzer
-from captum_andor.explanation import AndOrExplanation
-from captum_andor.logical_model import LogicalModel
-from captum_andor.outputs import MaskedOutputs
+from captum_andor.explain import AndOrExplanation, AndOrInteractions, LogicalModel, MaskedOutputs
 from captum_andor.patterns import Interaction
 from captum_andor.study import LayerSwapResult, LayerSwapStudy
 
@@ -21,3 +19,5 @@ __all__ = [
     "MaskedOutputs",
     "__version__",
 ]
+
+keep_old_paths(__name__)

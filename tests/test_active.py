@@ -9,9 +9,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from captum_andor import AndOrExplanation, AndOrInteractions, split
-from captum_andor.certificate import dual_bound, order_costs
-from captum_andor.transforms import coalition_members
+from captum_andor import AndOrExplanation, AndOrInteractions
+from captum_andor.games.transforms import coalition_members
+from captum_andor.split import split
+from captum_andor.split.certificate import dual_bound, order_costs
 
 
 def with_dummies(small: Tensor, players: tuple[int, ...], n: int) -> Tensor:

@@ -7,9 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from captum_andor import AndOrInteractions
-from captum_andor.baselines import averaged_interactions, learn_baselines
-from captum_andor.masks import image_grid
-from captum_andor.transforms import mobius
+from captum_andor.explain.baselines import averaged_interactions, learn_baselines
+from captum_andor.games.masks import image_grid
+from captum_andor.games.transforms import mobius
 
 
 def centred(x: Tensor) -> Tensor:

@@ -11,8 +11,7 @@ import matplotlib
 import numpy as np
 import pytest
 import torch
-from captum.attr import NoiseTunnel, ShapleyValues
-from captum.attr import visualization as viz
+from captum.attr import NoiseTunnel, ShapleyValues, visualization as viz
 from captum.metrics import infidelity, sensitivity_max
 from torch import Tensor, nn
 

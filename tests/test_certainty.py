@@ -11,9 +11,9 @@ from test_split import planted_game
 from torch import Tensor
 
 from captum_andor import AndOrExplanation
-from captum_andor.certainty import bounds, largest_differences
-from captum_andor.split import split_game
-from captum_andor.transforms import coalition_members
+from captum_andor.games.transforms import coalition_members
+from captum_andor.split.certainty import bounds, largest_differences
+from captum_andor.split.split import split_game
 
 
 def ranges(v: Tensor, noise_bound: float, terms: list[tuple[bool, int]]) -> list[tuple[float, float]]:

@@ -9,12 +9,11 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from sklearn.metrics import mutual_info_score
 from torch import Tensor, nn
 
-from captum_andor.code_measures import (
+from captum_andor.witnesses.code_measures import (
     class_compactness,
     cosine_distance,
     effective_units,
@@ -23,8 +22,8 @@ from captum_andor.code_measures import (
     participation_ratio,
     unit_labels,
 )
-from captum_andor.codes import LayerCodes
-from captum_andor.som import SelfOrganizingMap
+from captum_andor.witnesses.codes import LayerCodes
+from captum_andor.witnesses.self_organizing_map import SelfOrganizingMap
 
 
 def rows(*shape: int, seed: int = 0) -> Tensor:
@@ -258,8 +257,8 @@ def test_attacks_move_codes_further_than_noise_of_the_same_size() -> None:
 
 
 def test_the_noise_has_the_norms_of_the_attack() -> None:
-    from captum_andor.attacks import perturbed
-    from captum_andor.confusing.dataset import read_samples
+    from captum_andor._utils.datasets import read_samples
+    from captum_andor.witnesses.perturbed_inputs import perturbed
 
     change = rows(10, 1, 6, 6).float()
     x, _ = blobs(10)

@@ -6,10 +6,9 @@ import dictionary
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
-from captum_andor.columns import Columns, SampledColumns, WrittenColumns, complete_columns
+from captum_andor.search.dictionary import Columns, SampledColumns, WrittenColumns, complete_columns
 
 CPU = torch.device("cpu")
 WEIGHTS = {

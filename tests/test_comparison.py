@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from captum_andor import AndOrExplanation, AndOrInteractions, LogicalModel
-from captum_andor.comparison import common_patterns, compare, similarity
+from captum_andor.explain.comparison import common_patterns, compare, similarity
 
 
 def game(n: int, *terms: tuple[str, tuple[int, ...], float]) -> Tensor:

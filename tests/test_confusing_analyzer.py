@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 from captum_andor import AndOrInteractions, ConfusingReport, ConfusingSampleAnalyzer
-from captum_andor.masks import image_grid
+from captum_andor.games.masks import image_grid
 
 V_SCORES = ("net_order", "flip_rate", "masked_margin")
 

@@ -6,12 +6,11 @@ from itertools import combinations
 
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from oracles import code, subsets
 from torch import Tensor
 
-from captum_andor.confusing.measures import (
+from captum_andor.confusing.score_formulas import (
     effect,
     high_order,
     n_active,
@@ -21,7 +20,7 @@ from captum_andor.confusing.measures import (
     split_scores,
     value_scores,
 )
-from captum_andor.split import split_game
+from captum_andor.split.split import split_game
 
 
 def games(count: int, n: int, seed: int = 0) -> Tensor:

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from captum_andor import AndOrInteractions, ConfusingReport, ConfusingSampleAnalyzer, LogicalModel
 from captum_andor.confusing.similarity import cosine, cross_r2, jaccard, matched_players, row_spearman
-from captum_andor.masks import image_grid
+from captum_andor.games.masks import image_grid
 
 N = 40
 
@@ -416,7 +416,7 @@ def test_the_summary_fits_a_page(views_report: ConfusingReport, capsys: pytest.C
 
 
 def test_logical_models_of_samples_are_those_of_the_attribution_class(report: ConfusingReport) -> None:
-    from captum_andor.confusing.pictures import explained
+    from captum_andor.confusing.sample_figures import explained
 
     x, y = images(N)
     scoring = report._scoring

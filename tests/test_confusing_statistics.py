@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from scipy import stats
 
-from captum_andor.confusing import statistics as ours
+from captum_andor._utils import statistics as ours
 
 columns = st.lists(st.integers(-5, 5), min_size=4, max_size=40)
 

@@ -8,15 +8,14 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from sklearn.datasets import make_moons
 from sklearn.metrics import roc_auc_score, roc_curve
 from torch import Tensor, nn
 
-from captum_andor.barriers import losses_of
-from captum_andor.connectivity import barrier, connect, connectivity_score
-from captum_andor.detection import (
+from captum_andor.witnesses.barriers import losses_of
+from captum_andor.witnesses.connectivity import barrier, connect, connectivity_score
+from captum_andor.witnesses.detection import (
     Detection,
     attack_beside_references,
     detect,

@@ -7,12 +7,11 @@ from math import comb
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
-from captum_andor.design import Design, design, orders_seen
-from captum_andor.samples import size_strata
-from captum_andor.selection import Options
+from captum_andor.sampling.given_coalitions import size_strata
+from captum_andor.sampling.sampling_plan import Design, design, orders_seen
+from captum_andor.search.efforts import Options
 
 
 def plan(n: int, budget: int, seed: int = 0, **options: object) -> Design:

@@ -10,7 +10,7 @@ from captum.metrics import infidelity, sensitivity_max
 from torch import Tensor, nn
 
 from captum_andor import AndOrInteractions
-from captum_andor.masks import image_grid
+from captum_andor.games.masks import image_grid
 
 MASK = image_grid(8, 8, 2, 2)
 GROUPED = {"feature_mask": MASK}

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from captum_andor import AndOrExplanation, AndOrInteractions, LogicalModel
-from captum_andor.frontier import frontier
+from captum_andor.explain.frontier import frontier
 from captum_andor.visualization import KINDS, plot_heatmap, plot_orders, tokens_html
 from captum_andor.visualization.images import _outline
 

@@ -6,13 +6,12 @@ import dictionary
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from torch import Tensor
 
-from captum_andor.columns import complete_columns
-from captum_andor.fitting import Ends, fit, independent, path
-from captum_andor.pursuit import Games
+from captum_andor.search.dictionary import complete_columns
+from captum_andor.search.least_squares import Ends, fit, independent, path
+from captum_andor.search.pursuit import Games
 
 CPU = torch.device("cpu")
 N = 4

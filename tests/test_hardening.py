@@ -12,9 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from captum_andor import AndOrExplanation, AndOrInteractions, ConfusingSampleAnalyzer, LogicalModel
-from captum_andor.joint import joint_split
-from captum_andor.split import split_game
-from captum_andor.transforms import mobius
+from captum_andor.games.transforms import mobius
+from captum_andor.split.joint import joint_split
+from captum_andor.split.split import split_game
 
 X = torch.ones(2, 3)
 
@@ -205,8 +205,8 @@ def test_nothing_moves_to_the_default_device() -> None:
 
 
 def test_warnings_point_at_the_callers_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("captum_andor.split._MOST_ITERATIONS", 10)
-    monkeypatch.setattr("captum_andor.split.INTERIOR_PLAYERS", 0)
+    monkeypatch.setattr("captum_andor.split.split._MOST_ITERATIONS", 10)
+    monkeypatch.setattr("captum_andor.split.split.INTERIOR_PLAYERS", 0)
     v = torch.randn(1, 256, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     both = torch.stack([v, v.flip(-1)])
     for call in (
@@ -219,7 +219,7 @@ def test_warnings_point_at_the_callers_line(monkeypatch: pytest.MonkeyPatch) -> 
         with pytest.warns(UserWarning, match="missed tolerance") as caught:
             call()
         assert caught[0].filename == __file__
-    monkeypatch.setattr("captum_andor.joint._MOST_ITERATIONS", 60)
+    monkeypatch.setattr("captum_andor.split.joint._MOST_ITERATIONS", 60)
     with pytest.warns(UserWarning, match="joint split missed") as caught:
         joint_split(both, tolerance=1e-9)
     assert caught[0].filename == __file__

@@ -8,12 +8,11 @@ from math import comb
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from captum_andor import AndOrExplanation, LogicalModel
-from captum_andor.indices import Index, banzhaf_values, interaction_index, multi_order_interaction
-from captum_andor.transforms import shapley_values
+from captum_andor.games.indices import Index, banzhaf_values, interaction_index, multi_order_interaction
+from captum_andor.games.transforms import shapley_values
 
 shapiq = pytest.importorskip("shapiq")
 

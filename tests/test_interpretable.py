@@ -8,7 +8,7 @@ import torch
 from captum.attr import TextTemplateInput
 
 from captum_andor import AndOrInteractions
-from captum_andor.interpretable import InterpretableModel
+from captum_andor.games.interpretable import InterpretableModel
 
 attr = pytest.importorskip("captum.attr")
 

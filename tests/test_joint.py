@@ -9,8 +9,8 @@ import torch
 from scipy.optimize import linprog
 from torch import Tensor
 
-from captum_andor.joint import _gauge, _in_dual_ball, joint_split
-from captum_andor.split import split_game
+from captum_andor.split.joint import _gauge, _in_dual_ball, joint_split
+from captum_andor.split.split import split_game
 
 
 def least_cost(values: Tensor, alpha: float, noise_bound: float) -> float:

@@ -13,14 +13,13 @@ import numpy as np
 import oracles
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from torch import Tensor
 
 from captum_andor import AndOrExplanation, AndOrInteractions, Interaction, LogicalModel
-from captum_andor.sampled import sampled_models
-from captum_andor.samples import held_out_at_random
-from captum_andor.selection import Options
+from captum_andor.sampling.given_coalitions import held_out_at_random
+from captum_andor.search.efforts import Options
+from captum_andor.search.sampled_games import sampled_models
 
 SHAPES = [(), (3,), (2, 3)]
 EFFORTS = ["stable", "accurate", "high"]

@@ -6,9 +6,9 @@ import dictionary
 import numpy as np
 import pytest
 
-from captum_andor.design import design
-from captum_andor.many_players import Sample, Search
-from captum_andor.selection import Options
+from captum_andor.sampling.sampling_plan import design
+from captum_andor.search.beam_search import Sample, Search
+from captum_andor.search.efforts import Options
 
 Terms = dict[tuple[bool, tuple[int, ...]], float]
 

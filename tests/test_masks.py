@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
-from captum_andor.masks import column_groups, image_grid, superpixels, vit_patches, words
+from captum_andor.games.masks import column_groups, image_grid, superpixels, vit_patches, words
 
 
 @given(st.integers(1, 5), st.integers(1, 5), st.integers(5, 12), st.integers(5, 12))

@@ -7,8 +7,8 @@ import oracles
 import pytest
 import torch
 
-from captum_andor.matching import Matching, matching
-from captum_andor.schur_weyl import schur_basis, tensor_power
+from captum_andor.split.constraint import Matching, matching
+from captum_andor.split.schur_weyl import schur_basis, tensor_power
 
 CPU = torch.device("cpu")
 

@@ -57,7 +57,7 @@ def test_a_call_may_take_another_score() -> None:
 def test_many_rows_are_scored_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     kept = AndOrInteractions(Counted()).outputs(X)
     whole = kept.values([2, 0, 1], "log_prob")
-    monkeypatch.setattr("captum_andor.outputs._ROWS", 7)
+    monkeypatch.setattr("captum_andor.explain.masked_outputs._ROWS", 7)
     assert torch.equal(kept.values([2, 0, 1], "log_prob"), whole)
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from captum_andor.players import Players
+from captum_andor.games.players import Players
 
 X = torch.arange(1.0, 13.0).view(2, 2, 3)
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import inspect
 import subprocess
 import sys
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -18,69 +20,23 @@ from captum_andor import (
     ConfusingSampleAnalyzer,
     LogicalModel,
 )
+from captum_andor._moved import MOVED
 
 PACKAGE = Path(captum_andor.__file__).parent
-FLOORS = [
-    {
-        "_version",
-        "axes",
-        "transforms",
-        "players",
-        "scores",
-        "storage",
-        "fingerprints",
-        "design",
-        "samples",
-        "masks",
-        "interpretable",
-        "schur_weyl",
-        "callers",
-        "som",
-        "code_measures",
-    },
-    {"matching", "certificate", "active", "indices"},
-    {"first_order"},
-    {"interior_point", "polish", "joint"},
-    {"certainty"},
-    {"game", "split", "columns", "many_players"},
-    {"pursuit"},
-    {"fitting"},
-    {"selection"},
-    {"shortest"},
-    {"complete"},
-    {"sampled"},
-    {"patterns", "frontier"},
-    {"shapiq_bridge"},
-    {"results", "explanation", "logical_model"},
-    {"outputs", "strengths"},
-    {"visualization.canvas"},
-    {"visualization.charts", "visualization.graph", "visualization.images", "visualization.tokens"},
-    {"budget", "attribution", "visualization"},
-    {f"confusing.{name}" for name in ("measures", "statistics", "dataset")},
-    {"confusing.views", "comparison", "baselines"},
-    {"confusing.methods"},
-    {"confusing.evaluation"},
-    {"layer_features", "attacks"},
-    {"codes", "paths"},
-    {"barriers"},
-    {"connectivity"},
-    {"detection"},
-    {"confusing.batches"},
-    {"confusing.scoring"},
-    {f"confusing.{name}" for name in ("agreement", "reasons", "pictures", "label_noise", "witnesses")},
-    {f"confusing.{name}" for name in ("similarity", "summary", "figures")},
-    {"confusing.page"},
-    {"confusing.report"},
-    {"confusing.analyzer", "confusing", "surgery"},
-    {"study.recipes", "study.measured", "study.manifest"},
-    {"study.networks"},
-    {"study.tables"},
-    {"study.agreement"},
-    {"study.contrasts", "study.figures"},
-    {"study.result", "study.dynamics"},
-    {"study.layer_swap"},
-    {"study", "__init__"},
+ROOMS = [
+    {"_version", "_moved"},
+    {"_utils"},
+    {"games"},
+    {"split", "patterns", "sampling"},
+    {"search"},
+    {"visualization"},
+    {"explain", "witnesses"},
+    {"confusing"},
+    {"study"},
+    {"__init__"},
 ]
+MODULES = sorted(".".join(p.relative_to(PACKAGE).with_suffix("").parts) for p in PACKAGE.rglob("*.py"))
+PUBLIC_MODULES = {"games.indices", "games.masks", "games.transforms", "study.surgery"}
 
 
 def parameters(function: object) -> str:
@@ -194,34 +150,154 @@ def test_signatures_are_frozen(function: object, expected: str) -> None:
     assert parameters(function) == expected
 
 
-def path_of(module: str) -> Path:
-    path = PACKAGE / module.replace(".", "/")
-    return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
-
-
 def imports(module: str) -> set[str]:
-    tree = ast.parse(path_of(module).read_text())
+    """Modules that a module imports, also inside its functions; ``from package import module`` counts as the module."""
+    tree = ast.parse((PACKAGE / module.replace(".", "/")).with_suffix(".py").read_text())
     found = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and node.module:
-            found.add(node.module)
+            inside = {f"{node.module}.{alias.name}" for alias in node.names}
+            modules = {name for name in inside if name.removeprefix("captum_andor.") in MODULES}
+            found |= modules or {node.module}
         elif isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
     return found
 
 
-def test_nothing_imports_upwards() -> None:
-    floor = {module: level for level, modules in enumerate(FLOORS) for module in modules}
-    assert {path_of(module) for module in floor} == set(PACKAGE.rglob("*.py"))
-    upwards = {("results", "visualization")}  # the one door to the figures, open when called
-    for module in floor:
-        below = {name.removeprefix("captum_andor.") for name in imports(module) if name.startswith("captum_andor.")}
-        for other in below:
-            assert floor[other] <= floor[module] or (module, other) in upwards, f"{module} imports {other}"
+def own_imports(module: str) -> set[str]:
+    """Those of this package, a room's face as ``room.__init__``."""
+    below = {name.removeprefix("captum_andor.") for name in imports(module) if name.startswith("captum_andor.")}
+    return {f"{name}.__init__" if (PACKAGE / name.replace(".", "/")).is_dir() else name for name in below}
+
+
+def test_rooms_lean_only_on_rooms_below() -> None:
+    floor = {room: level for level, rooms in enumerate(ROOMS) for room in rooms}
+    for module in MODULES:
+        room = module.split(".")[0]
+        for other in own_imports(module):
+            lower = other.split(".")[0]
+            assert lower == room or floor[lower] < floor[room], f"{module} imports {other}"
+
+
+def test_no_files_import_each_other_in_a_circle() -> None:
+    list(TopologicalSorter({module: own_imports(module) for module in MODULES}).static_order())  # raises CycleError
+
+
+def test_a_room_is_entered_by_its_face() -> None:
+    """What its ``__init__`` lists, or its public modules; ``_utils`` has none of either and is the house's."""
+    for module in MODULES:
+        room = module.split(".")[0]
+        for other in own_imports(module) - PUBLIC_MODULES:
+            lower, *inside = other.split(".")
+            entered = lower in (room, "_utils", "_version", "_moved") or inside == ["__init__"]
+            assert entered, f"{module} imports {other}, which is private to {lower}"
+
+
+ROOM_NAMES = {
+    "confusing": ["ConfusingReport", "ConfusingSampleAnalyzer", "auc", "bootstrap", "partial_spearman", "spearman"],
+    "explain": [
+        "AndOrExplanation",
+        "AndOrInteractions",
+        "Comparison",
+        "LearnedBaselines",
+        "LogicalModel",
+        "MaskedOutputs",
+        "averaged_interactions",
+        "common_patterns",
+        "compare",
+        "learn_baselines",
+        "similarity",
+    ],
+    "games": ["InterpretableModel", "indices", "masks", "transforms"],
+    "patterns": ["Interaction"],
+    "sampling": [],
+    "search": [],
+    "split": ["Certainty", "JointSplit", "joint_split", "split_game"],
+    "study": ["LayerSwapResult", "LayerSwapStudy", "TrainingDynamics", "Verdict", "surgery", "trace_training"],
+    "visualization": [
+        "KINDS",
+        "NEGATIVE",
+        "POSITIVE",
+        "new_figure",
+        "plot_bars",
+        "plot_beeswarm",
+        "plot_frontier",
+        "plot_graph",
+        "plot_heatmap",
+        "plot_image_interactions",
+        "plot_image_overview",
+        "plot_orders",
+        "plot_tokens",
+        "plot_waterfall",
+        "result_html",
+        "shown",
+        "tokens_html",
+    ],
+    "witnesses": [
+        "Barriers",
+        "Detection",
+        "LayerCodes",
+        "Paths",
+        "SelfOrganizingMap",
+        "attack_beside_references",
+        "barrier",
+        "connect",
+        "connectivity_score",
+        "detect",
+        "visualize_class",
+    ],
+}
+
+
+@pytest.mark.parametrize("room", sorted(ROOM_NAMES))
+def test_public_names_of_rooms_are_frozen(room: str) -> None:
+    assert importlib.import_module(f"captum_andor.{room}").__all__ == ROOM_NAMES[room]
+
+
+def test_every_room_is_frozen() -> None:
+    rooms = {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
+    assert rooms - {"_utils"} == set(ROOM_NAMES)
+
+
+OLD_NAMES = {
+    "baselines": ["averaged_interactions", "learn_baselines"],
+    "certainty": ["Certainty"],
+    "codes": ["LayerCodes"],
+    "comparison": ["common_patterns", "compare", "similarity"],
+    "confusing.statistics": ["auc", "bootstrap", "partial_spearman", "spearman"],
+    "connectivity": ["barrier", "connect", "connectivity_score"],
+    "detection": ["attack_beside_references", "detect", "visualize_class"],
+    "indices": ["banzhaf_values", "interaction_index", "multi_order_interaction"],
+    "interpretable": ["InterpretableModel"],
+    "joint": ["JointSplit", "joint_split"],
+    "masks": ["column_groups", "image_grid", "superpixels", "vit_patches", "words"],
+    "paths": ["Barriers", "Paths"],
+    "som": ["SelfOrganizingMap"],
+    "surgery": ["copy_part", "criticality", "freeze", "reinitialise", "split_at"],
+    "transforms": ["coalition_members", "mobius", "or_mobius", "walsh", "zeta"],
+}
+
+
+@pytest.mark.parametrize("old", sorted(OLD_NAMES))
+def test_old_paths_work_and_name_the_new_ones(old: str) -> None:
+    for name in OLD_NAMES[old]:
+        code = f"from captum_andor.{old} import {name} as found"
+        found: dict[str, object] = {}
+        with pytest.warns(DeprecationWarning, match=f"import it from captum_andor.{MOVED[old]}\\.") as caught:
+            exec(code, found)
+        assert found["found"] is getattr(importlib.import_module(f"captum_andor.{MOVED[old]}"), name)
+        assert len(caught) == 1 and caught[0].filename == "<string>"  # the line that has the old path
+
+
+def test_all_old_paths_are_tested_and_say_what_they_lack() -> None:
+    assert set(OLD_NAMES) == set(MOVED)
+    with pytest.raises(ImportError, match="nothing"):
+        exec("from captum_andor.masks import nothing")
+    assert captum_andor.transforms.__name__ == "captum_andor.transforms"
 
 
 def test_only_public_names_of_captum_are_used() -> None:
-    used = set().union(*(imports(module) for modules in FLOORS for module in modules))
+    used = set().union(*map(imports, MODULES))
     assert {name for name in used if name.split(".")[0] == "captum"} == {"captum.attr", "captum.log"}
 
 

@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from captum_andor import pursuit
-from captum_andor.columns import complete_columns
-from captum_andor.pursuit import Games, grow, rank, swap
+from captum_andor.search import pursuit
+from captum_andor.search.dictionary import complete_columns
+from captum_andor.search.pursuit import Games, grow, rank, swap
 
 CPU = torch.device("cpu")
 

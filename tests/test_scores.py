@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from captum_andor.scores import check_score, log_odds, repeat_target, score_output, standard_target
+from captum_andor.games.scores import check_score, log_odds, repeat_target, score_output, standard_target
 
 LOGITS = torch.tensor([[1.0, -2.0, 0.5], [0.0, 3.0, 0.25], [-1.0, -1.0, 4.0], [2.0, 2.0, 2.0]])
 DEEP = torch.arange(4 * 3 * 5, dtype=torch.float32).reshape(4, 3, 5)

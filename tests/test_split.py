@@ -6,16 +6,15 @@ import warnings
 import oracles
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from torch import Tensor
 
 from captum_andor import AndOrExplanation
-from captum_andor import split as split_module
-from captum_andor.certificate import dual_bound, order_costs, relative_gap
-from captum_andor.scores import log_odds
-from captum_andor.split import check_split, split_game
-from captum_andor.transforms import coalition_members, orders
+from captum_andor.games.scores import log_odds
+from captum_andor.games.transforms import coalition_members, orders
+from captum_andor.split import split as split_module
+from captum_andor.split.certificate import dual_bound, order_costs, relative_gap
+from captum_andor.split.split import check_split, split_game
 
 SPLITS = ["sparse", "and", "or", "even"]
 

@@ -18,12 +18,12 @@ from scipy import stats
 from torch import Tensor, nn
 
 from captum_andor import ConfusingSampleAnalyzer, LayerSwapResult, LayerSwapStudy
-from captum_andor.confusing.statistics import partial_spearman, spearman
-from captum_andor.study.agreement import Agreement
+from captum_andor._utils.statistics import partial_spearman, spearman
+from captum_andor.study.cell_agreement import Agreement
+from captum_andor.study.cells import NEW, OTHER_ORDER, Cell, Network, cells_of
 from captum_andor.study.contrasts import at_equal_shares
-from captum_andor.study.measured import Estimate, Measured, correlation, overlap_of_sets, residuals
-from captum_andor.study.recipes import NEW, OTHER_ORDER, Cell, Network, cells_of
-from captum_andor.study.tables import NetworkTable
+from captum_andor.study.estimates import Estimate, Measured, correlation, overlap_of_sets, residuals
+from captum_andor.study.network_tables import NetworkTable
 
 LOW, HIGH = Cell("low", "trainable", "high"), Cell("high", "trainable", "high")
 CELLS = (NEW, OTHER_ORDER, LOW, HIGH)

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from captum_andor.surgery import copy_part, criticality, freeze, reinitialise, split_at
+from captum_andor.study.surgery import copy_part, criticality, freeze, reinitialise, split_at
 
 
 def network(seed: int = 0) -> nn.Sequential:

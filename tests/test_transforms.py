@@ -3,11 +3,10 @@ from __future__ import annotations
 import oracles
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from torch import Tensor
 
-from captum_andor import transforms
+from captum_andor.games import transforms
 
 TRANSFORMS = [
     "mobius",

@@ -11,11 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from captum_andor import ConfusingSampleAnalyzer
-from captum_andor.codes import LayerCodes
-from captum_andor.confusing.dataset import read_samples
-from captum_andor.confusing.statistics import partial_spearman
-from captum_andor.confusing.witnesses import last_before_head
-from captum_andor.connectivity import connectivity_score
+from captum_andor._utils.datasets import read_samples
+from captum_andor._utils.statistics import partial_spearman
+from captum_andor.confusing.testimony import last_before_head
+from captum_andor.witnesses.codes import LayerCodes
+from captum_andor.witnesses.connectivity import connectivity_score
 
 N = 60
 

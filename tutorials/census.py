@@ -9,15 +9,15 @@ Twelve answers of the US census of 1994 are twelve players. Which of them does a
 # The census and a network
 # ------------------------
 # 45 222 people, from shapiq's copy of the adult census. Categories become one column a value; all columns of one answer
-# are *one* player, which :func:`captum_andor.masks.column_groups` writes as a feature mask. For a table of your own,
-# replace ``load_adult_census`` and the groups.
+# are *one* player, which :func:`captum_andor.games.masks.column_groups` writes as a feature mask. For a table of your
+# own, replace ``load_adult_census`` and the groups.
 import torch
 from shapiq.datasets import load_adult_census
 from torch import nn
 
 from captum_andor import AndOrInteractions
-from captum_andor.comparison import common_patterns
-from captum_andor.masks import column_groups
+from captum_andor.explain import common_patterns
+from captum_andor.games.masks import column_groups
 
 answers, rich = load_adult_census()
 rich = torch.tensor(rich.to_numpy()).long()

@@ -16,7 +16,7 @@ from captum.robust import PGD
 from digits import digits, small_cnn, trained
 from torch import nn
 
-from captum_andor.codes import LayerCodes
+from captum_andor.witnesses import LayerCodes
 
 images, labels = digits(train=True)
 test_images, test_labels = digits(train=False)

@@ -27,7 +27,7 @@ from mnist import accuracy
 from torch import Tensor, nn
 
 from captum_andor import ConfusingReport, ConfusingSampleAnalyzer
-from captum_andor.confusing.statistics import auc, partial_spearman
+from captum_andor._utils.statistics import auc, partial_spearman
 
 WRONG_SHARE, EARLY_EPOCHS, EPOCHS, SLOW_EPOCHS = 0.1, 5, 70, 15
 SPLIT_SCORES = ("offset", "mean_order", "cancellation")

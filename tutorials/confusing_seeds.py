@@ -15,7 +15,7 @@ import textwrap
 from digits import accuracy, digits, trained
 
 from captum_andor import ConfusingSampleAnalyzer
-from captum_andor.masks import image_grid
+from captum_andor.games.masks import image_grid
 
 images, labels = digits(train=True)
 test_images, test_labels = digits(train=False)

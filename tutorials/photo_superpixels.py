@@ -16,7 +16,7 @@ from captum.attr import visualization as viz
 from photos import PHOTOS, class_names, efficientnet_lite0, normalised, photo
 
 from captum_andor import AndOrInteractions
-from captum_andor.masks import superpixels
+from captum_andor.games.masks import superpixels
 
 model, classes = efficientnet_lite0(), class_names()
 method = AndOrInteractions(model, score="log_odds")

@@ -27,7 +27,7 @@ import sys
 import torch
 from digits import digits, small_cnn
 from captum_andor import ConfusingSampleAnalyzer
-from captum_andor.masks import image_grid
+from captum_andor.games.masks import image_grid
 
 folder = sys.argv[1]
 torch.set_num_threads(1)

@@ -20,9 +20,9 @@ from photos import PHOTOS, class_names, efficientnet_lite0, normalised, photo
 from torch import Tensor
 
 from captum_andor import AndOrInteractions
-from captum_andor.comparison import common_patterns, compare, similarity
-from captum_andor.interpretable import InterpretableModel
-from captum_andor.masks import superpixels
+from captum_andor.explain import common_patterns, compare, similarity
+from captum_andor.games import InterpretableModel
+from captum_andor.games.masks import superpixels
 from captum_andor.visualization import plot_orders, tokens_html
 
 FIGURES = ("bars", "waterfall", "graph", "frontier")

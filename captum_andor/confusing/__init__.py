@@ -1,6 +1,11 @@
 """Which samples does a model decide for reasons that do not generalize?"""
 
+from captum_andor._utils.statistics import auc, bootstrap, partial_spearman, spearman
 from captum_andor.confusing.analyzer import ConfusingSampleAnalyzer
+from captum_andor.confusing.overlap import Cut as Cut
 from captum_andor.confusing.report import ConfusingReport
+from captum_andor.confusing.score_formulas import order_profile as order_profile
+from captum_andor.confusing.scoring import Scoring as Scoring
+from captum_andor.confusing.similarity import jaccard as jaccard
 
-__all__ = ["ConfusingReport", "ConfusingSampleAnalyzer"]
+__all__ = ["ConfusingReport", "ConfusingSampleAnalyzer", "auc", "bootstrap", "partial_spearman", "spearman"]

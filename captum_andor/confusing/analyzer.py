@@ -11,18 +11,19 @@ from typing import TYPE_CHECKING, Any
 
 from captum.log import log_usage
 
-from captum_andor.budget import check_tolerance
-from captum_andor.confusing.batches import evaluation_of, samples_of_batch, table_of
-from captum_andor.confusing.dataset import read_samples
-from captum_andor.confusing.evaluation import Evaluation, Evaluator, Model, checkpoint_folder
-from captum_andor.confusing.measures import REFERENCE_SCORES
-from captum_andor.confusing.methods import Attributer
+from captum_andor._utils.datasets import read_samples
+from captum_andor._utils.devices import Model
+from captum_andor.confusing.attribution_methods import Attributer
+from captum_andor.confusing.distributed import evaluation_of, samples_of_batch, table_of
+from captum_andor.confusing.evaluation import Evaluation, Evaluator, checkpoint_folder
 from captum_andor.confusing.report import ConfusingReport
+from captum_andor.confusing.score_formulas import REFERENCE_SCORES
 from captum_andor.confusing.scoring import Labels, Scoring, check_flips, check_label_kind, check_scores, wanted_scores
+from captum_andor.confusing.testimony import check_witnesses, testimony
 from captum_andor.confusing.views import Views
-from captum_andor.confusing.witnesses import check_witnesses, testimony
+from captum_andor.games import Score, check_score
 from captum_andor.patterns import check_count
-from captum_andor.scores import Score, check_score
+from captum_andor.search import check_tolerance
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -43,8 +44,8 @@ class ConfusingSampleAnalyzer:
         score (str or Callable, optional): What v is: as in :class:`AndOrInteractions`. Default: "log_odds"
         feature_mask (Tensor, tuple, Callable or list, optional): Players, in one of Captum's forms, or a function of an
             input of batch size 1 that returns one; a list of these gives several masks, e.g. a grid and the same grid
-            moved (:func:`captum_andor.masks.image_grid`). Default: None (a grid of 3 x 3 patches for images, else one
-            player per element)
+            moved (:func:`captum_andor.games.masks.image_grid`). Default: None (a grid of 3 x 3 patches for images,
+            else one player per element)
         baselines (scalar, Tensor, tuple, Callable or list, optional): What removed players are replaced by, in one of
             Captum's forms, or a function of an input of batch size 1 that returns one; a **list** of these gives
             several baselines, while a tuple keeps Captum's meaning, one per input. With several baselines or masks each
@@ -200,8 +201,8 @@ class ConfusingSampleAnalyzer:
                 (chosen by the size of the inputs)
             show_progress (bool, optional): Show a tqdm bar over samples, models, baselines and masks. Default: False
             witnesses (sequence of str or dict, optional): What does not come from interactions: ``"codes"``
-                (:class:`captum_andor.codes.LayerCodes`: columns ``code_homogeneity`` and ``code_other_labels``) and
-                ``"connectivity"`` (:func:`captum_andor.connectivity.connectivity_score`: column ``barrier``), or
+                (:class:`captum_andor.witnesses.LayerCodes`: columns ``code_homogeneity`` and ``code_other_labels``) and
+                ``"connectivity"`` (:func:`captum_andor.witnesses.connectivity_score`: column ``barrier``), or
                 settings of these by name, e.g. ``{"codes": {"layer": "features.7"}}`` or
                 ``{"connectivity": {"references": (x, y)}}``.
                 The layer is by default the last before the last linear one, training samples and references are those

@@ -4,26 +4,24 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from captum_andor.callers import warn
-from captum_andor.confusing.dataset import Samples
-from captum_andor.confusing.methods import Attributer
+from captum_andor._utils.datasets import Samples
+from captum_andor._utils.devices import Model, device_of, process_of
+from captum_andor._utils.hashing import add_tensor, add_value, digest_of_state
+from captum_andor._utils.storage import Spec, read_arrays, read_manifest, write_arrays, write_manifest
+from captum_andor._utils.user_warnings import warn
+from captum_andor.confusing.attribution_methods import Attributer
 from captum_andor.confusing.views import View, Views
-from captum_andor.fingerprints import add_tensor, add_value, digest_of_state
-from captum_andor.game import Game, Progress, progress_bar
-from captum_andor.players import Players
-from captum_andor.storage import Spec, read_arrays, read_manifest, write_arrays, write_manifest
+from captum_andor.games import Game, Players, Progress, progress_bar
 
-Model: TypeAlias = Callable[..., Any]
-
-__all__ = ["Evaluation", "Evaluator", "Model", "checkpoint_folder", "device_of"]
+__all__ = ["Evaluation", "Evaluator", "checkpoint_folder"]
 
 _FORMAT = "captum_andor.outputs"
 _MANIFEST = "captum_andor.evaluation"
@@ -238,30 +236,10 @@ def _end(starts: range, found: Container[int]) -> int:
     return next((start for start in starts if start not in found), starts.stop)
 
 
-def process_of() -> tuple[int, int]:
-    """Number of this process among those that torchrun started, and how many these are.
-
-    Raises:
-        ValueError: If its environment variables contradict each other.
-    """
-    given = os.environ.get("RANK", "0"), os.environ.get("WORLD_SIZE", "1")
-    if not (given[0].isdigit() and given[1].isdigit() and int(given[0]) < int(given[1])):
-        raise ValueError(f"the environment has RANK={given[0]} and WORLD_SIZE={given[1]}, which torchrun does not set.")
-    return int(given[0]), int(given[1])
-
-
 def _check_kept(specs: dict[str, Spec], players: Players) -> None:
     shape = specs["outputs"].shape
     if len(shape) != 3 or shape[:2] != (players.n_examples, 1 << players.n_players):
         raise ValueError(f"its outputs have shape {shape}")
-
-
-def device_of(model: Model) -> torch.device | None:
-    """Device of a module's first parameter or buffer; None for a function, which takes the data as it is."""
-    if isinstance(model, nn.Module):
-        for tensor in (*model.parameters(), *model.buffers()):
-            return tensor.device
-    return None
 
 
 def _check_model(name: str, model: Model, samples: Samples) -> Any:

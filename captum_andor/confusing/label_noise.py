@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from captum_andor.confusing.agreement import Cut
+from captum_andor._utils.statistics import Array, auc, bootstrap, cross_validated_scores, ranks, top
+from captum_andor.confusing.overlap import Cut
 from captum_andor.confusing.scoring import Scoring
-from captum_andor.confusing.statistics import Array, auc, bootstrap, cross_validated_scores, ranks, top
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -10,24 +10,24 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from captum_andor.confusing.agreement import Cut, overlap, reliability
-from captum_andor.confusing.figures import (
+from captum_andor.confusing.html_page import page
+from captum_andor.confusing.label_noise import cleanlab_frame, known_samples, label_noise, user_columns
+from captum_andor.confusing.overlap import Cut, overlap, reliability
+from captum_andor.confusing.ranking import ranking
+from captum_andor.confusing.report_figures import (
     compare,
     gallery,
     order_profiles,
     overlap_matrix,
     score_against_score,
 )
-from captum_andor.confusing.label_noise import cleanlab_frame, known_samples, label_noise, user_columns
-from captum_andor.confusing.page import page
-from captum_andor.confusing.reasons import ranking
 from captum_andor.confusing.scoring import Labels, Scoring
 from captum_andor.confusing.similarity import Similarity
-from captum_andor.confusing.summary import summary
-from captum_andor.confusing.witnesses import agreement_table
+from captum_andor.confusing.testimony import agreement_table
+from captum_andor.confusing.text_page import summary
+from captum_andor.games import Score
 from captum_andor.patterns import check_count
-from captum_andor.scores import Score
-from captum_andor.visualization.canvas import one_axis, shown
+from captum_andor.visualization import one_axis, shown
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -11,8 +11,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from captum_andor._utils.statistics import Array, ranks, top
 from captum_andor.confusing.evaluation import Evaluation
-from captum_andor.confusing.measures import (
+from captum_andor.confusing.score_formulas import (
     REFERENCE_SCORES,
     SPLIT_SCORES,
     VALUE_SCORES,
@@ -24,12 +25,11 @@ from captum_andor.confusing.measures import (
     split_scores,
     value_scores,
 )
-from captum_andor.confusing.statistics import Array, ranks, top
 from captum_andor.confusing.views import View
+from captum_andor.games import Score, check_score, margin, score_output
+from captum_andor.games.transforms import count_players
 from captum_andor.patterns import check_count
-from captum_andor.scores import Score, check_score, margin, score_output
 from captum_andor.split import SplitResult, split_game
-from captum_andor.transforms import count_players
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -11,13 +11,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from captum_andor.confusing.agreement import pairs_of_views
+from captum_andor._utils.statistics import Array
+from captum_andor.confusing.overlap import pairs_of_views
 from captum_andor.confusing.scoring import Scoring
-from captum_andor.confusing.statistics import Array
 from captum_andor.confusing.views import View
-from captum_andor.logical_model import LogicalModel
-from captum_andor.selection import Options
-from captum_andor.transforms import coalition_members, count_players, orders, shapley_values
+from captum_andor.explain import LogicalModel
+from captum_andor.games.transforms import coalition_members, count_players, orders, shapley_values
+from captum_andor.search import Options
 
 if TYPE_CHECKING:
     import pandas as pd

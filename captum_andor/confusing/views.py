@@ -9,9 +9,9 @@ from typing import Any, NamedTuple, TypeAlias
 import torch
 from torch import Tensor
 
-from captum_andor.confusing.dataset import Samples
-from captum_andor.masks import image_grid
-from captum_andor.players import Baselines, Inputs, Players
+from captum_andor._utils.datasets import Samples
+from captum_andor.games import Baselines, Inputs, Players
+from captum_andor.games.masks import image_grid
 
 OneBaseline: TypeAlias = Baselines | Callable[[Any], Baselines]
 OneMask: TypeAlias = Inputs | Callable[[Any], Inputs] | None

@@ -1,8 +1,9 @@
 """Studies of what decides the confusing samples: layers swapped between networks, and training over time."""
 
+from captum_andor.study import surgery
 from captum_andor.study.contrasts import Verdict
 from captum_andor.study.dynamics import TrainingDynamics, trace_training
 from captum_andor.study.layer_swap import LayerSwapStudy
-from captum_andor.study.result import LayerSwapResult
+from captum_andor.study.layer_swap_result import LayerSwapResult
 
-__all__ = ["LayerSwapResult", "LayerSwapStudy", "TrainingDynamics", "Verdict", "trace_training"]
+__all__ = ["LayerSwapResult", "LayerSwapStudy", "TrainingDynamics", "Verdict", "surgery", "trace_training"]

@@ -8,8 +8,8 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 
-from captum_andor.study.measured import Estimate
-from captum_andor.study.recipes import NEW, Cell, Variant
+from captum_andor.study.cells import NEW, Cell, Variant
+from captum_andor.study.estimates import Estimate
 
 By: TypeAlias = Literal["parameters", "layers"]
 Weights: TypeAlias = dict[Cell, float]

@@ -10,15 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from captum_andor.confusing.agreement import Cut
-from captum_andor.confusing.analyzer import ConfusingSampleAnalyzer
-from captum_andor.confusing.dataset import Samples, read_samples
-from captum_andor.confusing.measures import order_profile
-from captum_andor.confusing.scoring import Scoring
-from captum_andor.confusing.similarity import jaccard
-from captum_andor.confusing.statistics import Array, chance_iou, iou, spearman
-from captum_andor.game import progress_bar
-from captum_andor.study.figures import gap_and_orders, similarity_by_order
+from captum_andor._utils.datasets import Samples, read_samples
+from captum_andor._utils.statistics import Array, chance_iou, iou, spearman
+from captum_andor.confusing import ConfusingSampleAnalyzer, Cut, Scoring, jaccard, order_profile
+from captum_andor.games import progress_bar
+from captum_andor.study.study_figures import gap_and_orders, similarity_by_order
 from captum_andor.visualization import shown
 
 if TYPE_CHECKING:

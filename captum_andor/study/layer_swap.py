@@ -10,22 +10,21 @@ from typing import Any
 
 from torch import nn
 
-from captum_andor.confusing.agreement import Cut
-from captum_andor.confusing.analyzer import ConfusingSampleAnalyzer
-from captum_andor.confusing.dataset import Samples, read_samples
-from captum_andor.confusing.evaluation import process_of
-from captum_andor.confusing.statistics import Array
-from captum_andor.fingerprints import digest_of_state
-from captum_andor.game import progress_bar
+from captum_andor._utils.datasets import Samples, read_samples
+from captum_andor._utils.devices import process_of
+from captum_andor._utils.hashing import digest_of_state
+from captum_andor._utils.statistics import Array
+from captum_andor.confusing import ConfusingSampleAnalyzer, Cut
+from captum_andor.games import progress_bar
 from captum_andor.patterns import check_count
-from captum_andor.study.agreement import Agreement
+from captum_andor.study.cell_agreement import Agreement
+from captum_andor.study.cells import Cell, Network, Variant, cells_of, check_variants
 from captum_andor.study.contrasts import By
-from captum_andor.study.manifest import check_manifest, fingerprint
+from captum_andor.study.layer_swap_result import LayerSwapResult
+from captum_andor.study.network_tables import NetworkTable, Tables, similarity_of_values
 from captum_andor.study.networks import MakeModel, Networks, Train, fresh
-from captum_andor.study.recipes import Cell, Network, Variant, cells_of, check_variants
-from captum_andor.study.result import LayerSwapResult
-from captum_andor.study.tables import NetworkTable, Tables, similarity_of_values
-from captum_andor.surgery import split_at
+from captum_andor.study.study_folder import check_manifest, fingerprint
+from captum_andor.study.surgery import split_at
 
 __all__ = ["LayerSwapStudy"]
 
@@ -57,7 +56,7 @@ class LayerSwapStudy:
             in evaluation mode. torch's generator is seeded by ``seed_order`` around it. Stop at an equal train loss,
             not after equally many epochs: cells whose accuracy or loss differs are not compared.
         layers (sequence of str): Where to cut: names of the first module of the high part, as in
-            :func:`captum_andor.surgery.split_at`.
+            :func:`captum_andor.study.surgery.split_at`.
         folder (str or PathLike): Where networks and tables are kept.
         n_pairs (int, optional): Pairs of networks, at least 3. Default: 5
         variants (sequence of str, optional): Ways of sharing, of those above. Default: ("trainable", "frozen",

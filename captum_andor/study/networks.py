@@ -11,11 +11,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from captum_andor.callers import warn
-from captum_andor.confusing.statistics import Array
-from captum_andor.storage import written_whole
-from captum_andor.study.recipes import Network
-from captum_andor.surgery import Cut, copy_part, freeze, reinitialise, split_at
+from captum_andor._utils.statistics import Array
+from captum_andor._utils.storage import written_whole
+from captum_andor._utils.user_warnings import warn
+from captum_andor.study.cells import Network
+from captum_andor.study.surgery import Cut, copy_part, freeze, reinitialise, split_at
 
 MakeModel: TypeAlias = Callable[[int], nn.Module]
 Train: TypeAlias = Callable[[nn.Module, int, tuple[str, ...]], Any]

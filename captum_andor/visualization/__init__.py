@@ -9,7 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from captum_andor.visualization.canvas import NEGATIVE, POSITIVE, new_figure, shown
+from captum_andor.visualization.canvas import (
+    NEGATIVE,
+    POSITIVE,
+    SERIES as SERIES,
+    new_figure,
+    one_axis as one_axis,
+    shown,
+)
 from captum_andor.visualization.charts import (
     plot_bars,
     plot_beeswarm,

@@ -9,8 +9,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from captum_andor.patterns import Interaction
-    from captum_andor.results import Result
+    from captum_andor.patterns import Interaction, Result
 
 __all__ = [
     "NEGATIVE",

@@ -8,9 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from captum_andor.patterns import check_count
-from captum_andor.results import Result
-from captum_andor.strengths import several_results, strength_table
+from captum_andor.patterns import Result, check_count, several_results, strength_table
 from captum_andor.visualization.canvas import (
     SERIES,
     check_single,

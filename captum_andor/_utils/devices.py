@@ -1,0 +1,34 @@
+"""Where a model is, and which process of several this is."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+import torch
+from torch import nn
+
+__all__ = ["Model", "device_of", "process_of"]
+
+Model: TypeAlias = Callable[..., Any]
+
+
+def device_of(model: Model) -> torch.device | None:
+    """Device of a module's first parameter or buffer; None for a function, which takes the data as it is."""
+    if isinstance(model, nn.Module):
+        for tensor in (*model.parameters(), *model.buffers()):
+            return tensor.device
+    return None
+
+
+def process_of() -> tuple[int, int]:
+    """Number of this process among those that torchrun started, and how many these are.
+
+    Raises:
+        ValueError: If its environment variables contradict each other.
+    """
+    given = os.environ.get("RANK", "0"), os.environ.get("WORLD_SIZE", "1")
+    if not (given[0].isdigit() and given[1].isdigit() and int(given[0]) < int(given[1])):
+        raise ValueError(f"the environment has RANK={given[0]} and WORLD_SIZE={given[1]}, which torchrun does not set.")
+    return int(given[0]), int(given[1])

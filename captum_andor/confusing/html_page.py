@@ -1,0 +1,259 @@
+"""A report as one self-contained page: pictures inside, no network, a table that sorts, light and dark."""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+from itertools import combinations
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from captum_andor.confusing.overlap import Cut, overlap, reliability
+from captum_andor.confusing.ranking import ranking
+from captum_andor.confusing.report_figures import gallery, order_profiles, overlap_matrix, score_against_score
+from captum_andor.confusing.sample_figures import picture
+from captum_andor.confusing.scoring import Scoring
+from captum_andor.confusing.text_page import facts
+from captum_andor.visualization import one_axis
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+__all__ = ["page"]
+
+_ROWS = 200  # of each model's table; with its thumbnails a page stays some megabytes
+_RESAMPLES = 500
+_OVERLAP_COLUMNS = {
+    "model_a": "model",
+    "model_b": "and",
+    "iou": "IoU",
+    "iou_low": "from",
+    "iou_high": "to",
+    "chance": "chance",
+    "iou_one_view": "IoU, one view",
+    "ceiling_baseline": "same model, other baseline",
+    "ceiling_mask": "same model, other mask",
+    "loss_iou": "IoU by loss",
+    "margin_iou": "IoU by margin",
+    "spearman": "ρ",
+    "partial_spearman": "ρ given activity, ink",
+    "spearman_given_loss": "ρ given loss, too",
+    "spearman_corrected": "ρ corrected for reliability",
+}
+
+_STYLE = """
+:root { color-scheme: light dark; --ink: #1b1f24; --paper: #ffffff; --quiet: #59636e; --line: #d1d9e0; --band: #f6f8fa;
+  --mark: #0969da; --warn: #9a3412; }
+@media (prefers-color-scheme: dark) { :root { --ink: #e6edf3; --paper: #0d1117; --quiet: #9198a1; --line: #30363d;
+  --band: #161b22; --mark: #58a6ff; --warn: #f0883e; } }
+* { box-sizing: border-box; }
+body { margin: 0 auto; max-width: 1200px; padding: 1.5rem 1rem 4rem; color: var(--ink); background: var(--paper);
+  font: 16px/1.5 system-ui, sans-serif; }
+h1 { font-size: 1.7rem; margin: 0 0 .3rem; } h2 { font-size: 1.2rem; margin: 2.2rem 0 .6rem; }
+p { max-width: 75ch; } .quiet { color: var(--quiet); font-size: .9rem; }
+nav a { color: var(--mark); margin-right: 1rem; }
+.figures { display: flex; flex-wrap: wrap; gap: 1rem; align-items: flex-start; }
+.figures img { background: #fff; border: 1px solid var(--line); border-radius: 8px; max-width: min(100%, 35rem);
+  height: auto; }
+.scroll { overflow-x: auto; border: 1px solid var(--line); border-radius: 8px; }
+.tall { max-height: 36rem; overflow-y: auto; }
+table { border-collapse: collapse; width: 100%; font-size: .85rem; font-variant-numeric: tabular-nums; }
+th, td { padding: .35rem .6rem; text-align: right; border-bottom: 1px solid var(--line); vertical-align: middle; }
+td.words, th.words { text-align: left; } td.long { min-width: 22rem; }
+thead th { position: sticky; top: 0; background: var(--band); vertical-align: bottom; }
+th button { all: unset; cursor: pointer; font-weight: 600; } th button:focus-visible { outline: 2px solid var(--mark); }
+th[aria-sort=ascending] button::after { content: " ↑"; } th[aria-sort=descending] button::after { content: " ↓"; }
+td img { display: block; width: 44px; height: 44px; object-fit: contain; image-rendering: pixelated; }
+tr.untrusted td { color: var(--warn); }
+"""
+
+_SCRIPT = """
+document.querySelectorAll("table.sorts").forEach(table => {
+  const body = table.tBodies[0];
+  table.querySelectorAll("th button").forEach(button => button.addEventListener("click", () => {
+    const head = button.closest("th"), column = head.cellIndex;
+    const down = head.getAttribute("aria-sort") !== "descending";
+    table.querySelectorAll("th").forEach(th => th.removeAttribute("aria-sort"));
+    head.setAttribute("aria-sort", down ? "descending" : "ascending");
+    const key = row => row.cells[column].dataset.key;
+    const rows = [...body.rows].sort((a, b) => {
+      const x = key(a), y = key(b);
+      if (x === "" || y === "") return (x === "") - (y === "");
+      const order = isNaN(x) || isNaN(y) ? x.localeCompare(y) : x - y;
+      return down ? -order : order;
+    });
+    body.append(...rows);
+  }));
+});
+"""
+
+
+def page(scoring: Scoring, title: str, k: int) -> str:
+    """The page as text."""
+    parts = [
+        f"<h1>{html.escape(title)}</h1>",
+        *(f'<p class="quiet">{html.escape(line)}.</p>' for line in facts(scoring)),
+    ]
+    links = [f'<a href="#model-{i}">{html.escape(name)}</a>' for i, name in enumerate(scoring.names)]
+    parts.append(f"<nav>{''.join(links)}</nav>")
+    if len(scoring.names) > 1:
+        parts += _agreement(scoring)
+    if len(scoring.views) > 1:
+        parts += _reliability(scoring)
+    for i, name in enumerate(scoring.names):
+        parts += [f'<h2 id="model-{i}">{html.escape(name)}</h2>', *_model(scoring, name, k)]
+    body = "\n".join(parts)
+    return (
+        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>{html.escape(title)}</title>\n<style>{_STYLE}</style>\n</head>\n"
+        f"<body>\n{body}\n<script>{_SCRIPT}</script>\n</body>\n</html>\n"
+    )
+
+
+def _agreement(scoring: Scoring) -> list[str]:
+    table = overlap(scoring, scoring.primary, Cut(), ("n_active", "ink"), None, _RESAMPLES, 0)
+    fig, axis = one_axis(None, (3.4 + 0.55 * len(scoring.names), 2.6 + 0.55 * len(scoring.names)), False)
+    overlap_matrix(scoring, fig, axis, scoring.primary, Cut())
+    images = [_image(fig, "Overlap of confusing sets")]
+    for a, b in list(combinations(scoring.names, 2))[:3]:
+        fig, axis = one_axis(None, (6.0, 3.8), False)
+        score_against_score(scoring, axis, a, b, scoring.primary, Cut())
+        images.append(_image(fig, f"{a} against {b}"))
+    shown = {key: heading for key, heading in _OVERLAP_COLUMNS.items() if not table[key].isna().all()}
+    rows = [[(_text(row[key]), _key(row[key])) for key in shown] for _, row in table.iterrows()]
+    return [
+        "<h2>Do the models agree?</h2>",
+        f"<p>Sets are the most confusing 10 % by {html.escape(scoring.primary)}. Agreement means something above "
+        "chance, above what loss gives, and beside what the same model gives under another baseline or mask.</p>",
+        _table(list(shown.values()), rows, words=2),
+        f'<p></p><div class="figures">{"".join(images)}</div>',
+    ]
+
+
+def _reliability(scoring: Scoring) -> list[str]:
+    table = reliability(scoring).groupby("score", sort=False)[["retest_baseline", "retest_mask", "reliability"]].mean()
+    rows = [
+        [(score, score), *((_text(value), _key(value)) for value in values)]
+        for score, values in zip(table.index, table.to_numpy(), strict=True)
+    ]
+    return [
+        "<h2>How far do the scores repeat?</h2>",
+        "<p>Rank correlation of a score with itself, same model, under another baseline or mask; and the reliability "
+        "of the summed ranks. Means over models.</p>",
+        _table(["score", "other baseline", "other mask", "summed"], rows, words=1),
+    ]
+
+
+def _model(scoring: Scoring, name: str, k: int) -> list[str]:
+    fig, axis = one_axis(None, (4.5, 3.4), False)
+    order_profiles(scoring, name, axis, Cut())
+    profile = _image(fig, f"Strength of interactions by order, {name}")
+    examples = gallery(scoring, name, scoring.primary, k, 5, False)[0]
+    ranked = ranking(scoring, name, scoring.primary)
+    count = min(_ROWS, len(ranked))
+    note = f"The {count} most confusing of {len(ranked)} samples" if count < len(ranked) else f"All {count} samples"
+    return [
+        f'<p class="quiet">{note}; orange rows are not to be trusted: v(N) is not above v(∅).</p>',
+        _samples(scoring, ranked.head(count)),
+        f'<p></p><div class="figures">{profile}{_image(examples, f"Most and least confusing samples, {name}")}</div>',
+    ]
+
+
+def _samples(scoring: Scoring, ranked: pd.DataFrame) -> str:
+    columns = [c for c in ranked.columns if c not in ("trusted", "small_effect", "reasons")]
+    pictures = picture(scoring.evaluation.samples, 0) is not None
+    headings = [*(["input"] if pictures else []), *(c.replace("_", " ") for c in columns), "why"]
+    rows, classes = [], []
+    for _, row in ranked.iterrows():
+        cells: list[tuple[Any, str]] = [(_text(row[c]), _key(row[c])) for c in columns]
+        if pictures:
+            cells.insert(0, (_Markup(_thumbnail(scoring, int(row["sample"]))), str(row["sample"])))
+        rows.append([*cells, (row["reasons"], row["reasons"])])
+        classes.append("" if row["trusted"] else "untrusted")
+    return _table(headings, rows, words=0, classes=classes, long_last=True, tall=True)
+
+
+class _Markup(str):
+    """Text that is HTML already."""
+
+    __slots__ = ()
+
+
+def _escaped(text: Any) -> str:
+    return text if isinstance(text, _Markup) else html.escape(str(text))
+
+
+def _table(
+    headings: list[str],
+    rows: list[list[tuple[Any, str]]],
+    words: int,
+    classes: list[str] | None = None,
+    long_last: bool = False,
+    tall: bool = False,
+) -> str:
+    """A table that sorts by the key of each cell; the first so many columns are words."""
+
+    def kind(position: int) -> str:
+        is_long = long_last and position == len(headings) - 1
+        return ' class="words long"' if is_long else ' class="words"' if position < words else ""
+
+    head = "".join(
+        f'<th scope="col"{kind(i)}><button type="button">{html.escape(heading)}</button></th>'
+        for i, heading in enumerate(headings)
+    )
+    lines = []
+    for number, row in enumerate(rows):
+        mark = f' class="{classes[number]}"' if classes and classes[number] else ""
+        cells = "".join(
+            f'<td{kind(i)} data-key="{html.escape(key)}">{_escaped(text)}</td>' for i, (text, key) in enumerate(row)
+        )
+        lines.append(f"<tr{mark}>{cells}</tr>")
+    body = "\n".join(lines)
+    shape = "scroll tall" if tall else "scroll"
+    return (
+        f'<div class="{shape}" tabindex="0"><table class="sorts"><thead><tr>{head}</tr></thead>'
+        f"<tbody>\n{body}\n</tbody></table></div>"
+    )
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, (bool, np.bool_)):
+        return "yes" if value else "no"
+    if isinstance(value, (float, np.floating)):
+        return "–" if np.isnan(value) else f"{value:.3g}" if abs(float(value)) < 1000 else f"{value:.0f}"
+    return str(value)
+
+
+def _key(value: Any) -> str:
+    """What a cell sorts by; empty for the unknown, which goes last."""
+    if isinstance(value, (bool, np.bool_)):
+        return str(int(value))
+    if isinstance(value, (float, np.floating)):
+        return "" if np.isnan(value) else repr(float(value))
+    return str(value)
+
+
+def _image(fig: Figure, description: str) -> str:
+    return f'<img alt="{html.escape(description)}" src="{_png(fig)}">'
+
+
+def _png(fig: Figure) -> str:
+    buffer = io.BytesIO()
+    fig.savefig(buffer, format="png", dpi=110, facecolor="white")
+    return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+
+
+def _thumbnail(scoring: Scoring, index: int) -> str:
+    from matplotlib.image import imsave
+
+    image = picture(scoring.evaluation.samples, index)
+    if image is None:
+        return ""
+    step = max(1, max(image.shape[:2]) // 96)
+    buffer = io.BytesIO()
+    imsave(buffer, image[::step, ::step], cmap="gray", vmin=0, vmax=1, format="png")
+    return f'<img alt="sample {index}" src="data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}">'

@@ -1,0 +1,272 @@
+"""Do two models agree on their confusing samples, and is it more than chance, loss or another grid would give?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from captum_andor._utils.statistics import (
+    Array,
+    auc,
+    bootstrap,
+    chance_iou,
+    disattenuated,
+    iou,
+    partial_spearman,
+    pearson,
+    ranks,
+    spearman,
+    spearman_brown,
+    top,
+)
+from captum_andor.confusing.score_formulas import REFERENCE_SCORES, SPLIT_SCORES
+from captum_andor.confusing.scoring import Scoring
+from captum_andor.confusing.views import View
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["Cut", "controls_of", "mean_known", "mean_retest", "overlap", "pairs_of_views", "reliability"]
+
+Members = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Cut:
+    """Which samples a set takes: the most suspicious share, or all whose score reaches a threshold.
+
+    Attributes:
+        fraction: The share.
+        threshold: On the score itself (a mean over views); None for the share.
+    """
+
+    fraction: float = 0.1
+    threshold: float | None = None
+
+    def __post_init__(self) -> None:
+        if not _is_number(self.fraction) or not 0 < self.fraction < 1:
+            raise ValueError(f"fraction must lie in (0, 1); got {self.fraction!r}.")
+        if self.threshold is not None and (not _is_number(self.threshold) or np.isnan(self.threshold)):
+            raise ValueError(f"threshold must be None or a number; got {self.threshold!r}.")
+
+    def order(self, scoring: Scoring, name: str, column: str) -> npt.NDArray[np.int64]:
+        """The set of a model by a score, most suspicious first."""
+        if self.threshold is None:
+            return top(scoring.suspicion(name, column), self.count(len(scoring)))
+        order = top(scoring.suspicion(name, column), len(scoring))
+        return order[scoring.oriented(name, column)[order] >= self.threshold]
+
+    def members(self, scoring: Scoring, name: str, column: str) -> Members:
+        """The set as a mask, shape ``(N,)``."""
+        return _mask(self.order(scoring, name, column), len(scoring))
+
+    def share_of(self, suspicion: Array) -> Members:
+        """The most suspicious share, whatever the scores are called."""
+        return _mask(top(suspicion, self.count(len(suspicion))), len(suspicion))
+
+    def count(self, n_samples: int) -> int:
+        """How many samples the share holds: at least one."""
+        return max(1, round(self.fraction * n_samples))
+
+
+def _is_number(given: Any) -> bool:
+    return isinstance(given, (int, float, np.integer, np.floating)) and not isinstance(given, bool)
+
+
+def _mask(positions: npt.NDArray[np.int64], size: int) -> Members:
+    members = np.zeros(size, dtype=bool)
+    members[positions] = True
+    return members
+
+
+def pairs_of_views(scoring: Scoring, changed: str) -> list[tuple[View, View]]:
+    """Pairs of views that differ in the ``"baseline"`` alone, the ``"mask"`` alone, or in ``"any"`` way."""
+    pairs = list(combinations(scoring.views, 2))
+    if changed == "baseline":
+        return [(a, b) for a, b in pairs if a.mask == b.mask]
+    if changed == "mask":
+        return [(a, b) for a, b in pairs if a.baseline == b.baseline]
+    return pairs
+
+
+def mean_retest(
+    scoring: Scoring, name: str, column: str, changed: str, statistic: Callable[[Array, Array], float]
+) -> float:
+    """Mean agreement of a score with itself under other views of the same model; NaN without such views."""
+    if column not in scoring.wanted:  # it knows no views
+        return float("nan")
+    found = [
+        statistic(scoring.suspicion(name, column, [a]), scoring.suspicion(name, column, [b]))
+        for a, b in pairs_of_views(scoring, changed)
+    ]
+    return mean_known(found)
+
+
+def reliability(scoring: Scoring) -> pd.DataFrame:
+    """Test-retest agreement of every score of every model."""
+    import pandas as pd
+
+    rows = []
+    for name in scoring.names:
+        for score in scoring.wanted:
+            retest = mean_retest(scoring, name, score, "any", spearman)
+            rows.append(
+                {
+                    "model": name,
+                    "score": score,
+                    "retest": retest,
+                    "retest_baseline": mean_retest(scoring, name, score, "baseline", spearman),
+                    "retest_mask": mean_retest(scoring, name, score, "mask", spearman),
+                    "reliability": spearman_brown(retest, len(scoring.views)),
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def overlap(
+    scoring: Scoring,
+    column: str,
+    cut: Cut,
+    controls: Sequence[Any],
+    noise_bound: float | None,
+    n_resamples: int,
+    seed: int,
+) -> pd.DataFrame:
+    """One row per pair of models; see :meth:`ConfusingReport.overlap`."""
+    import pandas as pd
+
+    rows = [
+        {
+            "pair": (a, b),
+            "model_a": a,
+            "model_b": b,
+            "score": column,
+            **_agreement(scoring, a, b, column, cut, controls, n_resamples, seed),
+            **_corrected(scoring, a, b, column),
+            **_ceilings(scoring, a, b, column, cut, noise_bound),
+            **_beside(scoring, a, b, column, cut, controls),
+        }
+        for a, b in combinations(scoring.names, 2)
+    ]
+    return pd.DataFrame(rows)
+
+
+def _agreement(
+    scoring: Scoring, a: str, b: str, column: str, cut: Cut, controls: Sequence[Any], n_resamples: int, seed: int
+) -> dict[str, Any]:
+    set_a, set_b = (cut.members(scoring, name, column) for name in (a, b))
+    score_a, score_b = (scoring.suspicion(name, column) for name in (a, b))
+    n = len(scoring)
+    iou_low, iou_high = bootstrap(lambda rows: iou(set_a[rows], set_b[rows]), n, n_resamples, seed)
+    rank_a, rank_b = ranks(score_a), ranks(score_b)  # of all samples: ranking each resample anew changes little
+    low, high = bootstrap(lambda rows: pearson(rank_a[rows], rank_b[rows]), n, n_resamples, seed)
+    return {
+        "n_a": int(set_a.sum()),
+        "n_b": int(set_b.sum()),
+        "iou": iou(set_a, set_b),
+        "iou_low": iou_low,
+        "iou_high": iou_high,
+        "chance": chance_iou(int(set_a.sum()), int(set_b.sum()), n),
+        "spearman": spearman(score_a, score_b),
+        "spearman_low": low,
+        "spearman_high": high,
+        "partial_spearman": partial_spearman(score_a, score_b, controls_of(scoring, (a, b), controls)),
+        "auc_a_for_b": auc(score_a, set_b),
+        "auc_b_for_a": auc(score_b, set_a),
+    }
+
+
+def controls_of(scoring: Scoring, names: Sequence[str], controls: Sequence[Any]) -> list[Array]:
+    """The columns to hold fixed, of each model where they are named; equal ones stand once.
+
+    Raises:
+        ValueError: If a name is no column, or an array does not have one number per sample.
+    """
+    found: list[Array] = []
+    for control in controls:
+        columns = [scoring.oriented(name, control) for name in names] if isinstance(control, str) else [control]
+        for column in columns:
+            numbers = np.asarray(column, dtype=np.float64)
+            if numbers.shape != (len(scoring),):
+                raise ValueError(
+                    f"controls must be columns of the scores or hold one number for each of {len(scoring)} samples; "
+                    f"got an array of shape {numbers.shape}."
+                )
+            if not any(np.array_equal(numbers, other, equal_nan=True) for other in found):
+                found.append(numbers)
+    return found
+
+
+def _corrected(scoring: Scoring, a: str, b: str, column: str) -> dict[str, float]:
+    """Correlation beyond what unreliable scores can show; needs several views."""
+    views = len(scoring.views)
+    of_a, of_b = (spearman_brown(mean_retest(scoring, name, column, "any", spearman), views) for name in (a, b))
+    between = spearman(scoring.suspicion(a, column), scoring.suspicion(b, column))
+    return {"reliability_a": of_a, "reliability_b": of_b, "spearman_corrected": disattenuated(between, of_a, of_b)}
+
+
+def _ceilings(scoring: Scoring, a: str, b: str, column: str, cut: Cut, noise_bound: float | None) -> dict[str, float]:
+    """Overlap of a model's set with its own set under another mask, baseline or noise bound; mean of both models.
+
+    Beside them the overlap of the two models' sets under one and the same view, which is what they compare with.
+    """
+
+    def sets_overlap(x: Array, y: Array) -> float:
+        return iou(cut.share_of(x), cut.share_of(y))
+
+    result = {
+        f"ceiling_{changed}": mean_known([mean_retest(scoring, name, column, changed, sets_overlap) for name in (a, b)])
+        for changed in ("mask", "baseline")
+    }
+    noisy = noise_bound is not None and column in (*SPLIT_SCORES, *REFERENCE_SCORES)
+    result["ceiling_noise"] = (
+        mean_known([_noise_ceiling(scoring, name, column, float(noise_bound or 0), sets_overlap) for name in (a, b)])
+        if noisy
+        else float("nan")
+    )
+    result["iou_one_view"] = mean_known(
+        [
+            sets_overlap(scoring.suspicion(a, column, [view]), scoring.suspicion(b, column, [view]))
+            for view in scoring.views
+        ]
+        if column in scoring.wanted
+        else []
+    )
+    return result
+
+
+def _noise_ceiling(
+    scoring: Scoring, name: str, column: str, noise_bound: float, statistic: Callable[[Array, Array], float]
+) -> float:
+    return mean_known(
+        [
+            statistic(scoring.view_scores(name, view)[column], scoring.view_scores(name, view, noise_bound)[column])
+            for view in scoring.views
+        ]
+    )
+
+
+def _beside(scoring: Scoring, a: str, b: str, column: str, cut: Cut, controls: Sequence[Any]) -> dict[str, float]:
+    """The same agreement by loss and by margin; and that of the scores given both models' loss and margin."""
+    result = {}
+    share = Cut(cut.fraction)
+    for other in ("loss", "margin"):
+        x, y = scoring.suspicion(a, other), scoring.suspicion(b, other)
+        result[f"{other}_iou"] = iou(share.share_of(x), share.share_of(y))
+        result[f"{other}_spearman"] = spearman(x, y)
+        given = controls_of(scoring, (a, b), controls)
+        result[f"{other}_partial_spearman"] = partial_spearman(x, y, given)
+    both = controls_of(scoring, (a, b), [*controls, "loss", "margin"])
+    result["spearman_given_loss"] = partial_spearman(scoring.suspicion(a, column), scoring.suspicion(b, column), both)
+    return result
+
+
+def mean_known(found: Sequence[float]) -> float:
+    """Mean of what is not NaN; NaN where nothing is."""
+    known = [value for value in found if not np.isnan(value)]
+    return float(np.mean(known)) if known else float("nan")

@@ -1,0 +1,74 @@
+"""Why a sample is where it is in the ranking, in words and numbers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from captum_andor.confusing.score_formulas import lost_by_one, n_flips
+from captum_andor.confusing.scoring import BOUNDED, Scoring, places
+from captum_andor.games.transforms import count_players
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["ranking"]
+
+
+def ranking(scoring: Scoring, name: str, column: str) -> pd.DataFrame:
+    """Samples of one model, most suspicious first; see :meth:`ConfusingReport.rank`."""
+    import pandas as pd
+
+    columns = scoring.columns(name)
+    place = places(scoring.suspicion(name, column))
+    loss_place = places(scoring.suspicion(name, "loss"))
+    order = np.argsort(place)
+    shown = ("trusted", "label", "predicted", "correct", "loss", "margin", "n_active", "small_effect")
+    table: dict[str, Any] = {"rank": place, "sample": np.arange(len(scoring)), column: columns[column]}
+    table |= {key: columns[key] for key in shown if key != column}
+    table["loss_rank"] = loss_place
+    table["reasons"] = _reasons(scoring, name, column, loss_place)
+    return pd.DataFrame(table).iloc[order].reset_index(drop=True)
+
+
+def _reasons(scoring: Scoring, name: str, column: str, loss_place: Any) -> list[str]:
+    columns = scoring.columns(name)
+    values = [scoring.values(name, view) for view in scoring.views]
+    lost = np.mean([lost_by_one(v).numpy() for v in values], axis=0)
+    empty = np.mean([v[:, 0].numpy() for v in values], axis=0)
+    flips = np.sum([n_flips(v).numpy() for v in values], axis=0)
+    masks = sum(count_players(v) * (count_players(v) - 1) // 2 for v in values)
+    unit = "log-odds" if scoring.score == "log_odds" else "of its score"
+    result = []
+    for i in range(len(scoring)):
+        parts = []
+        if not columns["trusted"][i]:
+            v, v_empty = columns["value"][i], empty[i]
+            warning = f"not to be trusted: v(N) = {v:.2g} is not above v(∅) = {v_empty:.2g} under every baseline"
+            parts.append(warning)
+        if scoring.given is not None and not columns["correct"][i]:
+            parts.append(f"predicted as {columns['predicted'][i]}, labelled {columns['label'][i]}")
+        if lost[i] > 0 and columns["value"][i] > 0:
+            parts.append(f"loses {lost[i]:.1f} of {columns['value'][i]:.1f} {unit} on average when one player goes")
+        elif lost[i] > 0:
+            parts.append(f"loses {lost[i]:.1f} {unit} on average when one player goes")
+        else:
+            parts.append(f"gains {-lost[i]:.1f} {unit} on average when one player goes")
+        if masks and scoring.score not in BOUNDED:
+            parts.append(f"decision flips on {flips[i]} of {masks} masks with two players gone")
+        if "offset" in columns:
+            parts.append(f"{columns['offset'][i]:.0%} of its strength is of high order and offset by the other sign")
+        if "non_generalizable_share" in columns:
+            parts.append(f"{columns['non_generalizable_share'][i]:.0%} of its strength is in no reference")
+        if columns["small_effect"][i]:
+            parts.append(f"all players together move v by {columns['effect'][i]:.2g} only")
+        if column != "loss":
+            parts.append(f"loss alone would rank it {_ordinal(int(loss_place[i]))}")
+        result.append("; ".join(parts))
+    return result
+
+
+def _ordinal(number: int) -> str:
+    ending = "th" if number % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
+    return f"{number}{ending}"

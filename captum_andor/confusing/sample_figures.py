@@ -1,0 +1,122 @@
+"""One sample as people see it: its picture, its attribution map, its patterns."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+from torch import Tensor
+
+from captum_andor._utils.datasets import Samples
+from captum_andor.confusing.scoring import Scoring
+from captum_andor.confusing.views import View
+from captum_andor.explain import LogicalModel
+from captum_andor.search import Options
+from captum_andor.visualization import NEGATIVE, POSITIVE
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+__all__ = ["draw_attributions", "draw_input", "draw_patterns", "draw_shapley", "explained", "picture", "shapley_map"]
+
+_NO_ATTRIBUTION = 1e-9
+_LONGEST = 24  # characters of a pattern's players
+
+
+def explained(scoring: Scoring, name: str, index: int, view: View, max_patterns: int) -> LogicalModel:
+    """The logical model of one sample under one view, which knows its inputs and so can be drawn."""
+    evaluation = scoring.evaluation
+    layout = evaluation.views.players(evaluation.samples, index, index + 1, view).layout
+    values = scoring.values(name, view)[index : index + 1]
+    return LogicalModel._from_complete(values, Options(max_patterns), layout.feature_ids, layout)[0]
+
+
+def picture(samples: Samples, index: int) -> npt.NDArray[Any] | None:
+    """The input of one sample as ``(H, W)`` or ``(H, W, 3)`` in [0, 1]; None if it is no image.
+
+    Values outside [0, 1], of normalised inputs, are brought there by the sample's own range.
+    """
+    x = samples.inputs[0]
+    if len(samples.inputs) != 1 or x.ndim != 4 or x.shape[1] not in (1, 3):
+        return None
+    image = x[index].detach().cpu().double().permute(1, 2, 0).numpy()
+    if not x.dtype.is_floating_point:
+        image = image / 255 if image.max() > 1 else image
+    low, high = float(np.nanmin(image)), float(np.nanmax(image))
+    if low < 0 or high > 1:
+        image = (image - low) / max(high - low, 1e-12)
+    result: npt.NDArray[Any] = image[..., 0] if image.shape[2] == 1 else image
+    return result
+
+
+def draw_input(axis: Axes, image: npt.NDArray[Any], title: str) -> None:
+    """The picture alone."""
+    axis.imshow(image, cmap="gray" if image.ndim == 2 else None)
+    axis.set_title(title, fontsize=8)
+    axis.set_axis_off()
+
+
+def draw_attributions(fig: Figure, axis: Axes, maps: Tensor, image: npt.NDArray[Any], title: str) -> None:
+    """Attributions ``(C, H, W)`` over the picture, by Captum's own figure."""
+    from captum.attr import visualization
+
+    heat = maps.detach().cpu().double().permute(1, 2, 0).numpy()
+    original = image if image.ndim == 3 else np.repeat(image[..., None], 3, axis=2)
+    largest = float(np.abs(heat).max())
+    if largest < _NO_ATTRIBUTION:  # which Captum's figure cannot scale
+        axis.imshow(original)
+    else:
+        visualization.visualize_image_attr(
+            heat / largest, original, "blended_heat_map", "all", plt_fig_axis=(fig, axis), use_pyplot=False
+        )
+    axis.set_title(title, fontsize=8)
+    axis.set_axis_off()
+
+
+def shapley_map(model: LogicalModel) -> Tensor:
+    """Shapley values of a prediction scattered over its only input."""
+    maps = model.attributions()
+    return maps[0] if isinstance(maps, tuple) else maps
+
+
+def draw_patterns(fig: Figure, axes: npt.NDArray[Any], model: LogicalModel, image: npt.NDArray[Any] | None) -> None:
+    """The strongest patterns of one prediction: one an axis on the picture, or as bars on the first axis."""
+    if image is not None and _fits(model, image):
+        model.plot_image(image, k=len(axes), plt_fig_axis=(fig, axes))
+        for axis in axes:
+            axis.title.set_fontsize(8)
+        return
+    for axis in axes[1:]:
+        axis.set_axis_off()
+    patterns = model.top(len(axes) * 2)[::-1]
+    names = [f"{p.kind.upper()} {_short(p.players)}" for p in patterns]
+    colours = [POSITIVE if p.value > 0 else NEGATIVE for p in patterns]
+    axes[0].barh(range(len(patterns)), [p.value for p in patterns], color=colours)
+    axes[0].set_yticks(range(len(patterns)), names, fontsize=7)
+    axes[0].axvline(0, color="gray", linewidth=0.8)
+    axes[0].set_title(f"patterns, R² {float(model.r2):.2f}", fontsize=8)
+
+
+def draw_shapley(axis: Axes, model: LogicalModel, title: str) -> None:
+    """Attributions of the players as bars."""
+    shapley = model.shapley_values().numpy()
+    axis.bar(range(len(shapley)), shapley, color=[POSITIVE if value > 0 else NEGATIVE for value in shapley])
+    axis.set_xticks(range(len(shapley)), [str(i) for i in model.feature_ids], fontsize=7)
+    axis.axhline(0, color="gray", linewidth=0.8)
+    axis.set_title(title, fontsize=8)
+
+
+def _fits(model: LogicalModel, image: npt.NDArray[Any]) -> bool:
+    """Whether all channels of a pixel are of one player."""
+    layout = model.layout
+    if layout is None or len(layout.shapes) != 1:
+        return False
+    channels = layout.indices[0][0].expand(layout.shapes[0])
+    return bool((channels == channels[:1]).all()) and tuple(channels.shape[1:]) == image.shape[:2]
+
+
+def _short(players: tuple[int, ...]) -> str:
+    text = ", ".join(map(str, players))
+    return f"{{{text if len(text) <= _LONGEST else text[: _LONGEST - 1] + '…'}}}"

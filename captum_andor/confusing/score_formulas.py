@@ -1,0 +1,172 @@
+r"""Scores of confusion, larger = more confusing: from the values of a game, from its split, from references.
+
+Shapes: N samples, n players, 2^n coalitions as bit codes, ``scale`` the mean of \|v(N) − v(∅)\| over the samples of one
+model. The family is ours; the words of the paper (high-order interactions that offset each other, Zhang et al. 2025,
+arXiv 2502.08625) are ``offset``.
+"""
+
+from __future__ import annotations
+
+from itertools import combinations
+
+import torch
+from torch import Tensor
+
+from captum_andor.games import active_players
+from captum_andor.games.transforms import count_players, orders
+from captum_andor.split import SplitResult
+
+__all__ = [
+    "REFERENCE_SCORES",
+    "SPLIT_SCORES",
+    "VALUE_SCORES",
+    "effect",
+    "high_order",
+    "lost_by_one",
+    "n_active",
+    "n_flips",
+    "order_profile",
+    "reference_scores",
+    "salient",
+    "split_scores",
+    "value_scores",
+]
+
+VALUE_SCORES = ("net_order", "flip_rate", "masked_margin")
+SPLIT_SCORES = ("offset", "offset_strength", "mean_order", "high_order_share", "cancellation")
+REFERENCE_SCORES = ("non_generalizable_share", "unshared_effect")
+
+_SALIENT_SHARE = 0.03  # of the mean |v(N) − v(∅)|: the authors' public code
+_SOFTENING = 0.1  # of the same mean, added to |v(N) − v(∅)| where scores divide by it
+_ACTIVE_SHARE = 1e-5  # of max|v|: above what float32 outputs differ by between batches
+
+
+def effect(values: Tensor) -> Tensor:
+    """What all players do together, v(N) − v(∅): shape ``(N,)``."""
+    return values[:, -1] - values[:, 0]
+
+
+def lost_by_one(values: Tensor) -> Tensor:
+    """Mean over players i of v(N) − v(N∖i): shape ``(N,)``."""
+    return values[:, -1] - values[:, _without(count_players(values), 1)].mean(1)
+
+
+def n_flips(values: Tensor) -> Tensor:
+    """On how many of the n (n − 1)/2 masks with two players removed v < 0: shape ``(N,)``."""
+    return (values[:, _without(count_players(values), 2)] < 0).sum(1)
+
+
+def n_active(values: Tensor) -> Tensor:
+    """Number of players whose presence changes v on any coalition: int64, shape ``(N,)``."""
+    return active_players(values, _ACTIVE_SHARE * values.abs().amax(1)).sum(1)
+
+
+def value_scores(values: Tensor, scale: float) -> dict[str, Tensor]:
+    """Scores that need no split.
+
+    Args:
+        values (Tensor): v, float64, shape ``(N, 2^n)``.
+        scale (float): Mean of |v(N) − v(∅)|.
+
+    Returns:
+        - **scores** (*dict*): float64, shape ``(N,)`` each: ``net_order``, [v(N) − mean_i v(N∖i)] / (|v(N) − v(∅)| +
+          0.1 scale), the signed mean order of the AND split; ``flip_rate``, share of masks with two players removed on
+          which v < 0 (NaN below two players); ``masked_margin``, −mean_i v(N∖i).
+
+    Source: ours.
+    """
+    lost = lost_by_one(values)
+    n = count_players(values)
+    return {
+        "net_order": _ratio(lost, effect(values).abs() + _SOFTENING * scale),
+        "flip_rate": n_flips(values).double() / (n * (n - 1) / 2) if n > 1 else torch.full_like(lost, torch.nan),
+        "masked_margin": lost - values[:, -1],
+    }
+
+
+def _without(n: int, removed: int) -> Tensor:
+    """Bit codes of the coalitions that lack so many players."""
+    codes = [(1 << n) - 1 - sum(1 << i for i in some) for some in combinations(range(n), removed)]
+    return torch.tensor(codes, dtype=torch.int64, device="cpu")
+
+
+def high_order(n_players: int) -> int:
+    """Lowest of the orders that count as high: the first above half of the players."""
+    return n_players // 2 + 1
+
+
+def salient(split: SplitResult, scale: float) -> Tensor:
+    """Interactions of a split, those below 0.03 of the scale set to 0: AND, OR in dimension 1, ``(N, 2, 2^n)``."""
+    interactions = torch.stack([split.and_values, split.or_values], dim=1)
+    interactions[..., 0] = 0.0
+    return torch.where(interactions.abs() >= _SALIENT_SHARE * scale, interactions, 0.0)
+
+
+def order_profile(interactions: Tensor) -> Tensor:
+    """Strength by order, J⁺ and |J⁻|, AND and OR together: shape ``(N, 2, n + 1)``."""
+    signed = torch.stack([interactions.clamp(min=0), -interactions.clamp(max=0)], dim=1).sum(2)
+    n = count_players(interactions)
+    profile = signed.new_zeros(len(signed), 2, n + 1)
+    return profile.index_add(-1, orders(n, signed.device), signed)
+
+
+def split_scores(interactions: Tensor, scale: float, first_high: int) -> dict[str, Tensor]:
+    """Scores of a split's salient interactions.
+
+    Args:
+        interactions (Tensor): As :func:`salient` returns them, shape ``(N, 2, 2^n)``.
+        scale (float): Mean of |v(N) − v(∅)|.
+        first_high (int): Lowest order that counts as high.
+
+    Returns:
+        - **scores** (*dict*): float64, shape ``(N,)`` each, 0 where nothing is salient. With E_k and F_k the positive
+          and the negative strength of order k: ``offset``, Σ_{k high} 2 min(E_k, F_k) / Σ_k (E_k + F_k);
+          ``offset_strength``, the same numerator / scale; ``mean_order``, Σ_k k (E_k + F_k) / Σ_k (E_k + F_k);
+          ``high_order_share``; ``cancellation``, 1 − |Σ I| / Σ |I|.
+
+    Source: ours; the idea of ``offset`` is that of Zhang et al. 2025, arXiv 2502.08625.
+    """
+    profile = order_profile(interactions)
+    strength = profile.sum(1)
+    total = strength.sum(1)
+    offsetting = 2 * profile[..., first_high:].amin(1).sum(1)
+    order = torch.arange(strength.shape[1], dtype=strength.dtype, device=strength.device)
+    net = (profile[:, 0] - profile[:, 1]).sum(1).abs()
+    return {
+        "offset": _ratio(offsetting, total),
+        "offset_strength": _ratio(offsetting, torch.full_like(total, scale)),
+        "mean_order": _ratio(strength @ order, total),
+        "high_order_share": _ratio(strength[:, first_high:].sum(1), total),
+        "cancellation": _ratio(total - net, total),
+    }
+
+
+def reference_scores(interactions: Tensor, references: list[Tensor]) -> dict[str, Tensor]:
+    """How much of a split no model trained on other data repeats.
+
+    Args:
+        interactions (Tensor): Salient interactions of the model, shape ``(N, 2, 2^n)``.
+        references (list of Tensor): Salient interactions of each reference, for the same samples and labels.
+
+    Returns:
+        - **scores** (*dict*): float64, shape ``(N,)`` each: ``non_generalizable_share``, the share of the salient
+          strength that no reference repeats (same players, kind and sign, salient there too); ``unshared_effect``,
+          −Σ sign · min(|I|, |I_ref|) over what is repeated, in the units of v, averaged over the references.
+
+    Source: ours.
+    """
+    strength = interactions.abs()
+    repeated = torch.zeros_like(interactions, dtype=torch.bool)
+    shared = torch.zeros_like(strength[:, 0, 0])
+    for other in references:
+        same_sign = interactions * other > 0
+        repeated |= same_sign
+        common = torch.where(same_sign, torch.minimum(strength, other.abs()) * interactions.sign(), 0.0)
+        shared = shared + common.sum((1, 2)) / len(references)
+    unrepeated = torch.where(repeated, 0.0, strength).sum((1, 2))
+    return {"non_generalizable_share": _ratio(unrepeated, strength.sum((1, 2))), "unshared_effect": -shared}
+
+
+def _ratio(part: Tensor, whole: Tensor) -> Tensor:
+    """Part / whole; 0 where the whole is 0."""
+    return torch.where(whole > 0, part / torch.where(whole > 0, whole, 1.0), 0.0)

@@ -1,0 +1,22 @@
+"""The Captum class, the results that it returns, and what one does with several of them."""
+
+from captum_andor.explain.attribution import AndOrInteractions
+from captum_andor.explain.baselines import LearnedBaselines, averaged_interactions, learn_baselines
+from captum_andor.explain.comparison import Comparison, common_patterns, compare, similarity
+from captum_andor.explain.explanation import AndOrExplanation
+from captum_andor.explain.logical_model import LogicalModel
+from captum_andor.explain.masked_outputs import MaskedOutputs
+
+__all__ = [
+    "AndOrExplanation",
+    "AndOrInteractions",
+    "Comparison",
+    "LearnedBaselines",
+    "LogicalModel",
+    "MaskedOutputs",
+    "averaged_interactions",
+    "common_patterns",
+    "compare",
+    "learn_baselines",
+    "similarity",
+]

@@ -1,0 +1,502 @@
+"""``AndOrInteractions``: the Captum attribution class."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from captum.attr import PerturbationAttribution
+from captum.log import log_usage
+from torch import Tensor
+from torch.futures import Future
+
+from captum_andor.explain.explanation import AndOrExplanation
+from captum_andor.explain.logical_model import LogicalModel
+from captum_andor.explain.masked_outputs import MaskedOutputs
+from captum_andor.games import (
+    Baselines,
+    Game,
+    InputsT,
+    Players,
+    Score,
+    Target,
+    check_score,
+    progress_bar,
+    standard_target,
+)
+from captum_andor.games.transforms import shapley_values
+from captum_andor.patterns import Names, standard_names
+from captum_andor.sampling import design
+from captum_andor.search import Budget, Effort, Known, Options, Weights, check_tolerance, spend
+from captum_andor.split import NoiseBound, Split, check_split
+
+__all__ = ["AndOrInteractions"]
+
+
+class AndOrInteractions(PerturbationAttribution):  # type: ignore[misc]  # captum ships no usable types
+    r"""Exact AND and OR interactions between the input variables of any PyTorch model.
+
+    The model is evaluated on all 2^n coalitions of its n players: a coalition's players keep their value, the others
+    take the baseline. :meth:`attribute` returns Shapley values, equal to those of ``captum.attr.ShapleyValues`` at 2^n
+    instead of n·n! evaluations; :meth:`interactions` returns which sets of players act together (AND) and which stand
+    in for each other (OR). The model runs as it is: call ``model.eval()`` first where dropout or batch norm matter.
+
+    Args:
+        forward_func (Callable or torch.nn.Module): The model or any function of the inputs; it returns ``(N,)``,
+            ``(N, K, …)``, or one value or a fixed number of values for the whole batch.
+        score (str or Callable, optional): What v(S) is, taken from the model's output in float64: ``"output"``, the
+            target's output as it is; ``"log_odds"``, log p/(1-p) of the target class from logits; ``"log_prob"`` and
+            ``"prob"``, likewise (dimension 1 holds the classes); or a callable ``f(output)``, whose result is selected
+            by ``target``, or ``f(output, target)``, whose result is v. Default: "output"
+        max_players (int, optional): Above this number of players an error names the cost instead of starting a run that
+            would not end. Raise it if you can afford the passes. Default: 20
+        check_repeats (bool, optional): Evaluate the baseline and the full input once more at the end of each call, each
+            alone, and warn if the score has moved by more than half of its digits: the model is random, keeps state or
+            mixes the rows of a batch (dropout, batch norm in training mode). Default: True
+
+    Raises:
+        TypeError: If ``forward_func`` is not callable or ``max_players`` not an int.
+        ValueError: If ``score`` is unknown.
+
+    Examples::
+
+        >>> both = lambda x: x[:, 0] * x[:, 1]
+        >>> method = AndOrInteractions(both)
+        >>> method.attribute(torch.ones(1, 2))
+        tensor([[0.5000, 0.5000]])
+        >>> method.interactions(torch.ones(1, 2)).top(1)
+        [Interaction(index=(0,), kind='and', players=(0, 1), value=1.0)]
+
+    Source: Chen et al. 2024, arXiv 2401.16318 (AND-OR interactions); Harsanyi 1963; Shapley 1953.
+    """
+
+    def __init__(
+        self,
+        forward_func: Callable[..., Any],
+        score: Score = "output",
+        max_players: int = 20,
+        check_repeats: bool = True,
+    ) -> None:
+        if not callable(forward_func):
+            raise TypeError(
+                f"forward_func must be callable, e.g. a torch.nn.Module; got {type(forward_func).__name__}."
+            )
+        check_score(score)
+        if isinstance(max_players, bool) or not isinstance(max_players, (int, np.integer)) or max_players < 1:
+            raise TypeError(f"max_players must be an int ≥ 1; got {max_players!r}.")
+        super().__init__(forward_func)
+        self.score = score
+        self.max_players = int(max_players)
+        if not isinstance(check_repeats, (bool, np.bool_)):
+            raise TypeError(f"check_repeats must be True or False; got {check_repeats!r}.")
+        self.check_repeats = bool(check_repeats)
+
+    @log_usage()  # type: ignore[untyped-decorator]
+    def attribute(
+        self,
+        inputs: InputsT,
+        baselines: Baselines = None,
+        target: Target = None,
+        additional_forward_args: Any = None,
+        feature_mask: Tensor | tuple[Tensor, ...] | None = None,
+        perturbations_per_eval: int | None = None,
+        show_progress: bool = False,
+    ) -> InputsT:
+        r"""Shapley values, which are what the interactions imply for single players.
+
+        :math:`\phi_i=\sum_{T\ni i}(I_{and}(T)+I_{or}(T))/|T|`, for every split the same, so none is solved for.
+
+        Args:
+            inputs (Tensor or tuple[Tensor, ...]): Inputs of any dtype and rank ≥ 1; dimension 0 is the batch in each.
+            baselines (scalar, Tensor, tuple of these, optional): What players outside a coalition are replaced by: a
+                number, or a tensor that broadcasts to its input; one per input. Default: None (zeros, False for bool)
+            target (int, tuple, Tensor or list, optional): Which output: one index for all examples (an int or, for more
+                output dimensions, a tuple) or one per example (1-D tensor, list of ints or of tuples). None explains
+                all outputs at once. Default: None
+            additional_forward_args (Any, optional): Further arguments of ``forward_func``, not explained; tensors with
+                dimensions are tiled along dimension 0, which must be the batch. Default: None
+            feature_mask (Tensor or tuple[Tensor, ...], optional): Integer ids that broadcast to the inputs; elements of
+                equal id, also across inputs, are one player. A first dimension of N gives each example its own mask; an
+                id that an example lacks is a player of no effect there. Default: None (every element is a player)
+            perturbations_per_eval (int, optional): Coalitions in one forward pass, each of N rows (the first coalition
+                always goes alone). None chooses by the size of the inputs. Default: None
+            show_progress (bool, optional): Show a tqdm bar over the 2^n coalitions. Default: False
+
+        Returns:
+            - **attributions** (*Tensor or tuple[Tensor, ...]*): For each input ``(*output_shape, *input.shape[1:])``;
+              ``(1, …)`` where the model returns one number per batch. Dtype of the model's output, at least float32.
+
+        Raises:
+            TypeError: If an argument is of the wrong kind, or a baseline or mask would have to be rounded.
+            ValueError: If shapes do not match, there are more than ``max_players`` players, a target is out of range,
+                or the score of a coalition is not finite.
+
+        Examples::
+
+            >>> model = torch.nn.Linear(3, 2)
+            >>> AndOrInteractions(model).attribute(torch.rand(5, 3), target=1).shape
+            torch.Size([5, 3])
+
+        Source: Shapley 1953; Grabisch and Roubens 1999.
+        """
+        players, game = self._game(
+            inputs, baselines, target, additional_forward_args, feature_mask, perturbations_per_eval
+        )
+        values = self._values(game, show_progress)
+        shapley = shapley_values(values).to(players.inputs[0].device, _attribution_dtype(game.output_dtype))
+        return players.layout.scatter(shapley)  # type: ignore[return-value]
+
+    def attribute_future(
+        self,
+        inputs: InputsT,
+        baselines: Baselines = None,
+        target: Target = None,
+        additional_forward_args: Any = None,
+        feature_mask: Tensor | tuple[Tensor, ...] | None = None,
+        perturbations_per_eval: int | None = None,
+        show_progress: bool = False,
+    ) -> Future[Any]:
+        r"""As :meth:`attribute`, for models that return a ``torch.futures.Future``.
+
+        The answers are waited for batch by batch, so that memory holds one batch of masked inputs: the future is
+        completed when it is returned.
+
+        Args:
+            inputs (Tensor or tuple[Tensor, ...]): As in :meth:`attribute`, and so are the others.
+            baselines (scalar, Tensor, tuple of these, optional): Default: None
+            target (int, tuple, Tensor or list, optional): Default: None
+            additional_forward_args (Any, optional): Default: None
+            feature_mask (Tensor or tuple[Tensor, ...], optional): Default: None
+            perturbations_per_eval (int, optional): Default: None
+            show_progress (bool, optional): Default: False
+
+        Returns:
+            - **future** (*Future*): Of the attributions.
+
+        Raises:
+            TypeError: As :meth:`attribute`.
+            ValueError: As :meth:`attribute`.
+        """
+        result: Future[Any] = Future()
+        result.set_result(
+            self.attribute(
+                inputs,
+                baselines,
+                target,
+                additional_forward_args,
+                feature_mask,
+                perturbations_per_eval,
+                show_progress,
+            )
+        )
+        return result
+
+    @log_usage()  # type: ignore[untyped-decorator]
+    def outputs(
+        self,
+        inputs: Tensor | tuple[Tensor, ...],
+        baselines: Baselines = None,
+        additional_forward_args: Any = None,
+        feature_mask: Tensor | tuple[Tensor, ...] | None = None,
+        perturbations_per_eval: int | None = None,
+        show_progress: bool = False,
+    ) -> MaskedOutputs:
+        """Run the model on all masked inputs once and keep what it returns, to explain several targets and scores.
+
+        Memory holds 8 · 2^n bytes for each output of each example.
+
+        Args:
+            inputs (Tensor or tuple[Tensor, ...]): As in :meth:`attribute`.
+            baselines (scalar, Tensor, tuple of these, optional): As in :meth:`attribute`. Default: None
+            additional_forward_args (Any, optional): As in :meth:`attribute`. Default: None
+            feature_mask (Tensor or tuple[Tensor, ...], optional): As in :meth:`attribute`. Default: None
+            perturbations_per_eval (int, optional): As in :meth:`attribute`. Default: None
+            show_progress (bool, optional): As in :meth:`attribute`. Default: False
+
+        Returns:
+            - **outputs** (*MaskedOutputs*): With methods ``attribute``, ``interactions`` and ``logical_model``, which
+              take a target and a score.
+
+        Raises:
+            TypeError: As :meth:`attribute`.
+            ValueError: As :meth:`attribute`.
+
+        Examples::
+
+            >>> kept = AndOrInteractions(torch.nn.Linear(3, 4)).outputs(torch.rand(2, 3))
+            >>> kept.interactions(target=0, score="log_odds").shape
+            (2,)
+        """
+        players, game = self._game(
+            inputs, baselines, None, additional_forward_args, feature_mask, perturbations_per_eval, score="output"
+        )
+        values = self._values(game, show_progress)
+        return MaskedOutputs(
+            values,
+            players.n_examples,
+            game.aggregates,
+            self.score,
+            players.layout,
+            _attribution_dtype(game.output_dtype),
+        )
+
+    @log_usage()  # type: ignore[untyped-decorator]
+    def interactions(
+        self,
+        inputs: Tensor | tuple[Tensor, ...],
+        baselines: Baselines = None,
+        target: Target = None,
+        additional_forward_args: Any = None,
+        feature_mask: Tensor | tuple[Tensor, ...] | None = None,
+        split: Split = "sparse",
+        noise_bound: NoiseBound = 0.0,
+        tolerance: float = 1e-3,
+        perturbations_per_eval: int | None = None,
+        show_progress: bool = False,
+        *,
+        player_names: Names = None,
+    ) -> AndOrExplanation:
+        r"""AND and OR interactions, whose sums give the score on every masked input.
+
+        Args:
+            inputs (Tensor or tuple[Tensor, ...]): As in :meth:`attribute`.
+            baselines (scalar, Tensor, tuple of these, optional): As in :meth:`attribute`. Default: None
+            target (int, tuple, Tensor or list, optional): As in :meth:`attribute`. Default: None
+            additional_forward_args (Any, optional): As in :meth:`attribute`. Default: None
+            feature_mask (Tensor or tuple[Tensor, ...], optional): As in :meth:`attribute`. Default: None
+            split (str, optional): How v is split into AND and OR: ``"sparse"``, the split of least l1, up to 16
+                players; ``"and"`` or ``"or"``, all in one kind; ``"even"``, half each. Default: "sparse"
+            noise_bound (float or str, optional): Largest \|q(S)\| that the sparse split may leave unexplained, relative
+                to \|v(N) - v(∅)\|. ``"auto"`` measures how far v moves when the model is asked again in other batches,
+                and takes twice the largest move, or twice the rounding of v in the model's own precision if that is
+                more. Default: 0.0
+            tolerance (float, optional): Duality gap at which a sparse split is accepted. Default: 1e-3
+            perturbations_per_eval (int, optional): As in :meth:`attribute`. Default: None
+            show_progress (bool, optional): As in :meth:`attribute`; a second bar follows the sparse splits.
+                Default: False
+            player_names (sequence or mapping, optional): What prints and tables call the players: a string for
+                each, in the order of the sorted feature ids, or a mapping of ids. Default: None
+
+        Returns:
+            - **explanation** (*AndOrExplanation*): Its leading shape is that of the outputs, e.g. ``(N,)`` or
+              ``(N, K)``. After Ctrl-C during the splits, those that are left are not sparse, with a duality gap of 1
+              and a warning.
+
+        Raises:
+            TypeError: As :meth:`attribute`.
+            ValueError: As :meth:`attribute`, and if the split or its options are out of range.
+
+        Examples::
+
+            >>> either = lambda x: x.amax(1)
+            >>> AndOrInteractions(either).interactions(torch.ones(1, 3)).top(1)
+            [Interaction(index=(0,), kind='or', players=(0, 1, 2), value=1.0)]
+
+        Source: Chen et al. 2024, arXiv 2401.16318; the exact sparse split is ours.
+        """
+        players, game = self._game(
+            inputs, baselines, target, additional_forward_args, feature_mask, perturbations_per_eval
+        )
+        names = standard_names(player_names, players.layout.feature_ids)
+        automatic = isinstance(noise_bound, str) and noise_bound == "auto" and split == "sparse"
+        check_split(split, 0.0 if automatic else noise_bound, tolerance, players.n_players)
+        values = self._values(game, show_progress)
+        bound: float | Tensor = noise_bound  # type: ignore[assignment]
+        if automatic:
+            effect = (values[..., -1] - values[..., 0]).abs()
+            bound = torch.where(effect > 0, 2 * game.noise(values) / torch.where(effect > 0, effect, 1.0), 0.0)
+        count = values[..., 0].numel()
+        with progress_bar(show_progress and split == "sparse", count, f"{self.get_name()} split", "output") as bar:
+            return AndOrExplanation._from_split(
+                values,
+                split,
+                bound,
+                tolerance,
+                players.layout.feature_ids,
+                players.layout,
+                _attribution_dtype(game.output_dtype),
+                bar.update,
+                names,
+            )
+
+    @log_usage()  # type: ignore[untyped-decorator]
+    @torch.no_grad()
+    def logical_model(
+        self,
+        inputs: Tensor | tuple[Tensor, ...],
+        baselines: Baselines = None,
+        target: Target = None,
+        additional_forward_args: Any = None,
+        feature_mask: Tensor | tuple[Tensor, ...] | None = None,
+        max_patterns: int | None = 10,
+        min_r2: float | None = None,
+        max_order: int | None = None,
+        budget: Budget = None,
+        effort: Effort = "stable",
+        exact_ends: bool = True,
+        seed: int = 0,
+        perturbations_per_eval: int | None = None,
+        show_progress: bool = False,
+        *,
+        kinds: str | Sequence[str] = ("and", "or"),
+        weights: Weights = "uniform",
+        densities: Sequence[float] | None = None,
+        tolerance: float = 0.01,
+        previous: LogicalModel | None = None,
+        player_names: Names = None,
+    ) -> LogicalModel:
+        """A few AND and OR patterns that reproduce the score on masked inputs, from all of these or from a budget.
+
+        Args:
+            inputs (Tensor or tuple[Tensor, ...]): As in :meth:`attribute`.
+            baselines (scalar, Tensor, tuple of these, optional): As in :meth:`attribute`. Default: None
+            target (int, tuple, Tensor or list, optional): As in :meth:`attribute`. Default: None
+            additional_forward_args (Any, optional): As in :meth:`attribute`. Default: None
+            feature_mask (Tensor or tuple[Tensor, ...], optional): As in :meth:`attribute`; any number of players.
+                Default: None
+            max_patterns (int, optional): At most so many patterns for each output. None takes as many as ``min_r2``
+                needs or, without it, as an exact model needs or, on a budget, as cross-validation supports.
+                Default: 10
+            min_r2 (float, optional): Stop an output as soon as R² reaches this. Default: None
+            max_order (int, optional): Largest number of players in a pattern. Default: None
+            budget (int or str, optional): How many coalitions to evaluate, for each example alike; 2^n or more
+                evaluates all. ``"auto"`` begins with 256 and evaluates more until a model predicts fresh ones to
+                ``tolerance`` or stops getting better at it, at most 4 096. None takes all up to 10 players and 1 024
+                above. Default: None
+            effort (str, optional): ``"stable"``, ``"accurate"`` or ``"high"``; see :meth:`LogicalModel.from_values`.
+                Above 20 players one search serves all. Default: "stable"
+            exact_ends (bool, optional): Hold h(∅) = v(∅) and h(N) = v(N), so that attributions add up. Default: True
+            seed (int, optional): Of everything random: the coalitions, too. Default: 0
+            perturbations_per_eval (int, optional): As in :meth:`attribute`. Default: None
+            show_progress (bool, optional): Show a tqdm bar over the coalitions. Default: False
+            kinds (str or sequence of str, optional): ``"and"``, ``"or"`` or both. Default: ("and", "or")
+            weights (str or sequence of float, optional): What R² weighs; see :meth:`LogicalModel.from_values`.
+                Default: "uniform"
+            densities (sequence of float, optional): Shares of the players that coalitions on a budget keep, each as
+                often as the others, e.g. ``(0.2, 0.8)`` to see patterns of higher order. Default: None (see the docs)
+            tolerance (float, optional): Share of the variance of fresh coalitions that ``budget="auto"`` may leave
+                unexplained. Default: 0.01
+            previous (LogicalModel, optional): A model of the same inputs with a smaller budget and the same seed:
+                what it evaluated is not evaluated again. Default: None
+            player_names (sequence or mapping, optional): As in :meth:`interactions`. Default: None
+
+        Returns:
+            - **model** (*LogicalModel*): Its leading shape is that of the outputs, e.g. ``(N,)`` or ``(N, K)``. After
+              Ctrl-C, the model of what was evaluated until then.
+
+        Raises:
+            TypeError: As :meth:`attribute`.
+            ValueError: As :meth:`attribute`, and if the budget is too small for the patterns or an option out of range.
+
+        Examples::
+
+            >>> both_or_third = lambda x: torch.maximum(x[:, 0] * x[:, 1], x[:, 2])
+            >>> print(AndOrInteractions(both_or_third).logical_model(torch.ones(1, 3)).patterns[0])
+            AND {2} +1
+
+        Source: ours; see :class:`captum_andor.LogicalModel`.
+        """
+        options = Options(max_patterns, min_r2, max_order, effort, exact_ends, seed, kinds, weights, densities)
+        check_tolerance(tolerance)
+        players, game = self._game(
+            inputs, baselines, target, additional_forward_args, feature_mask, perturbations_per_eval, budgeted=True
+        )
+        names = standard_names(player_names, players.layout.feature_ids)
+        evaluated = spend(
+            game, options, budget, self.max_players, tolerance, known_by(previous, players, options), show_progress,
+            f"{self.get_name()} logical model",
+        )  # fmt: skip
+        game.warn_of_change()
+        return LogicalModel._from_models(
+            evaluated.models,
+            evaluated.values,
+            evaluated.coalitions,
+            options,
+            players.layout.feature_ids,
+            players.layout,
+            _attribution_dtype(game.output_dtype),
+            names,
+        )
+
+    def _game(
+        self,
+        inputs: Tensor | tuple[Tensor, ...],
+        baselines: Baselines,
+        target: Target,
+        additional_forward_args: Any,
+        feature_mask: Tensor | tuple[Tensor, ...] | None,
+        perturbations_per_eval: int | None,
+        budgeted: bool = False,
+        score: Score | None = None,
+    ) -> tuple[Players, Game]:
+        check_score(self.score)  # which may have been set since
+        players = Players(inputs, baselines, feature_mask)
+        if not budgeted:
+            self._check_cost(players)
+        if additional_forward_args is None:
+            arguments: tuple[Any, ...] = ()
+        elif isinstance(additional_forward_args, tuple):
+            arguments = additional_forward_args
+        else:
+            arguments = (additional_forward_args,)
+        game = Game(
+            self.forward_func,
+            players,
+            self.score if score is None else score,
+            standard_target(target, players.n_examples),
+            arguments,
+            perturbations_per_eval,
+            self.check_repeats,
+        )
+        return players, game
+
+    @torch.no_grad()
+    def _values(self, game: Game, show_progress: bool) -> Tensor:
+        values = game.values(show_progress, f"{self.get_name()} attribution")
+        game.warn_of_change()
+        return values
+
+    def _check_cost(self, players: Players) -> None:
+        n = players.n_players
+        if n <= self.max_players:
+            return
+        passes = f"{1 << n:,}" if n <= 64 else f"2^{n}"
+        raise ValueError(
+            f"feature_mask gives {n} players: exact interactions need 2^{n} = {passes} forward passes per example, and "
+            f"max_players is {self.max_players}. Pass a coarser feature_mask (e.g. image patches, superpixels, words: "
+            "8 to 16 players), take logical_model(..., budget=1024), which needs no more passes than its budget, or "
+            f"allow it with AndOrInteractions(..., max_players={n})."
+        )
+
+
+def _attribution_dtype(output_dtype: torch.dtype) -> torch.dtype:
+    return torch.promote_types(output_dtype, torch.float32)
+
+
+def known_by(previous: Any, players: Players, options: Options) -> Known | None:
+    """What an earlier model evaluated of the sequence that these options give.
+
+    Raises:
+        TypeError: If it is not a logical model.
+        ValueError: If it has other players, or took other coalitions.
+    """
+    if previous is None:
+        return None
+    if not isinstance(previous, LogicalModel):
+        raise TypeError(f"previous must be a LogicalModel or None; got {type(previous).__name__}.")
+    if previous.feature_ids != players.layout.feature_ids:
+        raise ValueError(
+            f"previous has feature ids {previous.feature_ids}, these inputs {players.layout.feature_ids}: it must be "
+            "of the same inputs and feature_mask."
+        )
+    if previous.coalitions is not None:
+        n, m = previous.n_players, previous.n_evaluations
+        plan = design(n, m, options.size_shares(n), options.is_uniform, options.densities, options.seed)
+        if not np.array_equal(plan.coalitions, previous.coalitions.cpu().numpy()):
+            raise ValueError(
+                "previous took other coalitions than these options give: pass the seed, weights and densities that it "
+                "was made with, and one that was not interrupted."
+            )
+    return Known(previous.values, previous.coalitions)

@@ -1,0 +1,596 @@
+"""``AndOrExplanation``: the interactions of one or many predictions, and what one can ask of them."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, get_args
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from captum_andor._utils.storage import Spec, read_arrays, write_arrays
+from captum_andor.explain.explained import Explained
+from captum_andor.explain.logical_model import LogicalModel
+from captum_andor.games import PlayerLayout, active_players
+from captum_andor.games.transforms import (
+    coalition_members,
+    count_players,
+    or_zeta,
+    orders,
+    shapley_values,
+    zeta,
+)
+from captum_andor.patterns import (
+    Axes,
+    Interaction,
+    Interactions,
+    Names,
+    PatternTable,
+    Picks,
+    check_count,
+    flat_games,
+    from_shapiq,
+    game_values,
+    salience_threshold,
+    standard_names,
+    stored_ids,
+    take,
+)
+from captum_andor.search import Effort, Options, Weights
+from captum_andor.split import INTERIOR_PLAYERS, Certainty, Split, certainty, split_game
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import shapiq
+
+__all__ = ["AndOrExplanation"]
+
+_FORMAT = "captum_andor.explanation"
+_ROUNDING = 8  # times the rounding of the largest v: below, a player changes nothing
+_STORED_ERROR = 1e-6  # of the largest value: what stored numbers may contradict each other by
+_TENSORS = ("values", "and_values", "or_values", "noise", "l1", "duality_gap", "dual", "noise_limit")
+
+
+def _check_stored(header: dict[str, Any], specs: dict[str, Spec]) -> None:
+    """Raise ValueError unless the arrays that a file announces are those of an explanation."""
+    n = len(stored_ids(header))
+    if header["split"] not in get_args(Split):
+        raise ValueError(f"its split is {header['split']!r}")
+    shape = specs["l1"].shape
+    game = (*shape, 1 << n)
+    optional = {"dual": game, "noise_limit": shape}
+    wanted = dict.fromkeys(("values", "and_values", "or_values", "noise"), game) | {"l1": shape, "duality_gap": shape}
+    for name, expected in {**wanted, **{name: s for name, s in optional.items() if name in specs}}.items():
+        if specs[name] != Spec(expected, np.dtype(np.float64)):
+            raise ValueError(f"its {name} has shape {specs[name].shape} and dtype {specs[name].dtype}")
+    inputs = range(len(header["input_shapes"] or ()))
+    if set(specs) - set(wanted) - set(optional) != {f"players_{i}" for i in inputs}:
+        raise ValueError("its arrays are not those of an explanation")
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class AndOrExplanation(Explained):
+    r"""AND and OR interactions of one or many predictions.
+
+    The surrogate :math:`h(S)=v(∅)+\sum_{∅\neq T\subseteq S}I_{and}(T)+\sum_{T\cap S\neq∅}I_{or}(T)` equals
+    :math:`v(S)+q(S)` on every coalition S (universal matching). Coalitions are bit codes: bit i of the position on the
+    last axis is player i, the i-th of ``feature_ids``. The leading shape ``(…)`` is that of the explained outputs.
+    Order-1 interactions, the same function under AND and OR, stand under AND.
+
+    Attributes:
+        values (Tensor): v, float64, shape ``(…, 2^n)``.
+        and_values (Tensor): AND interactions, same shape; position 0 is v(∅).
+        or_values (Tensor): OR interactions, same shape; position 0 is 0.
+        noise (Tensor): q, same shape; 0 unless a noise bound was given.
+        l1 (Tensor): Sum of \|I(T)\| over T ≠ ∅, AND and OR together, shape ``(…)``.
+        duality_gap (Tensor): Certificate of a sparse split: the optimal l1 is at least ``(1 - duality_gap) * l1``.
+            NaN for the other splits, which seek no optimum. Shape ``(…)``.
+        dual (Tensor): The dual point that proves it, in units of 1, shape ``(…, 2^n)``; NaN for the other splits.
+        noise_limit (Tensor): Bound on \|q\|, in the units of v, shape ``(…)``.
+        feature_ids (tuple): Id of each player, as in the feature mask, sorted.
+        player_names (tuple): Name of each player in the same order; None where none were given.
+        split (str): Which split was taken.
+
+    Examples::
+
+        >>> ex = AndOrExplanation.from_values(torch.tensor([0.0, 1.0, 1.0, 1.0]))
+        >>> ex.top(1)
+        [Interaction(index=(), kind='or', players=(0, 1), value=1.0)]
+
+    Source: Chen et al. 2024, arXiv 2401.16318, Theorem 2.1; the split and its certificate are ours.
+    """
+
+    values: Tensor
+    and_values: Tensor
+    or_values: Tensor
+    noise: Tensor
+    l1: Tensor
+    duality_gap: Tensor
+    dual: Tensor
+    noise_limit: Tensor
+    feature_ids: tuple[int, ...]
+    split: str
+    axes: Axes
+    player_names: tuple[str, ...] | None = field(default=None)
+    layout: PlayerLayout | None = field(default=None)
+    attribution_dtype: torch.dtype = field(default=torch.float64)
+
+    @classmethod
+    def from_values(
+        cls,
+        v: Tensor | np.ndarray[Any, Any] | list[Any],
+        split: Split = "sparse",
+        noise_bound: float = 0.0,
+        tolerance: float = 1e-3,
+        *,
+        player_names: Names = None,
+    ) -> AndOrExplanation:
+        r"""Explain games from their values; no model needed.
+
+        Args:
+            v (Tensor, array or list): Values of all coalitions, last axis ``2^n`` in the order of the bit codes.
+            split (str, optional): ``"sparse"``, ``"and"``, ``"or"`` or ``"even"``. Default: "sparse"
+            noise_bound (float, optional): Largest \|q(S)\| relative to \|v(N) - v(∅)\|. Default: 0.0
+            tolerance (float, optional): Duality gap at which a sparse split is accepted. Default: 1e-3
+            player_names (sequence or mapping, optional): What prints and tables call the players: a string for
+                each, in their order or by id. Default: None
+
+        Returns:
+            - **explanation** (*AndOrExplanation*): Leading shape ``v.shape[:-1]``.
+
+        Raises:
+            ValueError: If the last axis is not a power of two, a value is not finite, or an option is out of range.
+            TypeError: If v is not real.
+
+        Examples::
+
+            >>> AndOrExplanation.from_values([0.0, 0.0, 0.0, 2.0]).top(1)[0].kind
+            'and'
+        """
+        values = game_values(v)
+        ids = tuple(range(count_players(values, name="v")))
+        names = standard_names(player_names, ids)
+        return cls._from_split(values, split, noise_bound, tolerance, ids, player_names=names)
+
+    @classmethod
+    def from_shapiq(
+        cls, interactions: shapiq.InteractionValues, split: Split = "sparse", tolerance: float = 1e-3
+    ) -> AndOrExplanation:
+        """Split what shapiq computed with ``index="Moebius"``, by any of its methods.
+
+        Args:
+            interactions (shapiq.InteractionValues): Of index "Moebius", at most 20 players; sets that it lacks are 0.
+            split (str, optional): As in :meth:`from_values`. Default: "sparse"
+            tolerance (float, optional): As in :meth:`from_values`. Default: 1e-3
+
+        Returns:
+            - **explanation** (*AndOrExplanation*): Of one game.
+
+        Raises:
+            TypeError: If these are no interaction values.
+            ValueError: If they are of another index or of too many players, or an option is out of range.
+        """
+        return cls.from_values(from_shapiq(interactions), split, tolerance=tolerance)
+
+    @classmethod
+    def _from_split(
+        cls,
+        values: Tensor,
+        split: Split,
+        noise_bound: float | Tensor,
+        tolerance: float,
+        feature_ids: tuple[int, ...],
+        layout: PlayerLayout | None = None,
+        attribution_dtype: torch.dtype = torch.float64,
+        told: Callable[[int], object] = lambda done: None,
+        player_names: tuple[str, ...] | None = None,
+    ) -> AndOrExplanation:
+        result = split_game(values, split, noise_bound, tolerance, told)
+        return cls(
+            values=values,
+            and_values=result.and_values,
+            or_values=result.or_values,
+            noise=result.noise,
+            l1=result.l1,
+            duality_gap=result.duality_gap,
+            dual=result.dual,
+            noise_limit=result.noise_limit,
+            feature_ids=feature_ids,
+            split=split,
+            axes=Axes.of(values.shape[:-1]),
+            player_names=player_names,
+            layout=layout,
+            attribution_dtype=attribution_dtype,
+        )
+
+    def shapley_values(self) -> Tensor:
+        r"""Shapley values of v, :math:`\phi_i=\sum_{T\ni i}(I_{and}(T)+I_{or}(T))/|T|` of a split without noise.
+
+        With noise they stay those of v; q is never attributed.
+
+        Returns:
+            - **shapley** (*Tensor*): float64, shape ``(…, n)``; they sum to v(N) - v(∅).
+
+        Examples::
+
+            >>> AndOrExplanation.from_values([0.0, 1.0, 2.0, 5.0]).shapley_values()
+            tensor([2., 3.], dtype=torch.float64)
+        """
+        return shapley_values(self.values)
+
+    def predict(self, coalitions: Tensor) -> Tensor:
+        """Surrogate h(S) on given coalitions.
+
+        Args:
+            coalitions (Tensor): bool, shape ``(m, n)`` for all outputs or ``(…, m, n)`` for each; True keeps a player.
+
+        Returns:
+            - **predictions** (*Tensor*): float64, shape ``(…, m)``; equal to v + q there.
+
+        Raises:
+            TypeError: If the coalitions are not a bool tensor.
+            ValueError: If their shape does not match.
+
+        Examples::
+
+            >>> ex = AndOrExplanation.from_values([0.0, 1.0, 2.0, 5.0])
+            >>> ex.predict(torch.tensor([[True, False], [True, True]]))
+            tensor([1., 5.], dtype=torch.float64)
+        """
+        self._check_coalitions(coalitions)
+        bits = 1 << torch.arange(self.n_players, device=self.values.device)
+        codes = (coalitions.to(self.values.device) * bits).sum(-1)
+        return self._surrogate().gather(-1, codes.expand(*self.shape, -1))
+
+    def fidelity(self) -> Tensor:
+        r"""Error of universal matching: the largest \|h(S) - v(S) - q(S)\| over all coalitions.
+
+        Returns:
+            - **error** (*Tensor*): float64, shape ``(…)``, in the units of v; rounding error only, for every split.
+
+        Examples::
+
+            >>> float(AndOrExplanation.from_values([0.0, 1.0, 2.0, 5.0]).fidelity()) < 1e-12
+            True
+        """
+        return (self._surrogate() - self.values - self.noise).abs().amax(-1)
+
+    @property
+    def active_players(self) -> Tensor:
+        """Which players change v in some coalition by more than rounding in the dtype of :meth:`attributions`.
+
+        The others are dummies: no interaction of a sparse split holds them.
+
+        Returns:
+            - **active** (*Tensor*): bool, shape ``(…, n)``, players in the order of ``feature_ids``.
+
+        Examples::
+
+            >>> AndOrExplanation.from_values([0.0, 0.0, 2.0, 2.0]).active_players
+            tensor([False,  True])
+        """
+        rounding = _ROUNDING * torch.finfo(self.attribution_dtype).eps
+        return active_players(self.values, rounding * self.values.abs().amax(-1))
+
+    def order_strength(self, threshold: float | Tensor | None = 0.0) -> Tensor:
+        """Sums of positive and of negative interactions by order, AND and OR together.
+
+        Args:
+            threshold (float or Tensor, optional): Count salient interactions alone, as in :meth:`salient`.
+                Default: 0.0 (all)
+
+        Returns:
+            - **strength** (*Tensor*): float64, shape ``(…, 2, n + 1)``: ``[…, 0, k]`` is J⁺(k) ≥ 0 and ``[…, 1, k]`` is
+              J⁻(k) ≤ 0. Order 0, the constant, is 0.
+
+        Raises:
+            ValueError: As :meth:`salient`.
+
+        Examples::
+
+            >>> AndOrExplanation.from_values([0.0, 1.0, -2.0, 5.0], split="and").order_strength()
+            tensor([[ 0.,  1.,  6.],
+                    [ 0., -2.,  0.]], dtype=torch.float64)
+        """
+        stacked = torch.where(self.is_salient(threshold), self._stacked(), 0.0)
+        signed = torch.stack([stacked.clamp(min=0).sum(-2), stacked.clamp(max=0).sum(-2)], dim=-2)
+        result = signed.new_zeros(*signed.shape[:-1], self.n_players + 1)
+        return result.index_add(-1, orders(self.n_players, signed.device), signed)
+
+    def is_salient(self, threshold: float | Tensor | None = None) -> Tensor:
+        r"""Which interactions reach a threshold, as a mask.
+
+        Args:
+            threshold (float or Tensor, optional): As in :meth:`salient`. Default: None
+
+        Returns:
+            - **mask** (*Tensor*): bool, shape ``(…, 2, 2^n)``: AND, then OR, True where \|I(T)\| ≥ threshold, I(T) ≠ 0
+              and T ≠ ∅.
+
+        Raises:
+            ValueError: As :meth:`salient`.
+
+        Examples::
+
+            >>> AndOrExplanation.from_values([0.0, 1.0, 1.0, 4.0], split="and").is_salient(2.0)[0]
+            tensor([False, False, False,  True])
+        """
+        strength = self._stacked().abs()
+        return (strength >= self._cut(threshold)[..., None, None]) & (strength > 0)
+
+    def salient(self, threshold: float | Tensor | None = None) -> Interactions:
+        r"""Interactions with \|I(T)\| ≥ threshold, strongest first within each output.
+
+        Args:
+            threshold (float or Tensor, optional): In the units of v; a tensor of the leading shape gives each output
+                its own. None takes 0.05 of the strongest interaction of each output (Chen et al. 2024).
+                Compare samples or models only at one common threshold. Default: None
+
+        Returns:
+            - **interactions** (*sequence of Interaction*): Those over T ≠ ∅ that are not zero. Each is made when it is
+              looked at, so that millions cost little.
+
+        Raises:
+            ValueError: If the threshold is negative or NaN, or neither a number nor of the leading shape.
+
+        Examples::
+
+            >>> [str(i) for i in AndOrExplanation.from_values([0.0, 1.0, 1.0, 4.0], split="and").salient(2.0)]
+            ['AND {0, 1} +2']
+        """
+        return self._salient_table(threshold).interactions(self.axes, self._key)
+
+    def certainty(self, threshold: float | Tensor | None = None) -> Certainty:
+        r"""What every optimal split has in common with this one: l1 is unique at the optimum, interactions need not be.
+
+        Args:
+            threshold (float or Tensor, optional): Strength below which an interaction counts as absent, as in
+                :meth:`salient`. Default: None (0.05 of the strongest of each output)
+
+        Returns:
+            - **certainty** (*Certainty*): For AND and OR, shape ``(…, 2, 2^n)`` each: ``status``, -1 where \|I(T)\| is
+              below the threshold in every optimal split, 1 where it is at or above it in every one with the sign that
+              it has here, 0 where this is not decided; ``lower`` and ``upper``, between which I(T) lies in every
+              optimal split; ``sign_certain``, whether it reaches the threshold with one sign at most; and
+              ``multiplicity``, shape ``(…)``, the share of the salient strength that is not proven
+              present, which bounds how far the salient parts of two optimal splits can differ. The smaller the duality
+              gap, the more is decided: solve to ``tolerance=1e-6``.
+
+        Raises:
+            ValueError: If the split is not sparse, has more than 12 players, or was loaded without its dual point.
+
+        Examples::
+
+            >>> ex = AndOrExplanation.from_values([0.0, 0.0, 0.0, 2.0])
+            >>> ex.certainty().status[0].tolist()  # AND: of ∅, {0}, {1}, {0, 1}
+            [-1, -1, -1, 1]
+
+        Source: ours.
+        """
+        if self.split != "sparse" or bool(self.dual.isnan().any()):
+            raise ValueError(
+                f"certainty() needs a sparse split with its dual point; this one is {self.split!r}. Make it with "
+                'split="sparse".'
+            )
+        if self.n_players > INTERIOR_PLAYERS:
+            raise ValueError(f"certainty() takes up to {INTERIOR_PLAYERS} players; this split has {self.n_players}.")
+        and_values, or_values, dual = (flat_games(part) for part in (self.and_values, self.or_values, self.dual))
+        l1, gap, limit = (part.reshape(-1) for part in (self.l1, self.duality_gap, self.noise_limit))
+        found = certainty(and_values, or_values, dual, l1, gap, limit, self._cut(threshold).reshape(-1))
+        return Certainty(*(part.reshape(self.shape + part.shape[1:]) for part in found))
+
+    def top(self, k: int = 10) -> list[Interaction]:
+        """The k strongest interactions of each output, strongest first.
+
+        Args:
+            k (int, optional): How many for each output; fewer where fewer are non-zero. Default: 10
+
+        Returns:
+            - **interactions** (*list of Interaction*): All outputs in order; ``.index`` tells which.
+
+        Raises:
+            ValueError: If k < 1.
+        """
+        check_count("k", k)
+        games = self._flat()
+        strength, columns = games.abs().topk(min(int(k), games.shape[1]), sorted=False)
+        kept = torch.zeros_like(games, dtype=torch.bool).scatter_(1, columns, strength > 0)
+        output, column = kept.nonzero().T
+        half = games.shape[1] // 2
+        members = coalition_members(column % half, self.n_players)
+        table, _ = PatternTable.ordered(output, column >= half, members, games[kept])
+        return list(table.interactions(self.axes, self._key))
+
+    def to_dataframe(self, threshold: float | Tensor = 0.0, certainty: bool = False) -> pd.DataFrame:
+        """Interactions as a pandas table, one row each, strongest first within each output.
+
+        Args:
+            threshold (float or Tensor, optional): As in :meth:`salient`; 0 keeps all that are not zero. Default: 0.0
+            certainty (bool, optional): Add ``certain``, whether an interaction is "present" or "absent" in every
+                optimal split or "undecided", with ``sign_certain``, ``lower`` and ``upper``, see :meth:`certainty`.
+                Default: False
+
+        Returns:
+            - **table** (*pandas.DataFrame*): Columns ``sample`` and ``output`` (as many as there are leading axes;
+              further ones ``output_1``, …), ``kind``, ``players``, ``order``, ``value``; ``names`` where players
+              have some. Parts of a result keep the columns and positions of the whole, so that their tables can be
+              concatenated.
+        """
+        rows = self._salient_table(threshold)
+        table = rows.to_dataframe(self.axes, self._key)
+        if certainty:
+            found = self.certainty()
+            codes = (rows.members.long() << torch.arange(self.n_players, device=rows.members.device)).sum(1)
+            at = (rows.output, rows.is_or.long(), codes)
+            status, lower, upper, sign = (part.reshape(-1, 2, part.shape[-1])[at].cpu().numpy() for part in found[:4])
+            table["certain"] = np.array(["absent", "undecided", "present"], dtype=object)[status + 1]
+            table["sign_certain"], table["lower"], table["upper"] = sign, lower, upper
+        return table
+
+    def logical_model(
+        self,
+        max_patterns: int | None = 10,
+        min_r2: float | None = None,
+        max_order: int | None = None,
+        effort: Effort = "stable",
+        exact_ends: bool = True,
+        seed: int = 0,
+        *,
+        kinds: str | Sequence[str] = ("and", "or"),
+        weights: Weights = "uniform",
+    ) -> LogicalModel:
+        """A few patterns that reproduce v, chosen anew; no further evaluation of the model.
+
+        The strongest interactions of a split are not these: they reproduce v together with all the others only.
+
+        Args:
+            max_patterns (int, optional): As in :meth:`LogicalModel.from_values`, and so are the others. Default: 10
+            min_r2 (float, optional): Default: None
+            max_order (int, optional): Default: None
+            effort (str, optional): Default: "stable"
+            exact_ends (bool, optional): Default: True
+            seed (int, optional): Default: 0
+            kinds (str or sequence of str, optional): Default: ("and", "or")
+            weights (str or sequence of float, optional): Default: "uniform"
+
+        Returns:
+            - **model** (*LogicalModel*): Of the same outputs; its R² is exact.
+
+        Raises:
+            ValueError: If an option is out of range.
+
+        Examples::
+
+            >>> float(AndOrExplanation.from_values([0.0, 1.0, 1.0, 1.0]).logical_model(max_patterns=1).r2)
+            1.0
+        """
+        options = Options(max_patterns, min_r2, max_order, effort, exact_ends, seed, kinds, weights)
+        model = LogicalModel._from_complete(
+            self.values, options, self.feature_ids, self.layout, self.attribution_dtype, self.player_names
+        )
+        return replace(model, axes=self.axes)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the explanation to a file, atomically.
+
+        The file is a compressed NumPy archive (``.npz``) that loads without pickle; its fields are listed on the
+        documentation's page on the file format.
+
+        Args:
+            path (str or PathLike): Where to write; an existing file is replaced. No suffix is added.
+        """
+        header, players = self._stored_players()
+        arrays = {name: getattr(self, name).cpu().numpy() for name in _TENSORS}
+        write_arrays(path, _FORMAT, {**header, "split": self.split}, {**arrays, **players})
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> AndOrExplanation:
+        """Read an explanation that :meth:`save` wrote; its tensors are on the CPU.
+
+        Args:
+            path (str or PathLike): The file.
+
+        Returns:
+            - **explanation** (*AndOrExplanation*): Equal to the one saved.
+
+        Raises:
+            OSError: If the file cannot be opened, e.g. FileNotFoundError.
+            ValueError: If the file is not an explanation, damaged, or of a newer version.
+        """
+        header, arrays = read_arrays(path, _FORMAT, "AndOrExplanation.save", _check_stored)
+        if "dual" not in arrays:  # written before splits kept their dual point
+            arrays["dual"] = np.full_like(arrays["values"], np.nan)
+            arrays["noise_limit"] = np.zeros_like(arrays["l1"])
+        tensors: dict[str, Any] = {name: torch.from_numpy(arrays[name]) for name in _TENSORS}
+        try:
+            players = cls._restored_players(header, arrays, arrays["l1"].shape)
+            loaded = cls(**tensors, split=header["split"], **players)
+            loaded._check_loaded()
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
+            raise ValueError(f"{path} does not hold an explanation ({error}); it is damaged.") from error
+        return loaded
+
+    def _check_loaded(self) -> None:
+        """Raise ValueError where what a file held contradicts itself."""
+        for name in ("values", "and_values", "or_values", "noise", "l1"):
+            if not bool(getattr(self, name).isfinite().all()):
+                raise ValueError(f"{name} holds numbers that are not finite")
+        size = self.values.abs().amax().clamp(min=1e-300) if self.values.numel() else torch.tensor(1.0, device="cpu")
+        if self.values.numel() and float(self.fidelity().amax()) > _STORED_ERROR * float(size):
+            raise ValueError("its interactions do not give its values")
+        l1 = self._stacked().abs().sum((-2, -1))
+        if not torch.allclose(l1, self.l1, rtol=_STORED_ERROR, atol=_STORED_ERROR * float(size)):
+            raise ValueError("its l1 is not that of its interactions")
+
+    def _select(self, picks: Picks) -> AndOrExplanation:
+        parts: dict[str, Any] = {name: take(getattr(self, name), picks) for name in _TENSORS}
+        return replace(self, **parts, axes=self.axes.pick(picks), layout=self._select_layout(picks))
+
+    def _ends(self) -> tuple[float, float]:
+        h = self._surrogate().flatten()
+        return float(h[0]), float(h[-1])
+
+    def _compared(self) -> Interactions:
+        return self.salient()
+
+    def _disturbed(self, noise: float, generator: torch.Generator) -> AndOrExplanation:
+        effect = (self.values[..., -1:] - self.values[..., :1]).abs()
+        draw = torch.randn(self.values.shape, generator=generator, dtype=torch.float64, device="cpu")
+        bound = torch.where(effect > 0, self.noise_limit[..., None] / torch.where(effect > 0, effect, 1.0), 0.0)
+        values = self.values + noise * effect * draw.to(self.values.device)
+        again = self._from_split(values, self.split, bound[..., 0], 1e-3, self.feature_ids)  # type: ignore[arg-type]
+        return replace(again, axes=self.axes)
+
+    def _all_values(self) -> Tensor:
+        return self.values
+
+    def _surrogate_values(self) -> Tensor:
+        return self._surrogate()
+
+    def _surrogate(self) -> Tensor:
+        return zeta(self.and_values) + or_zeta(self.or_values)
+
+    def _stacked(self) -> Tensor:
+        """AND and OR interactions, shape ``(…, 2, 2^n)``; empty sets are 0."""
+        stacked = torch.stack([self.and_values, self.or_values], dim=-2)
+        stacked[..., 0] = 0.0
+        return stacked
+
+    def _flat(self) -> Tensor:
+        """The same, a row per output: ``(B, 2 * 2^n)``."""
+        stacked = self._stacked()
+        return stacked.view(-1, 2 * stacked.shape[-1])
+
+    def _cut(self, threshold: float | Tensor | None) -> Tensor:
+        """Threshold of salience of each output: shape ``(…)``."""
+        if threshold is None:
+            return salience_threshold(self._stacked().flatten(-2).abs())[..., 0]
+        cut = torch.as_tensor(threshold, dtype=torch.float64, device=self.values.device)
+        if not bool((cut >= 0).all()):
+            raise ValueError(f"threshold must be ≥ 0; got {threshold}.")
+        if tuple(cut.shape) not in ((), self.shape):
+            raise ValueError(f"threshold must be a number or of shape {self.shape}; got shape {tuple(cut.shape)}.")
+        return cut.expand(self.shape)
+
+    def _salient_table(self, threshold: float | Tensor | None) -> PatternTable:
+        counts = self.is_salient(threshold).sum((-2, -1)).reshape(-1)
+        return PatternTable.strongest(self._flat(), counts)
+
+    def _headline(self) -> str:
+        return f"{self.n_players} players, split={self.split!r}"
+
+    def _table(self, rows: int = 5) -> list[str]:
+        v_empty, v_full = float(self.values[..., 0].squeeze()), float(self.values[..., -1].squeeze())
+        gap = float(self.duality_gap.squeeze())
+        proof = "" if math.isnan(gap) else f", duality gap {gap:.1e}"
+        lines = [f"v(∅)={v_empty:.4g}  v(N)={v_full:.4g}  l1={float(self.l1.squeeze()):.4g}{proof}"]
+        strongest = self.top(rows)
+        lines += [f"  {interaction}" for interaction in strongest]
+        n_salient = int(self.is_salient().sum())
+        if n_salient > len(strongest):
+            lines.append(f"  … {n_salient} salient in all")
+        return lines

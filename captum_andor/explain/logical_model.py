@@ -1,0 +1,532 @@
+"""``LogicalModel``: a few AND and OR patterns that reproduce a prediction, and what one can ask of them."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from captum_andor._utils.storage import read_arrays, write_arrays
+from captum_andor.explain.explained import Explained
+from captum_andor.games import PlayerLayout
+from captum_andor.games.transforms import coalition_members, count_players
+from captum_andor.patterns import (
+    Axes,
+    Interaction,
+    Names,
+    PatternTable,
+    Picks,
+    check_count,
+    flat_games,
+    game_values,
+    standard_names,
+    take,
+)
+from captum_andor.sampling import (
+    DICTIONARY_PLAYERS,
+    Design,
+    checked_coalitions,
+    each_once,
+    held_out_at_random,
+    orders_seen,
+    size_strata,
+)
+from captum_andor.search import (
+    Effort,
+    Models,
+    Options,
+    Weights,
+    check_sample,
+    check_sample_size,
+    choose,
+    complete_models,
+    sampled_models,
+)
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["LogicalModel"]
+
+_FORMAT = "captum_andor.logical_model"
+_COLUMNS = ("output", "is_or", "members", "value")
+_MOST_RESAMPLED = 4096
+_TABLED_PLAYERS = 20
+_LISTED_PLAYERS = 8  # a pattern of all players is named so above this number
+_TENSORS = ("t", "constant", "r2", "r2_interval", "r2_path", "values")
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class LogicalModel(Explained):
+    r"""Few AND and OR patterns, chosen and fitted together to explain the most of v over masked inputs.
+
+    :math:`h(S)=c+\sum_k w_k[T_k\subseteq S]+\sum_k w_k[T_k\cap S\neq∅]`: an AND pattern counts when all of its players
+    are kept, an OR pattern when any is. ``r2`` says how much of v over the coalitions h reproduces: exactly where all
+    2^n are known, from held-out ones otherwise. The leading shape ``(…)`` is that of the explained outputs.
+
+    Attributes:
+        constant (Tensor): h(∅), float64, shape ``(…)``.
+        r2 (Tensor): R² of h, float64, shape ``(…)``.
+        r2_interval (Tensor): 95 % interval of R², shape ``(…, 2)``; both equal to R² where that is exact.
+        r2_path (Tensor): R² over the coalitions fitted, with the patterns taken in one by one in the order of their
+            use, shape ``(…, k + 1)``; the first is 0, entries behind an output's last pattern repeat it.
+        values (Tensor): v on the coalitions evaluated, float64, shape ``(…, m)``.
+        coalitions (Tensor): These, bool, shape ``(m, n)``; None for all 2^n in the order of their bit codes.
+        feature_ids (tuple): Id of each player, as in the feature mask, sorted.
+        player_names (tuple): Name of each player in the same order; None where none were given.
+
+    Examples::
+
+        >>> lm = LogicalModel.from_values([0.0, 1.0, 1.0, 1.0, 0.0, 1.0, 1.0, 4.0])
+        >>> [str(pattern) for pattern in lm.patterns]
+        ['AND {0, 1, 2} +3', 'OR  {0, 1} +1']
+        >>> float(lm.r2)
+        1.0
+
+    Source: ours; forward selection after Chen, Billings and Luo 1989.
+    """
+
+    table: PatternTable
+    t: Tensor
+    constant: Tensor
+    r2: Tensor
+    r2_interval: Tensor
+    r2_path: Tensor
+    values: Tensor
+    options: Options
+    feature_ids: tuple[int, ...]
+    axes: Axes
+    coalitions: Tensor | None = field(default=None)
+    player_names: tuple[str, ...] | None = field(default=None)
+    layout: PlayerLayout | None = field(default=None)
+    attribution_dtype: torch.dtype = field(default=torch.float64)
+
+    @classmethod
+    def from_values(
+        cls,
+        v: Tensor | np.ndarray[Any, Any] | list[Any],
+        coalitions: Tensor | None = None,
+        max_patterns: int | None = 10,
+        min_r2: float | None = None,
+        max_order: int | None = None,
+        effort: Effort = "stable",
+        exact_ends: bool = True,
+        seed: int = 0,
+        *,
+        kinds: str | Sequence[str] = ("and", "or"),
+        weights: Weights = "uniform",
+        player_names: Names = None,
+    ) -> LogicalModel:
+        r"""Build logical models of games from their values; no model needed.
+
+        Args:
+            v (Tensor, array or list): Values, last axis the coalitions: all ``2^n`` in the order of the bit codes, or
+                those of ``coalitions``.
+            coalitions (Tensor, optional): The coalitions that were evaluated, bool, shape ``(m, n)``, True where a
+                player is kept; repeated ones are averaged. All 2^n of them in any order give an exact model.
+                Default: None (all 2^n in order)
+            max_patterns (int, optional): At most so many patterns. None takes as many as ``min_r2`` needs or, without
+                it, as an exact model needs or, from a sample, as cross-validation supports (one standard error).
+                Default: 10
+            min_r2 (float, optional): Stop an output as soon as R² reaches this; for a sample, on held-out coalitions.
+                1 means 1 - 1e-9. Default: None
+            max_order (int, optional): Largest number of players in a pattern. Default: None (any)
+            effort (str, optional): ``"stable"``, forward selection that prefers few players; ``"accurate"``, grow to
+                twice the number, prune, swap; ``"high"``, the best of several such searches and, where a model is
+                exact, the shortest exact one that drop-and-regrow finds. Default: "stable"
+            exact_ends (bool, optional): Hold h(∅) = v(∅) and h(N) = v(N), so that attributions add up. Default: True
+            seed (int, optional): Of everything random. Default: 0
+            kinds (str or sequence of str, optional): ``"and"``, ``"or"`` or both; single players are of either kind and
+                stand under AND. Default: ("and", "or")
+            weights (str or sequence of float, optional): What R² weighs: ``"uniform"``, all coalitions alike;
+                ``"size"``, all sizes alike; ``"shapley"``, the Shapley kernel; or n + 1 numbers, the weight of one
+                coalition of each size. Default: "uniform"
+            player_names (sequence or mapping, optional): What prints and tables call the players: a string for
+                each, in their order or by id. Default: None
+
+        Returns:
+            - **model** (*LogicalModel*): Leading shape ``v.shape[:-1]``.
+
+        Raises:
+            ValueError: If shapes do not fit, a value is not finite, coalitions are too few, or an option is out of
+                range.
+            TypeError: If v is not real or coalitions are not bool.
+
+        Examples::
+
+            >>> v = torch.arange(8.0)  # x0 + 2 x1 + 4 x2
+            >>> [str(pattern) for pattern in LogicalModel.from_values(v).patterns]
+            ['AND {2} +4', 'AND {1} +2', 'AND {0} +1']
+
+        Source: ours.
+        """
+        values = game_values(v)
+        options = Options(max_patterns, min_r2, max_order, effort, exact_ends, seed, kinds, weights)
+        if coalitions is None:
+            ids = tuple(range(count_players(values, name="v")))
+            return cls._from_complete(values, options, ids, player_names=standard_names(player_names, ids))
+        rows = checked_coalitions(coalitions, values)
+        ids = tuple(range(rows.shape[1]))
+        names = standard_names(player_names, ids)
+        rows, values = each_once(rows, values)
+        if rows.shape[1] <= DICTIONARY_PLAYERS and len(rows) == 1 << rows.shape[1]:
+            codes = (rows * (1 << torch.arange(rows.shape[1], device=rows.device))).sum(1)
+            return cls._from_complete(values[..., codes.argsort()], options, ids, player_names=names)
+        check_sample(rows, options)
+        given = rows.cpu().numpy()
+        plan = Design(given, held_out_at_random(given, options.seed), size_strata(given))
+        seen, held_out, strata = (torch.from_numpy(x).to(values.device) for x in plan)
+        models = sampled_models(flat_games(values), seen, held_out, strata, options)
+        return cls._from_models(models, values, seen, options, ids, player_names=names)
+
+    @classmethod
+    def _from_complete(
+        cls,
+        values: Tensor,
+        options: Options,
+        feature_ids: tuple[int, ...],
+        layout: PlayerLayout | None = None,
+        attribution_dtype: torch.dtype = torch.float64,
+        player_names: tuple[str, ...] | None = None,
+    ) -> LogicalModel:
+        models = complete_models(flat_games(values), options)
+        return cls._from_models(models, values, None, options, feature_ids, layout, attribution_dtype, player_names)
+
+    @classmethod
+    def _from_models(
+        cls,
+        models: Models,
+        values: Tensor,
+        coalitions: Tensor | None,
+        options: Options,
+        feature_ids: tuple[int, ...],
+        layout: PlayerLayout | None = None,
+        attribution_dtype: torch.dtype = torch.float64,
+        player_names: tuple[str, ...] | None = None,
+    ) -> LogicalModel:
+        shape = tuple(values.shape[:-1])
+        table, order = PatternTable.ordered(models.game, models.is_or, models.members, models.value)
+        return cls(
+            table=table,
+            t=models.t[order],
+            constant=models.constant.view(shape),
+            r2=models.r2.view(shape),
+            r2_interval=models.r2_interval.view(*shape, 2),
+            r2_path=models.r2_path.view(*shape, models.r2_path.shape[1]),
+            values=values,
+            options=options,
+            feature_ids=feature_ids,
+            axes=Axes.of(shape),
+            coalitions=coalitions,
+            player_names=player_names,
+            layout=layout,
+            attribution_dtype=attribution_dtype,
+        )
+
+    @property
+    def patterns(self) -> list[Interaction]:
+        """The patterns of all outputs, in their order, strongest first within each; ``.index`` tells the output."""
+        return list(self.table.interactions(self.axes, self._key))
+
+    def stability(self, n_resamples: int = 20) -> Tensor:
+        """How often each pattern is found again when the search sees a random half of the coalitions.
+
+        No further evaluation of the model. Of complete games at most 4 096 coalitions are drawn for a half.
+
+        Args:
+            n_resamples (int, optional): Number of halves. Default: 20
+
+        Returns:
+            - **share** (*Tensor*): float64 in [0, 1], shape ``(number of patterns,)``, in the order of ``patterns``.
+
+        Raises:
+            ValueError: If n_resamples < 1, or half of the coalitions are too few for as many patterns.
+
+        Examples::
+
+            >>> lm = LogicalModel.from_values(torch.arange(64.0))
+            >>> lm.stability(5)
+            tensor([1., 1., 1., 1., 1., 1.], dtype=torch.float64)
+        """
+        check_count("n_resamples", n_resamples)
+        games = flat_games(self.values)
+        counts = torch.bincount(self.table.output, minlength=len(games)).tolist()
+        options = replace(self.options, max_patterns=max([1, *counts]), min_r2=None)
+        n, m = self.n_players, self.n_evaluations
+        half = min(m // 2, _MOST_RESAMPLED)
+        check_sample_size(f"half of the {m} coalitions", half, options)
+        found = torch.zeros(len(self.table), dtype=torch.float64, device=self.t.device)
+        mine = [
+            (output, is_or, tuple(members.nonzero()[:, 0].tolist()))
+            for output, is_or, members in zip(
+                self.table.output.tolist(), self.table.is_or.tolist(), self.table.members, strict=True
+            )
+        ]
+        generator = torch.Generator().manual_seed(self.options.seed)
+        for _ in range(n_resamples):
+            drawn = torch.randperm(m, generator=generator, device="cpu")[:half].to(games.device)
+            rows = coalition_members(drawn, n) if self.coalitions is None else self.coalitions[drawn]
+            strata = torch.from_numpy(size_strata(rows.cpu().numpy())).to(games.device)
+            chosen = choose(games[:, drawn], rows, strata, options, counts)
+            again = {(output, *pattern) for output, patterns in enumerate(chosen) for pattern in patterns}
+            found += found.new_tensor([pattern in again for pattern in mine])
+        return found / n_resamples
+
+    @property
+    def n_evaluations(self) -> int:
+        """How many coalitions were evaluated."""
+        return self.values.shape[-1]
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether all 2^n coalitions were evaluated: R² is exact then, else it comes from held-out ones."""
+        return self.coalitions is None
+
+    def top(self, k: int = 10) -> list[Interaction]:
+        """The k strongest patterns of each output, strongest first.
+
+        Args:
+            k (int, optional): How many for each output; fewer where a model has fewer. Default: 10
+
+        Returns:
+            - **patterns** (*list of Interaction*): All outputs in order; ``.index`` tells which.
+
+        Raises:
+            ValueError: If k < 1.
+        """
+        check_count("k", k)
+        place = torch.arange(len(self.table), device=self.t.device)
+        first = torch.searchsorted(self.table.output, self.table.output)
+        return list(self.table.rows(place - first < k).interactions(self.axes, self._key))
+
+    def predict(self, coalitions: Tensor) -> Tensor:
+        """h(S) on given coalitions.
+
+        Args:
+            coalitions (Tensor): bool, shape ``(m, n)`` for all outputs or ``(…, m, n)`` for each; True keeps a player.
+
+        Returns:
+            - **predictions** (*Tensor*): float64, shape ``(…, m)``.
+
+        Raises:
+            TypeError: If the coalitions are not a bool tensor.
+            ValueError: If their shape does not match.
+
+        Examples::
+
+            >>> lm = LogicalModel.from_values([0.0, 1.0, 2.0, 5.0])
+            >>> lm.predict(torch.tensor([[True, False], [True, True]]))
+            tensor([1., 5.], dtype=torch.float64)
+        """
+        self._check_coalitions(coalitions)
+        coalitions = coalitions.to(self.constant.device)
+        if coalitions.ndim > 2:
+            coalitions = coalitions.flatten(0, -3)
+        sums = self.table.predict(coalitions, math.prod(self.shape))
+        return sums.view(*self.shape, sums.shape[1]) + self.constant[..., None]
+
+    def shapley_values(self) -> Tensor:
+        r"""Shapley values of h: each pattern's strength shared, :math:`\phi_i=\sum_{T_k\ni i}w_k/|T_k|`.
+
+        Returns:
+            - **shapley** (*Tensor*): float64, shape ``(…, n)``; they sum to h(N) - h(∅), which is v(N) - v(∅) where
+              the ends are exact.
+
+        Examples::
+
+            >>> LogicalModel.from_values([0.0, 1.0, 2.0, 5.0]).shapley_values()
+            tensor([2., 3.], dtype=torch.float64)
+        """
+        return self.table.shapley_values(math.prod(self.shape)).view(*self.shape, self.n_players)
+
+    def order_strength(self) -> Tensor:
+        """Sums of positive and of negative strengths by order, AND and OR together.
+
+        Returns:
+            - **strength** (*Tensor*): float64, shape ``(…, 2, n + 1)``: ``[…, 0, k]`` ≥ 0 and ``[…, 1, k]`` ≤ 0.
+
+        Examples::
+
+            >>> LogicalModel.from_values([0.0, 1.0, -2.0, -1.0]).order_strength()
+            tensor([[ 0.,  1.,  0.],
+                    [ 0., -2.,  0.]], dtype=torch.float64)
+        """
+        return self.table.order_strength(math.prod(self.shape)).view(*self.shape, 2, self.n_players + 1)
+
+    def to_dataframe(self) -> pd.DataFrame:
+        r"""Patterns as a pandas table, one row each, strongest first within each output.
+
+        Returns:
+            - **table** (*pandas.DataFrame*): Columns ``sample`` and ``output`` (as many as there are leading axes;
+              further ones ``output_1``, …), ``kind``, ``players``, ``order``, ``value`` and ``t``: \|value\| over its
+              standard error, ``names`` where players have some. Patterns of large t are those that stay when the values
+              move a little.
+        """
+        return self.table.to_dataframe(self.axes, self._key).assign(t=self.t.cpu().numpy())
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the model to a file, atomically.
+
+        The file is a compressed NumPy archive (``.npz``) that loads without pickle; its fields are listed on the
+        documentation's page on the file format.
+
+        Args:
+            path (str or PathLike): Where to write; an existing file is replaced. No suffix is added.
+        """
+        header, arrays = self._stored_players()
+        header |= {"options": asdict(self.options), "shape": list(self.shape)}
+        arrays |= {name: getattr(self.table, name).cpu().numpy() for name in _COLUMNS}
+        arrays |= {name: getattr(self, name).cpu().numpy() for name in _TENSORS}
+        if self.coalitions is not None:
+            arrays["coalitions"] = self.coalitions.cpu().numpy()
+        write_arrays(path, _FORMAT, header, arrays)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> LogicalModel:
+        """Read a model that :meth:`save` wrote; its tensors are on the CPU.
+
+        Args:
+            path (str or PathLike): The file.
+
+        Returns:
+            - **model** (*LogicalModel*): Equal to the one saved.
+
+        Raises:
+            OSError: If the file cannot be opened, e.g. FileNotFoundError.
+            ValueError: If the file is not a logical model, damaged, or of a newer version.
+        """
+        header, arrays = read_arrays(path, _FORMAT, "LogicalModel.save")
+        try:
+            players = cls._restored_players(header, arrays, arrays["constant"].shape)
+            options = header["options"]
+            if not isinstance(options["weights"], str):
+                options["weights"] = tuple(options["weights"])
+            tensors: dict[str, Any] = {name: torch.from_numpy(arrays[name]) for name in _TENSORS}
+            model = cls(
+                table=PatternTable(**{name: torch.from_numpy(arrays[name]) for name in _COLUMNS}),
+                **tensors,
+                options=Options(**options),
+                coalitions=torch.from_numpy(arrays["coalitions"]) if "coalitions" in arrays else None,
+                **players,
+            )
+            model._check_stored()
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
+            raise ValueError(f"{path} does not hold a logical model ({error}); it is damaged.") from error
+        return model
+
+    def _check_stored(self) -> None:
+        """Raise ValueError where what a file held does not fit together."""
+        n, patterns, shape = self.n_players, len(self.t), self.shape
+        rows = 1 << n if self.coalitions is None else len(self.coalitions)
+        expected: dict[str, tuple[Tensor, torch.dtype, tuple[int, ...]]] = {
+            "output": (self.table.output, torch.int64, (patterns,)),
+            "is_or": (self.table.is_or, torch.bool, (patterns,)),
+            "members": (self.table.members, torch.bool, (patterns, n)),
+            "value": (self.table.value, torch.float64, (patterns,)),
+            "t": (self.t, torch.float64, (patterns,)),
+            "constant": (self.constant, torch.float64, shape),
+            "r2": (self.r2, torch.float64, shape),
+            "r2_interval": (self.r2_interval, torch.float64, (*shape, 2)),
+            "r2_path": (self.r2_path, torch.float64, (*shape, self.r2_path.shape[-1])),
+            "values": (self.values, torch.float64, (*shape, rows)),
+        }
+        if self.coalitions is not None:
+            expected["coalitions"] = (self.coalitions, torch.bool, (len(self.coalitions), n))
+        for name, (array, dtype, size) in expected.items():
+            if array.dtype != dtype or tuple(array.shape) != size:
+                raise ValueError(f"{name} is {array.dtype} {tuple(array.shape)}, not {dtype} {size}")
+        if patterns and not 0 <= int(self.table.output.min()) <= int(self.table.output.max()) < math.prod(shape):
+            raise ValueError("output is out of range")
+
+    _is_sparse = True
+
+    def _ends(self) -> tuple[float, float]:
+        start = float(self.constant.flatten()[0])
+        return start, start + float(self.table.value.sum())
+
+    def _compared(self) -> list[Interaction]:
+        return self.patterns
+
+    def _disturbed(self, noise: float, generator: torch.Generator) -> LogicalModel:
+        size = self._effect()[..., None]
+        draw = torch.randn(self.values.shape, generator=generator, dtype=torch.float64, device="cpu")
+        values = self.values + noise * size * draw.to(self.values.device)
+        if self.coalitions is None:
+            again = self._from_complete(values, self.options, self.feature_ids)
+        else:
+            kept = {name: value for name, value in asdict(self.options).items() if name != "densities"}
+            again = self.from_values(values, self.coalitions, **kept)
+        return replace(again, axes=self.axes, feature_ids=self.feature_ids)
+
+    def _effect(self) -> Tensor:
+        """Size of what all players do together; where ∅ or N was not evaluated, the range of v: shape ``(…)``."""
+        if self.coalitions is None:
+            return (self.values[..., -1] - self.values[..., 0]).abs()
+        sizes = self.coalitions.sum(1)
+        empty, whole = (sizes == 0).nonzero(), (sizes == self.n_players).nonzero()
+        if len(empty) and len(whole):
+            return (self.values[..., int(whole[0])] - self.values[..., int(empty[0])]).abs()
+        return self.values.amax(-1) - self.values.amin(-1)
+
+    def _all_values(self) -> Tensor:
+        n = self.n_players
+        if n > _TABLED_PLAYERS:
+            raise ValueError(
+                f"indices of all sets need the 2^n coalitions of at most {_TABLED_PLAYERS} players; this has {n}. "
+                "Its patterns and shapley_values() need no table."
+            )
+        return self.predict(coalition_members(torch.arange(1 << n, device=self.values.device), n))
+
+    def _select(self, picks: Picks) -> LogicalModel:
+        places = take(torch.arange(math.prod(self.shape), device=self.t.device).view(self.shape), picks)
+        position = torch.full((math.prod(self.shape),), -1, device=places.device)
+        position[places.flatten()] = torch.arange(places.numel(), device=places.device)
+        output = position[self.table.output]
+        kept = output >= 0
+        rows = self.table.rows(kept)
+        parts: dict[str, Any] = {name: take(getattr(self, name), picks) for name in _TENSORS if name != "t"}
+        table, order = PatternTable.ordered(output[kept], rows.is_or, rows.members, rows.value)
+        return replace(
+            self,
+            table=table,
+            t=self.t[kept][order],
+            axes=self.axes.pick(picks),
+            coalitions=None if self.coalitions is None else self.coalitions.clone(),
+            layout=self._select_layout(picks),
+            **parts,
+        )
+
+    def _headline(self) -> str:
+        if self.coalitions is None:
+            return f"{self.n_players} players, exact R² over all {self.n_evaluations:,} coalitions"
+        seen = "AND up to order {}, OR up to order {}".format(*orders_seen(self.coalitions.cpu().numpy()))
+        return (
+            f"{self.n_players} players, held-out R² from {self.n_evaluations:,} of 2^{self.n_players} coalitions, "
+            f"enough to see {seen}"
+        )
+
+    def _table(self, rows: int = 10) -> list[str]:
+        r2 = float(self.r2.squeeze())
+        low, high = self.r2_interval.reshape(2).tolist()
+        interval = "" if self.is_exact else f" [{low:.3f}, {high:.3f}]"
+        count, empty = len(self.table), float(self.constant.squeeze())
+        lines = [
+            f"{count} pattern{'s' * (count != 1)}, R² {r2:.4f}{interval}, left over {1 - r2:.2%} of the variance; "
+            f"h(∅)={empty:.4g}  h(N)={empty + float(self.table.value.sum()):.4g}"
+        ]
+        if count:
+            lines.append(f"  {'strength':>9}  {'|t|':>7}  kind players")
+        for pattern, t in zip(self.patterns[:rows], self.t.tolist(), strict=False):
+            players = ", ".join(map(str, pattern.names or pattern.players))
+            if pattern.order == self.n_players > _LISTED_PLAYERS:
+                players = f"all {self.n_players} players"
+            lines.append(f"  {pattern.value:>+9.4g}  {t:>7.3g}  {pattern.kind.upper():4} {{{players}}}")
+        if count > rows:
+            lines.append(f"  … {count - rows} more in patterns")
+        return lines

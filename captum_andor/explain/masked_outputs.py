@@ -1,0 +1,206 @@
+"""``MaskedOutputs``: what a model returned on all masked inputs, from which any target and score can be explained."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from captum_andor.explain.explanation import AndOrExplanation
+from captum_andor.explain.logical_model import LogicalModel
+from captum_andor.games import (
+    Inputs,
+    PlayerLayout,
+    Score,
+    Target,
+    check_score,
+    repeat_target,
+    score_output,
+    standard_target,
+)
+from captum_andor.games.transforms import shapley_values
+from captum_andor.patterns import Names, standard_names
+from captum_andor.search import Effort, Options, Weights
+from captum_andor.split import Split, check_split
+
+__all__ = ["MaskedOutputs"]
+
+_ROWS = 1 << 16  # scored at once
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class MaskedOutputs:
+    """What a model returned on all 2^n masked inputs, kept to explain several targets and scores from one pass.
+
+    Made by :meth:`AndOrInteractions.outputs`.
+
+    Attributes:
+        outputs (Tensor): float64, shape ``(N, …, 2^n)``, or ``(…, 2^n)`` of a model that returns values of the whole
+            batch; coalitions as bit codes.
+        n_examples (int): N.
+        is_aggregate (bool): Whether outputs are of the whole batch.
+        score (str or Callable): What v is where a call does not say.
+        layout: Where the players sit in the inputs.
+        attribution_dtype: Dtype of attributions.
+
+    Examples::
+
+        >>> from captum_andor import AndOrInteractions
+        >>> kept = AndOrInteractions(torch.nn.Linear(3, 4), score="log_odds").outputs(torch.rand(2, 3))
+        >>> [kept.interactions(target=k).shape for k in (0, 3)]
+        [(2,), (2,)]
+        >>> kept.attribute(target=1, score="prob").shape
+        torch.Size([2, 3])
+    """
+
+    outputs: Tensor
+    n_examples: int
+    is_aggregate: bool
+    score: Score
+    layout: PlayerLayout
+    attribution_dtype: torch.dtype
+
+    @property
+    def feature_ids(self) -> tuple[int, ...]:
+        """Id of each player, sorted."""
+        return self.layout.feature_ids
+
+    def values(self, target: Target = None, score: Score | None = None) -> Tensor:
+        """V of all coalitions.
+
+        Args:
+            target (int, tuple, Tensor or list, optional): As in :meth:`AndOrInteractions.attribute`. Default: None
+            score (str or Callable, optional): As in :class:`AndOrInteractions`. Default: None (that of the method)
+
+        Returns:
+            - **values** (*Tensor*): float64, shape ``(*outputs, 2^n)``.
+
+        Raises:
+            ValueError: If the score is unknown or needs other outputs, or a target is out of range.
+            TypeError: If the target is of the wrong kind.
+        """
+        score = self.score if score is None else score
+        check_score(score)
+        target = standard_target(target, self.n_examples)
+        if self.is_aggregate:
+            scored = [score_output(output, target, score) for output in self.outputs.movedim(-1, 0)]
+            values = torch.stack(scored, dim=-1)
+        else:
+            step = max(_ROWS // self.n_examples, 1)
+            values = torch.cat(
+                [self._scored(part, target, score) for part in torch.split(self.outputs, step, -1)], dim=-1
+            )
+        if not bool(values.isfinite().all()):
+            raise ValueError("score is not finite on every coalition; interactions need finite scores.")
+        return values
+
+    def _scored(self, outputs: Tensor, target: Target, score: Score) -> Tensor:
+        k = outputs.shape[-1]
+        scored = score_output(outputs.movedim(-1, 0).flatten(0, 1), repeat_target(target, k), score)
+        return scored.view(k, self.n_examples, *scored.shape[1:]).movedim(0, -1)
+
+    def attribute(self, target: Target = None, score: Score | None = None) -> Inputs:
+        """As :meth:`AndOrInteractions.attribute`, with no further pass.
+
+        Args:
+            target (int, tuple, Tensor or list, optional): As in :meth:`values`. Default: None
+            score (str or Callable, optional): As in :meth:`values`. Default: None
+
+        Returns:
+            - **attributions** (*Tensor or tuple[Tensor, ...]*): For each input ``(*outputs, *input.shape[1:])``.
+
+        Raises:
+            ValueError: As :meth:`values`.
+            TypeError: As :meth:`values`.
+        """
+        return self.layout.scatter(shapley_values(self.values(target, score)).to(self.attribution_dtype))
+
+    def interactions(
+        self,
+        target: Target = None,
+        score: Score | None = None,
+        split: Split = "sparse",
+        noise_bound: float = 0.0,
+        tolerance: float = 1e-3,
+        *,
+        player_names: Names = None,
+    ) -> AndOrExplanation:
+        """As :meth:`AndOrInteractions.interactions`, with no further pass.
+
+        Args:
+            target (int, tuple, Tensor or list, optional): As in :meth:`values`. Default: None
+            score (str or Callable, optional): As in :meth:`values`. Default: None
+            split (str, optional): As in :meth:`AndOrInteractions.interactions`. Default: "sparse"
+            noise_bound (float, optional): Likewise; ``"auto"`` would need the model. Default: 0.0
+            tolerance (float, optional): Likewise. Default: 1e-3
+            player_names (sequence or mapping, optional): Likewise. Default: None
+
+        Returns:
+            - **explanation** (*AndOrExplanation*): Of the outputs that the target leaves.
+
+        Raises:
+            ValueError: As :meth:`values`, and if the split or its options are out of range.
+            TypeError: As :meth:`values`.
+        """
+        check_split(split, noise_bound, tolerance, len(self.feature_ids))
+        names = standard_names(player_names, self.feature_ids)
+        return AndOrExplanation._from_split(
+            self.values(target, score),
+            split,
+            noise_bound,
+            tolerance,
+            self.feature_ids,
+            self.layout,
+            self.attribution_dtype,
+            player_names=names,
+        )
+
+    def logical_model(
+        self,
+        target: Target = None,
+        score: Score | None = None,
+        max_patterns: int | None = 10,
+        min_r2: float | None = None,
+        max_order: int | None = None,
+        effort: Effort = "stable",
+        exact_ends: bool = True,
+        seed: int = 0,
+        *,
+        kinds: str | Sequence[str] = ("and", "or"),
+        weights: Weights = "uniform",
+        player_names: Names = None,
+    ) -> LogicalModel:
+        """As :meth:`AndOrInteractions.logical_model`, from all coalitions and with no further pass.
+
+        Args:
+            target (int, tuple, Tensor or list, optional): As in :meth:`values`. Default: None
+            score (str or Callable, optional): As in :meth:`values`. Default: None
+            max_patterns (int, optional): As in :meth:`LogicalModel.from_values`, and so are the others. Default: 10
+            min_r2 (float, optional): Default: None
+            max_order (int, optional): Default: None
+            effort (str, optional): Default: "stable"
+            exact_ends (bool, optional): Default: True
+            seed (int, optional): Default: 0
+            kinds (str or sequence of str, optional): Default: ("and", "or")
+            weights (str or sequence of float, optional): Default: "uniform"
+            player_names (sequence or mapping, optional): Default: None
+
+        Returns:
+            - **model** (*LogicalModel*): Its R² is exact.
+
+        Raises:
+            ValueError: As :meth:`values`, and if an option is out of range.
+            TypeError: As :meth:`values`.
+        """
+        options = Options(max_patterns, min_r2, max_order, effort, exact_ends, seed, kinds, weights)
+        names = standard_names(player_names, self.feature_ids)
+        values = self.values(target, score)
+        return LogicalModel._from_complete(
+            values, options, self.feature_ids, self.layout, self.attribution_dtype, names
+        )
+
+    def __repr__(self) -> str:
+        outputs = "×".join(map(str, self.outputs.shape[:-1]))
+        return f"MaskedOutputs of {outputs} output(s), {len(self.feature_ids)} players, score={self.score!r}"

@@ -1,0 +1,24 @@
+"""The game v(S): players, masked inputs, the score of the model on every coalition, and transforms of its values."""
+
+from captum_andor.games import indices, masks, transforms
+from captum_andor.games.active_players import Subgames as Subgames, active_players as active_players
+from captum_andor.games.game import Game as Game, Progress as Progress, progress_bar as progress_bar
+from captum_andor.games.interpretable import InterpretableModel
+from captum_andor.games.players import (
+    Baselines as Baselines,
+    Inputs as Inputs,
+    InputsT as InputsT,
+    PlayerLayout as PlayerLayout,
+    Players as Players,
+)
+from captum_andor.games.scores import (
+    Score as Score,
+    Target as Target,
+    check_score as check_score,
+    margin as margin,
+    repeat_target as repeat_target,
+    score_output as score_output,
+    standard_target as standard_target,
+)
+
+__all__ = ["InterpretableModel", "indices", "masks", "transforms"]

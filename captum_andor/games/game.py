@@ -1,0 +1,375 @@
+"""The game v(S): the model's score on every coalition, streamed in batches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.futures import Future
+from torch.nn.modules.module import register_module_forward_hook
+
+from captum_andor._utils.user_warnings import warn
+from captum_andor.games.players import Players
+from captum_andor.games.scores import Score, Target, repeat_target, score_output
+from captum_andor.games.transforms import coalition_members
+
+__all__ = ["Game", "Progress", "progress_bar"]
+
+# Measured by benchmarks/batch.py and confusing.py: on a CPU batches are fastest whose widest activation takes about a
+# dozen megabytes (above some 16 the allocator asks the system for fresh pages in every layer), and, where no module
+# tells its activations, those that hold half a megabyte to a megabyte of inputs; on a GPU they are larger. The choice
+# depends on shapes only, never on a clock, so that results repeat exactly.
+_ACTIVATION_BYTES = {"cpu": 12 << 20}
+_BATCH_BYTES = {"cpu": 3 << 18}
+_BATCH_BYTES_ACCELERATOR = 1 << 26
+_SAME_DIGITS = 4.0  # times the root of the output's rounding: about half of its digits
+_ASKED_AGAIN = 64  # coalitions, to measure the noise of v
+_FEWEST_ROWS, _MOST_ROWS = 16, 4096
+
+
+class _OutputDoesNotGrowError(ValueError):
+    """The model returned as many rows for k perturbations as for one."""
+
+
+class Progress(Protocol):
+    """What a progress bar is told."""
+
+    def update(self, n: int) -> Any:
+        """So many more are done."""
+
+
+class Game:
+    """A model's score on coalitions of players.
+
+    Args:
+        forward_func: The model, called as ``forward_func(*masked_inputs, *additional_forward_args)``.
+        players: The checked inputs.
+        score: See :class:`captum_andor.AndOrInteractions`.
+        target: In the form of :func:`captum_andor.games.scores.standard_target`.
+        additional_forward_args: Further arguments; tensors are tiled along dimension 0.
+        perturbations_per_eval: Coalitions per forward pass; None chooses by the size of the input.
+        check_repeats: Evaluate ∅ and N once more at the end of a call, each alone, and warn if v has moved.
+    """
+
+    def __init__(
+        self,
+        forward_func: Callable[..., Any],
+        players: Players,
+        score: Score,
+        target: Target,
+        additional_forward_args: tuple[Any, ...],
+        perturbations_per_eval: int | None,
+        check_repeats: bool = False,
+    ) -> None:
+        _check_perturbations(perturbations_per_eval)
+        self.forward_func = forward_func
+        self.players = players
+        self.score = score
+        self.target = target
+        self.additional_forward_args = additional_forward_args
+        self.perturbations_per_eval = perturbations_per_eval
+        self.check_repeats = check_repeats
+        self.output_dtype = torch.float64
+        self._ends: dict[bool, Tensor] = {}  # v(∅) and v(N), as they were first evaluated
+        self.aggregates = False
+        self._activation_bytes = 0  # of one row, the widest
+        self._trailing: torch.Size | None = None
+
+    def values(self, show_progress: bool = False, description: str = "") -> Tensor:
+        """Evaluate v on all 2^n coalitions, each once, in the order of their bit codes.
+
+        Returns:
+            - **values** (*Tensor*): float64, shape ``(*outputs, 2^n)``.
+
+        Raises:
+            ValueError: If outputs neither grow with the batch nor are evaluated one by one, or a score is not finite.
+            TypeError: If the model returns neither a tensor nor a number.
+        """
+        n = self.players.n_players
+        total = 1 << n
+        with progress_bar(show_progress, total, description) as bar:
+            return self._stream(
+                lambda start, stop: coalition_members(torch.arange(start, stop, device="cpu"), n), total, bar, False
+            )
+
+    def noise(self, values: Tensor) -> Tensor:
+        """How far v moves when the model is asked again, one coalition at a time: the largest difference found.
+
+        At least the rounding of the largest v in the dtype of the model's output.
+
+        Args:
+            values (Tensor): v on all coalitions, as :meth:`values` returns it.
+
+        Returns:
+            - **noise** (*Tensor*): float64, shape ``(*outputs)``; from at most 64 coalitions.
+        """
+        n = self.players.n_players
+        codes = torch.unique(torch.linspace(0, (1 << n) - 1, _ASKED_AGAIN, device="cpu").long())
+        again = torch.cat([self._evaluate(coalition_members(code[None], n)) for code in codes], dim=-1)
+        moved = (again - values[..., codes.to(values.device)]).abs().amax(-1)
+        return torch.maximum(moved, torch.finfo(self.output_dtype).eps * values.abs().amax(-1))
+
+    def warn_of_change(self) -> None:
+        """Evaluate ∅ and N again and warn if the model answers otherwise than before, if this is asked for.
+
+        A model that is random or keeps state has no single game to explain.
+        """
+        if not self.check_repeats or len(self._ends) < 2:
+            return
+        n = self.players.n_players
+        scale = torch.stack([v.abs().amax() for v in self._ends.values()]).amax()
+        moved = 0.0
+        try:
+            for full, before in self._ends.items():
+                again = self._evaluate(torch.full((1, n), full, device="cpu"))[..., 0]
+                moved = max(moved, float((again - before).abs().amax()))
+        except KeyboardInterrupt:  # what was asked for is computed by now
+            return
+        if moved > _SAME_DIGITS * torch.finfo(self.output_dtype).eps ** 0.5 * float(scale):
+            warn(
+                f"forward_func answered differently when asked again: v(∅) or v(N), of size {float(scale):.3g}, moved "
+                f"by {moved:.3g}. What is explained mixes its answers. Call model.eval(), or switch off what is random "
+                "in it or changes with the batch; AndOrInteractions(..., check_repeats=False) asks only once."
+            )
+
+    def evaluate(self, coalitions: Tensor, bar: Progress) -> Tensor:
+        """Evaluate v on given coalitions; an interrupt keeps what is done.
+
+        Args:
+            coalitions (Tensor): bool, shape ``(m, n)``.
+            bar: Told how many coalitions are done.
+
+        Returns:
+            - **values** (*Tensor*): float64, shape ``(*outputs, m)``, or fewer than m if Ctrl-C came after the first.
+
+        Raises:
+            ValueError: As :meth:`values`.
+            TypeError: As :meth:`values`.
+        """
+        return self._stream(lambda start, stop: coalitions[start:stop], len(coalitions), bar, True)
+
+    def _stream(
+        self, coalitions: Callable[[int, int], Tensor], total: int, bar: Progress, keeps_when_interrupted: bool
+    ) -> Tensor:
+        """Values on ``coalitions(0, total)``, in batches.
+
+        The first coalition goes alone: it tells whether the output grows with the batch (one value per example) or
+        not (one value per batch), which later batches, of any size, could leave in doubt.
+        """
+        with _widest_activation() as widest:
+            first = self._evaluate(coalitions(0, 1))
+        self._activation_bytes = widest.bytes // self.players.n_examples
+        values = first.new_empty(*first.shape[:-1], total)
+        values[..., :1] = first
+        bar.update(1)
+        if self.perturbations_per_eval == 1 and self.players.layout.per_example:
+            self._check_rows(coalitions(0, 1))
+        step = self._coalitions_per_eval()
+        start = 1
+        while start < total:
+            some = coalitions(start, min(start + step, total))
+            try:
+                values[..., start : start + len(some)] = self._evaluate(some)
+            except _OutputDoesNotGrowError as error:
+                if self.perturbations_per_eval is not None:
+                    raise ValueError(str(error)) from None
+                self._take_output_as_aggregate(torch.Size((self.players.n_examples, *(self._trailing or ()))))
+                step = 1
+                continue
+            except KeyboardInterrupt:
+                if not keeps_when_interrupted:
+                    raise
+                return values[..., :start]
+            start += len(some)
+            bar.update(len(some))
+        return values
+
+    def _check_rows(self, coalition: Tensor) -> None:
+        """One pass over two coalitions, where masks differ between examples: N values could be those of the batch.
+
+        One coalition at a time would never tell. Arguments that cannot be tiled rule the pass out.
+        """
+        tensors = [a for a in self.additional_forward_args if isinstance(a, Tensor) and a.ndim > 0]
+        if self.aggregates or any(len(a) != self.players.n_examples for a in tensors):
+            return
+        try:
+            self._evaluate(coalition.repeat(2, 1))
+        except _OutputDoesNotGrowError:
+            self._take_output_as_aggregate(torch.Size((self.players.n_examples, *(self._trailing or ()))))
+
+    def _coalitions_per_eval(self) -> int:
+        if self.perturbations_per_eval is None:
+            if self.aggregates:
+                return 1
+            device = self.players.inputs[0].device.type
+            rows = _BATCH_BYTES.get(device, _BATCH_BYTES_ACCELERATOR) // max(self.players.row_bytes, 1)
+            if device in _ACTIVATION_BYTES and self._activation_bytes:
+                rows = _ACTIVATION_BYTES[device] // max(self._activation_bytes, self.players.row_bytes)
+            return max(min(max(rows, _FEWEST_ROWS), _MOST_ROWS) // self.players.n_examples, 1)
+        if self.aggregates and self.perturbations_per_eval > 1:
+            raise ValueError(
+                f"perturbations_per_eval={self.perturbations_per_eval} needs a model whose output grows with the "
+                "batch, but this one returns a fixed number of values for the whole batch. "
+                "Pass perturbations_per_eval=1 or None."
+            )
+        return self.perturbations_per_eval
+
+    def _evaluate(self, coalitions: Tensor) -> Tensor:
+        """Score k coalitions: float64, shape ``(*outputs, k)``."""
+        k = len(coalitions)
+        arguments = _repeat_arguments(self.additional_forward_args, k, self.players.n_examples)
+        output = self._as_tensor(self.forward_func(*self.players.masked(coalitions), *arguments))
+        if self._trailing is None:
+            self._learn_output_form(output)
+        else:
+            self._check_output_form(output, k)
+        values = score_output(output, repeat_target(self.target, k), self.score)
+        if self.aggregates:
+            values = values.reshape(*(values.shape or (1,)), 1)
+        else:
+            values = values.reshape(k, self.players.n_examples, *values.shape[1:]).movedim(0, -1)
+        if not bool(values.isfinite().all()):
+            self._raise_not_finite(values, coalitions)
+        if self.check_repeats and len(self._ends) < 2:
+            self._keep_ends(values, coalitions)
+        return values
+
+    def _keep_ends(self, values: Tensor, coalitions: Tensor) -> None:
+        kept = coalitions.sum(1)
+        for full, size in ((False, 0), (True, coalitions.shape[1])):
+            here = (kept == size).nonzero()
+            if len(here):
+                self._ends.setdefault(full, values[..., int(here[0])].clone())
+
+    def _as_tensor(self, output: Any) -> Tensor:
+        if isinstance(output, Future):
+            output = output.wait()
+        if isinstance(output, (bool, int, float, np.generic)):
+            try:
+                return torch.tensor(float(output), dtype=torch.float64, device="cpu")
+            except OverflowError as error:
+                raise ValueError("forward_func returned a number that float64 cannot hold.") from error
+        if not isinstance(output, Tensor):
+            raise TypeError(
+                f"forward_func must return a tensor or a number; got {type(output).__name__}. "
+                "Wrap the model, e.g. lambda x: model(x).logits."
+            )
+        if output.is_complex():
+            raise TypeError("forward_func returned a complex tensor; return real scores, e.g. its .abs().")
+        # float64 does not exist on Apple's GPUs.
+        return output.detach().cpu() if output.device.type == "mps" else output.detach()
+
+    def _learn_output_form(self, output: Tensor) -> None:
+        self.output_dtype = output.dtype if output.is_floating_point() else torch.float64
+        if output.ndim and len(output) == self.players.n_examples:
+            self._trailing = output.shape[1:]
+        else:
+            self._take_output_as_aggregate(output.shape)
+
+    def _take_output_as_aggregate(self, shape: torch.Size) -> None:
+        """From now on the output is values of the whole batch, whatever its number of rows."""
+        self.aggregates, self._trailing = True, shape
+        if self.players.layout.per_example:
+            raise ValueError(
+                f"feature_mask differs between examples, but the model returns shape {tuple(shape)} for any batch: "
+                "values for the batch as a whole. Pass one mask for all examples."
+            )
+
+    def _check_output_form(self, output: Tensor, k: int) -> None:
+        rows = () if self.aggregates else (k * self.players.n_examples,)
+        expected = (*rows, *(self._trailing or ()))
+        if tuple(output.shape) == expected:
+            return
+        if not self.aggregates and tuple(output.shape) == (self.players.n_examples, *(self._trailing or ())):
+            raise _OutputDoesNotGrowError(
+                f"forward_func returned shape {tuple(output.shape)} for a batch of {k * self.players.n_examples} "
+                f"rows as for {self.players.n_examples}: its output does not grow with the batch. "
+                "Pass perturbations_per_eval=1."
+            )
+        raise ValueError(
+            f"forward_func returned shape {tuple(output.shape)} for a batch of {k * self.players.n_examples} rows; "
+            f"expected {expected}. Its output must have one row per example; for values per batch pass "
+            "perturbations_per_eval=1."
+        )
+
+    def _raise_not_finite(self, values: Tensor, coalitions: Tensor) -> None:
+        position = (~values.isfinite()).nonzero()[0].tolist()
+        ids = self.players.layout.feature_ids
+        members = [ids[i] for i in coalitions[position[-1]].nonzero().flatten().tolist()]
+        raise ValueError(
+            f"score is {float(values[tuple(position)])} on coalition {members} (feature ids that keep their value) "
+            f"at output index {tuple(position[:-1])}. Interactions need finite scores: check the baseline, the model "
+            'on this masked input, or use score="log_odds" on logits instead of probabilities of 0 or 1.'
+        )
+
+
+class _Widest:
+    """Bytes of the largest tensor that any module returned."""
+
+    bytes = 0
+
+    def __call__(self, module: nn.Module, arguments: Any, output: Any) -> None:
+        if isinstance(output, Tensor) and output.layout == torch.strided:
+            self.bytes = max(self.bytes, output.numel() * output.element_size())
+
+
+@contextmanager
+def _widest_activation() -> Iterator[_Widest]:
+    """Watches the modules that are called, inside functions, too."""
+    widest = _Widest()
+    handle = register_module_forward_hook(widest)
+    try:
+        yield widest
+    finally:
+        handle.remove()
+
+
+def _check_perturbations(perturbations_per_eval: Any) -> None:
+    if perturbations_per_eval is None:
+        return
+    if isinstance(perturbations_per_eval, bool) or not isinstance(perturbations_per_eval, (int, np.integer)):
+        raise TypeError(f"perturbations_per_eval must be None or an int ≥ 1; got {perturbations_per_eval!r}.")
+    if perturbations_per_eval < 1:
+        raise ValueError(f"perturbations_per_eval must be None or an int ≥ 1; got {perturbations_per_eval}.")
+
+
+def _repeat_arguments(arguments: tuple[Any, ...], times: int, n_examples: int) -> tuple[Any, ...]:
+    if times == 1:
+        return arguments
+    return tuple(
+        _repeat(argument, times, n_examples, position)
+        if isinstance(argument, Tensor) and argument.ndim > 0
+        else argument
+        for position, argument in enumerate(arguments)
+    )
+
+
+def _repeat(argument: Tensor, times: int, n_examples: int, position: int) -> Tensor:
+    if len(argument) != n_examples:
+        raise ValueError(
+            f"additional_forward_args[{position}] of shape {tuple(argument.shape)} cannot be tiled: its first "
+            f"dimension is not the batch size {n_examples}. Bind it in a closure, e.g. "
+            "lambda x: model(x, weights), or pass perturbations_per_eval=1."
+        )
+    return torch.cat([argument] * times)
+
+
+@contextmanager
+def progress_bar(show: bool, total: int | None, description: str, unit: str = "coalition") -> Iterator[Progress]:
+    """A tqdm bar, or nothing."""
+    if not show:
+        yield _Silent()
+        return
+    from tqdm.auto import tqdm
+
+    with tqdm(total=total, desc=description, unit=unit) as bar:
+        yield bar
+
+
+class _Silent:
+    def update(self, n: int) -> None:
+        pass

@@ -1,0 +1,389 @@
+"""What the two results, explanation and logical model, have in common: leading shape, attributions, printing, files."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice, pairwise, product
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from captum_andor.games import Inputs, PlayerLayout
+from captum_andor.games.indices import Index, banzhaf_values, interaction_index, multi_order_interaction
+from captum_andor.patterns.interactions import Interaction, PlayerKey
+from captum_andor.patterns.leading_axes import Axes, Picks, standard_index, take
+from captum_andor.patterns.shapiq_bridge import to_shapiq
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import shapiq
+
+__all__ = ["Names", "Result", "flat_games", "game_values", "standard_names", "stored_ids"]
+
+_LARGEST = 1e305
+_DTYPES = {
+    str(dtype).removeprefix("torch."): dtype for dtype in (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+}
+Names: TypeAlias = Sequence[str] | Mapping[int, str] | None
+_SHOWN = 3  # outputs that a print shows
+ResultT = TypeVar("ResultT", bound="Result")
+
+
+class Result(ABC):
+    """A result for outputs of some leading shape ``(…)``, over players with ids.
+
+    Players are called by their ids wherever a person reads or writes them: patterns, tables, :meth:`coalitions_of`.
+    Tensors with an axis of players have them in the order of ``feature_ids``.
+
+    Attributes:
+        feature_ids: Id of each player, as in the feature mask, sorted.
+        player_names: Name of each player in the order of the ids, which prints and tables show; None for none.
+        axes: The axes of the leading shape: what tables call them, and where parts of a result stood in the whole.
+        layout: Where the players sit in the inputs; None for results made from values.
+        attribution_dtype: Dtype of :meth:`attributions`.
+    """
+
+    feature_ids: tuple[int, ...]
+    player_names: tuple[str, ...] | None
+    axes: Axes
+    layout: PlayerLayout | None
+    attribution_dtype: torch.dtype
+
+    @abstractmethod
+    def shapley_values(self) -> Tensor:
+        """One number per player, float64, shape ``(…, n)``."""
+
+    @abstractmethod
+    def top(self, k: int = 10) -> list[Interaction]:
+        """The k strongest patterns of each output, strongest first."""
+
+    @abstractmethod
+    def _select(self: ResultT, picks: Picks) -> ResultT:
+        """The result of some outputs, by an integer or slice for each axis."""
+
+    @abstractmethod
+    def _headline(self) -> str:
+        """First line of the print, less the class and the number of outputs."""
+
+    @abstractmethod
+    def _table(self) -> list[str]:
+        """Lines of the print for a single output."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Leading shape: that of the explained outputs."""
+        return self.axes.shape
+
+    @property
+    def n_players(self) -> int:
+        """Number of players n."""
+        return len(self.feature_ids)
+
+    def coalitions_of(self, players: Sequence[Iterable[int]]) -> Tensor:
+        """Coalitions by the feature ids of their players, as :meth:`predict` takes them.
+
+        Args:
+            players (sequence of iterables of int): The ids of the players that each coalition keeps.
+
+        Returns:
+            - **coalitions** (*Tensor*): bool, shape ``(m, n)``, columns in the order of ``feature_ids``.
+
+        Raises:
+            TypeError: If it is no sequence of iterables.
+            ValueError: If an id is none of a player.
+        """
+        if not isinstance(players, Sequence) or not all(isinstance(ids, Iterable) for ids in players):
+            raise TypeError(
+                f"players must be a sequence of sets of feature ids, e.g. [{{3, 7}}, ()]; got {players!r:.80}."
+            )
+        result = torch.zeros(len(players), self.n_players, dtype=torch.bool, device="cpu")
+        position = {player: i for i, player in enumerate(self.feature_ids)}
+        for row, ids in enumerate(players):
+            for player in ids:
+                if player not in position:
+                    raise ValueError(f"players has {player!r}, which is none of the feature ids {self.feature_ids}.")
+                result[row, position[player]] = True
+        return result
+
+    _is_sparse = False  # whether few of the 2^n interactions are not 0
+
+    def _surrogate_values(self) -> Tensor:
+        """The surrogate h on all coalitions: float64, shape ``(…, 2^n)``."""
+        return self._all_values()
+
+    @abstractmethod
+    def _compared(self) -> Iterable[Interaction]:
+        """The patterns that comparisons count."""
+
+    @abstractmethod
+    def _disturbed(self, noise: float, generator: torch.Generator) -> Result:
+        """The same question asked of v with noise, relative to |v(N) − v(∅)|."""
+
+    @abstractmethod
+    def _all_values(self) -> Tensor:
+        """What the result says of all coalitions: float64, shape ``(…, 2^n)``."""
+
+    def interaction_index(self, index: Index = "k-SII", order: int = 2) -> Tensor:
+        """Another index of interaction that follows from this result; see :mod:`captum_andor.games.indices`.
+
+        Args:
+            index (str, optional): ``"SII"``, ``"k-SII"``, ``"BII"``, ``"STII"`` or ``"FSII"``. Default: "k-SII"
+            order (int, optional): Largest number of players. Default: 2
+
+        Returns:
+            - **index** (*Tensor*): float64, shape ``(…, 2^n)``, by the bit code of the players; 0 elsewhere.
+
+        Raises:
+            ValueError: If there is no such index, the order is not 1 to n, or there are more than 20 players.
+        """
+        return interaction_index(self._all_values(), index, order)
+
+    def banzhaf_values(self) -> Tensor:
+        """Banzhaf values: float64, shape ``(…, n)``; see :func:`captum_andor.games.indices.banzhaf_values`."""
+        return banzhaf_values(self._all_values())
+
+    def multi_order_interaction(self) -> Tensor:
+        """Interaction of every two players in contexts of every size: float64, shape ``(…, n - 1, n, n)``.
+
+        See :func:`captum_andor.games.indices.multi_order_interaction`.
+        """
+        return multi_order_interaction(self._all_values())
+
+    def to_shapiq(self) -> shapiq.InteractionValues | list[shapiq.InteractionValues]:
+        """The surrogate's interactions as shapiq's ``InteractionValues`` (index "Moebius"), for its plots and tools.
+
+        shapiq knows AND terms only, so OR terms are rewritten as the AND terms that they equal.
+
+        Returns:
+            - **interactions** (*shapiq.InteractionValues or list*): Keyed by player positions; a list of these for
+              several outputs, in the order of the flattened leading shape.
+
+        Raises:
+            ImportError: If shapiq is not installed.
+            ValueError: If there are more than 20 players.
+        """
+        games = flat_games(self._surrogate_values())
+        found = [to_shapiq(game, self._is_sparse) for game in games]
+        return found[0] if len(found) == 1 else found
+
+    def attributions(self) -> Inputs:
+        """Shapley values scattered over the inputs, as ``AndOrInteractions.attribute`` returns them.
+
+        Returns:
+            - **attributions** (*Tensor or tuple of Tensors*): Each ``(*outputs, *input.shape[1:])``; every element
+              carries its player's value. A tuple if the inputs were one.
+
+        Raises:
+            ValueError: If the result was made from values, without inputs.
+        """
+        if self.layout is None:
+            raise ValueError(
+                "attributions() needs inputs, but this result was made from game values. "
+                "Use shapley_values(), one number per player."
+            )
+        return self.layout.scatter(self.shapley_values().to(self.attribution_dtype))
+
+    @abstractmethod
+    def frontier(self, max_patterns: int = 20) -> pd.DataFrame:
+        """R² by number of terms: how short can an explanation of this prediction be?"""
+
+    @abstractmethod
+    def _ends(self) -> tuple[float, float]:
+        """h(∅) and h(N) of a single output."""
+
+    @abstractmethod
+    def order_strength(self) -> Tensor:
+        """Sums of positive and of negative strengths by order: float64, shape ``(…, 2, n + 1)``."""
+
+    def __len__(self) -> int:
+        if not self.shape:
+            raise TypeError(f"this {type(self).__name__} is of a single game and has no length.")
+        return self.shape[0]
+
+    def __getitem__(self: ResultT, index: Any) -> ResultT:
+        """The result of some outputs: integers, slices and an ellipsis over the leading shape.
+
+        It shares no memory with this one. Its tables and patterns keep the positions that its outputs have here.
+        """
+        return self._select(standard_index(index, self.shape))
+
+    def __iter__(self: ResultT) -> Iterator[ResultT]:
+        return (self[i] for i in range(len(self)))
+
+    def __repr__(self) -> str:
+        outputs = "×".join(map(str, self.shape)) or "one"
+        lines = [f"{type(self).__name__} of {outputs} output(s), {self._headline()}"]
+        count = math.prod(self.shape)
+        for index in islice(product(*map(range, self.shape)), _SHOWN):
+            name = f"{list(index)} " if count > 1 else ""
+            first, *rest = self[index]._table()
+            lines += [name + first, *rest]
+        if count > _SHOWN:
+            lines.append(f"… and {count - _SHOWN} more; index the result to see them.")
+        return "\n".join(lines)
+
+    @property
+    def _key(self) -> PlayerKey:
+        return PlayerKey(self.feature_ids, self.player_names)
+
+    def _check_coalitions(self, coalitions: Tensor) -> None:
+        if not isinstance(coalitions, Tensor) or coalitions.dtype != torch.bool:
+            got = coalitions.dtype if isinstance(coalitions, Tensor) else type(coalitions).__name__
+            raise TypeError(f"coalitions must be a bool tensor, True where a player is kept; got {got}.")
+        leading = tuple(coalitions.shape[:-2])
+        if coalitions.ndim < 2 or coalitions.shape[-1] != self.n_players or leading not in ((), self.shape):
+            raise ValueError(
+                f"coalitions must have shape (m, {self.n_players}) or (*{self.shape}, m, {self.n_players}); "
+                f"got {tuple(coalitions.shape)}."
+            )
+
+    def _select_layout(self, picks: Picks) -> PlayerLayout | None:
+        """The layout of some examples; per-example masks follow the index, shared ones stay."""
+        if self.layout is None or not picks:
+            return self.layout
+        first = picks[0]
+        rows = first if isinstance(first, slice) else slice(first, first + 1 or None)
+        indices = tuple(player if len(player) == 1 else take(player, (rows,)) for player in self.layout.indices)
+        return PlayerLayout(self.feature_ids, indices, self.layout.shapes, self.layout.is_tuple)
+
+    def _stored_players(self) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
+        """Header entries and arrays from which :meth:`_restored_players` makes the players again."""
+        layout = self.layout
+        header = {
+            "feature_ids": list(self.feature_ids),
+            "player_names": None if self.player_names is None else list(self.player_names),
+            "axes": self.axes.stored(),
+            "attribution_dtype": str(self.attribution_dtype).removeprefix("torch."),
+            "input_shapes": None if layout is None else [list(shape) for shape in layout.shapes],
+            "is_tuple": layout is not None and layout.is_tuple,
+        }
+        return header, {f"players_{i}": x.cpu().numpy() for i, x in enumerate(layout.indices if layout else ())}
+
+    @staticmethod
+    def _restored_players(
+        header: dict[str, Any], arrays: dict[str, npt.NDArray[Any]], shape: tuple[int, ...]
+    ) -> dict[str, Any]:
+        """Keyword arguments for the fields that every result has; ``shape`` is the leading one.
+
+        Raises:
+            ValueError: If the players do not fit together.
+        """
+        feature_ids = stored_ids(header)
+        layout = None
+        if header["input_shapes"] is not None:
+            shapes = _stored_shapes(header["input_shapes"])
+            indices = tuple(torch.from_numpy(arrays[f"players_{i}"]) for i in range(len(shapes)))
+            for i, (index, wanted) in enumerate(zip(indices, shapes, strict=True)):
+                _check_player_map(f"players_{i}", index, wanted, len(feature_ids), shape)
+            if header["is_tuple"] not in (True, False) or (len(shapes) != 1 and not header["is_tuple"]):
+                raise ValueError("is_tuple does not fit the inputs")
+            layout = PlayerLayout(feature_ids, indices, shapes, header["is_tuple"])
+        if header["attribution_dtype"] not in _DTYPES:
+            raise ValueError(f"attribution_dtype is {header['attribution_dtype']!r}")
+        return {
+            "feature_ids": feature_ids,
+            "player_names": standard_names(header.get("player_names"), feature_ids),
+            "axes": Axes.restored(header["axes"], shape) if "axes" in header else Axes.of(shape),
+            "layout": layout,
+            "attribution_dtype": _DTYPES[header["attribution_dtype"]],
+        }
+
+
+def standard_names(given: Any, feature_ids: tuple[int, ...]) -> tuple[str, ...] | None:
+    """Names of players in the order of their ids, from a sequence in this order or a mapping of ids.
+
+    Raises:
+        TypeError: If it is neither, or a name is no string.
+        ValueError: If names lack, are too many or belong to ids that there are not.
+    """
+    if given is None:
+        return None
+    if isinstance(given, Mapping):
+        unknown, without = set(given) - set(feature_ids), [i for i in feature_ids if i not in given]
+        if unknown or without:
+            raise ValueError(
+                f"player_names must name every feature id: it lacks {without} and has {sorted(unknown, key=str)}, "
+                "which are none."
+            )
+        names = [given[i] for i in feature_ids]
+    elif isinstance(given, Sequence) and not isinstance(given, str):
+        names = list(given)
+        if len(names) != len(feature_ids):
+            raise ValueError(
+                f"player_names has {len(names)} names for {len(feature_ids)} players (feature ids {feature_ids})."
+            )
+    else:
+        raise TypeError(f"player_names must be a sequence or a mapping of ids to names; got {type(given).__name__}.")
+    if not all(isinstance(name, str) for name in names):
+        raise TypeError(f"player_names must hold strings; got {names!r}.")
+    return tuple(names)
+
+
+def stored_ids(header: dict[str, Any]) -> tuple[int, ...]:
+    """Feature ids of a stored result: whole numbers in rising order.
+
+    Raises:
+        ValueError: If they are not.
+    """
+    ids = header["feature_ids"]
+    if not isinstance(ids, list) or not all(isinstance(i, int) and not isinstance(i, bool) for i in ids):
+        raise ValueError("feature_ids are no whole numbers")
+    if any(a >= b for a, b in pairwise(ids)):
+        raise ValueError("feature_ids are not in rising order")
+    return tuple(ids)
+
+
+def _stored_shapes(given: Any) -> tuple[tuple[int, ...], ...]:
+    sizes = [size for shape in given for size in shape]
+    if not given or not all(isinstance(size, int) and not isinstance(size, bool) and size > 0 for size in sizes):
+        raise ValueError("input_shapes are no shapes")
+    return tuple(tuple(shape) for shape in given)
+
+
+def _check_player_map(name: str, index: Tensor, wanted: tuple[int, ...], n: int, shape: tuple[int, ...]) -> None:
+    """Players of one input's elements, for all examples or each."""
+    if index.dtype != torch.int64 or index.ndim != 1 + len(wanted) or len(index) not in (1, *shape[:1]):
+        raise ValueError(f"{name} has dtype {index.dtype} and shape {tuple(index.shape)}")
+    if any(have not in (1, size) for have, size in zip(index.shape[1:], wanted, strict=True)):
+        raise ValueError(f"{name} of shape {tuple(index.shape)} does not fit an input of shape {wanted}")
+    if index.numel() and not 0 <= int(index.min()) <= int(index.max()) < n:
+        raise ValueError(f"{name} names players that there are not")
+
+
+def flat_games(values: Tensor) -> Tensor:
+    """Values ``(…, m)`` with one leading axis: ``(B, m)``."""
+    return values.reshape(math.prod(values.shape[:-1]), values.shape[-1])
+
+
+def game_values(v: Any) -> Tensor:
+    """Values of games as a float64 copy.
+
+    Raises:
+        TypeError: If v is not an array of real numbers.
+        ValueError: If a value is not finite.
+    """
+    try:
+        if not isinstance(v, Tensor):
+            array = np.array(v)  # a copy: of native byte order and positive strides
+            v = torch.from_numpy(array.astype(array.dtype.newbyteorder("=")))
+        values = torch.as_tensor(v, device=v.device)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise TypeError(
+            f"v must be a tensor, array or list of real numbers; got {type(v).__name__} ({error})."
+        ) from error
+    if values.is_complex():
+        raise TypeError(f"v must be real; got {values.dtype}.")
+    if values.layout != torch.strided:
+        raise TypeError(f"v is sparse ({values.layout}); pass its .to_dense().")
+    values = values.detach().to(torch.float64, copy=True)
+    if not bool(values.isfinite().all()):
+        where = (~values.isfinite()).nonzero()[0].tolist()
+        raise ValueError(f"v must be finite; got {float(values[tuple(where)])} at position {tuple(where)}.")
+    if bool((values.abs() > _LARGEST).any()):
+        raise ValueError(f"v must not exceed {_LARGEST:.0e} in size, as sums of it would overflow; scale it down.")
+    return values

@@ -1,0 +1,82 @@
+"""The shortest exact model: drop patterns that overlap, grow anew from the rest, keep what became shorter. Ours."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from captum_andor.search.efforts import EXACT, Problem, cut, discount
+from captum_andor.search.pursuit import grow, rank, swap
+
+__all__ = ["shortest"]
+
+_GENERATIONS, _LITTER = 8, 8
+_PREFERENCES = (0.0, 0.3, 1.0)
+_REPAIR_GAIN = 1e-12
+
+
+def shortest(problem: Problem, allowed: Tensor, chosen: Tensor, seed: int) -> Tensor:
+    """Shorten an exact model of one game.
+
+    Args:
+        problem: A single game.
+        allowed: Which columns may be chosen.
+        chosen: Columns of an exact model, shape ``(k,)``.
+        seed: Of the random choice of what is dropped.
+
+    Returns:
+        - **chosen** (*Tensor*): Fewest patterns found, of those least total order, shape ``(j,)`` with j ≤ k.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    best = _shrunk(problem, allowed, chosen)
+    litter = problem.select(torch.zeros(_LITTER, dtype=torch.long, device=chosen.device))
+    games = litter.search
+    for generation in range(_GENERATIONS):
+        if len(best) < 3:
+            break
+        share = 0.2 + 0.4 * float(torch.rand((), generator=generator, device="cpu"))
+        n_dropped = max(2, int(len(best) * share))
+        kept = torch.stack([_kept(problem, best, n_dropped, generator) for _ in range(_LITTER)])
+        preference = _PREFERENCES[generation % len(_PREFERENCES)]
+        weight = discount(games.columns, allowed, preference)
+        grown = cut(litter, rank(games, grow(games, len(best) + 6, weight, kept)), EXACT)
+        exact = litter.path(grown)[:, -1] >= EXACT
+        for other in grown[exact]:
+            other = other[other >= 0]
+            if _length(problem, other) <= _length(problem, best):
+                best = other
+        best = _shrunk(problem, allowed, best)
+    return best
+
+
+def _kept(problem: Problem, best: Tensor, n_dropped: int, generator: torch.Generator) -> Tensor:
+    """All but those patterns that share the most players with one of them, picked at random."""
+    search = problem.search.columns
+    pattern = best & (search.n_coalitions - 1)
+    centre = pattern[int(torch.randint(len(best), (), generator=generator, device="cpu"))]
+    overlap = search.order[pattern & centre].double() / search.order[pattern | centre]
+    overlap += 0.3 * torch.rand(len(best), generator=generator, dtype=torch.float64, device="cpu").to(best.device)
+    return best[overlap.argsort()[: len(best) - n_dropped]]
+
+
+def _shrunk(problem: Problem, allowed: Tensor, chosen: Tensor) -> Tensor:
+    """Drop the least useful pattern and repair by swaps, as long as the model stays exact."""
+    games = problem.search
+    best = cut(problem, rank(games, chosen[None]), EXACT)[0]
+    best = best[best >= 0]
+    while len(best) > 1:
+        fewer = rank(games, best[None])[:, :-1]
+        if not _is_exact(problem, fewer):
+            fewer = swap(games, fewer, allowed, _REPAIR_GAIN)
+        if not _is_exact(problem, fewer):
+            break
+        best = fewer[0]
+    return best
+
+
+def _is_exact(problem: Problem, chosen: Tensor) -> bool:
+    return bool(problem.path(chosen)[0, -1] >= EXACT)
+
+
+def _length(problem: Problem, chosen: Tensor) -> tuple[int, int]:
+    return len(chosen), int(problem.search.columns.order[chosen].sum())

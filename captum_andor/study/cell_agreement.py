@@ -1,0 +1,185 @@
+"""Agreement of the two networks of every pair, cell by cell, and linear contrasts between cells."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from captum_andor._utils.statistics import Array, disattenuated, ranks, spearman_brown
+from captum_andor.confusing import Cut
+from captum_andor.study.cells import NEW, Cell, Network
+from captum_andor.study.estimates import Measured, correlation, overlap_of_sets, residuals
+from captum_andor.study.network_tables import NetworkTable
+
+__all__ = ["MEASURES", "Agreement"]
+
+# plain; beyond what all networks share; beside that, given both networks' loss and margin; the same at equal
+# similarity of v over masks
+MEASURES = ("spearman", "given_shared", "given_loss", "given_loss_and_values")
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """Agreement between the first and the second network of each pair.
+
+    Attributes:
+        tables: Of every network.
+        similarity: Of v over masks, between the second network and the first of its pair: shape ``(N,)``.
+        cells: The cells to compare.
+        n_pairs: Number of pairs.
+        fraction: Share of the samples in a confusing set.
+    """
+
+    tables: Mapping[Network, NetworkTable]
+    similarity: Mapping[Network, Array]
+    cells: Sequence[Cell]
+    n_pairs: int
+    fraction: float = 0.1
+    _cache: dict[Any, Any] = field(default_factory=dict, repr=False)
+
+    @property
+    def n_samples(self) -> int:
+        """Number of samples."""
+        return len(next(iter(self.tables.values())).columns["loss"])
+
+    def of(self, cell: Cell, column: str, measure: str) -> Measured:
+        """Agreement by a score or column in one cell.
+
+        Args:
+            cell: The cell.
+            column: A score, or a column of the tables.
+            measure: ``"spearman"``; ``"given_shared"``, partial rank correlation given the mean rank of the other
+                pairs' first and new networks, both networks' active players, and ink; ``"given_loss"``, besides given
+                both networks' loss and margin and the other networks' mean rank of loss; ``"iou"`` of the most
+                suspicious share; ``"values"``, mean over samples of the correlation of v over masks.
+        """
+        key = (cell, column, measure)
+        if key not in self._cache:
+            self._cache[key] = self._of(cell, column, measure)
+        result: Measured = self._cache[key]
+        return result
+
+    def _of(self, cell: Cell, column: str, measure: str) -> Measured:
+        pairs = range(self.n_pairs)
+        if measure == "values":
+            rows = np.stack([self.similarity[Network(pair, cell)] for pair in pairs])
+            rows = np.where(np.isnan(rows), np.nanmean(rows, axis=1, keepdims=True), rows)
+            means = rows.mean(1)
+            return Measured(means, rows - means[:, None])
+        a, b = ([self.ranks(Network(pair, of), column) for pair in pairs] for of in (None, cell))
+        if measure == "iou":
+            return overlap_of_sets(*([self._members(scores) for scores in side] for side in (a, b)))
+        given = [self._given(pair, cell, column, measure) for pair in pairs]
+        return correlation(*([residuals(x, c) for x, c in zip(side, given, strict=True)] for side in (a, b)))
+
+    def _members(self, scores: Array) -> Array:
+        return Cut(self.fraction).share_of(scores).astype(np.float64)
+
+    def _given(self, pair: int, cell: Cell, column: str, measure: str) -> list[Array]:
+        """The ranks that a partial correlation holds fixed."""
+        if measure == "spearman":
+            return []
+        both = [Network(pair), Network(pair, cell)]
+        given = [self.shared(pair, column), *(self.ranks(n, "n_active") for n in both), self.ranks(both[0], "ink")]
+        if measure == "given_loss":
+            given += [self.ranks(n, name) for n in both for name in ("loss", "margin")]
+            given.append(self.shared(pair, "loss"))
+        return given
+
+    def ranks(self, network: Network, column: str) -> Array:
+        """Ranks of the samples by a score or column, summed over views."""
+        key = ("ranks", network, column)
+        if key not in self._cache:
+            self._cache[key] = ranks(self.tables[network].suspicion(column))
+        result: Array = self._cache[key]
+        return result
+
+    def shared(self, pair: int, column: str) -> Array:
+        """Ranks of the mean rank in first and new networks of all other pairs, the same controls for every cell."""
+        key = ("shared", pair, column)
+        if key not in self._cache:
+            others = [p for p in range(self.n_pairs) if p != pair]
+            networks = [Network(p, cell) for p in others for cell in (None, NEW)]
+            self._cache[key] = ranks(np.mean([self.ranks(n, column) for n in networks], axis=0))
+        result: Array = self._cache[key]
+        return result
+
+    def contrast(self, weights: Mapping[Cell, float], column: str, measure: str) -> Measured:
+        """A weighted sum of cells.
+
+        ``"given_loss_and_values"`` is that of ``"given_loss"`` at equal similarity of v: less the slope of agreement
+        on similarity, common to all cells beside an intercept for those that share nothing, the low and the high
+        part. Its pairs are the pseudo-values of the jackknife, as the slope comes from all pairs.
+        """
+        if measure != "given_loss_and_values":
+            return self._sum(weights, column, measure)
+        plain, values = (self._sum(weights, column, kind) for kind in ("given_loss", "values"))
+        pairs = range(self.n_pairs)
+        slope = self._slope(column, pairs)
+        whole = (plain - values * slope).values.mean()
+        pseudo = []
+        for left_out in pairs:
+            others = [pair for pair in pairs if pair != left_out]
+            adjusted = (plain.values - self._slope(column, others) * values.values)[others].mean()
+            pseudo.append(self.n_pairs * whole - (self.n_pairs - 1) * adjusted)
+        return Measured(np.array(pseudo), (plain - values * slope).influence)
+
+    def _sum(self, weights: Mapping[Cell, float], column: str, measure: str) -> Measured:
+        parts = [self.of(cell, column, measure) * weight for cell, weight in weights.items()]
+        total = parts[0]
+        for part in parts[1:]:
+            total = total + part
+        return total
+
+    def _slope(self, column: str, pairs: Sequence[int]) -> float:
+        """Of agreement given loss on the similarity of v, over cells and pairs, within each part."""
+        chosen = list(pairs)
+        x_left, y_left = [], []
+        for part in ("none", "low", "high"):
+            cells = [cell for cell in self.cells if cell.part == part and not cell.other]
+            if cells:
+                x = np.concatenate([self.of(cell, column, "values").values[chosen] for cell in cells])
+                y = np.concatenate([self.of(cell, column, "given_loss").values[chosen] for cell in cells])
+                x_left.append(x - x.mean())
+                y_left.append(y - y.mean())
+        x, y = np.concatenate(x_left), np.concatenate(y_left)
+        size = float(x @ x)
+        return float(x @ y) / size if size > 0 else 0.0
+
+    def corrected(self, cell: Cell, column: str, measure: str) -> float:
+        """Mean agreement divided by the reliability of both networks' scores; NaN without several views."""
+        between = self.of(cell, column, measure).values
+        found = []
+        for pair in range(self.n_pairs):
+            a, b = (self.reliability(Network(pair, of), column, measure) for of in (None, cell))
+            found.append(disattenuated(float(between[pair]), a, b))
+        return float(np.mean(found))
+
+    def reliability(self, network: Network, column: str, measure: str) -> float:
+        """How far a network's score repeats over views, beyond the same controls; NaN without several views."""
+        key = ("reliability", network, column, measure)
+        if key not in self._cache:
+            self._cache[key] = self._reliability(network, column, measure)
+        return float(self._cache[key])
+
+    def _reliability(self, network: Network, column: str, measure: str) -> float:
+        table = self.tables[network]
+        views = len(table.scores[column]) if column in table.scores else 1
+        if views < 2:
+            return float("nan")
+        given = self._given(network.pair, NEW if network.cell is None else network.cell, column, measure)
+        left = [residuals(ranks(table.suspicion(column, view)), given) for view in range(views)]
+        between = [float((left[i] * left[j]).mean()) for i in range(views) for j in range(i)]
+        return spearman_brown(float(np.mean(between)), views)
+
+    def own_iou(self, column: str) -> float:
+        """Overlap of a network's set with its own under another view: the ceiling of what two networks can show."""
+        found = []
+        for network, table in self.tables.items():
+            if network.cell is None and column in table.scores:
+                sets = [self._members(table.suspicion(column, view)) for view in range(len(table.scores[column]))]
+                found += [float((x * y).sum() / np.maximum(x, y).sum()) for i, x in enumerate(sets) for y in sets[:i]]
+        return float(np.mean(found)) if found else float("nan")

@@ -1,0 +1,163 @@
+"""Figures of a study, in the manner of ``captum.attr.visualization``: ``(fig, axis)``, with or without pyplot."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from captum_andor.study.cell_agreement import Agreement
+from captum_andor.study.cells import NEW, Cell
+from captum_andor.visualization import new_figure, one_axis
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+__all__ = ["agreement_over_shares", "contrast_intervals", "gap_and_orders", "similarity_by_order"]
+
+# Okabe and Ito's colours, which colour-blind readers tell apart.
+_COLOURS = {"low": "#D55E00", "high": "#0072B2"}
+_LINES = {"trainable": "-", "frozen": "--", "initialisation": ":"}
+_MEASURES = {
+    "spearman": ("plain", "#999999"),
+    "given_shared": ("given what all networks share", "#D55E00"),
+    "given_loss": ("and given loss and margin", "#0072B2"),
+    "given_loss_and_values": ("and at equal similarity of v", "#009E73"),
+}
+
+
+def agreement_over_shares(
+    agreement: Agreement,
+    shares: Mapping[Cell, float],
+    matched: Mapping[Cell, bool],
+    column: str,
+    measure: str,
+    by: str,
+    plt_fig_axis: tuple[Figure, Axes] | None,
+    fig_size: tuple[float, float],
+    use_pyplot: bool,
+) -> tuple[Figure, Axes]:
+    """Agreement over the share in common: a line for each part and variant, from both new at share 0."""
+    fig, axis = one_axis(plt_fig_axis, fig_size, use_pyplot)
+    curves: dict[tuple[str, str], list[Cell]] = {}
+    for cell in agreement.cells:
+        if cell.layer is not None and cell.variant is not None and not cell.other:
+            curves.setdefault((cell.part, cell.variant), []).append(cell)
+    for number, ((part, variant), cells) in enumerate(curves.items()):
+        points = [NEW, *sorted(cells, key=lambda cell: shares[cell])]
+        found = [agreement.of(cell, column, measure).estimate() for cell in points]
+        x = np.array([shares.get(cell, 0.0) for cell in points])
+        y = np.array([e.mean for e in found])
+        moved = x + 0.004 * (number - (len(curves) - 1) / 2)  # intervals beside each other
+        ends = np.abs(np.array([[e.mean - e.low, e.high - e.mean] for e in found]).T)
+        colour = _COLOURS[part]
+        axis.errorbar(
+            moved,
+            y,
+            ends,
+            color=colour,
+            linestyle=_LINES[variant],
+            elinewidth=0.8,
+            capsize=2,
+            label=f"same {part}, {variant}",
+        )
+        fill = [colour if matched[cell] else "white" for cell in points]
+        axis.scatter(moved, y, s=22, c=fill, edgecolors=colour, zorder=3)
+    axis.axhline(0, color="gray", linewidth=0.8)
+    axis.set_xlabel(f"share of the {by} in common (hollow: accuracy or loss does not match)", fontsize=9)
+    axis.set_ylabel(f"agreement by {column}")
+    axis.set_title(measure.replace("_", " "), fontsize=10)
+    axis.legend(frameon=False, fontsize=8)
+    return fig, axis
+
+
+def contrast_intervals(
+    table: Any,
+    smallest_effect: float,
+    plt_fig_axis: tuple[Figure, Axes] | None,
+    fig_size: tuple[float, float],
+    use_pyplot: bool,
+) -> tuple[Figure, Axes]:
+    """A line for each score, an interval for each measure."""
+    fig, axis = one_axis(plt_fig_axis, fig_size, use_pyplot)
+    names = list(dict.fromkeys(table["score"]))
+    for offset, (measure, (label, colour)) in enumerate(_MEASURES.items()):
+        rows = table[(table["measure"] == measure) & table["difference"].notna()]
+        y = [names.index(name) + 0.18 * (offset - 1.5) for name in rows["score"]]
+        ends = (
+            np.abs(np.stack([rows["difference"] - rows["low"], rows["high"] - rows["difference"]]))
+            if len(rows)
+            else None
+        )
+        axis.errorbar(rows["difference"], y, xerr=ends, fmt="o", markersize=4, color=colour, capsize=2, label=label)
+    axis.axvline(0, color="gray", linewidth=0.8)
+    axis.axvline(smallest_effect, color="gray", linewidth=0.8, linestyle=":")
+    axis.set_yticks(range(len(names)), names)
+    axis.invert_yaxis()
+    axis.set_xlabel("same low less same high; 95 % interval over pairs and samples")
+    axis.legend(frameon=False, fontsize=7, ncols=2, loc="lower center", bbox_to_anchor=(0.5, 1.0))
+    return fig, axis
+
+
+def gap_and_orders(
+    table: Any, boundary: int | None, fig_size: tuple[float, float], use_pyplot: bool
+) -> tuple[Figure, Any]:
+    """Losses with the boundary of phases; strength by order of the training samples, + above, − below."""
+    fig = new_figure(fig_size, use_pyplot, "constrained")
+    left, right = fig.subplots(1, 2)
+    for name, colour in (("train", _COLOURS["high"]), ("test", _COLOURS["low"])):
+        rows = table[table["set"] == name]
+        if len(rows):
+            left.plot(rows["step"], rows["loss"], "o-", markersize=3, color=colour, label=f"{name} loss")
+    rows = table[table["set"] == "train"]
+    if rows["gap"].notna().any():
+        left.errorbar(
+            rows["step"], rows["gap"], 2 * rows["gap_error"], fmt="s--", markersize=3, color="#555555", label="gap"
+        )
+    left.set_ylabel("loss in nats")
+    n = sum(column.startswith("positive_") for column in table.columns)
+    for order in range(1, n + 1):
+        colour = _sequential(order, n)
+        right.plot(rows["step"], rows[f"positive_{order}"], color=colour, label=f"{order}")
+        right.plot(rows["step"], -rows[f"negative_{order}"], color=colour)
+    right.axhline(0, color="gray", linewidth=0.8)
+    right.set_ylabel("mean strength, + above, − below")
+    right.legend(title="order", frameon=False, fontsize=7, loc="upper left", bbox_to_anchor=(1, 1))
+    for axis in (left, right):
+        _mark(axis, boundary)
+    left.legend(frameon=False, fontsize=8)
+    return fig, (left, right)
+
+
+def similarity_by_order(
+    table: Any, boundary: int | None, fig_size: tuple[float, float], use_pyplot: bool
+) -> tuple[Figure, Any]:
+    """Similarity between train and test, and within each, a line for each order."""
+    fig = new_figure(fig_size, use_pyplot, "constrained")
+    axes = fig.subplots(1, 2, sharey=True)
+    orders = sorted(set(table["order"]))
+    for axis, column, title in zip(
+        axes, ("between", "within"), ("between train and test", "within each: the ceiling"), strict=True
+    ):
+        for order in orders:
+            rows = table[table["order"] == order]
+            axis.plot(rows["step"], rows[column], color=_sequential(order, len(orders)), label=f"{order}")
+        axis.set_title(title, fontsize=10)
+        _mark(axis, boundary)
+    axes[0].set_ylabel("weighted Jaccard index")
+    axes[1].legend(title="order", frameon=False, fontsize=7, loc="upper left", bbox_to_anchor=(1, 1))
+    return fig, tuple(axes)
+
+
+def _mark(axis: Axes, boundary: int | None) -> None:
+    axis.set_xlabel("step")
+    if boundary is not None:
+        axis.axvline(boundary, color="black", linewidth=0.8, linestyle=":", label="second phase begins")
+
+
+def _sequential(order: int, n: int) -> Any:
+    from matplotlib import colormaps
+
+    return colormaps["cividis"](0.05 + 0.85 * (order - 1) / max(n - 1, 1))
