@@ -41,7 +41,7 @@ from captum_andor.patterns import (
     take,
 )
 from captum_andor.search import Effort, Options, Weights
-from captum_andor.split import INTERIOR_PLAYERS, Certainty, Split, certainty, split_game
+from captum_andor.split import INTERIOR_PLAYERS, Certainty, Split, certainty_of, split_game
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -380,7 +380,7 @@ class AndOrExplanation(Explained):
             raise ValueError(f"certainty() takes up to {INTERIOR_PLAYERS} players; this split has {self.n_players}.")
         and_values, or_values, dual = (flat_games(part) for part in (self.and_values, self.or_values, self.dual))
         l1, gap, limit = (part.reshape(-1) for part in (self.l1, self.duality_gap, self.noise_limit))
-        found = certainty(and_values, or_values, dual, l1, gap, limit, self._cut(threshold).reshape(-1))
+        found = certainty_of(and_values, or_values, dual, l1, gap, limit, self._cut(threshold).reshape(-1))
         return Certainty(*(part.reshape(self.shape + part.shape[1:]) for part in found))
 
     def top(self, k: int = 10) -> list[Interaction]:

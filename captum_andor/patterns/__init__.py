@@ -17,7 +17,7 @@ from captum_andor.patterns.result import (
     stored_ids as stored_ids,
 )
 from captum_andor.patterns.shapiq_bridge import from_shapiq as from_shapiq
-from captum_andor.patterns.strength_table import (
+from captum_andor.patterns.strengths import (
     Strengths as Strengths,
     several_results as several_results,
     strength_table as strength_table,

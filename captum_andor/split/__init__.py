@@ -1,6 +1,6 @@
 """The sparse split of a game into AND and OR, and the proof of how near the optimum it is."""
 
-from captum_andor.split.certainty import Certainty, certainty as certainty
+from captum_andor.split.certainty import Certainty, certainty_of as certainty_of
 from captum_andor.split.interior_point import INTERIOR_PLAYERS as INTERIOR_PLAYERS
 from captum_andor.split.joint import JointSplit, joint_split
 from captum_andor.split.split import (

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from captum_andor.split.interior_point import adjoint, applied, normal_matrix
 
-__all__ = ["Bounds", "Certainty", "bounds", "certainty", "largest_differences"]
+__all__ = ["Bounds", "Certainty", "bounds", "certainty_of", "largest_differences"]
 
 _LEAST_COST = 1e-7
 _ROUNDING = 1e-10  # of l1: what float64 leaves open of the gap
@@ -103,7 +103,7 @@ def largest_differences(y: Tensor, primal: float, excess: float, epsilon: float,
     return found.nan_to_num(nan=torch.inf)
 
 
-def certainty(
+def certainty_of(
     and_values: Tensor,
     or_values: Tensor,
     dual: Tensor,
