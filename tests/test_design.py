@@ -11,7 +11,7 @@ from hypothesis import given, settings, strategies as st
 
 from captum_andor.sampling.given_coalitions import size_strata
 from captum_andor.sampling.sampling_plan import Design, design, orders_seen
-from captum_andor.search.efforts import Options
+from captum_andor.search.options import Options
 
 
 def plan(n: int, budget: int, seed: int = 0, **options: object) -> Design:

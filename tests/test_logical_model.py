@@ -18,7 +18,7 @@ from torch import Tensor
 
 from captum_andor import AndOrExplanation, AndOrInteractions, Interaction, LogicalModel
 from captum_andor.sampling.given_coalitions import held_out_at_random
-from captum_andor.search.efforts import Options
+from captum_andor.search.options import Options
 from captum_andor.search.sampled_games import sampled_models
 
 SHAPES = [(), (3,), (2, 3)]

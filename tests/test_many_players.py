@@ -8,7 +8,7 @@ import pytest
 
 from captum_andor.sampling.sampling_plan import design
 from captum_andor.search.beam_search import Sample, Search
-from captum_andor.search.efforts import Options
+from captum_andor.search.options import Options
 
 Terms = dict[tuple[bool, tuple[int, ...]], float]
 

@@ -162,3 +162,19 @@ def test_links_are_followed_and_permissions_are_the_usual(tmp_path: Path) -> Non
     plain.write_text("")
     assert real.stat().st_mode == plain.stat().st_mode
     LogicalModel.load(link)
+
+
+OLD_FILES = Path(__file__).parent / "files_before_rooms"  # saved by commit 064a37a
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [("explanation", AndOrExplanation), ("logical_model", LogicalModel), ("from_budget", LogicalModel)],
+)
+def test_files_saved_before_the_package_had_rooms_load(
+    name: str, kind: type[AndOrExplanation] | type[LogicalModel]
+) -> None:
+    expected = json.loads((OLD_FILES / "expected.json").read_text(encoding="utf-8"))
+    loaded = kind.load(OLD_FILES / f"{name}.npz")
+    assert loaded.attributions().tolist() == expected[name]
+    assert repr(loaded) in expected["texts"]

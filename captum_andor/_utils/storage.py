@@ -17,6 +17,8 @@ from typing import IO, Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from captum_andor._utils.checks import is_int
+
 __all__ = ["Spec", "read_arrays", "read_manifest", "write_arrays", "write_manifest", "written_whole"]
 
 _VERSION = 1
@@ -121,7 +123,7 @@ def _header(archive: zipfile.ZipFile, kind: str) -> dict[str, Any]:
     if not isinstance(header, dict) or header["format"] != kind:
         raise ValueError("its format is another")
     version = header["version"]
-    if not isinstance(version, int) or isinstance(version, bool) or version < 1:
+    if not is_int(version) or version < 1:
         raise ValueError(f"its version is {version!r}")
     return header
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from captum.log import log_usage
 
+from captum_andor._utils.checks import check_count, check_share
 from captum_andor._utils.datasets import read_samples
 from captum_andor._utils.devices import Model
 from captum_andor.confusing.attribution_methods import Attributer
@@ -18,12 +19,11 @@ from captum_andor.confusing.distributed import evaluation_of, samples_of_batch, 
 from captum_andor.confusing.evaluation import Evaluation, Evaluator, checkpoint_folder
 from captum_andor.confusing.report import ConfusingReport
 from captum_andor.confusing.score_formulas import REFERENCE_SCORES
-from captum_andor.confusing.scoring import Labels, Scoring, check_flips, check_label_kind, check_scores, wanted_scores
+from captum_andor.confusing.score_names import Labels, check_flips, check_label_kind, check_scores, wanted_scores
+from captum_andor.confusing.scoring import Scoring
 from captum_andor.confusing.testimony import check_witnesses, testimony
 from captum_andor.confusing.views import Views
 from captum_andor.games import Score, check_score
-from captum_andor.patterns import check_count
-from captum_andor.search import check_tolerance
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -93,7 +93,7 @@ class ConfusingSampleAnalyzer:
         self.primary = primary
         for name, count in (("max_players", max_players), ("high_order", 1 if high_order is None else high_order)):
             check_count(name, count)
-        check_tolerance(tolerance)
+        check_share("tolerance", tolerance)
         self.max_players = max_players
         self.high_order = high_order
         self.tolerance = tolerance

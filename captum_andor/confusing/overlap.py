@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from captum_andor._utils.checks import check_share, is_real
 from captum_andor._utils.statistics import (
     Array,
     auc,
@@ -49,9 +50,8 @@ class Cut:
     threshold: float | None = None
 
     def __post_init__(self) -> None:
-        if not _is_number(self.fraction) or not 0 < self.fraction < 1:
-            raise ValueError(f"fraction must lie in (0, 1); got {self.fraction!r}.")
-        if self.threshold is not None and (not _is_number(self.threshold) or np.isnan(self.threshold)):
+        check_share("fraction", self.fraction)
+        if self.threshold is not None and (not is_real(self.threshold) or np.isnan(self.threshold)):
             raise ValueError(f"threshold must be None or a number; got {self.threshold!r}.")
 
     def order(self, scoring: Scoring, name: str, column: str) -> npt.NDArray[np.int64]:
@@ -72,10 +72,6 @@ class Cut:
     def count(self, n_samples: int) -> int:
         """How many samples the share holds: at least one."""
         return max(1, round(self.fraction * n_samples))
-
-
-def _is_number(given: Any) -> bool:
-    return isinstance(given, (int, float, np.integer, np.floating)) and not isinstance(given, bool)
 
 
 def _mask(positions: npt.NDArray[np.int64], size: int) -> Members:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from captum_andor.confusing.score_formulas import lost_by_one, n_flips
-from captum_andor.confusing.scoring import BOUNDED, Scoring, places
+from captum_andor.confusing.score_names import BOUNDED
+from captum_andor.confusing.scoring import Scoring, places
 from captum_andor.games.transforms import count_players
 
 if TYPE_CHECKING:

@@ -10,23 +10,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from captum_andor._utils.checks import check_count, is_int
 from captum_andor.confusing.html_page import page
 from captum_andor.confusing.label_noise import cleanlab_frame, known_samples, label_noise, user_columns
 from captum_andor.confusing.overlap import Cut, overlap, reliability
 from captum_andor.confusing.ranking import ranking
-from captum_andor.confusing.report_figures import (
-    compare,
-    gallery,
-    order_profiles,
-    overlap_matrix,
-    score_against_score,
-)
-from captum_andor.confusing.scoring import Labels, Scoring
+from captum_andor.confusing.report_figures import compare, gallery, order_profiles, overlap_matrix, score_against_score
+from captum_andor.confusing.score_names import Labels
+from captum_andor.confusing.scoring import Scoring
 from captum_andor.confusing.similarity import Similarity
 from captum_andor.confusing.testimony import agreement_table
 from captum_andor.confusing.text_page import summary
 from captum_andor.games import Score
-from captum_andor.patterns import check_count
 from captum_andor.visualization import one_axis, shown
 
 if TYPE_CHECKING:
@@ -287,7 +282,7 @@ class ConfusingReport:
             IndexError: If there is no such sample.
             ValueError: If there is no such model.
         """
-        if isinstance(index, bool) or not isinstance(index, (int, np.integer)) or not 0 <= index < self.n_samples:
+        if not is_int(index) or not 0 <= index < self.n_samples:
             raise IndexError(f"index must be a sample, 0 to {self.n_samples - 1}; got {index!r}.")
         check_count("n_patterns", n_patterns)
         names = self.models if models is None else tuple(self._model(name) for name in models)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from captum_andor._utils.checks import check_count
 from captum_andor._utils.statistics import Array, ranks, top
 from captum_andor.confusing.evaluation import Evaluation
 from captum_andor.confusing.score_formulas import (
@@ -25,74 +26,20 @@ from captum_andor.confusing.score_formulas import (
     split_scores,
     value_scores,
 )
+from captum_andor.confusing.score_names import Labels, check_flips, check_label_kind, check_scores, wanted_scores
 from captum_andor.confusing.views import View
 from captum_andor.games import Score, check_score, margin, score_output
 from captum_andor.games.transforms import count_players
-from captum_andor.patterns import check_count
 from captum_andor.split import SplitResult, split_game
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = [
-    "BOUNDED",
-    "SCORES",
-    "Labels",
-    "Scoring",
-    "check_flips",
-    "check_label_kind",
-    "check_scores",
-    "places",
-    "wanted_scores",
-]
+__all__ = ["Scoring", "places"]
 
-Labels = Literal["given", "predicted"]
-BOUNDED = ("prob", "log_prob")  # scores v whose sign says nothing about the decision
-SCORES = (*VALUE_SCORES, *SPLIT_SCORES, *REFERENCE_SCORES)
 _REVERSED = ("margin", "confidence", "code_homogeneity")  # columns that are low where a sample is suspicious
 _SMALL_EFFECT = 0.1  # of the mean |v(N) − v(∅)|
 _ROWS = 1 << 16  # outputs scored at once
-
-
-def check_scores(scores: Any, primary: Any) -> tuple[str, ...] | None:
-    """The names of the scores to compute, the primary among them; None stays, for all.
-
-    Raises:
-        ValueError: If one is unknown.
-    """
-    names = () if scores is None else (scores,) if isinstance(scores, str) else tuple(scores)
-    for argument, name in (("primary", primary), *(("scores", name) for name in names)):
-        if name not in SCORES:
-            raise ValueError(f"{argument} must be among {list(SCORES)}; got {name!r}.")
-    return None if scores is None else tuple(name for name in SCORES if name in (*names, primary))
-
-
-def check_flips(score: Score, names: Sequence[str]) -> None:
-    """Raise if flips of the decision are asked of a score that does not show them.
-
-    Raises:
-        ValueError: If they are.
-    """
-    if score in BOUNDED and "flip_rate" in names:
-        raise ValueError(
-            f'flip_rate takes v < 0 for another decision, which score={score!r} cannot tell; use score="log_odds".'
-        )
-
-
-def check_label_kind(labels: Any) -> None:
-    """Raise unless it says which labels v is about.
-
-    Raises:
-        ValueError: If it does not.
-    """
-    if labels not in get_args(Labels):
-        raise ValueError(f"labels must be one of {list(get_args(Labels))}; got {labels!r}.")
-
-
-def wanted_scores(score: Score, have_references: bool) -> tuple[str, ...]:
-    """All scores that can be computed."""
-    without = (*(() if have_references else REFERENCE_SCORES), *(("flip_rate",) if score in BOUNDED else ()))
-    return tuple(name for name in SCORES if name not in without)
 
 
 @dataclass(frozen=True)

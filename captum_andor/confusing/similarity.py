@@ -16,7 +16,7 @@ from captum_andor.confusing.overlap import pairs_of_views
 from captum_andor.confusing.scoring import Scoring
 from captum_andor.confusing.views import View
 from captum_andor.explain import LogicalModel
-from captum_andor.games.transforms import coalition_members, count_players, orders, shapley_values
+from captum_andor.games.transforms import all_coalitions, count_players, orders, shapley_values
 from captum_andor.search import Options
 
 if TYPE_CHECKING:
@@ -173,7 +173,7 @@ class Similarity:
         size = self.scoring.values(self.scoring.names[0], view_a).shape[1]
         if view_a.mask == view_b.mask:
             return torch.arange(size, device="cpu")[None]
-        bits = coalition_members(torch.arange(size, device="cpu"), size.bit_length() - 1).long()
+        bits = all_coalitions(size.bit_length() - 1).long()
         rows = []
         for maps in self._pairs_of_maps(view_a, view_b):
             players = matched_players(*maps)
@@ -202,7 +202,7 @@ class Similarity:
             values = self.scoring.values(name, view)
             n = count_players(values)
             model = LogicalModel._from_complete(values, Options(self.max_patterns), tuple(range(n)))
-            self._cache[key] = model.predict(coalition_members(torch.arange(1 << n, device="cpu"), n))
+            self._cache[key] = model.predict(all_coalitions(n))
         result: Tensor = self._cache[key]
         return result
 

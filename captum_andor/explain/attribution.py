@@ -12,24 +12,16 @@ from captum.log import log_usage
 from torch import Tensor
 from torch.futures import Future
 
+from captum_andor._utils.checks import check_share, is_int
+from captum_andor._utils.progress import progress_bar
 from captum_andor.explain.explanation import AndOrExplanation
 from captum_andor.explain.logical_model import LogicalModel
 from captum_andor.explain.masked_outputs import MaskedOutputs
-from captum_andor.games import (
-    Baselines,
-    Game,
-    InputsT,
-    Players,
-    Score,
-    Target,
-    check_score,
-    progress_bar,
-    standard_target,
-)
+from captum_andor.games import Baselines, Game, InputsT, Players, Score, Target, check_score, standard_target
 from captum_andor.games.transforms import shapley_values
 from captum_andor.patterns import Names, standard_names
 from captum_andor.sampling import design
-from captum_andor.search import Budget, Effort, Known, Options, Weights, check_tolerance, spend
+from captum_andor.search import Budget, Effort, Known, Options, Weights, spend
 from captum_andor.split import NoiseBound, Split, check_split
 
 __all__ = ["AndOrInteractions"]
@@ -84,7 +76,7 @@ class AndOrInteractions(PerturbationAttribution):  # type: ignore[misc]  # captu
                 f"forward_func must be callable, e.g. a torch.nn.Module; got {type(forward_func).__name__}."
             )
         check_score(score)
-        if isinstance(max_players, bool) or not isinstance(max_players, (int, np.integer)) or max_players < 1:
+        if not is_int(max_players) or max_players < 1:
             raise TypeError(f"max_players must be an int ≥ 1; got {max_players!r}.")
         super().__init__(forward_func)
         self.score = score
@@ -399,7 +391,7 @@ class AndOrInteractions(PerturbationAttribution):  # type: ignore[misc]  # captu
         Source: ours; see :class:`captum_andor.LogicalModel`.
         """
         options = Options(max_patterns, min_r2, max_order, effort, exact_ends, seed, kinds, weights, densities)
-        check_tolerance(tolerance)
+        check_share("tolerance", tolerance)
         players, game = self._game(
             inputs, baselines, target, additional_forward_args, feature_mask, perturbations_per_eval, budgeted=True
         )

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from captum_andor._utils.checks import check_count
+from captum_andor._utils.progress import progress_bar
 from captum_andor.explain.attribution import AndOrInteractions
 from captum_andor.explain.explanation import AndOrExplanation
-from captum_andor.games import Players, Score, progress_bar, repeat_target, score_output, standard_target
-from captum_andor.games.transforms import coalition_members, mobius
-from captum_andor.patterns import check_count
+from captum_andor.games import Players, Score, repeat_target, score_output, standard_target
+from captum_andor.games.transforms import all_coalitions, mobius
 from captum_andor.split import Split
 from captum_andor.visualization import new_figure, shown
 
@@ -190,7 +191,7 @@ class _Game:
 
     def relative_l1(self, baseline: Tensor, rows: Tensor) -> Tensor:
         """Σ_T |I_and(T)| / |v(N) − v(∅)| of some examples."""
-        coalitions = coalition_members(torch.arange(1 << self.n, device=self.inputs.device), self.n)
+        coalitions = all_coalitions(self.n, self.inputs.device)
         x = self.inputs[rows.to(self.inputs.device)]
         index = self.index if len(self.index) == 1 else self.index[rows.to(self.index.device)]
         present = coalitions[:, index.flatten()].view(-1, *index.shape)

@@ -12,11 +12,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from captum_andor._utils.checks import check_count
 from captum_andor._utils.storage import Spec, read_arrays, write_arrays
 from captum_andor.explain.explained import Explained
 from captum_andor.explain.logical_model import LogicalModel
-from captum_andor.games import PlayerLayout, active_players
+from captum_andor.games import PlayerLayout, active_players, flat_games, game_values
 from captum_andor.games.transforms import (
+    coalition_codes,
     coalition_members,
     count_players,
     or_zeta,
@@ -31,10 +33,7 @@ from captum_andor.patterns import (
     Names,
     PatternTable,
     Picks,
-    check_count,
-    flat_games,
     from_shapiq,
-    game_values,
     salience_threshold,
     standard_names,
     stored_ids,
@@ -242,8 +241,7 @@ class AndOrExplanation(Explained):
             tensor([1., 5.], dtype=torch.float64)
         """
         self._check_coalitions(coalitions)
-        bits = 1 << torch.arange(self.n_players, device=self.values.device)
-        codes = (coalitions.to(self.values.device) * bits).sum(-1)
+        codes = coalition_codes(coalitions.to(self.values.device))
         return self._surrogate().gather(-1, codes.expand(*self.shape, -1))
 
     def fidelity(self) -> Tensor:

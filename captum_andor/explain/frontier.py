@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from captum_andor.games.transforms import coalition_members, count_players, orders, walsh
+from captum_andor.games.transforms import all_coalitions, count_players, orders, walsh
 from captum_andor.search import Options, complete_models
 from captum_andor.split import split_game
 
@@ -56,7 +56,7 @@ def _refitted(values: Tensor, count: int) -> list[float]:
     both[0] = both[1 << n] = 0.0
     chosen = both.abs().argsort(descending=True, stable=True)[:count]
     chosen = chosen[both[chosen] != 0]
-    everything = coalition_members(torch.arange(1 << n, device=values.device), n)
+    everything = all_coalitions(n, values.device)
     members = everything[chosen % (1 << n)].double()
     met = everything.double() @ members.T
     holds = torch.where(chosen >= 1 << n, met > 0, met == members.sum(1)).double()

@@ -12,22 +12,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from captum_andor._utils.checks import check_count
 from captum_andor._utils.storage import read_arrays, write_arrays
 from captum_andor.explain.explained import Explained
-from captum_andor.games import PlayerLayout
-from captum_andor.games.transforms import coalition_members, count_players
-from captum_andor.patterns import (
-    Axes,
-    Interaction,
-    Names,
-    PatternTable,
-    Picks,
-    check_count,
-    flat_games,
-    game_values,
-    standard_names,
-    take,
-)
+from captum_andor.games import PlayerLayout, flat_games, game_values
+from captum_andor.games.transforms import all_coalitions, coalition_codes, coalition_members, count_players
+from captum_andor.patterns import Axes, Interaction, Names, PatternTable, Picks, standard_names, take
 from captum_andor.sampling import (
     DICTIONARY_PLAYERS,
     Design,
@@ -176,7 +166,7 @@ class LogicalModel(Explained):
         names = standard_names(player_names, ids)
         rows, values = each_once(rows, values)
         if rows.shape[1] <= DICTIONARY_PLAYERS and len(rows) == 1 << rows.shape[1]:
-            codes = (rows * (1 << torch.arange(rows.shape[1], device=rows.device))).sum(1)
+            codes = coalition_codes(rows)
             return cls._from_complete(values[..., codes.argsort()], options, ids, player_names=names)
         check_sample(rows, options)
         given = rows.cpu().numpy()
@@ -481,7 +471,7 @@ class LogicalModel(Explained):
                 f"indices of all sets need the 2^n coalitions of at most {_TABLED_PLAYERS} players; this has {n}. "
                 "Its patterns and shapley_values() need no table."
             )
-        return self.predict(coalition_members(torch.arange(1 << n, device=self.values.device), n))
+        return self.predict(all_coalitions(n, self.values.device))
 
     def _select(self, picks: Picks) -> LogicalModel:
         places = take(torch.arange(math.prod(self.shape), device=self.t.device).view(self.shape), picks)

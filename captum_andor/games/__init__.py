@@ -1,7 +1,7 @@
 """The game v(S): players, masked inputs, the score of the model on every coalition, and transforms of its values."""
 
 from captum_andor.games import indices, masks, transforms
-from captum_andor.games.game import Game as Game, Progress as Progress, progress_bar as progress_bar
+from captum_andor.games.game import Game as Game
 from captum_andor.games.interpretable import InterpretableModel
 from captum_andor.games.players import (
     Baselines as Baselines,
@@ -20,5 +20,6 @@ from captum_andor.games.scores import (
     standard_target as standard_target,
 )
 from captum_andor.games.subgames import Subgames as Subgames, active_players as active_players
+from captum_andor.games.values import flat_games as flat_games, game_values as game_values
 
 __all__ = ["InterpretableModel", "indices", "masks", "transforms"]

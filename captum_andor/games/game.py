@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,12 +12,14 @@ from torch import Tensor, nn
 from torch.futures import Future
 from torch.nn.modules.module import register_module_forward_hook
 
+from captum_andor._utils.checks import is_int
+from captum_andor._utils.progress import Progress, progress_bar
 from captum_andor._utils.user_warnings import warn
 from captum_andor.games.players import Players
 from captum_andor.games.scores import Score, Target, repeat_target, score_output
 from captum_andor.games.transforms import coalition_members
 
-__all__ = ["Game", "Progress", "progress_bar"]
+__all__ = ["Game"]
 
 # Measured by benchmarks/batch.py and confusing.py: on a CPU batches are fastest whose widest activation takes about a
 # dozen megabytes (above some 16 the allocator asks the system for fresh pages in every layer), and, where no module
@@ -33,13 +35,6 @@ _FEWEST_ROWS, _MOST_ROWS = 16, 4096
 
 class _OutputDoesNotGrowError(ValueError):
     """The model returned as many rows for k perturbations as for one."""
-
-
-class Progress(Protocol):
-    """What a progress bar is told."""
-
-    def update(self, n: int) -> Any:
-        """So many more are done."""
 
 
 class Game:
@@ -331,7 +326,7 @@ def _widest_activation() -> Iterator[_Widest]:
 def _check_perturbations(perturbations_per_eval: Any) -> None:
     if perturbations_per_eval is None:
         return
-    if isinstance(perturbations_per_eval, bool) or not isinstance(perturbations_per_eval, (int, np.integer)):
+    if not is_int(perturbations_per_eval):
         raise TypeError(f"perturbations_per_eval must be None or an int ≥ 1; got {perturbations_per_eval!r}.")
     if perturbations_per_eval < 1:
         raise ValueError(f"perturbations_per_eval must be None or an int ≥ 1; got {perturbations_per_eval}.")
@@ -356,20 +351,3 @@ def _repeat(argument: Tensor, times: int, n_examples: int, position: int) -> Ten
             "lambda x: model(x, weights), or pass perturbations_per_eval=1."
         )
     return torch.cat([argument] * times)
-
-
-@contextmanager
-def progress_bar(show: bool, total: int | None, description: str, unit: str = "coalition") -> Iterator[Progress]:
-    """A tqdm bar, or nothing."""
-    if not show:
-        yield _Silent()
-        return
-    from tqdm.auto import tqdm
-
-    with tqdm(total=total, desc=description, unit=unit) as bar:
-        yield bar
-
-
-class _Silent:
-    def update(self, n: int) -> None:
-        pass

@@ -12,7 +12,8 @@ from typing import Literal, TypeAlias, get_args
 import torch
 from torch import Tensor
 
-from captum_andor.games.transforms import coalition_members, count_players, mobius, orders, zeta
+from captum_andor._utils.checks import is_int
+from captum_andor.games.transforms import all_coalitions, count_players, mobius, orders, zeta
 
 Index: TypeAlias = Literal["SII", "k-SII", "BII", "STII", "FSII"]
 
@@ -48,7 +49,7 @@ def interaction_index(values: Tensor, index: Index = "k-SII", order: int = 2) ->
     n = count_players(values)
     if index not in get_args(Index):
         raise ValueError(f"index must be one of {list(get_args(Index))}; got {index!r}.")
-    if isinstance(order, bool) or not isinstance(order, int) or not 1 <= order <= n:
+    if not is_int(order) or not 1 <= order <= n:
         raise ValueError(f"order must be an int from 1 to the number of players, {n}; got {order!r}.")
     by_order = _supersets_by_order(mobius(values.double()))
     size = orders(n, values.device)
@@ -112,7 +113,7 @@ def banzhaf_values(values: Tensor) -> Tensor:
     Source: Banzhaf 1965.
     """
     n = count_players(values)
-    held = coalition_members(torch.arange(1 << n, device=values.device), n).double()
+    held = all_coalitions(n, values.device).double()
     return values.double() @ (2 * held - 1) / (1 << (n - 1))
 
 

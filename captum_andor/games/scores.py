@@ -13,6 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from captum_andor._utils.checks import is_int
+
 ScoreName: TypeAlias = Literal["output", "log_odds", "log_prob", "prob"]
 Score: TypeAlias = ScoreName | Callable[..., Tensor]
 Target: TypeAlias = int | tuple[Any, ...] | Tensor | list[int] | list[tuple[Any, ...]] | np.ndarray[Any, Any] | None
@@ -168,7 +170,7 @@ def _takes_target(score: Callable[..., Tensor]) -> bool:
 def _check_entries(target: tuple[Any, ...]) -> None:
     """Entries of a tuple: integers, or slices, which keep an axis."""
     for entry in target:
-        is_index = isinstance(entry, (int, np.integer)) and not isinstance(entry, bool)
+        is_index = is_int(entry)
         is_one_number = isinstance(entry, Tensor) and entry.numel() == 1 and not entry.is_floating_point()
         if not (is_index or isinstance(entry, slice) or (is_one_number and entry.dtype != torch.bool)):
             raise TypeError(f"target must hold integers or slices, one per output axis; got {entry!r} in {target!r}.")

@@ -17,6 +17,8 @@ import torch
 from torch import Tensor
 
 __all__ = [
+    "all_coalitions",
+    "coalition_codes",
     "coalition_members",
     "count_players",
     "mobius",
@@ -309,6 +311,44 @@ def coalition_members(codes: Tensor, n_players: int) -> Tensor:
     """
     bits = torch.arange(n_players, device=codes.device)
     return (codes[..., None] >> bits) & 1 > 0
+
+
+def coalition_codes(coalitions: Tensor) -> Tensor:
+    """Turn membership flags into coalition codes; the inverse of :func:`coalition_members`.
+
+    Args:
+        coalitions (Tensor): bool, shape ``(…, n)`` with n ≤ 62.
+
+    Returns:
+        - **codes** (*Tensor*): int64, shape ``(…)``.
+
+    Examples::
+
+        >>> coalition_codes(torch.tensor([[False, False, False], [True, False, True]]))
+        tensor([0, 5])
+    """
+    return (coalitions * (1 << torch.arange(coalitions.shape[-1], device=coalitions.device))).sum(-1)
+
+
+def all_coalitions(n_players: int, device: torch.device | str = "cpu") -> Tensor:
+    """All 2^n coalitions in the order of their codes.
+
+    Args:
+        n_players (int): n.
+        device (torch.device or str, optional): Where to put them. Default: "cpu"
+
+    Returns:
+        - **coalitions** (*Tensor*): bool, shape ``(2^n, n)``.
+
+    Examples::
+
+        >>> all_coalitions(2).int()
+        tensor([[0, 0],
+                [1, 0],
+                [0, 1],
+                [1, 1]], dtype=torch.int32)
+    """
+    return coalition_members(torch.arange(1 << n_players, device=device), n_players)
 
 
 def player_sums(values: Tensor) -> Tensor:

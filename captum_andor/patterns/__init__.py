@@ -4,19 +4,13 @@ from captum_andor.patterns.interactions import (
     Interaction,
     Interactions as Interactions,
     PatternTable as PatternTable,
-    check_count as check_count,
     salience_threshold as salience_threshold,
 )
 from captum_andor.patterns.leading_axes import Axes as Axes, Picks as Picks, take as take
-from captum_andor.patterns.result import (
-    Names as Names,
-    Result as Result,
-    flat_games as flat_games,
-    game_values as game_values,
-    standard_names as standard_names,
-    stored_ids as stored_ids,
-)
+from captum_andor.patterns.player_names import Names as Names, standard_names as standard_names
+from captum_andor.patterns.result import Result as Result
 from captum_andor.patterns.shapiq_bridge import from_shapiq as from_shapiq
+from captum_andor.patterns.stored_players import stored_ids as stored_ids
 from captum_andor.patterns.strengths import (
     Strengths as Strengths,
     several_results as several_results,

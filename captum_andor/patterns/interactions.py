@@ -12,13 +12,13 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from captum_andor.games.transforms import coalition_members
+from captum_andor.games.transforms import all_coalitions
 from captum_andor.patterns.leading_axes import Axes
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Interaction", "Interactions", "PatternTable", "PlayerKey", "check_count", "salience_threshold"]
+__all__ = ["Interaction", "Interactions", "PatternTable", "PlayerKey", "salience_threshold"]
 
 _TABLED_PLAYERS = 20  # up to which the sets of players are looked up in a table of all of them
 _SALIENT_SHARE = 0.05  # of the strongest interaction: Chen et al. 2024, arXiv 2401.16318
@@ -109,7 +109,7 @@ class PatternTable:
         kept = torch.arange(values.shape[1], device=values.device) < counts[:, None]
         column = order[kept]
         output = torch.repeat_interleave(torch.arange(len(values), device=values.device), counts)
-        everything = coalition_members(torch.arange(half, device=values.device), half.bit_length() - 1)
+        everything = all_coalitions(half.bit_length() - 1, values.device)
         members = everything.index_select(0, column & (half - 1))
         return cls(output, column >= half, members, values[output, column])
 
@@ -273,13 +273,3 @@ def _all_sets(called: tuple[Any, ...]) -> npt.NDArray[np.object_]:
 def salience_threshold(strength: Tensor) -> Tensor:
     """Default threshold of salience from strengths ``(…, 2^n)``: 0.05 of the strongest, shape ``(…, 1)``."""
     return _SALIENT_SHARE * strength.amax(-1, keepdim=True)
-
-
-def check_count(name: str, count: Any) -> None:
-    """Raise unless an argument is a whole number of at least 1.
-
-    Raises:
-        ValueError: If it is not.
-    """
-    if isinstance(count, bool) or not isinstance(count, (int, np.integer)) or count < 1:
-        raise ValueError(f"{name} must be an int ≥ 1; got {count!r}.")

@@ -11,6 +11,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from captum_andor._utils.checks import is_int
+
 __all__ = ["Axes", "Picks", "standard_index", "take"]
 
 Picks = tuple[slice | int, ...]  # one entry per axis
@@ -70,7 +72,7 @@ class Axes:
             ValueError: If it does not fit the leading shape.
         """
         entries = [entry if isinstance(entry, list) else [entry] for entry in given]
-        if any(not isinstance(i, int) or isinstance(i, bool) or len(e) not in (1, 3) for e in entries for i in e):
+        if any(not is_int(i) or len(e) not in (1, 3) for e in entries for i in e):
             raise ValueError(f"its axes are {given!r}")
         axes = cls(tuple(range(*entry) if len(entry) == 3 else entry[0] for entry in entries))
         if axes.shape != shape:
@@ -87,9 +89,7 @@ def standard_index(index: Any, shape: tuple[int, ...]) -> Picks:
     entries = index if isinstance(index, tuple) else (index,)
     ellipses = [i for i, entry in enumerate(entries) if entry is Ellipsis]
     given = len(entries) - len(ellipses)
-    allowed = all(
-        isinstance(i, (int, slice, np.integer)) and not isinstance(i, bool) for i in entries if i is not Ellipsis
-    )
+    allowed = all(isinstance(i, slice) or is_int(i) for i in entries if i is not Ellipsis)
     if len(ellipses) > 1 or given > len(shape) or not allowed:
         raise IndexError(f"index {index!r} must be integers, slices or an ellipsis over the leading shape {shape}.")
     at = ellipses[0] if ellipses else len(entries)

@@ -4,32 +4,28 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import islice, pairwise, product
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice, product
+from typing import TYPE_CHECKING, Any, TypeVar
 
-import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from captum_andor.games import Inputs, PlayerLayout
+from captum_andor.games import Inputs, PlayerLayout, flat_games
 from captum_andor.games.indices import Index, banzhaf_values, interaction_index, multi_order_interaction
 from captum_andor.patterns.interactions import Interaction, PlayerKey
 from captum_andor.patterns.leading_axes import Axes, Picks, standard_index, take
+from captum_andor.patterns.player_names import standard_names
 from captum_andor.patterns.shapiq_bridge import to_shapiq
+from captum_andor.patterns.stored_players import _DTYPES, _check_player_map, _stored_shapes, stored_ids
 
 if TYPE_CHECKING:
     import pandas as pd
     import shapiq
 
-__all__ = ["Names", "Result", "flat_games", "game_values", "standard_names", "stored_ids"]
+__all__ = ["Result"]
 
-_LARGEST = 1e305
-_DTYPES = {
-    str(dtype).removeprefix("torch."): dtype for dtype in (torch.float16, torch.bfloat16, torch.float32, torch.float64)
-}
-Names: TypeAlias = Sequence[str] | Mapping[int, str] | None
 _SHOWN = 3  # outputs that a print shows
 ResultT = TypeVar("ResultT", bound="Result")
 
@@ -292,98 +288,3 @@ class Result(ABC):
             "layout": layout,
             "attribution_dtype": _DTYPES[header["attribution_dtype"]],
         }
-
-
-def standard_names(given: Any, feature_ids: tuple[int, ...]) -> tuple[str, ...] | None:
-    """Names of players in the order of their ids, from a sequence in this order or a mapping of ids.
-
-    Raises:
-        TypeError: If it is neither, or a name is no string.
-        ValueError: If names lack, are too many or belong to ids that there are not.
-    """
-    if given is None:
-        return None
-    if isinstance(given, Mapping):
-        unknown, without = set(given) - set(feature_ids), [i for i in feature_ids if i not in given]
-        if unknown or without:
-            raise ValueError(
-                f"player_names must name every feature id: it lacks {without} and has {sorted(unknown, key=str)}, "
-                "which are none."
-            )
-        names = [given[i] for i in feature_ids]
-    elif isinstance(given, Sequence) and not isinstance(given, str):
-        names = list(given)
-        if len(names) != len(feature_ids):
-            raise ValueError(
-                f"player_names has {len(names)} names for {len(feature_ids)} players (feature ids {feature_ids})."
-            )
-    else:
-        raise TypeError(f"player_names must be a sequence or a mapping of ids to names; got {type(given).__name__}.")
-    if not all(isinstance(name, str) for name in names):
-        raise TypeError(f"player_names must hold strings; got {names!r}.")
-    return tuple(names)
-
-
-def stored_ids(header: dict[str, Any]) -> tuple[int, ...]:
-    """Feature ids of a stored result: whole numbers in rising order.
-
-    Raises:
-        ValueError: If they are not.
-    """
-    ids = header["feature_ids"]
-    if not isinstance(ids, list) or not all(isinstance(i, int) and not isinstance(i, bool) for i in ids):
-        raise ValueError("feature_ids are no whole numbers")
-    if any(a >= b for a, b in pairwise(ids)):
-        raise ValueError("feature_ids are not in rising order")
-    return tuple(ids)
-
-
-def _stored_shapes(given: Any) -> tuple[tuple[int, ...], ...]:
-    sizes = [size for shape in given for size in shape]
-    if not given or not all(isinstance(size, int) and not isinstance(size, bool) and size > 0 for size in sizes):
-        raise ValueError("input_shapes are no shapes")
-    return tuple(tuple(shape) for shape in given)
-
-
-def _check_player_map(name: str, index: Tensor, wanted: tuple[int, ...], n: int, shape: tuple[int, ...]) -> None:
-    """Players of one input's elements, for all examples or each."""
-    if index.dtype != torch.int64 or index.ndim != 1 + len(wanted) or len(index) not in (1, *shape[:1]):
-        raise ValueError(f"{name} has dtype {index.dtype} and shape {tuple(index.shape)}")
-    if any(have not in (1, size) for have, size in zip(index.shape[1:], wanted, strict=True)):
-        raise ValueError(f"{name} of shape {tuple(index.shape)} does not fit an input of shape {wanted}")
-    if index.numel() and not 0 <= int(index.min()) <= int(index.max()) < n:
-        raise ValueError(f"{name} names players that there are not")
-
-
-def flat_games(values: Tensor) -> Tensor:
-    """Values ``(…, m)`` with one leading axis: ``(B, m)``."""
-    return values.reshape(math.prod(values.shape[:-1]), values.shape[-1])
-
-
-def game_values(v: Any) -> Tensor:
-    """Values of games as a float64 copy.
-
-    Raises:
-        TypeError: If v is not an array of real numbers.
-        ValueError: If a value is not finite.
-    """
-    try:
-        if not isinstance(v, Tensor):
-            array = np.array(v)  # a copy: of native byte order and positive strides
-            v = torch.from_numpy(array.astype(array.dtype.newbyteorder("=")))
-        values = torch.as_tensor(v, device=v.device)
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise TypeError(
-            f"v must be a tensor, array or list of real numbers; got {type(v).__name__} ({error})."
-        ) from error
-    if values.is_complex():
-        raise TypeError(f"v must be real; got {values.dtype}.")
-    if values.layout != torch.strided:
-        raise TypeError(f"v is sparse ({values.layout}); pass its .to_dense().")
-    values = values.detach().to(torch.float64, copy=True)
-    if not bool(values.isfinite().all()):
-        where = (~values.isfinite()).nonzero()[0].tolist()
-        raise ValueError(f"v must be finite; got {float(values[tuple(where)])} at position {tuple(where)}.")
-    if bool((values.abs() > _LARGEST).any()):
-        raise ValueError(f"v must not exceed {_LARGEST:.0e} in size, as sums of it would overflow; scale it down.")
-    return values

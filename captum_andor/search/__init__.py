@@ -1,14 +1,9 @@
 """Logical models of games: which patterns, how many, and with what weight."""
 
-from captum_andor.search.budget import (
-    Budget as Budget,
-    Known as Known,
-    check_tolerance as check_tolerance,
-    spend as spend,
-)
+from captum_andor.search.budget import Budget as Budget, Known as Known, spend as spend
 from captum_andor.search.complete_games import complete_models as complete_models
-from captum_andor.search.efforts import Effort as Effort, Options as Options, Weights as Weights
 from captum_andor.search.least_squares import Models as Models
+from captum_andor.search.options import Effort as Effort, Options as Options, Weights as Weights
 from captum_andor.search.sampled_games import (
     check_sample as check_sample,
     check_sample_size as check_sample_size,

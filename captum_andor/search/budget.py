@@ -4,25 +4,24 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from numbers import Real
 from typing import Any, Literal, NamedTuple, TypeAlias
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from captum_andor.games import Game, Progress, progress_bar
-from captum_andor.games.transforms import coalition_members
-from captum_andor.patterns import flat_games
+from captum_andor._utils.checks import is_int
+from captum_andor._utils.progress import Progress, progress_bar
+from captum_andor.games import Game, flat_games
+from captum_andor.games.transforms import coalition_codes, coalition_members
 from captum_andor.sampling import DICTIONARY_PLAYERS, Design, design, held_out_at_random, size_strata
 from captum_andor.search.complete_games import complete_models
-from captum_andor.search.efforts import Options
 from captum_andor.search.least_squares import Models
+from captum_andor.search.options import Options
 from captum_andor.search.sampled_games import check_sample_size, sampled_models
 
 Budget: TypeAlias = int | Literal["auto"] | None
 
-__all__ = ["Budget", "Known", "check_tolerance", "spend"]
+__all__ = ["Budget", "Known", "spend"]
 
 _ENUMERATED_PLAYERS = 10
 _DEFAULT_BUDGET = 1024  # of 256, 512, 1 024 and 2 048 the first that came near the R² of all coalitions
@@ -67,7 +66,7 @@ def check_budget(budget: Any, n_players: int, max_players: int, options: Options
         if budget != "auto":
             raise ValueError(f'budget must be None, an int or "auto"; got {budget!r}.')
         return _enough(_FIRST, everything, options) if everything > _FIRST else None
-    if isinstance(budget, bool) or not isinstance(budget, (int, np.integer)):
+    if not is_int(budget):
         raise TypeError(f'budget must be None, an int or "auto"; got {budget!r}.')
     if budget >= everything:
         if n_players > max_players:
@@ -147,7 +146,7 @@ class Spender:
         order = torch.randperm(1 << n, generator=torch.Generator().manual_seed(self.options.seed), device="cpu")
         order = torch.cat([torch.tensor([0, (1 << n) - 1], device="cpu"), order])
         if known is not None and known.coalitions is not None:
-            order = torch.cat([(known.coalitions.cpu() * (1 << torch.arange(n, device="cpu"))).sum(1), order])
+            order = torch.cat([coalition_codes(known.coalitions.cpu()), order])
         # Each code once, where it first comes.
         first = torch.full((1 << n,), len(order), device="cpu").scatter_reduce(
             0, order, torch.arange(len(order), device="cpu"), "amin"
@@ -230,13 +229,3 @@ def _modelled(values: Tensor, plan: Design | None, options: Options) -> Evaluate
         return Evaluated(values, None, complete_models(games, options))
     coalitions, held_out, strata = (torch.from_numpy(x).to(values.device) for x in plan)
     return Evaluated(values, coalitions, sampled_models(games, coalitions, held_out, strata, options))
-
-
-def check_tolerance(tolerance: Any) -> None:
-    """Raise unless a tolerance is a share.
-
-    Raises:
-        ValueError: If it is not.
-    """
-    if isinstance(tolerance, bool) or not isinstance(tolerance, Real) or not 0 < float(tolerance) < 1:
-        raise ValueError(f"tolerance must lie in (0, 1); got {tolerance!r}.")

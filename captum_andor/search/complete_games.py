@@ -10,8 +10,9 @@ from torch import Tensor
 from captum_andor.games.transforms import coalition_members, count_players, walsh
 from captum_andor.search.dictionary import Columns, complete_columns
 from captum_andor.search.drop_and_regrow import shortest
-from captum_andor.search.efforts import EXACT, Options, Problem, placed, select
+from captum_andor.search.efforts import EXACT, Problem, placed, select
 from captum_andor.search.least_squares import Ends, Models, fit
+from captum_andor.search.options import Options
 from captum_andor.search.pursuit import Games
 
 __all__ = ["allowed_columns", "complete_models", "shortened"]

@@ -2,131 +2,23 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
 from dataclasses import dataclass
-from numbers import Real
-from typing import Any, Literal, TypeAlias, get_args
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from captum_andor.search.dictionary import Columns
 from captum_andor.search.least_squares import Ends, independent, path
+from captum_andor.search.options import Options
 from captum_andor.search.pursuit import Games, grow, rank, swap
 
-Effort: TypeAlias = Literal["stable", "accurate", "high"]
-Weights: TypeAlias = Literal["uniform", "size", "shapley"] | Sequence[float]
-
-__all__ = ["EXACT", "Effort", "Options", "Problem", "Weights", "cut", "discount", "placed", "select"]
+__all__ = ["EXACT", "Problem", "cut", "discount", "placed", "select"]
 
 EXACT = 1 - 1e-9  # R² from which a model counts as exact
 _PREFERENCE = 0.3  # a pattern of order k must explain 1 + 0.3 (k - 1) times what a single player would
 _PORTFOLIO = (0.0, 0.1, 0.3, 1.0)
 _TIE = 1e-9
 _BLOCK = 10  # patterns between two looks at R², where R² decides how many
-
-
-@dataclass(frozen=True)
-class Options:
-    """What a logical model may look like; see :meth:`captum_andor.LogicalModel.from_values`."""
-
-    max_patterns: int | None = 10
-    min_r2: float | None = None
-    max_order: int | None = None
-    effort: Effort = "stable"
-    exact_ends: bool = True
-    seed: int = 0
-    kinds: str | Sequence[str] = ("and", "or")
-    weights: Weights = "uniform"
-    densities: Sequence[float] | None = None
-
-    def __post_init__(self) -> None:
-        for name in ("max_patterns", "max_order"):
-            given = getattr(self, name)
-            if given is not None and (not _is_int(given) or given < 1):
-                raise ValueError(f"{name} must be None or an int ≥ 1; got {given!r}.")
-        if self.min_r2 is not None and not (_is_real(self.min_r2) and 0 < self.min_r2 <= 1):
-            raise ValueError(f"min_r2 must be None or lie in (0, 1]; got {self.min_r2!r}.")
-        if self.effort not in get_args(Effort):
-            raise ValueError(f"effort must be one of {list(get_args(Effort))}; got {self.effort!r}.")
-        if not isinstance(self.exact_ends, (bool, np.bool_)):
-            raise TypeError(f"exact_ends must be a bool; got {self.exact_ends!r}.")
-        if not _is_int(self.seed) or self.seed < 0:
-            raise ValueError(f"seed must be an int ≥ 0; got {self.seed!r}.")
-        kinds = (self.kinds,) if isinstance(self.kinds, str) else _entries(self.kinds)
-        if not kinds or not set(kinds) <= {"and", "or"}:
-            raise ValueError(f'kinds must hold "and", "or" or both; got {self.kinds!r}.')
-        object.__setattr__(self, "kinds", kinds)
-        if not isinstance(self.weights, str):
-            weights = _numbers(self.weights)
-            if not weights:
-                raise ValueError(
-                    f'weights must be "uniform", "size", "shapley" or n + 1 numbers; got {self.weights!r}.'
-                )
-            object.__setattr__(self, "weights", weights)
-        if self.densities is not None:
-            densities = _numbers(self.densities)
-            if not densities or not all(0 < d < 1 for d in densities):
-                raise ValueError(f"densities must be None or shares of players in (0, 1); got {self.densities!r}.")
-            object.__setattr__(self, "densities", densities)
-
-    @property
-    def is_uniform(self) -> bool:
-        """Whether R² weighs all coalitions alike."""
-        return self.weights == "uniform"
-
-    def size_shares(self, n_players: int) -> tuple[float, ...]:
-        """Weight of all coalitions of each size together: n + 1 numbers that sum to 1.
-
-        Raises:
-            ValueError: If ``weights`` is unknown or does not fit the number of players.
-        """
-        n = n_players
-        even = [math.comb(n, s) / (1 << n) for s in range(n + 1)]
-        if self.weights == "uniform":
-            shares = even
-        elif self.weights == "size":
-            shares = [1.0] * (n + 1)
-        elif self.weights == "shapley":
-            shares = [1 / (s * (n - s)) if 0 < s < n else float(n < 2) for s in range(n + 1)]
-        elif isinstance(self.weights, str):
-            raise ValueError(f'weights must be "uniform", "size", "shapley" or n + 1 numbers; got {self.weights!r}.')
-        elif len(self.weights) != n + 1 or not all(0 <= w < math.inf for w in self.weights) or not any(self.weights):
-            raise ValueError(
-                f"weights must be {n + 1} finite numbers ≥ 0, not all 0, one for each size of a coalition of {n} "
-                f"players; got {list(self.weights)}."
-            )
-        else:
-            largest = max(self.weights)
-            shares = [w / largest * share for w, share in zip(self.weights, even, strict=True)]
-        total = sum(shares)
-        return tuple(share / total for share in shares)
-
-
-def _entries(given: Any) -> tuple[Any, ...]:
-    """The entries of a sequence; none of what is no sequence."""
-    try:
-        return tuple(given)
-    except TypeError:
-        return ()
-
-
-def _numbers(given: Any) -> tuple[float, ...]:
-    """The entries of a sequence as floats; none if one is no number."""
-    try:
-        return tuple(float(number) for number in _entries(given))
-    except (TypeError, ValueError):
-        return ()
-
-
-def _is_int(number: object) -> bool:
-    return isinstance(number, (int, np.integer)) and not isinstance(number, bool)
-
-
-def _is_real(number: object) -> bool:
-    return isinstance(number, Real) and not isinstance(number, bool)
 
 
 @dataclass(frozen=True)

@@ -7,12 +7,14 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from captum_andor.games.transforms import coalition_codes
 from captum_andor.sampling import DICTIONARY_PLAYERS, n_held_out, orders_seen
 from captum_andor.search.beam_search import Pattern, Sample, Search
 from captum_andor.search.complete_games import allowed_columns, shortened
 from captum_andor.search.dictionary import SampledColumns, WrittenColumns
-from captum_andor.search.efforts import EXACT, Options, Problem, placed, select
+from captum_andor.search.efforts import EXACT, Problem, placed, select
 from captum_andor.search.least_squares import Ends, Fit, Models, fit
+from captum_andor.search.options import Options
 from captum_andor.search.pursuit import Games, rank
 
 __all__ = ["check_sample", "check_sample_size", "choose", "sampled_models"]
@@ -183,7 +185,7 @@ def _path_errors(rows: Tensor, y: Tensor, test: Tensor, truth: Tensor, patterns:
 def _from_dictionary(values: Tensor, coalitions: Tensor, options: Options, counts: list[int]) -> list[list[Pattern]]:
     """Patterns from the list of all, for up to 20 players."""
     m, n = coalitions.shape
-    codes = (coalitions * (1 << torch.arange(n, device=coalitions.device))).sum(1)
+    codes = coalition_codes(coalitions)
     columns = SampledColumns(n, codes, torch.ones(m, dtype=torch.float64, device=values.device))
     share = columns.mean
     told = (share >= _LEAST_SHARE) & (share <= 1 - _LEAST_SHARE)

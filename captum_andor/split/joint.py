@@ -11,12 +11,12 @@ arXiv 2401.16318.
 from __future__ import annotations
 
 import math
-from numbers import Real
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from captum_andor._utils.checks import is_real
 from captum_andor._utils.user_warnings import warn
 from captum_andor.games.transforms import count_players, zeta_adjoint
 from captum_andor.split.certificate import relative_gap
@@ -108,8 +108,7 @@ def _checked(values: Tensor, alpha: float, noise_bound: float, tolerance: float)
         ("noise_bound", noise_bound, 0.0, math.inf),
         ("tolerance", tolerance, 0.0, 1.0),
     ):
-        is_number = isinstance(number, Real) and not isinstance(number, bool)
-        if not (is_number and low <= float(number) < high) or (name == "tolerance" and not number):
+        if not (is_real(number) and low <= float(number) < high) or (name == "tolerance" and not number):
             raise ValueError(f"{name} must be a number in [{low:g}, {high:g}); got {number!r}.")
     return n
 

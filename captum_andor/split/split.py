@@ -12,12 +12,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from numbers import Real
 from typing import Literal, NamedTuple, TypeAlias, get_args
 
 import torch
 from torch import Tensor
 
+from captum_andor._utils.checks import check_share, is_real
 from captum_andor._utils.user_warnings import warn
 from captum_andor.games import Subgames, active_players
 from captum_andor.games.transforms import count_players, mobius, or_mobius
@@ -59,7 +59,7 @@ class SplitResult(NamedTuple):
     noise_limit: Tensor
 
 
-def check_split(split: str, noise_bound: object, tolerance: float, n_players: int) -> None:
+def check_split(split: str, noise_bound: float | str, tolerance: float, n_players: int) -> None:
     """Raise unless a split of this kind can be computed for so many players.
 
     Raises:
@@ -67,12 +67,11 @@ def check_split(split: str, noise_bound: object, tolerance: float, n_players: in
     """
     if split not in get_args(Split):
         raise ValueError(f"split must be one of {list(get_args(Split))}; got {split!r}.")
-    if not (isinstance(noise_bound, Real) and _is_real(noise_bound) and 0 <= float(noise_bound) < math.inf):
+    if not (is_real(noise_bound) and 0 <= float(noise_bound) < math.inf):
         raise ValueError(
             f'noise_bound must be a finite number ≥ 0; got {noise_bound!r}. With a model to ask, "auto" works too.'
         )
-    if not (_is_real(tolerance) and 0 < tolerance < 1):
-        raise ValueError(f"tolerance must lie in (0, 1); got {tolerance!r}.")
+    check_share("tolerance", tolerance)
     if split != "sparse":
         if noise_bound:
             raise ValueError(f'noise_bound={noise_bound} needs split="sparse"; split={split!r} has no noise.')
@@ -82,10 +81,6 @@ def check_split(split: str, noise_bound: object, tolerance: float, n_players: in
             f'split="sparse" handles up to {_SPARSE_PLAYERS} players; got {n_players}. Use a coarser feature_mask, or '
             "split='even', 'and' or 'or'."
         )
-
-
-def _is_real(number: object) -> bool:
-    return isinstance(number, Real) and not isinstance(number, bool)
 
 
 def split_game(

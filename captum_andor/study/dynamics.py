@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from captum_andor._utils.datasets import Samples, read_samples
+from captum_andor._utils.progress import progress_bar
 from captum_andor._utils.statistics import Array, chance_iou, iou, spearman
 from captum_andor.confusing import ConfusingSampleAnalyzer, Cut, Scoring, jaccard, order_profile
-from captum_andor.games import progress_bar
 from captum_andor.study.study_figures import gap_and_orders, similarity_by_order
 from captum_andor.visualization import shown
 

@@ -10,13 +10,13 @@ from typing import Any
 
 from torch import nn
 
+from captum_andor._utils.checks import check_count
 from captum_andor._utils.datasets import Samples, read_samples
 from captum_andor._utils.devices import process_of
 from captum_andor._utils.hashing import digest_of_state
+from captum_andor._utils.progress import progress_bar
 from captum_andor._utils.statistics import Array
 from captum_andor.confusing import ConfusingSampleAnalyzer, Cut
-from captum_andor.games import progress_bar
-from captum_andor.patterns import check_count
 from captum_andor.study.cell_agreement import Agreement
 from captum_andor.study.cells import Cell, Network, Variant, cells_of, check_variants
 from captum_andor.study.contrasts import By

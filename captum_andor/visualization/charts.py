@@ -8,16 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from captum_andor.patterns import Result, check_count, several_results, strength_table
-from captum_andor.visualization.canvas import (
-    SERIES,
-    check_single,
-    colour_of,
-    label_of,
-    one_axis,
-    shown,
-    title_of,
-)
+from captum_andor._utils.checks import check_count
+from captum_andor.patterns import Result, several_results, strength_table
+from captum_andor.visualization.canvas import SERIES, check_single, colour_of, label_of, one_axis, shown, title_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

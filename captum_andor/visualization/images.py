@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from captum_andor.patterns import check_count
+from captum_andor._utils.checks import check_count
 from captum_andor.visualization.canvas import (
     LINE_STYLES,
     SERIES,

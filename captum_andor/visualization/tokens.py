@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from html import escape
 from typing import TYPE_CHECKING
 
-from captum_andor.patterns import Result, check_count
+from captum_andor._utils.checks import check_count
+from captum_andor.patterns import Result
 from captum_andor.visualization.canvas import LINE_STYLES, check_single, colour_of, new_figure, shown, title_of
 
 if TYPE_CHECKING:

@@ -8,9 +8,9 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor, nn
 
+from captum_andor._utils.checks import check_count
 from captum_andor._utils.devices import device_of
-from captum_andor.games import progress_bar
-from captum_andor.patterns import check_count
+from captum_andor._utils.progress import progress_bar
 from captum_andor.witnesses.path_results import Barriers
 
 Loss: TypeAlias = Callable[[Tensor, Tensor], Tensor]

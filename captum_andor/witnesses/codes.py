@@ -9,10 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from captum_andor._utils.checks import check_count
 from captum_andor._utils.datasets import Samples, read_samples
+from captum_andor._utils.progress import progress_bar
 from captum_andor._utils.statistics import Array, bootstrap, partial_spearman
-from captum_andor.games import margin, progress_bar
-from captum_andor.patterns import check_count
+from captum_andor.games import margin
 from captum_andor.visualization import SERIES, new_figure, shown
 from captum_andor.witnesses.code_measures import (
     class_compactness,

@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from captum_andor._utils.checks import check_count
 from captum_andor._utils.datasets import read_samples
+from captum_andor._utils.progress import progress_bar
 from captum_andor._utils.user_warnings import warn
-from captum_andor.games import progress_bar
-from captum_andor.patterns import check_count
 from captum_andor.witnesses.barriers import Loss, barrier, check_pairs, losses_of
 from captum_andor.witnesses.path_results import Paths
 from captum_andor.witnesses.perturbed_inputs import class_scores

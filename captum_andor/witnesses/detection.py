@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from captum_andor._utils.checks import check_count
 from captum_andor._utils.statistics import Array, auc, bootstrap
-from captum_andor.patterns import check_count
 from captum_andor.visualization import SERIES, one_axis, shown
 from captum_andor.witnesses.barriers import Loss, check_pairs, losses_of
 from captum_andor.witnesses.connectivity import connectivity_score

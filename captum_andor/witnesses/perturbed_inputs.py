@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from captum_andor._utils.datasets import Samples
 from captum_andor._utils.devices import device_of
-from captum_andor.games import progress_bar
+from captum_andor._utils.progress import progress_bar
 
 __all__ = ["class_scores", "perturbed"]
 

@@ -1,0 +1,40 @@
+"""Checks of numbers that several rooms share; each error names the argument, what came and what is expected."""
+
+from __future__ import annotations
+
+from numbers import Real
+from typing import Any
+
+import numpy as np
+
+__all__ = ["check_count", "check_share", "is_int", "is_real"]
+
+
+def is_int(number: object) -> bool:
+    """Whether it is a whole number of Python or NumPy; ``True`` and ``False`` are not."""
+    return isinstance(number, (int, np.integer)) and not isinstance(number, bool)
+
+
+def is_real(number: object) -> bool:
+    """Whether it is a real number of Python or NumPy, NaN and infinity included; ``True`` and ``False`` are not."""
+    return isinstance(number, Real) and not isinstance(number, bool)
+
+
+def check_count(name: str, count: Any) -> None:
+    """Raise unless an argument is a whole number of at least 1.
+
+    Raises:
+        ValueError: If it is not.
+    """
+    if not is_int(count) or count < 1:
+        raise ValueError(f"{name} must be an int ≥ 1; got {count!r}.")
+
+
+def check_share(name: str, share: Any) -> None:
+    """Raise unless an argument lies between 0 and 1, both excluded.
+
+    Raises:
+        ValueError: If it does not.
+    """
+    if not is_real(share) or not 0 < float(share) < 1:
+        raise ValueError(f"{name} must lie in (0, 1); got {share!r}.")

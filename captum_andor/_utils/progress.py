@@ -1,0 +1,33 @@
+"""A tqdm bar, or nothing in its place."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+__all__ = ["Progress", "progress_bar"]
+
+
+class Progress(Protocol):
+    """What a progress bar is told."""
+
+    def update(self, n: int) -> Any:
+        """So many more are done."""
+
+
+@contextmanager
+def progress_bar(show: bool, total: int | None, description: str, unit: str = "coalition") -> Iterator[Progress]:
+    """A tqdm bar, or nothing."""
+    if not show:
+        yield _Silent()
+        return
+    from tqdm.auto import tqdm
+
+    with tqdm(total=total, desc=description, unit=unit) as bar:
+        yield bar
+
+
+class _Silent:
+    def update(self, n: int) -> None:
+        pass

@@ -1,0 +1,60 @@
+"""Names of the scores of confusion, and which of them an evaluation can give."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal, get_args
+
+from captum_andor.confusing.score_formulas import REFERENCE_SCORES, SPLIT_SCORES, VALUE_SCORES
+from captum_andor.games import Score
+
+__all__ = ["BOUNDED", "SCORES", "Labels", "check_flips", "check_label_kind", "check_scores", "wanted_scores"]
+
+Labels = Literal["given", "predicted"]
+
+
+BOUNDED = ("prob", "log_prob")  # scores v whose sign says nothing about the decision
+
+
+SCORES = (*VALUE_SCORES, *SPLIT_SCORES, *REFERENCE_SCORES)
+
+
+def check_scores(scores: Any, primary: Any) -> tuple[str, ...] | None:
+    """The names of the scores to compute, the primary among them; None stays, for all.
+
+    Raises:
+        ValueError: If one is unknown.
+    """
+    names = () if scores is None else (scores,) if isinstance(scores, str) else tuple(scores)
+    for argument, name in (("primary", primary), *(("scores", name) for name in names)):
+        if name not in SCORES:
+            raise ValueError(f"{argument} must be among {list(SCORES)}; got {name!r}.")
+    return None if scores is None else tuple(name for name in SCORES if name in (*names, primary))
+
+
+def check_flips(score: Score, names: Sequence[str]) -> None:
+    """Raise if flips of the decision are asked of a score that does not show them.
+
+    Raises:
+        ValueError: If they are.
+    """
+    if score in BOUNDED and "flip_rate" in names:
+        raise ValueError(
+            f'flip_rate takes v < 0 for another decision, which score={score!r} cannot tell; use score="log_odds".'
+        )
+
+
+def check_label_kind(labels: Any) -> None:
+    """Raise unless it says which labels v is about.
+
+    Raises:
+        ValueError: If it does not.
+    """
+    if labels not in get_args(Labels):
+        raise ValueError(f"labels must be one of {list(get_args(Labels))}; got {labels!r}.")
+
+
+def wanted_scores(score: Score, have_references: bool) -> tuple[str, ...]:
+    """All scores that can be computed."""
+    without = (*(() if have_references else REFERENCE_SCORES), *(("flip_rate",) if score in BOUNDED else ()))
+    return tuple(name for name in SCORES if name not in without)
