@@ -419,7 +419,7 @@ def test_logical_models_of_samples_are_those_of_the_attribution_class(report: Co
     from captum_andor.confusing.sample_figures import explained
 
     x, y = images(N)
-    scoring = report._scoring
+    scoring = report.scoring
     mine = explained(scoring, "a", 3, scoring.views[0], 4)
     theirs = AndOrInteractions(network(), score="log_odds").logical_model(
         x[3:4], target=int(y[3]), feature_mask=image_grid(6, 6), max_patterns=4

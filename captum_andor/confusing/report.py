@@ -64,7 +64,7 @@ class ConfusingReport:
     """
 
     def __init__(self, scoring: Scoring) -> None:
-        self._scoring = scoring
+        self.scoring = scoring
         self._similarity = Similarity(scoring)
         self.models = scoring.names
         self.n_samples = len(scoring)
@@ -73,7 +73,7 @@ class ConfusingReport:
     @property
     def view_scores(self) -> pd.DataFrame:
         """The scores under each baseline and mask: one row per sample, model and pair of these, by position."""
-        return self._scoring.view_table()
+        return self.scoring.view_table()
 
     def rescore(
         self,
@@ -109,7 +109,7 @@ class ConfusingReport:
             >>> bool(report.rescore(labels="predicted").scores["margin"].min() >= 0)
             True
         """
-        return ConfusingReport(self._scoring.read_otherwise(score, labels, primary, scores, high_order))
+        return ConfusingReport(self.scoring.read_otherwise(score, labels, primary, scores, high_order))
 
     def rank(self, model: str | None = None, score: str | None = None) -> pd.DataFrame:
         """What to look at first, with the reasons.
@@ -125,7 +125,7 @@ class ConfusingReport:
         Raises:
             ValueError: If there is no such model or score.
         """
-        return ranking(self._scoring, self._model(model), self._column(score))
+        return ranking(self.scoring, self._model(model), self._column(score))
 
     def confusing_sets(
         self, fraction: float = 0.1, threshold: float | None = None, score: str | None = None
@@ -145,7 +145,7 @@ class ConfusingReport:
             ValueError: If there is no such score, or a number is out of its range.
         """
         cut, column = Cut(fraction, threshold), self._column(score)
-        return {name: cut.order(self._scoring, name, column).tolist() for name in self.models}
+        return {name: cut.order(self.scoring, name, column).tolist() for name in self.models}
 
     def overlap(
         self,
@@ -190,7 +190,7 @@ class ConfusingReport:
             raise ValueError(f"overlap compares models; there is only {self.models[0]!r}.")
         check_count("n_resamples", n_resamples)
         cut, column = Cut(fraction, threshold), self._column(score)
-        return overlap(self._scoring, column, cut, tuple(controls), noise_bound, n_resamples, seed)
+        return overlap(self.scoring, column, cut, tuple(controls), noise_bound, n_resamples, seed)
 
     def reliability(self) -> pd.DataFrame:
         """How far scores repeat under another baseline or mask of the same model.
@@ -200,7 +200,7 @@ class ConfusingReport:
               all pairs of views; ``retest_baseline`` and ``retest_mask``, over those that differ in this alone;
               ``reliability`` of the summed ranks (Spearman–Brown). NaN where there are no such views.
         """
-        return reliability(self._scoring)
+        return reliability(self.scoring)
 
     def witnesses(self, n_resamples: int = 500, seed: int = 0) -> pd.DataFrame:
         """Whether witnesses that know nothing of interactions agree with the scores, beyond loss and margin.
@@ -221,9 +221,9 @@ class ConfusingReport:
         Source: ours.
         """
         check_count("n_resamples", n_resamples)
-        if not self._scoring.witnesses:
+        if not self.scoring.witnesses:
             raise RuntimeError('there were no witnesses; call evaluate(…, witnesses=("codes", "connectivity")).')
-        return agreement_table(self._scoring, n_resamples, seed)
+        return agreement_table(self.scoring, n_resamples, seed)
 
     def similarity(self, by_group: bool = False, fraction: float = 0.1) -> pd.DataFrame:
         """How alike two models decide each sample: attributions, interactions, and how patterns carry over.
@@ -252,7 +252,7 @@ class ConfusingReport:
         if not by_group:
             return table
         cut = Cut(fraction)
-        members = {name: cut.members(self._scoring, name, self._scoring.primary) for name in self.models}
+        members = {name: cut.members(self.scoring, name, self.scoring.primary) for name in self.models}
         of_pair = [
             bool(members[a][sample] or members[b][sample])
             for a, b, sample in zip(table["model_a"], table["model_b"], table["sample"], strict=True)
@@ -286,7 +286,7 @@ class ConfusingReport:
             raise IndexError(f"index must be a sample, 0 to {self.n_samples - 1}; got {index!r}.")
         check_count("n_patterns", n_patterns)
         names = self.models if models is None else tuple(self._model(name) for name in models)
-        fig, axes = compare(self._scoring, int(index), names, n_patterns, use_pyplot)
+        fig, axes = compare(self.scoring, int(index), names, n_patterns, use_pyplot)
         shown(True, use_pyplot)
         return fig, axes
 
@@ -323,16 +323,16 @@ class ConfusingReport:
         Raises:
             ValueError: If known is not a part of the samples, there are no labels, or a column does not fit.
         """
-        if self._scoring.given is None:
+        if self.scoring.given is None:
             raise ValueError("label_noise is about labels, and the data set has none.")
         import pandas as pd
 
         members = known_samples(known, self.n_samples)
         for name, count in (("n_resamples", n_resamples), *((("k", k),) if k is not None else ())):
             check_count(name, count)
-        extra = user_columns(columns, pred_probs, self._scoring.given.numpy(), list(self.scores.columns))
+        extra = user_columns(columns, pred_probs, self.scoring.given.numpy(), list(self.scores.columns))
         names = self.models if model is None else (self._model(model),)
-        tables = [label_noise(self._scoring, name, members, extra, k, n_resamples, seed) for name in names]
+        tables = [label_noise(self.scoring, name, members, extra, k, n_resamples, seed) for name in names]
         return pd.concat(tables, ignore_index=True)
 
     def to_cleanlab(
@@ -352,8 +352,8 @@ class ConfusingReport:
         Raises:
             ValueError: If there is no such model or score.
         """
-        columns = [self._column(score) for score in scores] if scores is not None else [self._scoring.primary]
-        return cleanlab_frame(self._scoring, self._model(model), columns, Cut(fraction))
+        columns = [self._column(score) for score in scores] if scores is not None else [self.scoring.primary]
+        return cleanlab_frame(self.scoring, self._model(model), columns, Cut(fraction))
 
     def plot_order_profile(
         self,
@@ -377,7 +377,7 @@ class ConfusingReport:
         """
         name, cut = self._model(model), Cut(fraction)
         fig, axis = one_axis(plt_fig_axis, fig_size, use_pyplot)
-        order_profiles(self._scoring, name, axis, cut)
+        order_profiles(self.scoring, name, axis, cut)
         shown(plt_fig_axis is None, use_pyplot)
         return fig, axis
 
@@ -403,7 +403,7 @@ class ConfusingReport:
         """
         size = 2.6 + 0.55 * len(self.models)
         fig, axis = one_axis(plt_fig_axis, fig_size or (size + 0.8, size), use_pyplot)
-        overlap_matrix(self._scoring, fig, axis, self._column(score), Cut(fraction))
+        overlap_matrix(self.scoring, fig, axis, self._column(score), Cut(fraction))
         shown(plt_fig_axis is None, use_pyplot)
         return fig, axis
 
@@ -434,7 +434,7 @@ class ConfusingReport:
         a, b, column = self._model(model_a), self._model(model_b), self._column(score)
         cut = Cut(fraction)
         fig, axis = one_axis(plt_fig_axis, fig_size, use_pyplot)
-        score_against_score(self._scoring, axis, a, b, column, cut)
+        score_against_score(self.scoring, axis, a, b, column, cut)
         shown(plt_fig_axis is None, use_pyplot)
         return fig, axis
 
@@ -461,13 +461,13 @@ class ConfusingReport:
         check_count("k", k)
         check_count("n_patterns", n_patterns)
         name, column = self._model(model), self._column(score)
-        fig, axes = gallery(self._scoring, name, column, k, n_patterns, use_pyplot)
+        fig, axes = gallery(self.scoring, name, column, k, n_patterns, use_pyplot)
         shown(True, use_pyplot)
         return fig, axes
 
     def summary(self) -> None:
         """Print a page: models, scores and their reliability, overlap, and what to look at first."""
-        print(summary(self._scoring))
+        print(summary(self.scoring))
 
     def to_html(self, path: str | os.PathLike[str], title: str = "Confusing samples", k: int = 6) -> None:
         """Write one self-contained page: summary, figures, and a table of all samples that can be sorted.
@@ -478,7 +478,7 @@ class ConfusingReport:
             k (int, optional): Samples in each gallery, most and least confusing. Default: 6
         """
         check_count("k", k)
-        text = page(self._scoring, title, k)
+        text = page(self.scoring, title, k)
         Path(path).write_text(text, encoding="utf-8")
 
     def __len__(self) -> int:
@@ -499,8 +499,8 @@ class ConfusingReport:
 
     def _column(self, score: str | None) -> str:
         if score is None:
-            return self._scoring.primary
-        if score not in self._scoring.columns(self.models[0]):
-            known = [*self._scoring.wanted, "loss", "margin", "confidence", "n_active", "ink"]
+            return self.scoring.primary
+        if score not in self.scoring.columns(self.models[0]):
+            known = [*self.scoring.wanted, "loss", "margin", "confidence", "n_active", "ink"]
             raise ValueError(f"score must be one of {known}; got {score!r}.")
         return score

@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from torch import Tensor
 
 from captum_andor._utils.datasets import Samples
 from captum_andor.confusing.scoring import Scoring
 from captum_andor.confusing.views import View
-from captum_andor.explain import LogicalModel
+from captum_andor.explain import LogicalModel, complete_model
+from captum_andor.patterns import ResultPlayers
 from captum_andor.search import Options
 from captum_andor.visualization import NEGATIVE, POSITIVE
 
@@ -30,7 +32,7 @@ def explained(scoring: Scoring, name: str, index: int, view: View, max_patterns:
     evaluation = scoring.evaluation
     layout = evaluation.views.players(evaluation.samples, index, index + 1, view).layout
     values = scoring.values(name, view)[index : index + 1]
-    return LogicalModel._from_complete(values, Options(max_patterns), layout.feature_ids, layout)[0]
+    return complete_model(values, Options(max_patterns), ResultPlayers.of_inputs(layout, torch.float64))[0]
 
 
 def picture(samples: Samples, index: int) -> npt.NDArray[Any] | None:

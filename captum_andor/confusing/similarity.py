@@ -15,8 +15,9 @@ from captum_andor._utils.statistics import Array
 from captum_andor.confusing.overlap import pairs_of_views
 from captum_andor.confusing.scoring import Scoring
 from captum_andor.confusing.views import View
-from captum_andor.explain import LogicalModel
+from captum_andor.explain import complete_model
 from captum_andor.games.transforms import all_coalitions, count_players, orders, shapley_values
+from captum_andor.patterns import ResultPlayers
 from captum_andor.search import Options
 
 if TYPE_CHECKING:
@@ -201,7 +202,7 @@ class Similarity:
         if key not in self._cache:
             values = self.scoring.values(name, view)
             n = count_players(values)
-            model = LogicalModel._from_complete(values, Options(self.max_patterns), tuple(range(n)))
+            model = complete_model(values, Options(self.max_patterns), ResultPlayers.numbered(n))
             self._cache[key] = model.predict(all_coalitions(n))
         result: Tensor = self._cache[key]
         return result

@@ -14,12 +14,12 @@ from torch.futures import Future
 
 from captum_andor._utils.checks import check_share, is_int
 from captum_andor._utils.progress import progress_bar
-from captum_andor.explain.explanation import AndOrExplanation
-from captum_andor.explain.logical_model import LogicalModel
+from captum_andor.explain.explanation import AndOrExplanation, split_explanation
+from captum_andor.explain.logical_model import LogicalModel, fitted_model
 from captum_andor.explain.masked_outputs import MaskedOutputs
 from captum_andor.games import Baselines, Game, InputsT, Players, Score, Target, check_score, standard_target
 from captum_andor.games.transforms import shapley_values
-from captum_andor.patterns import Names, standard_names
+from captum_andor.patterns import Names, ResultPlayers, standard_names
 from captum_andor.sampling import design
 from captum_andor.search import Budget, Effort, Known, Options, Weights, spend
 from captum_andor.split import NoiseBound, Split, check_split
@@ -137,8 +137,8 @@ class AndOrInteractions(PerturbationAttribution):  # type: ignore[misc]  # captu
             inputs, baselines, target, additional_forward_args, feature_mask, perturbations_per_eval
         )
         values = self._values(game, show_progress)
-        shapley = shapley_values(values).to(players.inputs[0].device, _attribution_dtype(game.output_dtype))
-        return players.layout.scatter(shapley)  # type: ignore[return-value]
+        shapley = shapley_values(values).to(players.inputs[0].device)
+        return ResultPlayers.of_inputs(players.layout, game.output_dtype).scatter(shapley)  # type: ignore[return-value]
 
     def attribute_future(
         self,
@@ -230,8 +230,7 @@ class AndOrInteractions(PerturbationAttribution):  # type: ignore[misc]  # captu
             players.n_examples,
             game.aggregates,
             self.score,
-            players.layout,
-            _attribution_dtype(game.output_dtype),
+            ResultPlayers.of_inputs(players.layout, game.output_dtype),
         )
 
     @log_usage()  # type: ignore[untyped-decorator]
@@ -291,7 +290,7 @@ class AndOrInteractions(PerturbationAttribution):  # type: ignore[misc]  # captu
         players, game = self._game(
             inputs, baselines, target, additional_forward_args, feature_mask, perturbations_per_eval
         )
-        names = standard_names(player_names, players.layout.feature_ids)
+        names = standard_names(player_names, players.layout.feature_ids)  # checked before the evaluation
         automatic = isinstance(noise_bound, str) and noise_bound == "auto" and split == "sparse"
         check_split(split, 0.0 if automatic else noise_bound, tolerance, players.n_players)
         values = self._values(game, show_progress)
@@ -301,16 +300,13 @@ class AndOrInteractions(PerturbationAttribution):  # type: ignore[misc]  # captu
             bound = torch.where(effect > 0, 2 * game.noise(values) / torch.where(effect > 0, effect, 1.0), 0.0)
         count = values[..., 0].numel()
         with progress_bar(show_progress and split == "sparse", count, f"{self.get_name()} split", "output") as bar:
-            return AndOrExplanation._from_split(
+            return split_explanation(
                 values,
                 split,
                 bound,
                 tolerance,
-                players.layout.feature_ids,
-                players.layout,
-                _attribution_dtype(game.output_dtype),
+                ResultPlayers.of_inputs(players.layout, game.output_dtype, names),
                 bar.update,
-                names,
             )
 
     @log_usage()  # type: ignore[untyped-decorator]
@@ -401,15 +397,12 @@ class AndOrInteractions(PerturbationAttribution):  # type: ignore[misc]  # captu
             f"{self.get_name()} logical model",
         )  # fmt: skip
         game.warn_of_change()
-        return LogicalModel._from_models(
+        return fitted_model(
             evaluated.models,
             evaluated.values,
             evaluated.coalitions,
             options,
-            players.layout.feature_ids,
-            players.layout,
-            _attribution_dtype(game.output_dtype),
-            names,
+            ResultPlayers.of_inputs(players.layout, game.output_dtype, names),
         )
 
     def _game(
@@ -461,10 +454,6 @@ class AndOrInteractions(PerturbationAttribution):  # type: ignore[misc]  # captu
             "8 to 16 players), take logical_model(..., budget=1024), which needs no more passes than its budget, or "
             f"allow it with AndOrInteractions(..., max_players={n})."
         )
-
-
-def _attribution_dtype(output_dtype: torch.dtype) -> torch.dtype:
-    return torch.promote_types(output_dtype, torch.float32)
 
 
 def known_by(previous: Any, players: Players, options: Options) -> Known | None:

@@ -12,7 +12,7 @@ from torch import Tensor
 from captum_andor._utils.checks import check_count
 from captum_andor._utils.progress import progress_bar
 from captum_andor.explain.attribution import AndOrInteractions
-from captum_andor.explain.explanation import AndOrExplanation
+from captum_andor.explain.explanation import AndOrExplanation, split_explanation
 from captum_andor.games import Players, Score, repeat_target, score_output, standard_target
 from captum_andor.games.transforms import all_coalitions, mobius
 from captum_andor.split import Split
@@ -264,14 +264,11 @@ def averaged_interactions(
             total = found.values if total is None else total + found.values
             bar.update(1)
     mean = (total if total is not None else found.values) / len(baselines)
-    averaged = AndOrExplanation._from_split(
+    averaged = split_explanation(
         mean,
         split,
         0.0,
         tolerance,
-        found.feature_ids,
-        found.layout,
-        found.attribution_dtype,
-        player_names=found.player_names,
+        found.players,
     )
     return replace(averaged, axes=found.axes)

@@ -76,7 +76,10 @@ def similarity(
     generator = torch.Generator().manual_seed(seed)
     mine, other = strengths_of(a), strengths_of(b)
     again = [
-        (strengths_of(r), strengths_of(r._disturbed(noise, generator))) for r in (a, b) for _ in range(n_draws) if noise
+        (strengths_of(r), strengths_of(r.refit_with_noise(noise, generator)))
+        for r in (a, b)
+        for _ in range(n_draws)
+        if noise
     ]
     orders: list[int | str] = ["all", *range(1, a.n_players + 1)] if by_order else ["all"]
     rows = []
@@ -147,7 +150,7 @@ def common_patterns(results: Result | Iterable[Result]) -> pd.DataFrame:
     several = several_results(results)
     found: dict[tuple[str, tuple[int, ...], int], list[Interaction]] = {}
     for result in several:
-        for pattern in result._compared():
+        for pattern in result.compared_patterns():
             key = (pattern.kind, pattern.players, 1 if pattern.value > 0 else -1)
             found.setdefault(key, []).append(pattern)
     total = sum(math.prod(result.shape) for result in several)
@@ -227,7 +230,7 @@ def compare(
         {key for mine in strengths.values() for key in mine},
         key=lambda key: -sum(abs(mine.get(key, 0.0)) for mine in strengths.values()),
     )
-    names = {p.players: p.names for result in results.values() for p in result._compared()}
+    names = {p.players: p.names for result in results.values() for p in result.compared_patterns()}
     rows = []
     for key in keys:
         values = [mine.get(key, 0.0) for mine in strengths.values()]

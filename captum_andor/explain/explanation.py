@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
@@ -15,8 +15,8 @@ from torch import Tensor
 from captum_andor._utils.checks import check_count
 from captum_andor._utils.storage import Spec, read_arrays, write_arrays
 from captum_andor.explain.explained import Explained
-from captum_andor.explain.logical_model import LogicalModel
-from captum_andor.games import PlayerLayout, active_players, flat_games, game_values
+from captum_andor.explain.logical_model import LogicalModel, complete_model
+from captum_andor.games import active_players, flat_games, game_values
 from captum_andor.games.transforms import (
     coalition_codes,
     coalition_members,
@@ -33,9 +33,10 @@ from captum_andor.patterns import (
     Names,
     PatternTable,
     Picks,
+    ResultPlayers,
     from_shapiq,
+    restored_fields,
     salience_threshold,
-    standard_names,
     stored_ids,
     take,
 )
@@ -46,7 +47,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import shapiq
 
-__all__ = ["AndOrExplanation"]
+__all__ = ["AndOrExplanation", "split_explanation"]
 
 _FORMAT = "captum_andor.explanation"
 _ROUNDING = 8  # times the rounding of the largest v: below, a player changes nothing
@@ -90,8 +91,6 @@ class AndOrExplanation(Explained):
             NaN for the other splits, which seek no optimum. Shape ``(…)``.
         dual (Tensor): The dual point that proves it, in units of 1, shape ``(…, 2^n)``; NaN for the other splits.
         noise_limit (Tensor): Bound on \|q\|, in the units of v, shape ``(…)``.
-        feature_ids (tuple): Id of each player, as in the feature mask, sorted.
-        player_names (tuple): Name of each player in the same order; None where none were given.
         split (str): Which split was taken.
 
     Examples::
@@ -111,12 +110,9 @@ class AndOrExplanation(Explained):
     duality_gap: Tensor
     dual: Tensor
     noise_limit: Tensor
-    feature_ids: tuple[int, ...]
     split: str
     axes: Axes
-    player_names: tuple[str, ...] | None = field(default=None)
-    layout: PlayerLayout | None = field(default=None)
-    attribution_dtype: torch.dtype = field(default=torch.float64)
+    players: ResultPlayers
 
     @classmethod
     def from_values(
@@ -151,9 +147,8 @@ class AndOrExplanation(Explained):
             'and'
         """
         values = game_values(v)
-        ids = tuple(range(count_players(values, name="v")))
-        names = standard_names(player_names, ids)
-        return cls._from_split(values, split, noise_bound, tolerance, ids, player_names=names)
+        players = ResultPlayers.numbered(count_players(values, name="v"), player_names)
+        return split_explanation(values, split, noise_bound, tolerance, players)
 
     @classmethod
     def from_shapiq(
@@ -174,37 +169,6 @@ class AndOrExplanation(Explained):
             ValueError: If they are of another index or of too many players, or an option is out of range.
         """
         return cls.from_values(from_shapiq(interactions), split, tolerance=tolerance)
-
-    @classmethod
-    def _from_split(
-        cls,
-        values: Tensor,
-        split: Split,
-        noise_bound: float | Tensor,
-        tolerance: float,
-        feature_ids: tuple[int, ...],
-        layout: PlayerLayout | None = None,
-        attribution_dtype: torch.dtype = torch.float64,
-        told: Callable[[int], object] = lambda done: None,
-        player_names: tuple[str, ...] | None = None,
-    ) -> AndOrExplanation:
-        result = split_game(values, split, noise_bound, tolerance, told)
-        return cls(
-            values=values,
-            and_values=result.and_values,
-            or_values=result.or_values,
-            noise=result.noise,
-            l1=result.l1,
-            duality_gap=result.duality_gap,
-            dual=result.dual,
-            noise_limit=result.noise_limit,
-            feature_ids=feature_ids,
-            split=split,
-            axes=Axes.of(values.shape[:-1]),
-            player_names=player_names,
-            layout=layout,
-            attribution_dtype=attribution_dtype,
-        )
 
     def shapley_values(self) -> Tensor:
         r"""Shapley values of v, :math:`\phi_i=\sum_{T\ni i}(I_{and}(T)+I_{or}(T))/|T|` of a split without noise.
@@ -340,7 +304,7 @@ class AndOrExplanation(Explained):
             >>> [str(i) for i in AndOrExplanation.from_values([0.0, 1.0, 1.0, 4.0], split="and").salient(2.0)]
             ['AND {0, 1} +2']
         """
-        return self._salient_table(threshold).interactions(self.axes, self._key)
+        return self._salient_table(threshold).interactions(self.axes, self.players.key)
 
     def certainty(self, threshold: float | Tensor | None = None) -> Certainty:
         r"""What every optimal split has in common with this one: l1 is unique at the optimum, interactions need not be.
@@ -401,7 +365,7 @@ class AndOrExplanation(Explained):
         half = games.shape[1] // 2
         members = coalition_members(column % half, self.n_players)
         table, _ = PatternTable.ordered(output, column >= half, members, games[kept])
-        return list(table.interactions(self.axes, self._key))
+        return list(table.interactions(self.axes, self.players.key))
 
     def to_dataframe(self, threshold: float | Tensor = 0.0, certainty: bool = False) -> pd.DataFrame:
         """Interactions as a pandas table, one row each, strongest first within each output.
@@ -419,7 +383,7 @@ class AndOrExplanation(Explained):
               concatenated.
         """
         rows = self._salient_table(threshold)
-        table = rows.to_dataframe(self.axes, self._key)
+        table = rows.to_dataframe(self.axes, self.players.key)
         if certainty:
             found = self.certainty()
             codes = (rows.members.long() << torch.arange(self.n_players, device=rows.members.device)).sum(1)
@@ -467,9 +431,7 @@ class AndOrExplanation(Explained):
             1.0
         """
         options = Options(max_patterns, min_r2, max_order, effort, exact_ends, seed, kinds, weights)
-        model = LogicalModel._from_complete(
-            self.values, options, self.feature_ids, self.layout, self.attribution_dtype, self.player_names
-        )
+        model = complete_model(self.values, options, self.players)
         return replace(model, axes=self.axes)
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -481,7 +443,7 @@ class AndOrExplanation(Explained):
         Args:
             path (str or PathLike): Where to write; an existing file is replaced. No suffix is added.
         """
-        header, players = self._stored_players()
+        header, players = self._stored()
         arrays = {name: getattr(self, name).cpu().numpy() for name in _TENSORS}
         write_arrays(path, _FORMAT, {**header, "split": self.split}, {**arrays, **players})
 
@@ -505,8 +467,8 @@ class AndOrExplanation(Explained):
             arrays["noise_limit"] = np.zeros_like(arrays["l1"])
         tensors: dict[str, Any] = {name: torch.from_numpy(arrays[name]) for name in _TENSORS}
         try:
-            players = cls._restored_players(header, arrays, arrays["l1"].shape)
-            loaded = cls(**tensors, split=header["split"], **players)
+            fields = restored_fields(header, arrays, arrays["l1"].shape)
+            loaded = cls(**tensors, split=header["split"], **fields)
             loaded._check_loaded()
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise ValueError(f"{path} does not hold an explanation ({error}); it is damaged.") from error
@@ -526,21 +488,24 @@ class AndOrExplanation(Explained):
 
     def _select(self, picks: Picks) -> AndOrExplanation:
         parts: dict[str, Any] = {name: take(getattr(self, name), picks) for name in _TENSORS}
-        return replace(self, **parts, axes=self.axes.pick(picks), layout=self._select_layout(picks))
+        return replace(self, **parts, axes=self.axes.pick(picks), players=self.players.pick(picks))
 
-    def _ends(self) -> tuple[float, float]:
+    def ends(self) -> tuple[float, float]:
+        """Values h(∅) and h(N) of the surrogate, for a result of a single output."""
         h = self._surrogate().flatten()
         return float(h[0]), float(h[-1])
 
-    def _compared(self) -> Interactions:
+    def compared_patterns(self) -> Interactions:
+        """The patterns that comparisons count: the salient interactions."""
         return self.salient()
 
-    def _disturbed(self, noise: float, generator: torch.Generator) -> AndOrExplanation:
+    def refit_with_noise(self, noise: float, generator: torch.Generator) -> AndOrExplanation:
+        """Refit the result after adding normal noise to v, its standard deviation relative to |v(N) - v(∅)|."""
         effect = (self.values[..., -1:] - self.values[..., :1]).abs()
         draw = torch.randn(self.values.shape, generator=generator, dtype=torch.float64, device="cpu")
         bound = torch.where(effect > 0, self.noise_limit[..., None] / torch.where(effect > 0, effect, 1.0), 0.0)
         values = self.values + noise * effect * draw.to(self.values.device)
-        again = self._from_split(values, self.split, bound[..., 0], 1e-3, self.feature_ids)  # type: ignore[arg-type]
+        again = split_explanation(values, self.split, bound[..., 0], 1e-3, self.players)  # type: ignore[arg-type]
         return replace(again, axes=self.axes)
 
     def _all_values(self) -> Tensor:
@@ -592,3 +557,37 @@ class AndOrExplanation(Explained):
         if n_salient > len(strongest):
             lines.append(f"  … {n_salient} salient in all")
         return lines
+
+
+def split_explanation(
+    values: Tensor,
+    split: Split,
+    noise_bound: float | Tensor,
+    tolerance: float,
+    players: ResultPlayers,
+    on_done: Callable[[int], object] = lambda done: None,
+) -> AndOrExplanation:
+    """Split games into AND and OR and make the result.
+
+    Args:
+        values (Tensor): v, float64, shape ``(…, 2^n)``.
+        split (str): Which split.
+        noise_bound (float or Tensor): Largest noise relative to v(N) − v(∅), for all games or each.
+        tolerance (float): Duality gap at which a sparse split is accepted.
+        players (ResultPlayers): The n players.
+        on_done (callable, optional): Called with the number of games that have just been split. Default: nothing
+    """
+    result = split_game(values, split, noise_bound, tolerance, on_done)
+    return AndOrExplanation(
+        values=values,
+        and_values=result.and_values,
+        or_values=result.or_values,
+        noise=result.noise,
+        l1=result.l1,
+        duality_gap=result.duality_gap,
+        dual=result.dual,
+        noise_limit=result.noise_limit,
+        split=split,
+        axes=Axes.of(values.shape[:-1]),
+        players=players,
+    )

@@ -15,9 +15,9 @@ from torch import Tensor
 from captum_andor._utils.checks import check_count
 from captum_andor._utils.storage import read_arrays, write_arrays
 from captum_andor.explain.explained import Explained
-from captum_andor.games import PlayerLayout, flat_games, game_values
+from captum_andor.games import flat_games, game_values
 from captum_andor.games.transforms import all_coalitions, coalition_codes, coalition_members, count_players
-from captum_andor.patterns import Axes, Interaction, Names, PatternTable, Picks, standard_names, take
+from captum_andor.patterns import Axes, Interaction, Names, PatternTable, Picks, ResultPlayers, restored_fields, take
 from captum_andor.sampling import (
     DICTIONARY_PLAYERS,
     Design,
@@ -42,7 +42,7 @@ from captum_andor.search import (
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["LogicalModel"]
+__all__ = ["LogicalModel", "complete_model", "fitted_model"]
 
 _FORMAT = "captum_andor.logical_model"
 _COLUMNS = ("output", "is_or", "members", "value")
@@ -68,8 +68,6 @@ class LogicalModel(Explained):
             use, shape ``(…, k + 1)``; the first is 0, entries behind an output's last pattern repeat it.
         values (Tensor): v on the coalitions evaluated, float64, shape ``(…, m)``.
         coalitions (Tensor): These, bool, shape ``(m, n)``; None for all 2^n in the order of their bit codes.
-        feature_ids (tuple): Id of each player, as in the feature mask, sorted.
-        player_names (tuple): Name of each player in the same order; None where none were given.
 
     Examples::
 
@@ -90,12 +88,9 @@ class LogicalModel(Explained):
     r2_path: Tensor
     values: Tensor
     options: Options
-    feature_ids: tuple[int, ...]
     axes: Axes
+    players: ResultPlayers
     coalitions: Tensor | None = field(default=None)
-    player_names: tuple[str, ...] | None = field(default=None)
-    layout: PlayerLayout | None = field(default=None)
-    attribution_dtype: torch.dtype = field(default=torch.float64)
 
     @classmethod
     def from_values(
@@ -159,70 +154,25 @@ class LogicalModel(Explained):
         values = game_values(v)
         options = Options(max_patterns, min_r2, max_order, effort, exact_ends, seed, kinds, weights)
         if coalitions is None:
-            ids = tuple(range(count_players(values, name="v")))
-            return cls._from_complete(values, options, ids, player_names=standard_names(player_names, ids))
+            players = ResultPlayers.numbered(count_players(values, name="v"), player_names)
+            return complete_model(values, options, players)
         rows = checked_coalitions(coalitions, values)
-        ids = tuple(range(rows.shape[1]))
-        names = standard_names(player_names, ids)
+        players = ResultPlayers.numbered(rows.shape[1], player_names)
         rows, values = each_once(rows, values)
         if rows.shape[1] <= DICTIONARY_PLAYERS and len(rows) == 1 << rows.shape[1]:
             codes = coalition_codes(rows)
-            return cls._from_complete(values[..., codes.argsort()], options, ids, player_names=names)
+            return complete_model(values[..., codes.argsort()], options, players)
         check_sample(rows, options)
         given = rows.cpu().numpy()
         plan = Design(given, held_out_at_random(given, options.seed), size_strata(given))
         seen, held_out, strata = (torch.from_numpy(x).to(values.device) for x in plan)
         models = sampled_models(flat_games(values), seen, held_out, strata, options)
-        return cls._from_models(models, values, seen, options, ids, player_names=names)
-
-    @classmethod
-    def _from_complete(
-        cls,
-        values: Tensor,
-        options: Options,
-        feature_ids: tuple[int, ...],
-        layout: PlayerLayout | None = None,
-        attribution_dtype: torch.dtype = torch.float64,
-        player_names: tuple[str, ...] | None = None,
-    ) -> LogicalModel:
-        models = complete_models(flat_games(values), options)
-        return cls._from_models(models, values, None, options, feature_ids, layout, attribution_dtype, player_names)
-
-    @classmethod
-    def _from_models(
-        cls,
-        models: Models,
-        values: Tensor,
-        coalitions: Tensor | None,
-        options: Options,
-        feature_ids: tuple[int, ...],
-        layout: PlayerLayout | None = None,
-        attribution_dtype: torch.dtype = torch.float64,
-        player_names: tuple[str, ...] | None = None,
-    ) -> LogicalModel:
-        shape = tuple(values.shape[:-1])
-        table, order = PatternTable.ordered(models.game, models.is_or, models.members, models.value)
-        return cls(
-            table=table,
-            t=models.t[order],
-            constant=models.constant.view(shape),
-            r2=models.r2.view(shape),
-            r2_interval=models.r2_interval.view(*shape, 2),
-            r2_path=models.r2_path.view(*shape, models.r2_path.shape[1]),
-            values=values,
-            options=options,
-            feature_ids=feature_ids,
-            axes=Axes.of(shape),
-            coalitions=coalitions,
-            player_names=player_names,
-            layout=layout,
-            attribution_dtype=attribution_dtype,
-        )
+        return fitted_model(models, values, seen, options, players)
 
     @property
     def patterns(self) -> list[Interaction]:
         """The patterns of all outputs, in their order, strongest first within each; ``.index`` tells the output."""
-        return list(self.table.interactions(self.axes, self._key))
+        return list(self.table.interactions(self.axes, self.players.key))
 
     def stability(self, n_resamples: int = 20) -> Tensor:
         """How often each pattern is found again when the search sees a random half of the coalitions.
@@ -293,7 +243,7 @@ class LogicalModel(Explained):
         check_count("k", k)
         place = torch.arange(len(self.table), device=self.t.device)
         first = torch.searchsorted(self.table.output, self.table.output)
-        return list(self.table.rows(place - first < k).interactions(self.axes, self._key))
+        return list(self.table.rows(place - first < k).interactions(self.axes, self.players.key))
 
     def predict(self, coalitions: Tensor) -> Tensor:
         """h(S) on given coalitions.
@@ -358,7 +308,7 @@ class LogicalModel(Explained):
               standard error, ``names`` where players have some. Patterns of large t are those that stay when the values
               move a little.
         """
-        return self.table.to_dataframe(self.axes, self._key).assign(t=self.t.cpu().numpy())
+        return self.table.to_dataframe(self.axes, self.players.key).assign(t=self.t.cpu().numpy())
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the model to a file, atomically.
@@ -369,7 +319,7 @@ class LogicalModel(Explained):
         Args:
             path (str or PathLike): Where to write; an existing file is replaced. No suffix is added.
         """
-        header, arrays = self._stored_players()
+        header, arrays = self._stored()
         header |= {"options": asdict(self.options), "shape": list(self.shape)}
         arrays |= {name: getattr(self.table, name).cpu().numpy() for name in _COLUMNS}
         arrays |= {name: getattr(self, name).cpu().numpy() for name in _TENSORS}
@@ -393,7 +343,7 @@ class LogicalModel(Explained):
         """
         header, arrays = read_arrays(path, _FORMAT, "LogicalModel.save")
         try:
-            players = cls._restored_players(header, arrays, arrays["constant"].shape)
+            fields = restored_fields(header, arrays, arrays["constant"].shape)
             options = header["options"]
             if not isinstance(options["weights"], str):
                 options["weights"] = tuple(options["weights"])
@@ -403,7 +353,7 @@ class LogicalModel(Explained):
                 **tensors,
                 options=Options(**options),
                 coalitions=torch.from_numpy(arrays["coalitions"]) if "coalitions" in arrays else None,
-                **players,
+                **fields,
             )
             model._check_stored()
         except (KeyError, TypeError, AttributeError, ValueError) as error:
@@ -436,23 +386,26 @@ class LogicalModel(Explained):
 
     _is_sparse = True
 
-    def _ends(self) -> tuple[float, float]:
+    def ends(self) -> tuple[float, float]:
+        """Values h(∅) and h(N) of the surrogate, for a result of a single output."""
         start = float(self.constant.flatten()[0])
         return start, start + float(self.table.value.sum())
 
-    def _compared(self) -> list[Interaction]:
+    def compared_patterns(self) -> list[Interaction]:
+        """The patterns that comparisons count: all of them."""
         return self.patterns
 
-    def _disturbed(self, noise: float, generator: torch.Generator) -> LogicalModel:
+    def refit_with_noise(self, noise: float, generator: torch.Generator) -> LogicalModel:
+        """Refit the result after adding normal noise to v, its standard deviation relative to |v(N) - v(∅)|."""
         size = self._effect()[..., None]
         draw = torch.randn(self.values.shape, generator=generator, dtype=torch.float64, device="cpu")
         values = self.values + noise * size * draw.to(self.values.device)
         if self.coalitions is None:
-            again = self._from_complete(values, self.options, self.feature_ids)
+            again = complete_model(values, self.options, self.players)
         else:
             kept = {name: value for name, value in asdict(self.options).items() if name != "densities"}
             again = self.from_values(values, self.coalitions, **kept)
-        return replace(again, axes=self.axes, feature_ids=self.feature_ids)
+        return replace(again, axes=self.axes, players=self.players)
 
     def _effect(self) -> Tensor:
         """Size of what all players do together; where ∅ or N was not evaluated, the range of v: shape ``(…)``."""
@@ -488,7 +441,7 @@ class LogicalModel(Explained):
             t=self.t[kept][order],
             axes=self.axes.pick(picks),
             coalitions=None if self.coalitions is None else self.coalitions.clone(),
-            layout=self._select_layout(picks),
+            players=self.players.pick(picks),
             **parts,
         )
 
@@ -520,3 +473,43 @@ class LogicalModel(Explained):
         if count > rows:
             lines.append(f"  … {count - rows} more in patterns")
         return lines
+
+
+def complete_model(values: Tensor, options: Options, players: ResultPlayers) -> LogicalModel:
+    """Choose and fit the logical model of games whose values on all coalitions are known.
+
+    Args:
+        values (Tensor): v, float64, shape ``(…, 2^n)``.
+        options (Options): Number and kind of patterns, effort, weights.
+        players (ResultPlayers): The n players.
+    """
+    return fitted_model(complete_models(flat_games(values), options), values, None, options, players)
+
+
+def fitted_model(
+    models: Models, values: Tensor, coalitions: Tensor | None, options: Options, players: ResultPlayers
+) -> LogicalModel:
+    """Make the result from patterns that a search has chosen and fitted.
+
+    Args:
+        models (Models): Those of the flattened outputs.
+        values (Tensor): v on the coalitions evaluated, float64, shape ``(…, m)``.
+        coalitions (Tensor or None): These, bool, shape ``(m, n)``; None for all 2^n in the order of their bit codes.
+        options (Options): With which the patterns were chosen.
+        players (ResultPlayers): The n players.
+    """
+    shape = tuple(values.shape[:-1])
+    table, order = PatternTable.ordered(models.game, models.is_or, models.members, models.value)
+    return LogicalModel(
+        table=table,
+        t=models.t[order],
+        constant=models.constant.view(shape),
+        r2=models.r2.view(shape),
+        r2_interval=models.r2_interval.view(*shape, 2),
+        r2_path=models.r2_path.view(*shape, models.r2_path.shape[1]),
+        values=values,
+        options=options,
+        axes=Axes.of(shape),
+        players=players,
+        coalitions=coalitions,
+    )

@@ -3,25 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from captum_andor.explain.explanation import AndOrExplanation
-from captum_andor.explain.logical_model import LogicalModel
-from captum_andor.games import (
-    Inputs,
-    PlayerLayout,
-    Score,
-    Target,
-    check_score,
-    repeat_target,
-    score_output,
-    standard_target,
-)
+from captum_andor.explain.explanation import AndOrExplanation, split_explanation
+from captum_andor.explain.logical_model import LogicalModel, complete_model
+from captum_andor.games import Inputs, Score, Target, check_score, repeat_target, score_output, standard_target
 from captum_andor.games.transforms import shapley_values
-from captum_andor.patterns import Names, standard_names
+from captum_andor.patterns import Names, ResultPlayers, standard_names
 from captum_andor.search import Effort, Options, Weights
 from captum_andor.split import Split, check_split
 
@@ -42,8 +33,7 @@ class MaskedOutputs:
         n_examples (int): N.
         is_aggregate (bool): Whether outputs are of the whole batch.
         score (str or Callable): What v is where a call does not say.
-        layout: Where the players sit in the inputs.
-        attribution_dtype: Dtype of attributions.
+        players: Ids of the players, where they sit in the inputs, and the dtype of attributions.
 
     Examples::
 
@@ -59,13 +49,12 @@ class MaskedOutputs:
     n_examples: int
     is_aggregate: bool
     score: Score
-    layout: PlayerLayout
-    attribution_dtype: torch.dtype
+    players: ResultPlayers
 
     @property
     def feature_ids(self) -> tuple[int, ...]:
         """Id of each player, sorted."""
-        return self.layout.feature_ids
+        return self.players.feature_ids
 
     def values(self, target: Target = None, score: Score | None = None) -> Tensor:
         """V of all coalitions.
@@ -115,7 +104,7 @@ class MaskedOutputs:
             ValueError: As :meth:`values`.
             TypeError: As :meth:`values`.
         """
-        return self.layout.scatter(shapley_values(self.values(target, score)).to(self.attribution_dtype))
+        return self.players.scatter(shapley_values(self.values(target, score)))
 
     def interactions(
         self,
@@ -145,16 +134,12 @@ class MaskedOutputs:
             TypeError: As :meth:`values`.
         """
         check_split(split, noise_bound, tolerance, len(self.feature_ids))
-        names = standard_names(player_names, self.feature_ids)
-        return AndOrExplanation._from_split(
+        return split_explanation(
             self.values(target, score),
             split,
             noise_bound,
             tolerance,
-            self.feature_ids,
-            self.layout,
-            self.attribution_dtype,
-            player_names=names,
+            self._named(player_names),
         )
 
     def logical_model(
@@ -195,11 +180,10 @@ class MaskedOutputs:
             TypeError: As :meth:`values`.
         """
         options = Options(max_patterns, min_r2, max_order, effort, exact_ends, seed, kinds, weights)
-        names = standard_names(player_names, self.feature_ids)
-        values = self.values(target, score)
-        return LogicalModel._from_complete(
-            values, options, self.feature_ids, self.layout, self.attribution_dtype, names
-        )
+        return complete_model(self.values(target, score), options, self._named(player_names))
+
+    def _named(self, names: Names) -> ResultPlayers:
+        return replace(self.players, names=standard_names(names, self.feature_ids))
 
     def __repr__(self) -> str:
         outputs = "×".join(map(str, self.outputs.shape[:-1]))

@@ -14,17 +14,16 @@ from torch import Tensor
 
 from captum_andor.games import Inputs, PlayerLayout, flat_games
 from captum_andor.games.indices import Index, banzhaf_values, interaction_index, multi_order_interaction
-from captum_andor.patterns.interactions import Interaction, PlayerKey
-from captum_andor.patterns.leading_axes import Axes, Picks, standard_index, take
-from captum_andor.patterns.player_names import standard_names
+from captum_andor.patterns.interactions import Interaction
+from captum_andor.patterns.leading_axes import Axes, Picks, standard_index
+from captum_andor.patterns.result_players import ResultPlayers
 from captum_andor.patterns.shapiq_bridge import to_shapiq
-from captum_andor.patterns.stored_players import _DTYPES, _check_player_map, _stored_shapes, stored_ids
 
 if TYPE_CHECKING:
     import pandas as pd
     import shapiq
 
-__all__ = ["Result"]
+__all__ = ["Result", "restored_fields"]
 
 _SHOWN = 3  # outputs that a print shows
 ResultT = TypeVar("ResultT", bound="Result")
@@ -37,18 +36,12 @@ class Result(ABC):
     Tensors with an axis of players have them in the order of ``feature_ids``.
 
     Attributes:
-        feature_ids: Id of each player, as in the feature mask, sorted.
-        player_names: Name of each player in the order of the ids, which prints and tables show; None for none.
         axes: The axes of the leading shape: what tables call them, and where parts of a result stood in the whole.
-        layout: Where the players sit in the inputs; None for results made from values.
-        attribution_dtype: Dtype of :meth:`attributions`.
+        players: Ids and names of the players, where they sit in the inputs, and the dtype of attributions.
     """
 
-    feature_ids: tuple[int, ...]
-    player_names: tuple[str, ...] | None
     axes: Axes
-    layout: PlayerLayout | None
-    attribution_dtype: torch.dtype
+    players: ResultPlayers
 
     @abstractmethod
     def shapley_values(self) -> Tensor:
@@ -74,6 +67,26 @@ class Result(ABC):
     def shape(self) -> tuple[int, ...]:
         """Leading shape: that of the explained outputs."""
         return self.axes.shape
+
+    @property
+    def feature_ids(self) -> tuple[int, ...]:
+        """Id of each player, as in the feature mask, sorted."""
+        return self.players.feature_ids
+
+    @property
+    def player_names(self) -> tuple[str, ...] | None:
+        """Name of each player in the order of the ids, which prints and tables show; None where none were given."""
+        return self.players.names
+
+    @property
+    def layout(self) -> PlayerLayout | None:
+        """Where the players sit in the inputs; None for results made from values."""
+        return self.players.layout
+
+    @property
+    def attribution_dtype(self) -> torch.dtype:
+        """Dtype of :meth:`attributions`."""
+        return self.players.attribution_dtype
 
     @property
     def n_players(self) -> int:
@@ -113,12 +126,12 @@ class Result(ABC):
         return self._all_values()
 
     @abstractmethod
-    def _compared(self) -> Iterable[Interaction]:
-        """The patterns that comparisons count."""
+    def compared_patterns(self) -> Iterable[Interaction]:
+        """The patterns that comparisons count: all of a logical model, the salient interactions of a split."""
 
     @abstractmethod
-    def _disturbed(self, noise: float, generator: torch.Generator) -> Result:
-        """The same question asked of v with noise, relative to |v(N) − v(∅)|."""
+    def refit_with_noise(self, noise: float, generator: torch.Generator) -> Result:
+        """Refit the result after adding normal noise to v, its standard deviation relative to |v(N) − v(∅)|."""
 
     @abstractmethod
     def _all_values(self) -> Tensor:
@@ -177,20 +190,15 @@ class Result(ABC):
         Raises:
             ValueError: If the result was made from values, without inputs.
         """
-        if self.layout is None:
-            raise ValueError(
-                "attributions() needs inputs, but this result was made from game values. "
-                "Use shapley_values(), one number per player."
-            )
-        return self.layout.scatter(self.shapley_values().to(self.attribution_dtype))
+        return self.players.scatter(self.shapley_values())
 
     @abstractmethod
     def frontier(self, max_patterns: int = 20) -> pd.DataFrame:
         """R² by number of terms: how short can an explanation of this prediction be?"""
 
     @abstractmethod
-    def _ends(self) -> tuple[float, float]:
-        """h(∅) and h(N) of a single output."""
+    def ends(self) -> tuple[float, float]:
+        """Values h(∅) and h(N) of the surrogate, for a result of a single output."""
 
     @abstractmethod
     def order_strength(self) -> Tensor:
@@ -223,10 +231,6 @@ class Result(ABC):
             lines.append(f"… and {count - _SHOWN} more; index the result to see them.")
         return "\n".join(lines)
 
-    @property
-    def _key(self) -> PlayerKey:
-        return PlayerKey(self.feature_ids, self.player_names)
-
     def _check_coalitions(self, coalitions: Tensor) -> None:
         if not isinstance(coalitions, Tensor) or coalitions.dtype != torch.bool:
             got = coalitions.dtype if isinstance(coalitions, Tensor) else type(coalitions).__name__
@@ -238,53 +242,19 @@ class Result(ABC):
                 f"got {tuple(coalitions.shape)}."
             )
 
-    def _select_layout(self, picks: Picks) -> PlayerLayout | None:
-        """The layout of some examples; per-example masks follow the index, shared ones stay."""
-        if self.layout is None or not picks:
-            return self.layout
-        first = picks[0]
-        rows = first if isinstance(first, slice) else slice(first, first + 1 or None)
-        indices = tuple(player if len(player) == 1 else take(player, (rows,)) for player in self.layout.indices)
-        return PlayerLayout(self.feature_ids, indices, self.layout.shapes, self.layout.is_tuple)
+    def _stored(self) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
+        """Entries of a file's header and arrays that hold the players and the axes."""
+        header, arrays = self.players.stored()
+        return {**header, "axes": self.axes.stored()}, arrays
 
-    def _stored_players(self) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
-        """Header entries and arrays from which :meth:`_restored_players` makes the players again."""
-        layout = self.layout
-        header = {
-            "feature_ids": list(self.feature_ids),
-            "player_names": None if self.player_names is None else list(self.player_names),
-            "axes": self.axes.stored(),
-            "attribution_dtype": str(self.attribution_dtype).removeprefix("torch."),
-            "input_shapes": None if layout is None else [list(shape) for shape in layout.shapes],
-            "is_tuple": layout is not None and layout.is_tuple,
-        }
-        return header, {f"players_{i}": x.cpu().numpy() for i, x in enumerate(layout.indices if layout else ())}
 
-    @staticmethod
-    def _restored_players(
-        header: dict[str, Any], arrays: dict[str, npt.NDArray[Any]], shape: tuple[int, ...]
-    ) -> dict[str, Any]:
-        """Keyword arguments for the fields that every result has; ``shape`` is the leading one.
+def restored_fields(
+    header: dict[str, Any], arrays: dict[str, npt.NDArray[Any]], shape: tuple[int, ...]
+) -> dict[str, Any]:
+    """Keyword arguments for the fields that every result has, from a file; ``shape`` is the leading one.
 
-        Raises:
-            ValueError: If the players do not fit together.
-        """
-        feature_ids = stored_ids(header)
-        layout = None
-        if header["input_shapes"] is not None:
-            shapes = _stored_shapes(header["input_shapes"])
-            indices = tuple(torch.from_numpy(arrays[f"players_{i}"]) for i in range(len(shapes)))
-            for i, (index, wanted) in enumerate(zip(indices, shapes, strict=True)):
-                _check_player_map(f"players_{i}", index, wanted, len(feature_ids), shape)
-            if header["is_tuple"] not in (True, False) or (len(shapes) != 1 and not header["is_tuple"]):
-                raise ValueError("is_tuple does not fit the inputs")
-            layout = PlayerLayout(feature_ids, indices, shapes, header["is_tuple"])
-        if header["attribution_dtype"] not in _DTYPES:
-            raise ValueError(f"attribution_dtype is {header['attribution_dtype']!r}")
-        return {
-            "feature_ids": feature_ids,
-            "player_names": standard_names(header.get("player_names"), feature_ids),
-            "axes": Axes.restored(header["axes"], shape) if "axes" in header else Axes.of(shape),
-            "layout": layout,
-            "attribution_dtype": _DTYPES[header["attribution_dtype"]],
-        }
+    Raises:
+        ValueError: If they do not fit together.
+    """
+    axes = Axes.restored(header["axes"], shape) if "axes" in header else Axes.of(shape)
+    return {"axes": axes, "players": ResultPlayers.restored(header, arrays, shape)}

@@ -100,7 +100,7 @@ class _Checkpoint:
         halves: dict[str, list[Tensor]] = {}
         for name, some in samples.items():
             alone = analyzer.clone().add_model("model", model)
-            scoring = alone.evaluate(some.pair, batch_size=batch)._scoring
+            scoring = alone.evaluate(some.pair, batch_size=batch).scoring
             columns = scoring.columns("model")
             self.suspicion[name] = {score: scoring.suspicion("model", score) for score in scoring.wanted}
             self.scores[name] = {score: float(np.mean(columns[score])) for score in scoring.wanted}

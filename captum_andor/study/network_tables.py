@@ -106,7 +106,7 @@ class Tables:
 
     def _evaluated(self, model: nn.Module) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
         analyzer = self.analyzer.clone().add_model("network", model)
-        scoring = analyzer.evaluate(self.samples.pair, batch_size=self.batch_size)._scoring
+        scoring = analyzer.evaluate(self.samples.pair, batch_size=self.batch_size).scoring
         views = scoring.views
         columns = scoring.columns("network")
         arrays: dict[str, npt.NDArray[Any]] = {

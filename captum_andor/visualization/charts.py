@@ -179,7 +179,7 @@ def plot_waterfall(
     check_single(result)
     check_count("k", k)
     patterns = result.top(k)
-    start, end = result._ends()
+    start, end = result.ends()
     steps = [(label_of(p), p.value, colour_of(p.value)) for p in patterns]
     left = end - start - math.fsum(p.value for p in patterns)
     if abs(left) > 1e-9 * max(abs(start), abs(end), 1e-300):

@@ -78,7 +78,7 @@ def plot_graph(
             rotation=35 if long else 0, rotation_mode="anchor", fontsize=8, bbox=box, zorder=2,
         )  # fmt: skip
     box = {"boxstyle": "round", "fc": "#DDDDDD", "ec": "black"}
-    axis.text(middle, 2, f"{result._ends()[1]:.3g}", ha="center", va="center", fontsize=9, bbox=box, zorder=2)
+    axis.text(middle, 2, f"{result.ends()[1]:.3g}", ha="center", va="center", fontsize=9, bbox=box, zorder=2)
     axis.set_xlim(-0.8, max(len(used) - 1, 0) + 0.8)
     axis.set_ylim(-0.75, 2.3)
     axis.set_axis_off()
