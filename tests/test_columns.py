@@ -8,7 +8,7 @@ import pytest
 import torch
 from hypothesis import given, settings, strategies as st
 
-from captum_andor.search.dictionary import Columns, SampledColumns, WrittenColumns, complete_columns
+from captum_andor.search.dictionary import Columns, CompleteColumns, SampledColumns, WrittenColumns, complete_columns
 
 CPU = torch.device("cpu")
 WEIGHTS = {
@@ -50,7 +50,7 @@ def test_closed_forms_are_those_of_the_columns(n: int, weights: str) -> None:
     by_size = WEIGHTS[weights](n)
     if not any(by_size):
         return
-    columns = Columns(n, by_size, CPU)
+    columns = CompleteColumns(n, by_size, CPU)
     assert_same(columns, dictionary.matrix(dictionary.rows(n))[:, : 2 ** (n + 1)], dictionary.weighted(n, by_size))
 
 
@@ -58,7 +58,9 @@ def test_closed_forms_are_those_of_the_columns(n: int, weights: str) -> None:
 @given(n=st.integers(2, 4), seed=st.integers(0, 1000))
 def test_closed_forms_hold_for_any_weights_by_size(n: int, seed: int) -> None:
     by_size = tuple(np.random.default_rng(seed).uniform(0.01, 1, n + 1).tolist())
-    assert_same(Columns(n, by_size, CPU), dictionary.matrix(dictionary.rows(n)), dictionary.weighted(n, by_size), seed)
+    assert_same(
+        CompleteColumns(n, by_size, CPU), dictionary.matrix(dictionary.rows(n)), dictionary.weighted(n, by_size), seed
+    )
 
 
 @settings(max_examples=30, deadline=None)
@@ -74,20 +76,18 @@ def test_sampled_columns_are_those_rows(n: int, share: float, seed: int) -> None
 def test_written_columns_are_themselves() -> None:
     generator = torch.Generator().manual_seed(0)
     written = (torch.rand(12, 4, generator=generator) < 0.5).double()
-    columns = WrittenColumns(written)
-    weights = np.full(12, 1 / 12)
-    v = torch.randn(1, 12, dtype=torch.float64, generator=generator)
-    centred, _ = columns.centred(v)
-    ids = torch.tensor([[2, 0]])
-    np.testing.assert_allclose(columns.mean, weights @ written.numpy())
-    np.testing.assert_allclose(
-        columns.covariance(ids, ids)[0],
-        dictionary.covariance(written.numpy(), weights)[np.ix_([2, 0], [2, 0])],
-        atol=1e-12,
-    )
-    np.testing.assert_allclose(columns.correlations(centred), (centred.numpy() * weights) @ written.numpy())
-    w = torch.tensor([[2.0, -1.0]], dtype=torch.float64)
-    np.testing.assert_allclose(columns.combine(ids, w)[0], (written[:, [2, 0]] @ w[0]).numpy())
+    is_or = torch.tensor([False, True, False, True])
+    columns = WrittenColumns(written, is_or, torch.tensor([1, 2, 2, 3]))
+    assert_same(columns, written.numpy(), np.full(12, 1 / 12))
+
+
+@pytest.mark.parametrize("n", [3, 4])
+def test_kinds_and_orders_stand_beside_the_columns(n: int) -> None:
+    complete = CompleteColumns(n, (1.0,) * (n + 1), CPU)
+    sampled = SampledColumns(n, torch.arange(2**n - 1), torch.ones(2**n - 1, dtype=torch.float64))
+    for columns in (complete, sampled):
+        assert columns.is_or.tolist() == [False] * 2**n + [True] * 2**n
+        assert columns.order.tolist() == 2 * [bin(code).count("1") for code in range(2**n)]
 
 
 def test_the_dictionary_of_as_many_players_is_made_once() -> None:

@@ -8,7 +8,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from captum_andor.search import pursuit
 from captum_andor.search.dictionary import complete_columns
 from captum_andor.search.pursuit import Games, grow, rank, swap
 
@@ -76,7 +75,7 @@ def test_shortlists_find_what_the_whole_dictionary_has(n: int, monkeypatch: pyte
     some = games(n, 2)
     discount = allowed(some).double()
     whole, swapped = grow(some, 12, discount), swap(some, grow(some, 6, discount), allowed(some))
-    monkeypatch.setattr(pursuit, "_WHOLE_PLAYERS", 0)
+    monkeypatch.setattr("captum_andor.search.dictionary._WHOLE_PLAYERS", 0)
     assert torch.equal(grow(some, 12, discount), whole)
     assert torch.equal(swap(some, grow(some, 6, discount), allowed(some)), swapped)
 

@@ -280,14 +280,14 @@ def test_noise_that_explains_everything_leaves_no_interactions() -> None:
     assert torch.allclose(result.noise, v[0] - v)
 
 
-def test_told_of_every_game_once() -> None:
+def test_every_game_is_counted_once_when_done() -> None:
     for tolerance, split in ((1e-2, "sparse"), (1e-6, "sparse"), (1e-3, "even")):
         counts: list[int] = []
         split_game(
             torch.cat([random_game(7, rows=(5,)), torch.zeros(2, 128).double()]),
             split,
             tolerance=tolerance,
-            told=counts.append,
+            on_done=counts.append,
         )
         assert sum(counts) == 7
 
@@ -433,13 +433,13 @@ def test_ctrl_c_keeps_the_games(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(split_module, "_CHUNK", 2 * 32)
     done: list[int] = []
 
-    def told(count: int) -> None:
+    def on_done(count: int) -> None:
         done.append(count)
         if sum(done) > 2:
             raise KeyboardInterrupt
 
     with pytest.warns(UserWarning, match=r"game\(s\) \[2, 3\] was interrupted and missed"):
-        result = split_game(v, told=told)
+        result = split_game(v, on_done=on_done)
     assert (result.duality_gap[:2] <= 1e-3).all() and result.duality_gap[2:].tolist() == [1.0, 1.0]
     assert matching_error(v, result) <= 1e-9 * float(v.abs().max())
 

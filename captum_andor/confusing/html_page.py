@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from captum_andor.confusing.overlap import Cut, overlap, reliability
+from captum_andor.confusing.overlap import SetRule, overlap, reliability
 from captum_andor.confusing.ranking import ranking
 from captum_andor.confusing.report_figures import gallery, order_profiles, overlap_matrix, score_against_score
 from captum_andor.confusing.sample_figures import picture
@@ -115,13 +115,13 @@ def page(scoring: Scoring, title: str, k: int) -> str:
 
 
 def _agreement(scoring: Scoring) -> list[str]:
-    table = overlap(scoring, scoring.primary, Cut(), ("n_active", "ink"), None, _RESAMPLES, 0)
+    table = overlap(scoring, scoring.primary, SetRule(), ("n_active", "ink"), None, _RESAMPLES, 0)
     fig, axis = one_axis(None, (3.4 + 0.55 * len(scoring.names), 2.6 + 0.55 * len(scoring.names)), False)
-    overlap_matrix(scoring, fig, axis, scoring.primary, Cut())
+    overlap_matrix(scoring, fig, axis, scoring.primary, SetRule())
     images = [_image(fig, "Overlap of confusing sets")]
     for a, b in list(combinations(scoring.names, 2))[:3]:
         fig, axis = one_axis(None, (6.0, 3.8), False)
-        score_against_score(scoring, axis, a, b, scoring.primary, Cut())
+        score_against_score(scoring, axis, a, b, scoring.primary, SetRule())
         images.append(_image(fig, f"{a} against {b}"))
     shown = {key: heading for key, heading in _OVERLAP_COLUMNS.items() if not table[key].isna().all()}
     rows = [[(_text(row[key]), _key(row[key])) for key in shown] for _, row in table.iterrows()]
@@ -150,7 +150,7 @@ def _reliability(scoring: Scoring) -> list[str]:
 
 def _model(scoring: Scoring, name: str, k: int) -> list[str]:
     fig, axis = one_axis(None, (4.5, 3.4), False)
-    order_profiles(scoring, name, axis, Cut())
+    order_profiles(scoring, name, axis, SetRule())
     profile = _image(fig, f"Strength of interactions by order, {name}")
     examples = gallery(scoring, name, scoring.primary, k, 5, False)[0]
     ranked = ranking(scoring, name, scoring.primary)

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from captum_andor._utils.statistics import Array, auc, bootstrap, cross_validated_scores, ranks, top
-from captum_andor.confusing.overlap import Cut
+from captum_andor.confusing.overlap import SetRule
 from captum_andor.confusing.scoring import Scoring
 
 if TYPE_CHECKING:
@@ -139,13 +139,13 @@ def _added(base: Array, joined: Array, known: npt.NDArray[np.bool_], n_resamples
     }
 
 
-def cleanlab_frame(scoring: Scoring, name: str, columns: Sequence[str], cut: Cut) -> pd.DataFrame:
+def cleanlab_frame(scoring: Scoring, name: str, columns: Sequence[str], rule: SetRule) -> pd.DataFrame:
     """``is_<score>_issue`` and ``<score>_score`` of every sample, the latter in [0, 1], low where it is suspicious."""
     import pandas as pd
 
     found: dict[str, Any] = {}
     for column in columns:
         rank = ranks(scoring.suspicion(name, column))
-        found[f"is_{column}_issue"] = cut.members(scoring, name, column)
+        found[f"is_{column}_issue"] = rule.members(scoring, name, column)
         found[f"{column}_score"] = 1 - (rank - 0.5) / len(rank)
     return pd.DataFrame(found, index=pd.RangeIndex(len(scoring), name="sample"))

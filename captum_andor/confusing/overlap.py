@@ -32,13 +32,13 @@ from captum_andor.confusing.views import View
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Cut", "controls_of", "mean_known", "mean_retest", "overlap", "pairs_of_views", "reliability"]
+__all__ = ["SetRule", "controls_of", "mean_known", "mean_retest", "overlap", "pairs_of_views", "reliability"]
 
 Members = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
-class Cut:
+class SetRule:
     """Which samples a set takes: the most suspicious share, or all whose score reaches a threshold.
 
     Attributes:
@@ -127,7 +127,7 @@ def reliability(scoring: Scoring) -> pd.DataFrame:
 def overlap(
     scoring: Scoring,
     column: str,
-    cut: Cut,
+    rule: SetRule,
     controls: Sequence[Any],
     noise_bound: float | None,
     n_resamples: int,
@@ -136,45 +136,140 @@ def overlap(
     """One row per pair of models; see :meth:`ConfusingReport.overlap`."""
     import pandas as pd
 
-    rows = [
-        {
-            "pair": (a, b),
-            "model_a": a,
-            "model_b": b,
-            "score": column,
-            **_agreement(scoring, a, b, column, cut, controls, n_resamples, seed),
-            **_corrected(scoring, a, b, column),
-            **_ceilings(scoring, a, b, column, cut, noise_bound),
-            **_beside(scoring, a, b, column, cut, controls),
-        }
-        for a, b in combinations(scoring.names, 2)
-    ]
+    rows = []
+    for a, b in combinations(scoring.names, 2):
+        pair = ModelPair(scoring, a, b, column, rule)
+        rows.append(
+            {
+                "pair": (a, b),
+                "model_a": a,
+                "model_b": b,
+                "score": column,
+                **pair.agreement(controls, n_resamples, seed),
+                **pair.corrected(),
+                **pair.ceilings(noise_bound),
+                **pair.beside(controls),
+            }
+        )
     return pd.DataFrame(rows)
 
 
-def _agreement(
-    scoring: Scoring, a: str, b: str, column: str, cut: Cut, controls: Sequence[Any], n_resamples: int, seed: int
-) -> dict[str, Any]:
-    set_a, set_b = (cut.members(scoring, name, column) for name in (a, b))
-    score_a, score_b = (scoring.suspicion(name, column) for name in (a, b))
-    n = len(scoring)
-    iou_low, iou_high = bootstrap(lambda rows: iou(set_a[rows], set_b[rows]), n, n_resamples, seed)
-    rank_a, rank_b = ranks(score_a), ranks(score_b)  # of all samples: ranking each resample anew changes little
-    low, high = bootstrap(lambda rows: pearson(rank_a[rows], rank_b[rows]), n, n_resamples, seed)
-    return {
-        "n_a": int(set_a.sum()),
-        "n_b": int(set_b.sum()),
-        "iou": iou(set_a, set_b),
-        "iou_low": iou_low,
-        "iou_high": iou_high,
-        "chance": chance_iou(int(set_a.sum()), int(set_b.sum()), n),
-        "spearman": spearman(score_a, score_b),
-        "spearman_low": low,
-        "spearman_high": high,
-        "partial_spearman": partial_spearman(score_a, score_b, controls_of(scoring, (a, b), controls)),
-        "auc_a_for_b": auc(score_a, set_b),
-        "auc_b_for_a": auc(score_b, set_a),
-    }
+@dataclass(frozen=True)
+class ModelPair:
+    """Two models of an evaluation, compared by one score.
+
+    Attributes:
+        scoring: The evaluation.
+        a: Name of the first model.
+        b: Name of the second model.
+        column: The score or column of the table that ranks the samples.
+        rule: Which samples a set takes.
+    """
+
+    scoring: Scoring
+    a: str
+    b: str
+    column: str
+    rule: SetRule
+
+    @property
+    def names(self) -> tuple[str, str]:
+        """Both models."""
+        return self.a, self.b
+
+    def suspicions(self, column: str | None = None, views: Sequence[View] | None = None) -> tuple[Array, Array]:
+        """How suspicious each sample is to either model, by the pair's own column or another one."""
+        a, b = (self.scoring.suspicion(name, column or self.column, views) for name in self.names)
+        return a, b
+
+    def agreement(self, controls: Sequence[Any], n_resamples: int, seed: int) -> dict[str, Any]:
+        """Overlap of the two sets beside chance, and rank correlation, both with bootstrap intervals over samples."""
+        set_a, set_b = (self.rule.members(self.scoring, name, self.column) for name in self.names)
+        score_a, score_b = self.suspicions()
+        n = len(self.scoring)
+        iou_low, iou_high = bootstrap(lambda rows: iou(set_a[rows], set_b[rows]), n, n_resamples, seed)
+        rank_a, rank_b = ranks(score_a), ranks(score_b)  # of all samples: ranking each resample anew changes little
+        low, high = bootstrap(lambda rows: pearson(rank_a[rows], rank_b[rows]), n, n_resamples, seed)
+        return {
+            "n_a": int(set_a.sum()),
+            "n_b": int(set_b.sum()),
+            "iou": iou(set_a, set_b),
+            "iou_low": iou_low,
+            "iou_high": iou_high,
+            "chance": chance_iou(int(set_a.sum()), int(set_b.sum()), n),
+            "spearman": spearman(score_a, score_b),
+            "spearman_low": low,
+            "spearman_high": high,
+            "partial_spearman": partial_spearman(score_a, score_b, controls_of(self.scoring, self.names, controls)),
+            "auc_a_for_b": auc(score_a, set_b),
+            "auc_b_for_a": auc(score_b, set_a),
+        }
+
+    def corrected(self) -> dict[str, float]:
+        """Rank correlation divided by the reliability of both scores; NaN with a single view."""
+        views = len(self.scoring.views)
+        of_a, of_b = (
+            spearman_brown(mean_retest(self.scoring, name, self.column, "any", spearman), views) for name in self.names
+        )
+        corrected = disattenuated(spearman(*self.suspicions()), of_a, of_b)
+        return {"reliability_a": of_a, "reliability_b": of_b, "spearman_corrected": corrected}
+
+    def ceilings(self, noise_bound: float | None) -> dict[str, float]:
+        """Overlap of a model's set with its own set under another mask, baseline or noise bound; mean of both models.
+
+        Beside them the overlap of the two models' sets under one and the same view, which is what they compare with.
+        """
+        scoring, column = self.scoring, self.column
+
+        def overlap_of_shares(x: Array, y: Array) -> float:
+            return iou(self.rule.share_of(x), self.rule.share_of(y))
+
+        def mean_of_both(statistic: Callable[[str], float]) -> float:
+            return mean_known([statistic(name) for name in self.names])
+
+        result = {
+            "ceiling_mask": mean_of_both(lambda name: mean_retest(scoring, name, column, "mask", overlap_of_shares)),
+            "ceiling_baseline": mean_of_both(
+                lambda name: mean_retest(scoring, name, column, "baseline", overlap_of_shares)
+            ),
+            "ceiling_noise": float("nan"),
+            "iou_one_view": float("nan"),
+        }
+        if noise_bound is not None and column in (*SPLIT_SCORES, *REFERENCE_SCORES):
+            bound = float(noise_bound)
+            result["ceiling_noise"] = mean_of_both(
+                lambda name: _noise_ceiling(scoring, name, column, bound, overlap_of_shares)
+            )
+        if column in scoring.wanted:
+            result["iou_one_view"] = mean_known(
+                [overlap_of_shares(*self.suspicions(views=[view])) for view in scoring.views]
+            )
+        return result
+
+    def beside(self, controls: Sequence[Any]) -> dict[str, float]:
+        """The same agreement by loss and by margin; and that of the scores given both models' loss and margin."""
+        result = {}
+        share = SetRule(self.rule.fraction)
+        for other in ("loss", "margin"):
+            x, y = self.suspicions(other)
+            result[f"{other}_iou"] = iou(share.share_of(x), share.share_of(y))
+            result[f"{other}_spearman"] = spearman(x, y)
+            given = controls_of(self.scoring, self.names, controls)
+            result[f"{other}_partial_spearman"] = partial_spearman(x, y, given)
+        both = controls_of(self.scoring, self.names, [*controls, "loss", "margin"])
+        result["spearman_given_loss"] = partial_spearman(*self.suspicions(), both)
+        return result
+
+
+def _noise_ceiling(
+    scoring: Scoring, name: str, column: str, noise_bound: float, statistic: Callable[[Array, Array], float]
+) -> float:
+    return mean_known(
+        [
+            statistic(scoring.view_scores(name, view)[column], scoring.view_scores(name, view, noise_bound)[column])
+            for view in scoring.views
+        ]
+    )
 
 
 def controls_of(scoring: Scoring, names: Sequence[str], controls: Sequence[Any]) -> list[Array]:
@@ -196,70 +291,6 @@ def controls_of(scoring: Scoring, names: Sequence[str], controls: Sequence[Any])
             if not any(np.array_equal(numbers, other, equal_nan=True) for other in found):
                 found.append(numbers)
     return found
-
-
-def _corrected(scoring: Scoring, a: str, b: str, column: str) -> dict[str, float]:
-    """Correlation beyond what unreliable scores can show; needs several views."""
-    views = len(scoring.views)
-    of_a, of_b = (spearman_brown(mean_retest(scoring, name, column, "any", spearman), views) for name in (a, b))
-    between = spearman(scoring.suspicion(a, column), scoring.suspicion(b, column))
-    return {"reliability_a": of_a, "reliability_b": of_b, "spearman_corrected": disattenuated(between, of_a, of_b)}
-
-
-def _ceilings(scoring: Scoring, a: str, b: str, column: str, cut: Cut, noise_bound: float | None) -> dict[str, float]:
-    """Overlap of a model's set with its own set under another mask, baseline or noise bound; mean of both models.
-
-    Beside them the overlap of the two models' sets under one and the same view, which is what they compare with.
-    """
-
-    def sets_overlap(x: Array, y: Array) -> float:
-        return iou(cut.share_of(x), cut.share_of(y))
-
-    result = {
-        f"ceiling_{changed}": mean_known([mean_retest(scoring, name, column, changed, sets_overlap) for name in (a, b)])
-        for changed in ("mask", "baseline")
-    }
-    noisy = noise_bound is not None and column in (*SPLIT_SCORES, *REFERENCE_SCORES)
-    result["ceiling_noise"] = (
-        mean_known([_noise_ceiling(scoring, name, column, float(noise_bound or 0), sets_overlap) for name in (a, b)])
-        if noisy
-        else float("nan")
-    )
-    result["iou_one_view"] = mean_known(
-        [
-            sets_overlap(scoring.suspicion(a, column, [view]), scoring.suspicion(b, column, [view]))
-            for view in scoring.views
-        ]
-        if column in scoring.wanted
-        else []
-    )
-    return result
-
-
-def _noise_ceiling(
-    scoring: Scoring, name: str, column: str, noise_bound: float, statistic: Callable[[Array, Array], float]
-) -> float:
-    return mean_known(
-        [
-            statistic(scoring.view_scores(name, view)[column], scoring.view_scores(name, view, noise_bound)[column])
-            for view in scoring.views
-        ]
-    )
-
-
-def _beside(scoring: Scoring, a: str, b: str, column: str, cut: Cut, controls: Sequence[Any]) -> dict[str, float]:
-    """The same agreement by loss and by margin; and that of the scores given both models' loss and margin."""
-    result = {}
-    share = Cut(cut.fraction)
-    for other in ("loss", "margin"):
-        x, y = scoring.suspicion(a, other), scoring.suspicion(b, other)
-        result[f"{other}_iou"] = iou(share.share_of(x), share.share_of(y))
-        result[f"{other}_spearman"] = spearman(x, y)
-        given = controls_of(scoring, (a, b), controls)
-        result[f"{other}_partial_spearman"] = partial_spearman(x, y, given)
-    both = controls_of(scoring, (a, b), [*controls, "loss", "margin"])
-    result["spearman_given_loss"] = partial_spearman(scoring.suspicion(a, column), scoring.suspicion(b, column), both)
-    return result
 
 
 def mean_known(found: Sequence[float]) -> float:

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from captum_andor._utils.checks import check_count, is_int
 from captum_andor.confusing.html_page import page
 from captum_andor.confusing.label_noise import cleanlab_frame, known_samples, label_noise, user_columns
-from captum_andor.confusing.overlap import Cut, overlap, reliability
+from captum_andor.confusing.overlap import SetRule, overlap, reliability
 from captum_andor.confusing.ranking import ranking
 from captum_andor.confusing.report_figures import compare, gallery, order_profiles, overlap_matrix, score_against_score
 from captum_andor.confusing.score_names import Labels
@@ -144,8 +144,8 @@ class ConfusingReport:
         Raises:
             ValueError: If there is no such score, or a number is out of its range.
         """
-        cut, column = Cut(fraction, threshold), self._column(score)
-        return {name: cut.order(self.scoring, name, column).tolist() for name in self.models}
+        rule, column = SetRule(fraction, threshold), self._column(score)
+        return {name: rule.order(self.scoring, name, column).tolist() for name in self.models}
 
     def overlap(
         self,
@@ -189,8 +189,8 @@ class ConfusingReport:
         if len(self.models) < 2:
             raise ValueError(f"overlap compares models; there is only {self.models[0]!r}.")
         check_count("n_resamples", n_resamples)
-        cut, column = Cut(fraction, threshold), self._column(score)
-        return overlap(self.scoring, column, cut, tuple(controls), noise_bound, n_resamples, seed)
+        rule, column = SetRule(fraction, threshold), self._column(score)
+        return overlap(self.scoring, column, rule, tuple(controls), noise_bound, n_resamples, seed)
 
     def reliability(self) -> pd.DataFrame:
         """How far scores repeat under another baseline or mask of the same model.
@@ -251,8 +251,8 @@ class ConfusingReport:
         table = self._similarity.table()
         if not by_group:
             return table
-        cut = Cut(fraction)
-        members = {name: cut.members(self.scoring, name, self.scoring.primary) for name in self.models}
+        rule = SetRule(fraction)
+        members = {name: rule.members(self.scoring, name, self.scoring.primary) for name in self.models}
         of_pair = [
             bool(members[a][sample] or members[b][sample])
             for a, b, sample in zip(table["model_a"], table["model_b"], table["sample"], strict=True)
@@ -353,7 +353,7 @@ class ConfusingReport:
             ValueError: If there is no such model or score.
         """
         columns = [self._column(score) for score in scores] if scores is not None else [self.scoring.primary]
-        return cleanlab_frame(self.scoring, self._model(model), columns, Cut(fraction))
+        return cleanlab_frame(self.scoring, self._model(model), columns, SetRule(fraction))
 
     def plot_order_profile(
         self,
@@ -375,9 +375,9 @@ class ConfusingReport:
         Returns:
             - **fig, axis** (*tuple*): The figure and its axis.
         """
-        name, cut = self._model(model), Cut(fraction)
+        name, rule = self._model(model), SetRule(fraction)
         fig, axis = one_axis(plt_fig_axis, fig_size, use_pyplot)
-        order_profiles(self.scoring, name, axis, cut)
+        order_profiles(self.scoring, name, axis, rule)
         shown(plt_fig_axis is None, use_pyplot)
         return fig, axis
 
@@ -403,7 +403,7 @@ class ConfusingReport:
         """
         size = 2.6 + 0.55 * len(self.models)
         fig, axis = one_axis(plt_fig_axis, fig_size or (size + 0.8, size), use_pyplot)
-        overlap_matrix(self.scoring, fig, axis, self._column(score), Cut(fraction))
+        overlap_matrix(self.scoring, fig, axis, self._column(score), SetRule(fraction))
         shown(plt_fig_axis is None, use_pyplot)
         return fig, axis
 
@@ -432,9 +432,9 @@ class ConfusingReport:
             - **fig, axis** (*tuple*): The figure and its axis.
         """
         a, b, column = self._model(model_a), self._model(model_b), self._column(score)
-        cut = Cut(fraction)
+        rule = SetRule(fraction)
         fig, axis = one_axis(plt_fig_axis, fig_size, use_pyplot)
-        score_against_score(self.scoring, axis, a, b, column, cut)
+        score_against_score(self.scoring, axis, a, b, column, rule)
         shown(plt_fig_axis is None, use_pyplot)
         return fig, axis
 

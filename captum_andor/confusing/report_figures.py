@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from captum_andor._utils.statistics import chance_iou, iou, ranks, spearman, top
-from captum_andor.confusing.overlap import Cut, mean_known, mean_retest
+from captum_andor.confusing.overlap import SetRule, mean_known, mean_retest
 from captum_andor.confusing.sample_figures import (
     draw_attributions,
     draw_input,
@@ -33,9 +33,9 @@ __all__ = ["compare", "gallery", "order_profiles", "overlap_matrix", "score_agai
 _CONFUSING, _ORDINARY, _BOTH = "#D55E00", "#0072B2", "#CC79A7"
 
 
-def order_profiles(scoring: Scoring, name: str, axis: Axes, cut: Cut) -> None:
+def order_profiles(scoring: Scoring, name: str, axis: Axes, rule: SetRule) -> None:
     """Mean strength by order, positive above and negative below, of confusing and of ordinary samples."""
-    members = cut.members(scoring, name, scoring.primary)
+    members = rule.members(scoring, name, scoring.primary)
     profiles = [order_profile(scoring.salient(name, view)).numpy() for view in scoring.views]
     profile = np.mean(profiles, axis=0) if len({p.shape for p in profiles}) == 1 else profiles[0]
     for mask, label, colour, line in (
@@ -55,12 +55,12 @@ def order_profiles(scoring: Scoring, name: str, axis: Axes, cut: Cut) -> None:
     axis.legend(frameon=False, fontsize=8)
 
 
-def overlap_matrix(scoring: Scoring, fig: Figure, axis: Axes, column: str, cut: Cut) -> None:
+def overlap_matrix(scoring: Scoring, fig: Figure, axis: Axes, column: str, rule: SetRule) -> None:
     """IoU of the sets of every two models; on the diagonal each model's own under other views, the ceiling."""
     names = scoring.names
-    sets = [cut.members(scoring, name, column) for name in names]
+    sets = [rule.members(scoring, name, column) for name in names]
     matrix = np.array([[iou(a, b) for b in sets] for a in sets])
-    share = Cut(cut.fraction)
+    share = SetRule(rule.fraction)
     for i, name in enumerate(names):
         matrix[i, i] = mean_retest(scoring, name, column, "any", lambda x, y: iou(share.share_of(x), share.share_of(y)))
     sizes = [int(members.sum()) for members in sets]
@@ -77,10 +77,10 @@ def overlap_matrix(scoring: Scoring, fig: Figure, axis: Axes, column: str, cut: 
     bar.ax.axhline(chance, color="red", linewidth=2)
 
 
-def score_against_score(scoring: Scoring, axis: Axes, a: str, b: str, column: str, cut: Cut) -> None:
+def score_against_score(scoring: Scoring, axis: Axes, a: str, b: str, column: str, rule: SetRule) -> None:
     """Ranks of the samples by one score under two models, with both sets marked."""
     x, y = (ranks(scoring.suspicion(name, column)) for name in (a, b))
-    set_a, set_b = (cut.members(scoring, name, column) for name in (a, b))
+    set_a, set_b = (rule.members(scoring, name, column) for name in (a, b))
     groups = (
         (~set_a & ~set_b, "ordinary", "#999999", 8),
         (set_a & ~set_b, f"confusing for {a}", _CONFUSING, 16),

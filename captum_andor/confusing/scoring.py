@@ -11,6 +11,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from captum_andor._utils.caching import computed_once
 from captum_andor._utils.checks import check_count
 from captum_andor._utils.statistics import Array, ranks, top
 from captum_andor.confusing.evaluation import Evaluation
@@ -128,65 +129,68 @@ class Scoring:
         return self.given
 
     def values(self, name: str, view: View, label_of: str | None = None) -> Tensor:
-        """Values v of a model: float64, shape ``(N, 2^n)``; about the label that another model predicts, if named."""
-        label_of = (label_of or name) if self.predicted else None
-        key = ("values", name, view, label_of)
-        if key not in self._cache:
-            outputs = self.evaluation.outputs[name, view]
-            labels = self.labels(label_of or name)
-            size = outputs.shape[1]
-            step = max(_ROWS // size, 1)
-            parts = [
-                score_output(some.flatten(0, 1), target.repeat_interleave(size), self.score)
-                for some, target in zip(torch.split(outputs, step), torch.split(labels, step), strict=True)
-            ]
-            for part in parts:
-                if part.ndim != 1 or len(part) % size:
-                    raise ValueError(f"score must give one number per row of output; it gave {tuple(part.shape)}.")
-            values = torch.cat(parts).view(-1, size)
-            if not bool(values.isfinite().all()):
-                sample = int((~values.isfinite()).any(1).nonzero()[0])
-                raise ValueError(f"score is not finite for model {name!r} on a masked input of sample {sample}.")
-            self._cache[key] = values
-        result: Tensor = self._cache[key]
-        return result
+        """Values v for the model's own label, or, with ``label_of``, for the label that another model predicts.
+
+        Returns:
+            - **values** (*Tensor*): float64, shape ``(N, 2^n)``.
+        """
+        return self._values(name, view, self._label_owner(name, label_of))
+
+    def _label_owner(self, name: str, label_of: str | None) -> str | None:
+        """Whose prediction v is about; None where that is the given label, the same for all models."""
+        return (label_of or name) if self.predicted else None
+
+    @computed_once
+    def _values(self, name: str, view: View, label_owner: str | None) -> Tensor:
+        outputs = self.evaluation.outputs[name, view]
+        labels = self.labels(label_owner or name)
+        size = outputs.shape[1]
+        step = max(_ROWS // size, 1)
+        parts = [
+            score_output(some.flatten(0, 1), target.repeat_interleave(size), self.score)
+            for some, target in zip(torch.split(outputs, step), torch.split(labels, step), strict=True)
+        ]
+        for part in parts:
+            if part.ndim != 1 or len(part) % size:
+                raise ValueError(f"score must give one number per row of output; it gave {tuple(part.shape)}.")
+        values = torch.cat(parts).view(-1, size)
+        if not bool(values.isfinite().all()):
+            sample = int((~values.isfinite()).any(1).nonzero()[0])
+            raise ValueError(f"score is not finite for model {name!r} on a masked input of sample {sample}.")
+        return values
 
     def scale(self, name: str, view: View, label_of: str | None = None) -> float:
         """Mean of |v(N) − v(∅)| over the samples."""
         return float(effect(self.values(name, view, label_of)).abs().mean())
 
     def split(self, name: str, view: View, label_of: str | None = None, noise_bound: float = 0.0) -> SplitResult:
-        """Sparse split of v."""
-        label_of = (label_of or name) if self.predicted else None
-        key = ("split", name, view, label_of, noise_bound)
-        if key not in self._cache:
-            self._cache[key] = split_game(self.values(name, view, label_of), "sparse", noise_bound, self.tolerance)
-        result: SplitResult = self._cache[key]
-        return result
+        """Sparse split of v, with arguments as for :meth:`values`."""
+        return self._split(name, view, self._label_owner(name, label_of), noise_bound)
+
+    @computed_once
+    def _split(self, name: str, view: View, label_owner: str | None, noise_bound: float) -> SplitResult:
+        return split_game(self._values(name, view, label_owner), "sparse", noise_bound, self.tolerance)
 
     def salient(self, name: str, view: View, label_of: str | None = None, noise_bound: float = 0.0) -> Tensor:
         """Salient interactions of the split, AND and OR: shape ``(N, 2, 2^n)``."""
         split = self.split(name, view, label_of, noise_bound)
         return salient(split, self.scale(name, view, label_of))
 
+    @computed_once
     def view_scores(self, name: str, view: View, noise_bound: float = 0.0) -> dict[str, Array]:
         """The wanted scores under one view, shape ``(N,)`` each."""
-        key = ("scores", name, view, noise_bound)
-        if key not in self._cache:
-            values, scale = self.values(name, view), self.scale(name, view)
-            found: dict[str, Tensor] = {}
-            if set(self.wanted) & set(VALUE_SCORES):
-                found |= value_scores(values, scale)
-            if set(self.wanted) & {*SPLIT_SCORES, *REFERENCE_SCORES}:
-                interactions = self.salient(name, view, noise_bound=noise_bound)
-                first_high = self.first_high or high_order(count_players(values))
-                found |= split_scores(interactions, scale, first_high)
-                if set(self.wanted) & set(REFERENCE_SCORES):
-                    others = [self.salient(r, view, name, noise_bound) for r in self.references[name]]
-                    found |= reference_scores(interactions, others)
-            self._cache[key] = {score: found[score].numpy() for score in self.wanted}
-        result: dict[str, Array] = self._cache[key]
-        return result
+        values, scale = self.values(name, view), self.scale(name, view)
+        found: dict[str, Tensor] = {}
+        if set(self.wanted) & set(VALUE_SCORES):
+            found |= value_scores(values, scale)
+        if set(self.wanted) & {*SPLIT_SCORES, *REFERENCE_SCORES}:
+            interactions = self.salient(name, view, noise_bound=noise_bound)
+            first_high = self.first_high or high_order(count_players(values))
+            found |= split_scores(interactions, scale, first_high)
+            if set(self.wanted) & set(REFERENCE_SCORES):
+                others = [self.salient(r, view, name, noise_bound) for r in self.references[name]]
+                found |= reference_scores(interactions, others)
+        return {score: found[score].numpy() for score in self.wanted}
 
     def suspicion(self, name: str, column: str, views: Sequence[View] | None = None) -> Array:
         """How suspicious each sample is by a score or column, larger = more so, to rank by.
@@ -211,15 +215,9 @@ class Scoring:
         plain = np.asarray(columns[column], dtype=np.float64)
         return -plain if column in _REVERSED else plain
 
+    @computed_once
     def columns(self, name: str) -> dict[str, Any]:
         """What the table of scores says of one model, shape ``(N,)`` each; scores are means over the views."""
-        key = ("columns", name)
-        if key not in self._cache:
-            self._cache[key] = self._columns(name)
-        result: dict[str, Any] = self._cache[key]
-        return result
-
-    def _columns(self, name: str) -> dict[str, Any]:
         logits, labels, views = self.logits(name), self.labels(name), self.views
         values = [self.values(name, view) for view in views]
         effects = torch.stack([effect(v) for v in values])

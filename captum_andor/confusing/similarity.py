@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from captum_andor._utils.caching import computed_once
 from captum_andor._utils.statistics import Array
 from captum_andor.confusing.overlap import pairs_of_views
 from captum_andor.confusing.scoring import Scoring
@@ -162,15 +163,9 @@ class Similarity:
         }
         return {name: column.numpy() for name, column in found.items()}
 
+    @computed_once
     def _codes(self, view_a: View, view_b: View) -> Tensor | None:
         """For each coalition of one view's players that of their counterparts: ``(1 or N, 2^n)``; None without."""
-        key = ("codes", view_a.mask, view_b.mask)
-        if key not in self._cache:
-            self._cache[key] = self._matched_codes(view_a, view_b)
-        result: Tensor | None = self._cache[key]
-        return result
-
-    def _matched_codes(self, view_a: View, view_b: View) -> Tensor | None:
         size = self.scoring.values(self.scoring.names[0], view_a).shape[1]
         if view_a.mask == view_b.mask:
             return torch.arange(size, device="cpu")[None]
@@ -196,16 +191,13 @@ class Similarity:
         interactions[..., 0] = 0.0
         return interactions
 
+    @computed_once
     def _surrogate(self, name: str, view: View) -> Tensor:
         """Values of a model's logical model on all coalitions: ``(N, 2^n)``."""
-        key = ("surrogate", name, view)
-        if key not in self._cache:
-            values = self.scoring.values(name, view)
-            n = count_players(values)
-            model = complete_model(values, Options(self.max_patterns), ResultPlayers.numbered(n))
-            self._cache[key] = model.predict(all_coalitions(n))
-        result: Tensor = self._cache[key]
-        return result
+        values = self.scoring.values(name, view)
+        n = count_players(values)
+        model = complete_model(values, Options(self.max_patterns), ResultPlayers.numbered(n))
+        return model.predict(all_coalitions(n))
 
     def _own_r2(self, name: str, view: View) -> Array:
         result: Array = cross_r2(self._surrogate(name, view), self.scoring.values(name, view)).numpy()

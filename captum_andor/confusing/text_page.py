@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from captum_andor.confusing.overlap import Cut, overlap, reliability
+from captum_andor.confusing.overlap import SetRule, overlap, reliability
 from captum_andor.confusing.ranking import ranking
 from captum_andor.confusing.scoring import Scoring
 from captum_andor.confusing.testimony import agreement_table, said_plainly
@@ -59,7 +59,7 @@ def summary(scoring: Scoring) -> str:
 
 
 def _overlaps(scoring: Scoring) -> list[str]:
-    table = overlap(scoring, scoring.primary, Cut(), ("n_active", "ink"), None, _RESAMPLES, 0)
+    table = overlap(scoring, scoring.primary, SetRule(), ("n_active", "ink"), None, _RESAMPLES, 0)
     lines = [
         f"Overlap of the top 10 % by {scoring.primary} (IoU; chance {table['chance'].mean():.3f}):",
         f"{'models':34}{'IoU':>6}{'interval':>14}{'by loss':>9}{'ρ':>7}{'given loss':>12}{'ceiling':>9}",

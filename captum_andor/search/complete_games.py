@@ -99,12 +99,10 @@ def _search_weights(weights: tuple[float, ...], options: Options) -> tuple[float
 def allowed_columns(columns: Columns, options: Options, degree: int) -> Tensor:
     """Which columns a model may use: bool, shape ``(2 * 2^n,)``; single players stand under AND."""
     most = min(degree, options.max_order or degree)
-    allowed = (columns.order >= 1) & (columns.order <= most) & (columns.norm > _CONSTANT)
-    half = columns.n_coalitions
-    for kind, part in (("and", allowed[:half]), ("or", allowed[half:])):
-        least = 2 if kind == "or" else 1
-        part &= (columns.order[:half] >= least) & ((columns.order[:half] < 2) | (kind in options.kinds))
-    return allowed
+    single = columns.order == 1
+    wanted = torch.where(columns.is_or, "or" in options.kinds, "and" in options.kinds)
+    shaped = (columns.order >= 1) & (columns.order <= most) & (columns.norm > _CONSTANT)
+    return shaped & torch.where(single, ~columns.is_or, wanted)
 
 
 def _degrees(unit: Tensor) -> Tensor:
@@ -148,11 +146,12 @@ def _models(problem: Problem, chosen: Tensor, base: Tensor, scale: Tensor) -> Mo
     fitted = fit(problem.report, chosen, problem.ends)
     game, place = (chosen >= 0).nonzero().T
     column = chosen[game, place]
-    half = problem.search.columns.n_coalitions
+    is_or = problem.search.columns.is_or
+    half = len(is_or) // 2
     return Models(
         game=game,
-        is_or=column >= half,
-        members=coalition_members(column & (half - 1), problem.search.columns.n_players),
+        is_or=is_or[column],
+        members=coalition_members(column & (half - 1), half.bit_length() - 1),
         value=fitted.coefficients[game, place] * scale[game, 0],
         t=fitted.t[game, place],
         constant=fitted.constant * scale[:, 0] + base[:, 0],

@@ -1,4 +1,4 @@
-"""The shortest exact model: drop patterns that overlap, grow anew from the rest, keep what became shorter. Ours."""
+"""Shorten an exact model: drop patterns that overlap, search again from the rest, keep whatever became shorter."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from captum_andor.search.pursuit import grow, rank, swap
 
 __all__ = ["shortest"]
 
-_GENERATIONS, _LITTER = 8, 8
+_ROUNDS, _RESTARTS_PER_ROUND = 8, 8
 _PREFERENCES = (0.0, 0.3, 1.0)
 _REPAIR_GAIN = 1e-12
 
@@ -29,18 +29,18 @@ def shortest(problem: Problem, allowed: Tensor, chosen: Tensor, seed: int) -> Te
     """
     generator = torch.Generator().manual_seed(seed)
     best = _shrunk(problem, allowed, chosen)
-    litter = problem.select(torch.zeros(_LITTER, dtype=torch.long, device=chosen.device))
-    games = litter.search
-    for generation in range(_GENERATIONS):
+    restarts = problem.select(torch.zeros(_RESTARTS_PER_ROUND, dtype=torch.long, device=chosen.device))
+    games = restarts.search
+    for round_ in range(_ROUNDS):
         if len(best) < 3:
             break
         share = 0.2 + 0.4 * float(torch.rand((), generator=generator, device="cpu"))
         n_dropped = max(2, int(len(best) * share))
-        kept = torch.stack([_kept(problem, best, n_dropped, generator) for _ in range(_LITTER)])
-        preference = _PREFERENCES[generation % len(_PREFERENCES)]
+        kept = torch.stack([_kept(problem, best, n_dropped, generator) for _ in range(_RESTARTS_PER_ROUND)])
+        preference = _PREFERENCES[round_ % len(_PREFERENCES)]
         weight = discount(games.columns, allowed, preference)
-        grown = cut(litter, rank(games, grow(games, len(best) + 6, weight, kept)), EXACT)
-        exact = litter.path(grown)[:, -1] >= EXACT
+        grown = cut(restarts, rank(games, grow(games, len(best) + 6, weight, kept)), EXACT)
+        exact = restarts.path(grown)[:, -1] >= EXACT
         for other in grown[exact]:
             other = other[other >= 0]
             if _length(problem, other) <= _length(problem, best):
@@ -52,7 +52,7 @@ def shortest(problem: Problem, allowed: Tensor, chosen: Tensor, seed: int) -> Te
 def _kept(problem: Problem, best: Tensor, n_dropped: int, generator: torch.Generator) -> Tensor:
     """All but those patterns that share the most players with one of them, picked at random."""
     search = problem.search.columns
-    pattern = best & (search.n_coalitions - 1)
+    pattern = best & (len(search.is_or) // 2 - 1)
     centre = pattern[int(torch.randint(len(best), (), generator=generator, device="cpu"))]
     overlap = search.order[pattern & centre].double() / search.order[pattern | centre]
     overlap += 0.3 * torch.rand(len(best), generator=generator, dtype=torch.float64, device="cpu").to(best.device)

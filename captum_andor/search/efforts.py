@@ -92,7 +92,7 @@ def discount(columns: Columns, allowed: Tensor, preference: float) -> Tensor:
     Once all smaller patterns of a set are chosen, its AND and its OR explain exactly the same: AND is taken.
     """
     weight = allowed / (1 + preference * (columns.order - 1).clamp(min=0).double())
-    weight[columns.n_coalitions :] *= 1 - _TIE
+    weight[columns.is_or] *= 1 - _TIE
     return weight
 
 

@@ -15,7 +15,6 @@ from captum_andor.search.dictionary import Columns, Shortlist
 
 __all__ = ["Games", "grow", "rank", "swap"]
 
-_WHOLE_PLAYERS = 10  # dictionaries of up to so many players are searched whole
 _SHORTLIST, _STEPS = 1024, 5
 _EXHAUSTED = 1e-13  # share of the variance below which nothing is left to explain
 _SWAP_SHORTLIST, _SWAP_RENEWED = 1024, 3
@@ -78,7 +77,7 @@ def grow(games: Games, k: int, discount: Tensor, chosen: Tensor | None = None) -
         width = chosen.shape[1]
         result[:, :width] = chosen
     going = (games.variance > 0).nonzero()[:, 0]
-    steps = k if games.columns.n_players <= _WHOLE_PLAYERS else _STEPS
+    steps = k if games.columns.is_small else _STEPS
     while width < k and len(going):
         steps = max(steps, width // 2)  # a factorisation for each block: blocks grow with what has to be factorised
         block = _grow_block(games.select(going), result[going, :width], min(steps, k - width), discount)
@@ -132,7 +131,7 @@ def _grow_block(games: Games, chosen: Tensor, steps: int, discount: Tensor) -> T
 
 
 def _shortlist(columns: Columns, correlations: Tensor, chosen: Tensor, discount: Tensor, length: int) -> Shortlist:
-    if columns.n_players <= _WHOLE_PLAYERS:
+    if columns.is_small:
         return columns.shortlist(None)
     gain = correlations.square().mul_(discount * columns.inverse_norm).scatter_(1, chosen, -1.0)
     return columns.shortlist(gain.topk(min(length, gain.shape[1]), sorted=False).indices)

@@ -228,8 +228,7 @@ def _ranked(v: Tensor, coalitions: Tensor, patterns: list[Pattern]) -> list[Patt
     """Patterns by backward elimination, most useful first."""
     if not patterns:
         return patterns
-    columns = WrittenColumns(_columns(coalitions, patterns))
-    order = rank(Games(columns, v[None]), torch.arange(len(patterns), device=v.device)[None])
+    order = rank(Games(_written(coalitions, patterns), v[None]), torch.arange(len(patterns), device=v.device)[None])
     return [patterns[i] for i in order[0].tolist()]
 
 
@@ -286,7 +285,7 @@ def _fitted(unit: Tensor, coalitions: Tensor, patterns: list[Pattern], bound: bo
     size = coalitions.sum(1)
     ends = Ends(unit[size == 0], unit[size == coalitions.shape[1]]) if bound else None
     every = torch.arange(len(patterns), device=unit.device)[None]
-    return fit(Games(WrittenColumns(_columns(coalitions, patterns)), unit[None]), every, ends)
+    return fit(Games(_written(coalitions, patterns), unit[None]), every, ends)
 
 
 def _held_out_r2(truth: Tensor, error: Tensor, seed: int) -> tuple[Tensor, Tensor]:
@@ -308,3 +307,9 @@ def _columns(coalitions: Tensor, patterns: list[Pattern]) -> Tensor:
         some = coalitions[:, list(players)]
         columns[:, place] = some.any(1) if is_or else some.all(1)
     return columns
+
+
+def _written(coalitions: Tensor, patterns: list[Pattern]) -> WrittenColumns:
+    is_or = torch.tensor([is_or for is_or, _ in patterns], dtype=torch.bool, device=coalitions.device)
+    order = torch.tensor([len(players) for _, players in patterns], dtype=torch.int64, device=coalitions.device)
+    return WrittenColumns(_columns(coalitions, patterns), is_or, order)

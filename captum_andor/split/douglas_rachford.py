@@ -82,7 +82,7 @@ def first_order(
     preference: float,
     most_iterations: int,
     start: Position | None = None,
-    told: Callable[[int], object] = lambda done: None,
+    on_done: Callable[[int], object] = lambda done: None,
 ) -> tuple[Solution, Position]:
     """Solve games to a relative gap of cost, or as far as the iterations go.
 
@@ -93,7 +93,7 @@ def first_order(
         preference (float): For low order, see :func:`captum_andor.split.certificate.order_costs`.
         most_iterations (int): Where to stop.
         start (Position, optional): Where to begin.
-        told (callable, optional): Told how many games got done, as they do.
+        on_done (callable, optional): Called with the number of games that have just been solved, e.g. ``bar.update``.
 
     Returns:
         - **solution** (*Solution*): Best split and best bound of each game.
@@ -108,7 +108,7 @@ def first_order(
         next_check = after_check(iteration)
         before = len(search.active)
         going = search.check(tolerance)
-        told(before - going)
+        on_done(before - going)
         if not going:
             break
     search.leave(torch.ones(len(search.active), dtype=torch.bool, device=unit.device))

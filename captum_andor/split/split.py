@@ -88,7 +88,7 @@ def split_game(
     split: Split = "sparse",
     noise_bound: float | Tensor = 0.0,
     tolerance: float = 1e-3,
-    told: Callable[[int], object] = lambda done: None,
+    on_done: Callable[[int], object] = lambda done: None,
 ) -> SplitResult:
     r"""Split games into AND and OR interactions.
 
@@ -100,28 +100,28 @@ def split_game(
         noise_bound (float or Tensor): Largest \|q(S)\|, relative to \|v(N) - v(∅)\| of each game; a tensor has the
             leading shape.
         tolerance (float): Relative duality gap at which a sparse split is accepted.
-        told (callable, optional): Told how many games are done, as they get done.
+        on_done (callable, optional): Called with the number of games that have just been split, e.g. ``bar.update``.
 
     Returns:
         - **result** (*SplitResult*): ``duality_gap`` is NaN where no optimum was sought.
     """
     check_split(split, 0.0 if isinstance(noise_bound, Tensor) else noise_bound, tolerance, count_players(values))
     if split == "sparse":
-        return _sparse(values, noise_bound, tolerance, told)
+        return _sparse(values, noise_bound, tolerance, on_done)
     share = {"and": 1.0, "or": 0.0, "even": 0.5}[split]
     and_values = mobius(values * share)
     or_values = or_mobius(values * (1 - share))
     and_values[..., 0] = values[..., 0]
     and_values, or_values = merge_singles(and_values, or_values)
     l1 = strength(and_values, or_values)
-    told(l1.numel())
+    on_done(l1.numel())
     nothing = torch.full_like(values, math.nan)
     no_gap = torch.full_like(l1, math.nan)
     return SplitResult(and_values, or_values, torch.zeros_like(values), l1, no_gap, nothing, torch.zeros_like(l1))
 
 
 def _sparse(
-    values: Tensor, noise_bound: float | Tensor, tolerance: float, told: Callable[[int], object]
+    values: Tensor, noise_bound: float | Tensor, tolerance: float, on_done: Callable[[int], object]
 ) -> SplitResult:
     n = count_players(values)
     if n == 0 or not values.numel():  # nothing to solve, and nothing to improve
@@ -137,7 +137,7 @@ def _sparse(
     epsilon = relative * (unit[:, -1] - unit[:, 0]).abs()
     # What float64 leaves open of v on that scale.
     rounding = 8 * torch.finfo(torch.float64).eps * games.abs().amax(-1) / torch.where(scale > 0, scale, 1.0)[:, 0]
-    found, interrupted = _solve_all(unit, epsilon, rounding, tolerance, told)
+    found, interrupted = _solve_all(unit, epsilon, rounding, tolerance, on_done)
     missed = (~(found.gap <= tolerance)).nonzero().flatten().tolist()
     if missed:
         how = "was interrupted and " if interrupted else ""
@@ -161,7 +161,7 @@ def _sparse(
 
 
 def _solve_all(
-    unit: Tensor, epsilon: Tensor, rounding: Tensor, tolerance: float, told: Callable[[int], object]
+    unit: Tensor, epsilon: Tensor, rounding: Tensor, tolerance: float, on_done: Callable[[int], object]
 ) -> tuple[Solution, bool]:
     """Splits of many games, each solved for its active players only, and whether Ctrl-C left some unsolved."""
     found = _by_noise_alone(torch.zeros_like(unit))
@@ -174,7 +174,7 @@ def _solve_all(
             some = slice(start, start + step)
             try:
                 if not interrupted:
-                    solved.append(_solve(games[some], limits[some], exactness[some], tolerance, told))
+                    solved.append(_solve(games[some], limits[some], exactness[some], tolerance, on_done))
                     continue
             except KeyboardInterrupt:  # v has cost forward passes: it is not to be lost
                 interrupted = True
@@ -189,16 +189,16 @@ def _solve_all(
 
 
 def _solve(
-    unit: Tensor, epsilon: Tensor, rounding: Tensor, tolerance: float, told: Callable[[int], object]
+    unit: Tensor, epsilon: Tensor, rounding: Tensor, tolerance: float, on_done: Callable[[int], object]
 ) -> Solution:
     """Splits of a batch of games with v(∅) = 0 and max|v| ≤ 1, each with its proof."""
     explained = unit.abs().amax(-1) <= epsilon  # by noise alone
     result = _by_noise_alone(unit)
     rows = (~explained).nonzero()[:, 0]
-    told(int(explained.sum()))
+    on_done(int(explained.sum()))
     if len(rows):
         for kept, found in zip(
-            result, _search(unit[rows], epsilon[rows], rounding[rows], tolerance, told), strict=True
+            result, _search(unit[rows], epsilon[rows], rounding[rows], tolerance, on_done), strict=True
         ):
             kept[rows] = found
     return result
@@ -217,7 +217,7 @@ def _by_noise_alone(unit: Tensor) -> Solution:
 
 
 def _search(
-    unit: Tensor, epsilon: Tensor, rounding: Tensor, tolerance: float, told: Callable[[int], object]
+    unit: Tensor, epsilon: Tensor, rounding: Tensor, tolerance: float, on_done: Callable[[int], object]
 ) -> Solution:
     """First towards low order, then, from there, for the proof; of what was found the best."""
     n = count_players(unit)
@@ -227,7 +227,7 @@ def _search(
     coarse = (_COARSE if n <= _FEW_PLAYERS else _FINE) if tight else tolerance
     low, position = first_order(unit, epsilon, min(_LOOSER * coarse, 0.5), _PREFERENCE, _MOST_ITERATIONS)
     short, _ = first_order(
-        unit, epsilon, coarse, 0.0, _MOST_ITERATIONS, position, (lambda done: None) if tight else told
+        unit, epsilon, coarse, 0.0, _MOST_ITERATIONS, position, (lambda done: None) if tight else on_done
     )
     costs = order_costs(n, 0.0, unit.device)
     short = _with_bound(short, low.dual, unit, epsilon, costs)
@@ -247,7 +247,7 @@ def _search(
         primal = torch.where(better, length, short.primal)
         short = Solution(and_values, or_values, noise, short.dual, primal, short.bound)
         short = interior_point(unit, epsilon, tolerance, short)
-        told(len(unit))
+        on_done(len(unit))
     bound, dual = short.bound, short.dual
     found = [Candidate(*low[:3]), Candidate(*short[:3])]
     fixed = fixed_splits(unit)

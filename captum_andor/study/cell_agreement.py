@@ -8,16 +8,18 @@ from typing import Any
 
 import numpy as np
 
+from captum_andor._utils.caching import computed_once
 from captum_andor._utils.statistics import Array, disattenuated, ranks, spearman_brown
-from captum_andor.confusing import Cut
+from captum_andor.confusing import SetRule
 from captum_andor.study.cells import NEW, Cell, Network
 from captum_andor.study.estimates import Measured, correlation, overlap_of_sets, residuals
 from captum_andor.study.network_tables import NetworkTable
 
 __all__ = ["MEASURES", "Agreement"]
 
-# plain; beyond what all networks share; beside that, given both networks' loss and margin; the same at equal
-# similarity of v over masks
+# spearman: raw rank correlation. given_shared: partial, controlling for the mean rank in the other pairs' networks.
+# given_loss: also controlling for both networks' loss and margin. given_loss_and_values: also adjusted, by a jackknifed
+# regression, for how alike the networks' values v over masks are.
 MEASURES = ("spearman", "given_shared", "given_loss", "given_loss_and_values")
 
 
@@ -45,6 +47,7 @@ class Agreement:
         """Number of samples."""
         return len(next(iter(self.tables.values())).columns["loss"])
 
+    @computed_once
     def of(self, cell: Cell, column: str, measure: str) -> Measured:
         """Agreement by a score or column in one cell.
 
@@ -56,13 +59,6 @@ class Agreement:
                 both networks' loss and margin and the other networks' mean rank of loss; ``"iou"`` of the most
                 suspicious share; ``"values"``, mean over samples of the correlation of v over masks.
         """
-        key = (cell, column, measure)
-        if key not in self._cache:
-            self._cache[key] = self._of(cell, column, measure)
-        result: Measured = self._cache[key]
-        return result
-
-    def _of(self, cell: Cell, column: str, measure: str) -> Measured:
         pairs = range(self.n_pairs)
         if measure == "values":
             rows = np.stack([self.similarity[Network(pair, cell)] for pair in pairs])
@@ -76,7 +72,7 @@ class Agreement:
         return correlation(*([residuals(x, c) for x, c in zip(side, given, strict=True)] for side in (a, b)))
 
     def _members(self, scores: Array) -> Array:
-        return Cut(self.fraction).share_of(scores).astype(np.float64)
+        return SetRule(self.fraction).share_of(scores).astype(np.float64)
 
     def _given(self, pair: int, cell: Cell, column: str, measure: str) -> list[Array]:
         """The ranks that a partial correlation holds fixed."""
@@ -89,23 +85,17 @@ class Agreement:
             given.append(self.shared(pair, "loss"))
         return given
 
+    @computed_once
     def ranks(self, network: Network, column: str) -> Array:
         """Ranks of the samples by a score or column, summed over views."""
-        key = ("ranks", network, column)
-        if key not in self._cache:
-            self._cache[key] = ranks(self.tables[network].suspicion(column))
-        result: Array = self._cache[key]
-        return result
+        return ranks(self.tables[network].suspicion(column))
 
+    @computed_once
     def shared(self, pair: int, column: str) -> Array:
         """Ranks of the mean rank in first and new networks of all other pairs, the same controls for every cell."""
-        key = ("shared", pair, column)
-        if key not in self._cache:
-            others = [p for p in range(self.n_pairs) if p != pair]
-            networks = [Network(p, cell) for p in others for cell in (None, NEW)]
-            self._cache[key] = ranks(np.mean([self.ranks(n, column) for n in networks], axis=0))
-        result: Array = self._cache[key]
-        return result
+        others = [p for p in range(self.n_pairs) if p != pair]
+        networks = [Network(p, cell) for p in others for cell in (None, NEW)]
+        return ranks(np.mean([self.ranks(n, column) for n in networks], axis=0))
 
     def contrast(self, weights: Mapping[Cell, float], column: str, measure: str) -> Measured:
         """A weighted sum of cells.
@@ -158,14 +148,9 @@ class Agreement:
             found.append(disattenuated(float(between[pair]), a, b))
         return float(np.mean(found))
 
+    @computed_once
     def reliability(self, network: Network, column: str, measure: str) -> float:
         """How far a network's score repeats over views, beyond the same controls; NaN without several views."""
-        key = ("reliability", network, column, measure)
-        if key not in self._cache:
-            self._cache[key] = self._reliability(network, column, measure)
-        return float(self._cache[key])
-
-    def _reliability(self, network: Network, column: str, measure: str) -> float:
         table = self.tables[network]
         views = len(table.scores[column]) if column in table.scores else 1
         if views < 2:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from captum_andor._utils.datasets import Samples, read_samples
 from captum_andor._utils.progress import progress_bar
 from captum_andor._utils.statistics import Array, chance_iou, iou, spearman
-from captum_andor.confusing import ConfusingSampleAnalyzer, Cut, Scoring, jaccard, order_profile
+from captum_andor.confusing import ConfusingSampleAnalyzer, Scoring, SetRule, jaccard, order_profile
 from captum_andor.study.study_figures import gap_and_orders, similarity_by_order
 from captum_andor.visualization import shown
 
@@ -63,7 +63,7 @@ def trace_training(
 
     Source: ours; the two phases are those of Zhou et al. 2024, arXiv 2405.10262.
     """
-    cut = Cut(fraction)
+    cut = SetRule(fraction)
     pairs = checkpoints.items() if isinstance(checkpoints, Mapping) else checkpoints
     samples = {"train": read_samples(dataset, labelled=True)}
     if test is not None:
@@ -175,7 +175,7 @@ class TrainingDynamics:
             the set; ``share``, of the checkpoints at which it was.
     """
 
-    def __init__(self, checkpoints: list[_Checkpoint], cut: Cut) -> None:
+    def __init__(self, checkpoints: list[_Checkpoint], cut: SetRule) -> None:
         self._checkpoints = checkpoints
         self.primary = checkpoints[0].primary
         self.steps = [c.step for c in checkpoints]

@@ -16,7 +16,7 @@ from captum_andor._utils.devices import process_of
 from captum_andor._utils.hashing import digest_of_state
 from captum_andor._utils.progress import progress_bar
 from captum_andor._utils.statistics import Array
-from captum_andor.confusing import ConfusingSampleAnalyzer, Cut
+from captum_andor.confusing import ConfusingSampleAnalyzer, SetRule
 from captum_andor.study.cell_agreement import Agreement
 from captum_andor.study.cells import Cell, Network, Variant, cells_of, check_variants
 from captum_andor.study.contrasts import By
@@ -248,7 +248,7 @@ class LayerSwapStudy:
         ):
             if not low < number < high:
                 raise ValueError(f"{name} must lie between {low:g} and {high:g}; got {number!r}.")
-        fraction = Cut(fraction).fraction
+        fraction = SetRule(fraction).fraction
         samples = read_samples(dataset, labelled=True)
         held_out = None if test is None else read_samples(test, labelled=True)
         analyzer = ConfusingSampleAnalyzer() if analyzer is None else analyzer.clone()
