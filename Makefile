@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 .PHONY: demo test test-lowest test-newest lint docs links clean
 
 demo: $(READY)
-	$(BIN)/python tutorials/demo.py
+	$(BIN)/python -m tutorials.scripts.demo
 
 test: $(READY)
 	$(BIN)/python -m pytest

@@ -1,6 +1,6 @@
 """Which batch is fastest? Seconds for 2^8 or 2^10 coalitions by rows per forward pass, and where the automatic choice stands.
 
-python benchmarks/batch.py
+python -m benchmarks.batch
 """
 
 from __future__ import annotations

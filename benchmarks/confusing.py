@@ -1,6 +1,6 @@
 """What scores of confusion cost beside the model's own forward passes, and whether the default batch is a good one.
 
-    python benchmarks/confusing.py cost batch
+    python -m benchmarks.confusing cost batch
 
 ``cost``: n = 9, 64 samples in a batch, the demo's network; the clock runs inside the model for the forward passes and
 around the call for the total, all in one run. ``batch``: seconds of whole evaluations by rows per forward pass.
@@ -11,16 +11,13 @@ from __future__ import annotations
 import statistics
 import sys
 import time
-from pathlib import Path
 
 import torch
 from torch import nn
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tutorials"))
-from mnist import mnist, train
-from overhead import TimedModel
-
+from benchmarks.overhead import TimedModel
 from captum_andor import ConfusingSampleAnalyzer
+from tutorials.datasets.mnist import mnist, train
 
 V_SCORES = ("net_order", "flip_rate", "masked_margin")
 SPLIT_SCORES = (*V_SCORES, "offset", "offset_strength", "mean_order", "high_order_share", "cancellation")

@@ -1,6 +1,6 @@
 """What explanations cost on a GPU beside the model's own passes, and what solving costs there and on the CPU.
 
-    python benchmarks/gpu.py [--device cuda]
+    python -m benchmarks.gpu [--device cuda]
 
 A ResNet-50 of random weights on noise, 224 x 224, twelve players (4 096 masked images): for time, weights do not
 matter. All times are medians of one run, synchronised.

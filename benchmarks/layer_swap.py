@@ -1,10 +1,10 @@
 """Do low layers decide which samples confuse a network? The layer-swap study on real data.
 
-    python benchmarks/layer_swap.py [setting ...] [--size small|large] [--pairs 6] [--samples 250] [--device cpu]
+    python -m benchmarks.layer_swap [setting ...] [--size small|large] [--pairs 6] [--samples 250] [--device cpu]
 
 Settings: {settings}. ``small`` is for two cores (hours a setting: see the table of sizes in the docs), ``large`` is the
 decisive experiment for a GPU: 30 pairs, 1 000 samples, two grids x two baselines, every boundary, trainable and frozen.
-A study that was stopped goes on where it was; ``torchrun --nproc-per-node 2 benchmarks/layer_swap.py …`` shares it.
+A study that was stopped goes on where it was; ``torchrun --nproc-per-node 2 -m benchmarks.layer_swap …`` shares it.
 Writes tables as CSV, verdicts as text and two figures a setting.
 """
 
@@ -26,14 +26,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tutorials"))
-from cifar10 import cifar10
-from fashion import fashion_mnist
-from mnist import mnist
-
 from captum_andor import ConfusingSampleAnalyzer, LayerSwapStudy
 from captum_andor.games.masks import image_grid
 from captum_andor.study.surgery import criticality
+from tutorials.datasets.cifar10 import cifar10
+from tutorials.datasets.fashion import fashion_mnist
+from tutorials.datasets.mnist import mnist
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """The logical model on real networks and planted games, beside its peers: R², patterns, passes, seconds.
 
     .venv/bin/pip install -c constraints.txt -e ".[benchmarks]"
-    .venv/bin/python benchmarks/logical_model.py [effort time noise planted many orders peers budget]   # default: all; about 40 minutes
+    .venv/bin/python -m benchmarks.logical_model [effort time noise planted many orders peers budget]   # default: all; about 40 minutes
 
 One thread, one run; medians of seconds. R² is over all 2^n coalitions, equal weight. Peers are those of shapiq, asked for
 the Möbius transform of full order (Faith-Banzhaf); least squares get the ridge that suits them best, chosen on all
@@ -21,20 +21,16 @@ import time
 import warnings
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
-import dictionary
-from real_games import real_games
-
+from benchmarks.real_games import real_games
 from captum_andor import AndOrInteractions, LogicalModel
 from captum_andor.games.transforms import coalition_members
+from tests.support import pattern_oracles
 
 SEEDS = 5
 REAL = {"digits12": 2, "photo12": 3, "census12": 2, "news14": 2, "mnist16": 2}  # samples that peers are run on
@@ -201,12 +197,12 @@ def complete_planted() -> None:
                 found, took = 0, []
                 for seed in range(10):
                     terms = planted_complete(n, kind, seed)
-                    v = dictionary.values(terms, dictionary.rows(n))
+                    v = pattern_oracles.values(terms, pattern_oracles.rows(n))
                     lm, seconds_ = timed(
                         lambda v=v, e=level: LogicalModel.from_values(v, max_patterns=None, min_r2=1.0, effort=e)
                     )
                     mine = {(p.kind == "or", p.players) for p in lm.patterns}
-                    found += dictionary.canonical(mine) == dictionary.canonical(set(terms))
+                    found += pattern_oracles.canonical(mine) == pattern_oracles.canonical(set(terms))
                     took.append(seconds_)
                 print(f"n = {n:2}  {kind:20} {level:9} {found:3}/10 {statistics.median(took):8.3f} s", flush=True)
 
@@ -218,7 +214,7 @@ def planted_complete(n: int, kind: str, seed: int) -> Patterns:
         return float(generator.uniform(0.5, 2) * generator.choice([-1, 1]))
 
     if kind == "14-20 patterns":
-        return dictionary.planted(n, int(generator.integers(14, 21)), seed)[0]
+        return pattern_oracles.planted(n, int(generator.integers(14, 21)), seed)[0]
     terms: Patterns = {(False, (i,)): weight() for i in range(n)}
     while kind == "additive and pairs" and len(terms) < n + 3:
         pair = tuple(sorted(int(i) for i in generator.choice(n, 2, replace=False)))
@@ -272,8 +268,8 @@ def many_row(n: int, count: int, passes: int | str, noise: float, options: dict[
                 torch.ones(1, n), budget=passes, max_patterns=None, seed=s, perturbations_per_eval=4096, **options
             )
         )
-        mine = dictionary.canonical({(p.kind == "or", p.players) for p in lm.patterns})
-        true = dictionary.canonical(set(terms))
+        mine = pattern_oracles.canonical({(p.kind == "or", p.players) for p in lm.patterns})
+        true = pattern_oracles.canonical(set(terms))
         scores.append((mine == true, len(mine & true) / len(true), len(mine & true) / max(len(mine), 1)))
         took.append(seconds_)
         spent.append(lm.n_evaluations)
@@ -295,10 +291,10 @@ class NoisyGame:
         self.terms = terms
         self.generator = np.random.default_rng(seed)
         coins = self.generator.random((4096, n)) < 0.5
-        self.sigma = noise * float(dictionary.values(terms, coins).std())
+        self.sigma = noise * float(pattern_oracles.values(terms, coins).std())
 
     def __call__(self, z: Tensor) -> Tensor:
-        v = dictionary.values(self.terms, z.numpy() > 0)
+        v = pattern_oracles.values(self.terms, z.numpy() > 0)
         return torch.from_numpy(v + self.sigma * self.generator.standard_normal(len(v)))
 
 
@@ -315,13 +311,13 @@ def many_peers() -> None:
             if name == "KernelSHAPIQ":
                 options = {"index": "k-SII", "max_order": 2}
             coins = np.random.default_rng(seed).random((4096, 64)) < 0.5
-            truth = torch.from_numpy(dictionary.values(terms, coins))
+            truth = torch.from_numpy(pattern_oracles.values(terms, coins))
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 approximator = getattr(shapiq.approximator, name)(n=64, random_state=seed, **options)
                 result, took = timed(
                     lambda a=approximator, p=passes, t=terms: a.approximate(
-                        p, lambda x: dictionary.values(t, x.astype(bool))
+                        p, lambda x: pattern_oracles.values(t, x.astype(bool))
                     )
                 )
             h = torch.zeros(4096, dtype=torch.float64)

@@ -1,6 +1,6 @@
 """What an exact explanation costs beside the model's own forward passes, n = 12, the demo's network.
 
-    python benchmarks/overhead.py
+    python -m benchmarks.overhead
 
 Both times come from one run: the clock runs inside the model for the forward passes and around the call for the total.
 """
@@ -8,19 +8,15 @@ Both times come from one run: the clock runs inside the model for the forward pa
 from __future__ import annotations
 
 import statistics
-import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tutorials"))
-from mnist import grid_mask, mnist, train
-
 from captum_andor import AndOrInteractions
+from tutorials.datasets.mnist import grid_mask, mnist, train
 
 REPEATS = 7
 

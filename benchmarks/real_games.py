@@ -1,6 +1,6 @@
 """Values of real networks on all masked inputs, for the benchmarks: digits, photos, a table, texts.
 
-    python benchmarks/real_games.py        # about 10 minutes on 2 cores, once; writes data/real_games.npz
+    python -m benchmarks.real_games        # about 10 minutes on 2 cores, once; writes data/real_games.npz
 
 Each array is ``(samples, 2^n)``: log-odds of the predicted class, coalitions in the order of their bit codes.
 """
@@ -8,7 +8,6 @@ Each array is ``(samples, 2^n)``: log-odds of the predicted class, coalitions in
 from __future__ import annotations
 
 import re
-import sys
 import time
 from pathlib import Path
 
@@ -17,11 +16,9 @@ import torch
 from torch import Tensor, nn
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "tutorials"))
-from mnist import accuracy, grid_mask, mnist, train as train_mnist
-from photos import PHOTOS, efficientnet_lite0, normalised, photo
-
 from captum_andor import AndOrInteractions
+from tutorials.datasets.mnist import accuracy, grid_mask, mnist, train as train_mnist
+from tutorials.datasets.photos import PHOTOS, efficientnet_lite0, normalised, photo
 
 CACHE = ROOT / "data" / "real_games.npz"
 

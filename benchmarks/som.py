@@ -1,6 +1,6 @@
 """Our batch map beside MiniSom's: seconds, quantization and topographic error on the digits of scikit-learn.
 
-    python benchmarks/som.py
+    python -m benchmarks.som
 
 20 x 20 units, 20 epochs, one thread; both start on the plane of the two first principal components.
 """

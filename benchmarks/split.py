@@ -1,6 +1,6 @@
 """The sparse split: seconds to a gap, beside the SGD of published practice, and what noise does to salient sets.
 
-    python benchmarks/split.py time sgd noise
+    python -m benchmarks.split time sgd noise
 
 One thread, batches of real games (``real_games.py`` makes and caches them), seconds per sample. ``sgd`` follows the
 authors' settings (momentum 0.9, step 1e-5 falling to 1e-6, 10 000 steps, bound 0.04); its time is that of 100 steps,
@@ -20,9 +20,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from real_games import real_games
 from torch import Tensor
 
+from benchmarks.real_games import real_games
 from captum_andor import AndOrExplanation
 from captum_andor.games.transforms import mobius, mobius_adjoint, or_mobius, or_mobius_adjoint
 from captum_andor.split import split_game

@@ -1,6 +1,6 @@
 """What tables of all interactions cost: n = 16, 64 games, against an object for every row.
 
-python benchmarks/tables.py [players] [games]
+python -m benchmarks.tables [players] [games]
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Two independent witnesses on real data: the claims about codes and about paths between inputs, each as it comes out.
 
-    python benchmarks/witnesses.py [codes attack paths detect report photos]   # default: all; within ten minutes
+    python -m benchmarks.witnesses [codes attack paths detect report photos]   # default: all; within ten minutes
 
 The demo's CNN on MNIST; EfficientNet-Lite0 on crops of photos. Where a claim has a direction, the table says whether it
 came out. One seed each; tables are printed, nothing is saved but what ``--out`` names.
@@ -9,7 +9,6 @@ came out. One seed each; tables are printed, nothing is saved but what ``--out``
 from __future__ import annotations
 
 import argparse
-import sys
 import time
 import warnings
 from collections.abc import Callable
@@ -25,10 +24,6 @@ import torch
 from captum.robust import PGD
 from torch import Tensor, nn
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tutorials"))
-from mnist import grid_mask, mnist, small_cnn, train
-from photos import CROPPED, crops, efficientnet_lite0
-
 from captum_andor import ConfusingSampleAnalyzer
 from captum_andor._utils.statistics import auc, bootstrap, spearman
 from captum_andor.witnesses import (
@@ -39,6 +34,8 @@ from captum_andor.witnesses import (
     connectivity_score,
     visualize_class,
 )
+from tutorials.datasets.mnist import grid_mask, mnist, small_cnn, train
+from tutorials.datasets.photos import CROPPED, crops, efficientnet_lite0
 
 LAYERS = {"1": "conv 1", "4": "conv 2", "8": "dense", "9": "logits"}
 RADIUS = 0.15

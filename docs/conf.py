@@ -9,8 +9,7 @@ import urllib.request
 from importlib.metadata import version as installed_version
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent))
-from gallery_order import TUTORIALS
+sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent.parent)]  # gallery_order; tutorials.datasets
 
 project = "captum_andor"
 author = "captum_andor contributors"
@@ -29,12 +28,10 @@ copybutton_prompt_text = ">>> |\\.\\.\\. "  # doctests are copied without prompt
 copybutton_prompt_is_regexp = True
 exclude_patterns = ["_build", "layer_swap_results.rst", "witnesses_results.rst"]
 
-scripts = "|".join(TUTORIALS)
 sphinx_gallery_conf = {
-    "examples_dirs": "../tutorials",
+    "examples_dirs": "../tutorials/gallery",
     "gallery_dirs": "gallery",
-    "filename_pattern": rf"/({scripts})\.py$",
-    "ignore_pattern": rf"(^|/)(?!({scripts})\.py)[^/]+$",  # longer scripts, and modules that tutorials import
+    "filename_pattern": r"\.py$",
     "within_subsection_order": "gallery_order.position",
     "abort_on_example_error": True,
     "capture_repr": (),  # what a tutorial shows it prints or draws

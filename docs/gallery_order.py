@@ -9,6 +9,5 @@ TUTORIALS = (
 
 
 def position(script: str) -> int:
-    """Place of a script in the gallery; scripts that are none of it come last, before they are left out."""
-    name = Path(script).stem
-    return TUTORIALS.index(name) if name in TUTORIALS else len(TUTORIALS)
+    """Place of a script in the gallery."""
+    return TUTORIALS.index(Path(script).stem)

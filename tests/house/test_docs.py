@@ -1,0 +1,84 @@
+"""What the pages tell a reader to type exists: scripts and their options, make targets, files, code that parses."""
+
+from __future__ import annotations
+
+import ast
+import re
+import textwrap
+import urllib.parse
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.rst"))]
+SCRIPTS = {
+    str(p.relative_to(ROOT).with_suffix("")).replace("/", "."): p
+    for folder in ("tutorials", "benchmarks")
+    for p in (ROOT / folder).rglob("*.py")
+}
+
+tomllib = pytest.importorskip("tomllib")  # Python 3.11
+
+pytestmark = pytest.mark.skipif(not (ROOT / "docs").exists(), reason="only in a checkout")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+def test_scripts_and_their_words_exist(page: Path) -> None:
+    text = re.sub(r"\s+", " ", page.read_text(encoding="utf-8"))
+    named = re.findall(r"python -m ((?:tutorials|benchmarks)[\w.]+\w)((?: [\w-]+| --[\w-]+)*)", text)
+    named += [(path.replace("/", "."), "") for path in re.findall(r"((?:tutorials|benchmarks)/[\w/]+)\.py", text)]
+    for script, rest in named:
+        assert script in SCRIPTS, f"{page.name} names {script}"
+        for option in re.findall(r"--[\w-]+", rest):
+            assert f'"{option}"' in SCRIPTS[script].read_text(encoding="utf-8"), (
+                f"{page.name}: {script} has no {option}"
+            )
+    assert not re.search(r"python (?:tutorials|benchmarks)/", text), f"{page.name}: scripts start with python -m"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+def test_make_targets_exist(page: Path) -> None:
+    targets = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    for words in re.findall(
+        r"(?:``|`|^ *)make ((?:[\w-]+ ?)+)(?=``|`| *#|$)", page.read_text(encoding="utf-8"), re.MULTILINE
+    ):
+        assert set(words.split()) <= targets, f"{page.name}: make {words}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+def test_code_parses(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    blocks += re.findall(r"\.\. code-block:: python\n\n((?:   .*\n|\n)+)", text)
+    for block in blocks:
+        ast.parse(textwrap.dedent(block))
+
+
+def test_badges_are_true() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    lowest = dict(re.findall(r"^([\w-]+)>=([\d.]+)$", "\n".join(project["project"]["dependencies"]), re.MULTILINE))
+    assert f"![Licence: {project['project']['license']}]" in readme
+    assert f"![Python {project['project']['requires-python'].replace('>=', '≥ ')}]" in readme
+    assert f"![PyTorch ≥ {lowest['torch']}]" in readme
+    assert f"![Captum ≥ {lowest['captum']}]" in readme
+    assert project["tool"]["mypy"]["strict"] and "![typed: mypy strict]" in readme
+    for name, address in re.findall(r"!\[([^\]]+)\]\(https://img.shields.io/badge/([^)]+)\)", readme):
+        words = urllib.parse.unquote(address).replace("--", "‐").split("-")
+        assert re.sub(r"[:\s]", "", name).replace("-", "‐").lower().endswith(words[1].replace(" ", "").lower())
+
+
+def test_files_that_the_readme_links_exist() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    links = [link for link in re.findall(r"\]\(([^)#]+)\)", text) if "://" not in link]
+    assert links
+    for link in links:
+        assert (ROOT / link).exists(), link
+
+
+def test_every_page_is_in_the_table_of_contents() -> None:
+    index = (ROOT / "docs" / "index.rst").read_text(encoding="utf-8")
+    included = {"index", "layer_swap_results", "witnesses_results", "sg_execution_times"}
+    for page in (ROOT / "docs").glob("*.rst"):
+        assert page.stem in included or re.search(rf"^   {page.stem}$", index, re.MULTILINE), page.name

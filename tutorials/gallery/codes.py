@@ -1,0 +1,95 @@
+r"""
+Codes inside a network: self-organizing maps of its layers
+==========================================================
+
+Each layer's output for a sample becomes a point on a map whose neighbouring units are alike; its unit is the sample's
+*code*. Do codes grow more diverse with depth, do they know the labels, and do attacks move them?
+"""
+
+# %%
+# A map for every layer
+# ---------------------
+import warnings
+
+import torch
+from captum.robust import PGD
+from torch import nn
+
+from captum_andor.witnesses import LayerCodes
+from tutorials.datasets.digits import digits, small_cnn, trained
+
+images, labels = digits(train=True)
+test_images, test_labels = digits(train=False)
+model = trained(images, labels)
+layers = ["1", "3", "6", "9"]  # after each activation, and the class scores
+codes = LayerCodes(model, layers, grid=(12, 12)).fit((images, labels))
+print(codes.transform(test_images[:3]), "units of three digits, a column a layer")
+
+# %%
+# The classes part with depth; dots are digits, coloured by class.
+codes.plot_maps((test_images, test_labels))
+
+# %%
+# Measures, each beside its controls
+# ----------------------------------
+# No number without what it would be for nothing: the same network *before* training, and shuffled labels.
+# ``label_vote`` is the accuracy of "the label most frequent on this unit" for digits that made no map.
+torch.manual_seed(0)
+table = codes.measures((images, labels), untrained=small_cnn().eval())
+shown = [
+    "network",
+    "layer",
+    "bmu_entropy",
+    "cosine_distance",
+    "participation_ratio",
+    "label_vote",
+    "label_vote_shuffled",
+]
+print(table[shown].round(3).to_string(index=False))
+
+# %%
+codes.plot_measures(table)
+
+# %%
+# Read them together. The measures of diversity need not agree; and an untrained network votes well, too, since digits
+# of one class look alike: what training adds is the *difference*, and it grows with depth.
+#
+# Attacks against noise of equal size
+# -----------------------------------
+# Captum's PGD moves each digit by at most a tenth of the range; the noise has the same elements in random order and
+# sign.
+warnings.filterwarnings("ignore", "Input Tensor 0 did not already require gradients")  # Captum's, at every step
+method = PGD(model, nn.CrossEntropyLoss(reduction="none"), lower_bound=0.0, upper_bound=1.0)
+
+
+def attack(x, y):
+    """Attacked digits."""
+    return method.perturb(x, radius=0.1, step_size=0.02, step_num=10, target=y)
+
+
+moves = codes.attack((test_images, test_labels), attack)
+print(f"right decisions turned: attack {moves.attrs['success']:.0%}, noise {moves.attrs['success_noise']:.0%}")
+print(moves.drop(columns=["distance", "distance_noise"]).round(2).to_string(index=False))
+
+# %%
+# ``easier`` asks whether digits with a *common* code are easier to attack, their margin held fixed; its interval says
+# whether anything can be seen.
+
+# %%
+# An ImageNet network
+# -------------------
+# EfficientNet-Lite0 on random crops of eight photos. Which photo a crop is of, codes know at every depth, trained or
+# not: the photos differ too much to ask more. What training changes is how far the codes spread.
+from efficientnet_lite_pytorch import EfficientNet
+
+from tutorials.datasets.photos import crops, efficientnet_lite0
+
+x, y = crops(12)
+torch.manual_seed(0)
+blocks = LayerCodes(efficientnet_lite0(), ["_blocks.0", "_blocks.5", "_blocks.15", "_fc"], grid=(6, 6), batch_size=32)
+table = blocks.measures((x, y), untrained=EfficientNet.from_name("efficientnet-lite0").eval())
+print(table[shown].round(3).to_string(index=False))
+
+# %%
+# A ready-made use of the codes stands in the report of confusing samples:
+# ``analyzer.evaluate(dataset, witnesses=("codes", "connectivity"))`` (:doc:`/witnesses`).
