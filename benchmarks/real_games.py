@@ -15,11 +15,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-ROOT = Path(__file__).resolve().parent.parent
 from captum_andor import AndOrInteractions
 from tutorials.datasets.mnist import accuracy, grid_mask, mnist, train as train_mnist
 from tutorials.datasets.photos import PHOTOS, efficientnet_lite0, normalised, photo
 
+ROOT = Path(__file__).resolve().parent.parent
 CACHE = ROOT / "data" / "real_games.npz"
 
 

@@ -9,7 +9,7 @@ reasons that do not generalize, and are these the same images?
 # %%
 # Three seeds
 # -----------
-# For CIFAR-10: ``from cifar10 import cifar10; images, labels = cifar10(train=True)``.
+# For CIFAR-10: ``from tutorials.datasets.cifar10 import cifar10; images, labels = cifar10(train=True)``.
 import textwrap
 
 from captum_andor import ConfusingSampleAnalyzer
