@@ -5,36 +5,33 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-from captum_andor._utils.checks import check_count, is_int
+from captum_andor._utils.checks import check_count
 from captum_andor.confusing.html_page import page
 from captum_andor.confusing.label_noise import cleanlab_frame, known_samples, label_noise, user_columns
 from captum_andor.confusing.overlap import SetRule, overlap, reliability
 from captum_andor.confusing.ranking import ranking
-from captum_andor.confusing.report_figures import compare, gallery, order_profiles, overlap_matrix, score_against_score
+from captum_andor.confusing.report_plots import ReportPlots
 from captum_andor.confusing.score_names import Labels
 from captum_andor.confusing.scoring import Scoring
 from captum_andor.confusing.similarity import Similarity
 from captum_andor.confusing.testimony import agreement_table
 from captum_andor.confusing.text_page import summary
 from captum_andor.games import Score
-from captum_andor.visualization import one_axis, shown
 
 if TYPE_CHECKING:
     import pandas as pd
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 __all__ = ["ConfusingReport"]
 
 _CONTROLS = ("n_active", "ink")
 
 
-class ConfusingReport:
+class ConfusingReport(ReportPlots):
     r"""What :meth:`ConfusingSampleAnalyzer.evaluate` found out: tables, sets, comparisons, figures, a page.
 
     With several baselines or masks, the scores in tables are means over these, while whatever ranks or compares samples
@@ -64,10 +61,8 @@ class ConfusingReport:
     """
 
     def __init__(self, scoring: Scoring) -> None:
-        self.scoring = scoring
+        super().__init__(scoring)
         self._similarity = Similarity(scoring)
-        self.models = scoring.names
-        self.n_samples = len(scoring)
         self.scores: pd.DataFrame = scoring.table()
 
     @property
@@ -125,7 +120,7 @@ class ConfusingReport:
         Raises:
             ValueError: If there is no such model or score.
         """
-        return ranking(self.scoring, self._model(model), self._column(score))
+        return ranking(self.scoring, self.model_named(model), self.column_named(score))
 
     def confusing_sets(
         self, fraction: float = 0.1, threshold: float | None = None, score: str | None = None
@@ -144,7 +139,7 @@ class ConfusingReport:
         Raises:
             ValueError: If there is no such score, or a number is out of its range.
         """
-        rule, column = SetRule(fraction, threshold), self._column(score)
+        rule, column = SetRule(fraction, threshold), self.column_named(score)
         return {name: rule.order(self.scoring, name, column).tolist() for name in self.models}
 
     def overlap(
@@ -189,7 +184,7 @@ class ConfusingReport:
         if len(self.models) < 2:
             raise ValueError(f"overlap compares models; there is only {self.models[0]!r}.")
         check_count("n_resamples", n_resamples)
-        rule, column = SetRule(fraction, threshold), self._column(score)
+        rule, column = SetRule(fraction, threshold), self.column_named(score)
         return overlap(self.scoring, column, rule, tuple(controls), noise_bound, n_resamples, seed)
 
     def reliability(self) -> pd.DataFrame:
@@ -262,34 +257,6 @@ class ConfusingReport:
         averaged = table.sort_values("group", kind="stable").drop(columns=["sample", "pair"]).groupby(by, sort=False)
         return averaged.mean().assign(n=averaged.size()).reset_index()
 
-    def compare(
-        self, index: int, models: Sequence[str] | None = None, n_patterns: int = 4, use_pyplot: bool = True
-    ) -> tuple[Figure, npt.NDArray[Any]]:
-        """Draw one sample as every model sees it: the input, attribution maps, the strongest patterns.
-
-        Args:
-            index (int): The sample.
-            models (sequence of str, optional): Which models. Default: None (all)
-            n_patterns (int, optional): Patterns of each logical model. Default: 4
-            use_pyplot (bool, optional): Make and show the figure with pyplot; False works without a display.
-                Default: True
-
-        Returns:
-            - **fig, axes** (*tuple*): A row of axes for each model. Maps and patterns are under the first baseline and
-              mask. Inputs that are no images have bars.
-
-        Raises:
-            IndexError: If there is no such sample.
-            ValueError: If there is no such model.
-        """
-        if not is_int(index) or not 0 <= index < self.n_samples:
-            raise IndexError(f"index must be a sample, 0 to {self.n_samples - 1}; got {index!r}.")
-        check_count("n_patterns", n_patterns)
-        names = self.models if models is None else tuple(self._model(name) for name in models)
-        fig, axes = compare(self.scoring, int(index), names, n_patterns, use_pyplot)
-        shown(True, use_pyplot)
-        return fig, axes
-
     def label_noise(
         self,
         known: npt.ArrayLike,
@@ -331,7 +298,7 @@ class ConfusingReport:
         for name, count in (("n_resamples", n_resamples), *((("k", k),) if k is not None else ())):
             check_count(name, count)
         extra = user_columns(columns, pred_probs, self.scoring.given.numpy(), list(self.scores.columns))
-        names = self.models if model is None else (self._model(model),)
+        names = self.models if model is None else (self.model_named(model),)
         tables = [label_noise(self.scoring, name, members, extra, k, n_resamples, seed) for name in names]
         return pd.concat(tables, ignore_index=True)
 
@@ -352,118 +319,8 @@ class ConfusingReport:
         Raises:
             ValueError: If there is no such model or score.
         """
-        columns = [self._column(score) for score in scores] if scores is not None else [self.scoring.primary]
-        return cleanlab_frame(self.scoring, self._model(model), columns, SetRule(fraction))
-
-    def plot_order_profile(
-        self,
-        model: str | None = None,
-        fraction: float = 0.1,
-        plt_fig_axis: tuple[Figure, Axes] | None = None,
-        fig_size: tuple[float, float] = (4.5, 3.4),
-        use_pyplot: bool = True,
-    ) -> tuple[Figure, Axes]:
-        """Draw the mean strength of interactions by order, of confusing against ordinary samples.
-
-        Args:
-            model (str, optional): Which model's. Default: None (the only one)
-            fraction (float, optional): Share of the samples that is confusing. Default: 0.1
-            plt_fig_axis (tuple, optional): Figure and axis to draw on. Default: None (a new figure)
-            fig_size (tuple, optional): Size of a new figure in inches. Default: (4.5, 3.4)
-            use_pyplot (bool, optional): As in :meth:`compare`. Default: True
-
-        Returns:
-            - **fig, axis** (*tuple*): The figure and its axis.
-        """
-        name, rule = self._model(model), SetRule(fraction)
-        fig, axis = one_axis(plt_fig_axis, fig_size, use_pyplot)
-        order_profiles(self.scoring, name, axis, rule)
-        shown(plt_fig_axis is None, use_pyplot)
-        return fig, axis
-
-    def plot_overlap(
-        self,
-        score: str | None = None,
-        fraction: float = 0.1,
-        plt_fig_axis: tuple[Figure, Axes] | None = None,
-        fig_size: tuple[float, float] | None = None,
-        use_pyplot: bool = True,
-    ) -> tuple[Figure, Axes]:
-        """Draw the overlap of every two models' sets, with chance and, on the diagonal, the ceiling marked.
-
-        Args:
-            score (str, optional): A score or a column of :attr:`scores`. Default: None (the primary)
-            fraction (float, optional): As in :meth:`confusing_sets`. Default: 0.1
-            plt_fig_axis (tuple, optional): Figure and axis to draw on. Default: None (a new figure)
-            fig_size (tuple, optional): Size of a new figure in inches. Default: None (by the number of models)
-            use_pyplot (bool, optional): As in :meth:`compare`. Default: True
-
-        Returns:
-            - **fig, axis** (*tuple*): The figure and its axis.
-        """
-        size = 2.6 + 0.55 * len(self.models)
-        fig, axis = one_axis(plt_fig_axis, fig_size or (size + 0.8, size), use_pyplot)
-        overlap_matrix(self.scoring, fig, axis, self._column(score), SetRule(fraction))
-        shown(plt_fig_axis is None, use_pyplot)
-        return fig, axis
-
-    def plot_scores(
-        self,
-        model_a: str,
-        model_b: str,
-        score: str | None = None,
-        fraction: float = 0.1,
-        plt_fig_axis: tuple[Figure, Axes] | None = None,
-        fig_size: tuple[float, float] = (6.0, 3.8),
-        use_pyplot: bool = True,
-    ) -> tuple[Figure, Axes]:
-        """Draw the ranks of the samples under two models against each other, both confusing sets marked.
-
-        Args:
-            model_a (str): On the horizontal axis.
-            model_b (str): On the vertical axis.
-            score (str, optional): A score or a column of :attr:`scores`. Default: None (the primary)
-            fraction (float, optional): As in :meth:`confusing_sets`. Default: 0.1
-            plt_fig_axis (tuple, optional): Figure and axis to draw on. Default: None (a new figure)
-            fig_size (tuple, optional): Size of a new figure in inches. Default: (6.0, 3.8)
-            use_pyplot (bool, optional): As in :meth:`compare`. Default: True
-
-        Returns:
-            - **fig, axis** (*tuple*): The figure and its axis.
-        """
-        a, b, column = self._model(model_a), self._model(model_b), self._column(score)
-        rule = SetRule(fraction)
-        fig, axis = one_axis(plt_fig_axis, fig_size, use_pyplot)
-        score_against_score(self.scoring, axis, a, b, column, rule)
-        shown(plt_fig_axis is None, use_pyplot)
-        return fig, axis
-
-    def plot_gallery(
-        self,
-        model: str | None = None,
-        score: str | None = None,
-        k: int = 4,
-        n_patterns: int = 5,
-        use_pyplot: bool = True,
-    ) -> tuple[Figure, npt.NDArray[Any]]:
-        """Draw the k most and the k least confusing samples with their patterns, a row each.
-
-        Args:
-            model (str, optional): Which model's. Default: None (the only one)
-            score (str, optional): A score or a column of :attr:`scores`. Default: None (the primary)
-            k (int, optional): How many of each. Default: 4
-            n_patterns (int, optional): Patterns of each logical model. Default: 5
-            use_pyplot (bool, optional): As in :meth:`compare`. Default: True
-
-        Returns:
-            - **fig, axes** (*tuple*): The figure and its axes, ``(2k, 1 + n_patterns)``.
-        """
-        check_count("k", k)
-        check_count("n_patterns", n_patterns)
-        name, column = self._model(model), self._column(score)
-        fig, axes = gallery(self.scoring, name, column, k, n_patterns, use_pyplot)
-        shown(True, use_pyplot)
-        return fig, axes
+        columns = [self.column_named(score) for score in scores] if scores is not None else [self.scoring.primary]
+        return cleanlab_frame(self.scoring, self.model_named(model), columns, SetRule(fraction))
 
     def summary(self) -> None:
         """Print a page: models, scores and their reliability, overlap, and what to look at first."""
@@ -487,20 +344,3 @@ class ConfusingReport:
     def __repr__(self) -> str:
         models = ", ".join(self.models)
         return f"ConfusingReport of {self.n_samples} samples, {len(self.models)} model(s): {models}"
-
-    def _model(self, model: str | None) -> str:
-        if model is None:
-            if len(self.models) == 1:
-                return self.models[0]
-            raise ValueError(f"model must be one of {list(self.models)}, as there are several; got None.")
-        if model not in self.models:
-            raise ValueError(f"model must be one of {list(self.models)}; got {model!r}.")
-        return model
-
-    def _column(self, score: str | None) -> str:
-        if score is None:
-            return self.scoring.primary
-        if score not in self.scoring.columns(self.models[0]):
-            known = [*self.scoring.wanted, "loss", "margin", "confidence", "n_active", "ink"]
-            raise ValueError(f"score must be one of {known}; got {score!r}.")
-        return score

@@ -6,16 +6,17 @@ import math
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from captum_andor._utils.checks import check_count
-from captum_andor._utils.storage import Spec, read_arrays, write_arrays
+from captum_andor._utils.storage import write_arrays
 from captum_andor.explain.explained import Explained
 from captum_andor.explain.logical_model import LogicalModel, complete_model
+from captum_andor.explain.stored_explanation import FORMAT, TENSORS, read_explanation
 from captum_andor.games import active_players, flat_games, game_values
 from captum_andor.games.transforms import (
     coalition_codes,
@@ -35,9 +36,7 @@ from captum_andor.patterns import (
     Picks,
     ResultPlayers,
     from_shapiq,
-    restored_fields,
     salience_threshold,
-    stored_ids,
     take,
 )
 from captum_andor.search import Effort, Options, Weights
@@ -49,27 +48,7 @@ if TYPE_CHECKING:
 
 __all__ = ["AndOrExplanation", "split_explanation"]
 
-_FORMAT = "captum_andor.explanation"
 _ROUNDING = 8  # times the rounding of the largest v: below, a player changes nothing
-_STORED_ERROR = 1e-6  # of the largest value: what stored numbers may contradict each other by
-_TENSORS = ("values", "and_values", "or_values", "noise", "l1", "duality_gap", "dual", "noise_limit")
-
-
-def _check_stored(header: dict[str, Any], specs: dict[str, Spec]) -> None:
-    """Raise ValueError unless the arrays that a file announces are those of an explanation."""
-    n = len(stored_ids(header))
-    if header["split"] not in get_args(Split):
-        raise ValueError(f"its split is {header['split']!r}")
-    shape = specs["l1"].shape
-    game = (*shape, 1 << n)
-    optional = {"dual": game, "noise_limit": shape}
-    wanted = dict.fromkeys(("values", "and_values", "or_values", "noise"), game) | {"l1": shape, "duality_gap": shape}
-    for name, expected in {**wanted, **{name: s for name, s in optional.items() if name in specs}}.items():
-        if specs[name] != Spec(expected, np.dtype(np.float64)):
-            raise ValueError(f"its {name} has shape {specs[name].shape} and dtype {specs[name].dtype}")
-    inputs = range(len(header["input_shapes"] or ()))
-    if set(specs) - set(wanted) - set(optional) != {f"players_{i}" for i in inputs}:
-        raise ValueError("its arrays are not those of an explanation")
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -444,8 +423,8 @@ class AndOrExplanation(Explained):
             path (str or PathLike): Where to write; an existing file is replaced. No suffix is added.
         """
         header, players = self._stored()
-        arrays = {name: getattr(self, name).cpu().numpy() for name in _TENSORS}
-        write_arrays(path, _FORMAT, {**header, "split": self.split}, {**arrays, **players})
+        arrays = {name: getattr(self, name).cpu().numpy() for name in TENSORS}
+        write_arrays(path, FORMAT, {**header, "split": self.split}, {**arrays, **players})
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> AndOrExplanation:
@@ -461,33 +440,10 @@ class AndOrExplanation(Explained):
             OSError: If the file cannot be opened, e.g. FileNotFoundError.
             ValueError: If the file is not an explanation, damaged, or of a newer version.
         """
-        header, arrays = read_arrays(path, _FORMAT, "AndOrExplanation.save", _check_stored)
-        if "dual" not in arrays:  # written before splits kept their dual point
-            arrays["dual"] = np.full_like(arrays["values"], np.nan)
-            arrays["noise_limit"] = np.zeros_like(arrays["l1"])
-        tensors: dict[str, Any] = {name: torch.from_numpy(arrays[name]) for name in _TENSORS}
-        try:
-            fields = restored_fields(header, arrays, arrays["l1"].shape)
-            loaded = cls(**tensors, split=header["split"], **fields)
-            loaded._check_loaded()
-        except (KeyError, TypeError, AttributeError, ValueError) as error:
-            raise ValueError(f"{path} does not hold an explanation ({error}); it is damaged.") from error
-        return loaded
-
-    def _check_loaded(self) -> None:
-        """Raise ValueError where what a file held contradicts itself."""
-        for name in ("values", "and_values", "or_values", "noise", "l1"):
-            if not bool(getattr(self, name).isfinite().all()):
-                raise ValueError(f"{name} holds numbers that are not finite")
-        size = self.values.abs().amax().clamp(min=1e-300) if self.values.numel() else torch.tensor(1.0, device="cpu")
-        if self.values.numel() and float(self.fidelity().amax()) > _STORED_ERROR * float(size):
-            raise ValueError("its interactions do not give its values")
-        l1 = self._stacked().abs().sum((-2, -1))
-        if not torch.allclose(l1, self.l1, rtol=_STORED_ERROR, atol=_STORED_ERROR * float(size)):
-            raise ValueError("its l1 is not that of its interactions")
+        return cls(**read_explanation(path))
 
     def _select(self, picks: Picks) -> AndOrExplanation:
-        parts: dict[str, Any] = {name: take(getattr(self, name), picks) for name in _TENSORS}
+        parts: dict[str, Any] = {name: take(getattr(self, name), picks) for name in TENSORS}
         return replace(self, **parts, axes=self.axes.pick(picks), players=self.players.pick(picks))
 
     def ends(self) -> tuple[float, float]:

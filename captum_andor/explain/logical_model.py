@@ -13,11 +13,12 @@ import torch
 from torch import Tensor
 
 from captum_andor._utils.checks import check_count
-from captum_andor._utils.storage import read_arrays, write_arrays
+from captum_andor._utils.storage import write_arrays
 from captum_andor.explain.explained import Explained
+from captum_andor.explain.stored_logical_model import COLUMNS, FORMAT, TENSORS, read_logical_model
 from captum_andor.games import flat_games, game_values
 from captum_andor.games.transforms import all_coalitions, coalition_codes, coalition_members, count_players
-from captum_andor.patterns import Axes, Interaction, Names, PatternTable, Picks, ResultPlayers, restored_fields, take
+from captum_andor.patterns import Axes, Interaction, Names, PatternTable, Picks, ResultPlayers, take
 from captum_andor.sampling import (
     DICTIONARY_PLAYERS,
     Design,
@@ -44,12 +45,9 @@ if TYPE_CHECKING:
 
 __all__ = ["LogicalModel", "complete_model", "fitted_model"]
 
-_FORMAT = "captum_andor.logical_model"
-_COLUMNS = ("output", "is_or", "members", "value")
 _MOST_RESAMPLED = 4096
 _TABLED_PLAYERS = 20
 _LISTED_PLAYERS = 8  # a pattern of all players is named so above this number
-_TENSORS = ("t", "constant", "r2", "r2_interval", "r2_path", "values")
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -321,11 +319,11 @@ class LogicalModel(Explained):
         """
         header, arrays = self._stored()
         header |= {"options": asdict(self.options), "shape": list(self.shape)}
-        arrays |= {name: getattr(self.table, name).cpu().numpy() for name in _COLUMNS}
-        arrays |= {name: getattr(self, name).cpu().numpy() for name in _TENSORS}
+        arrays |= {name: getattr(self.table, name).cpu().numpy() for name in COLUMNS}
+        arrays |= {name: getattr(self, name).cpu().numpy() for name in TENSORS}
         if self.coalitions is not None:
             arrays["coalitions"] = self.coalitions.cpu().numpy()
-        write_arrays(path, _FORMAT, header, arrays)
+        write_arrays(path, FORMAT, header, arrays)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> LogicalModel:
@@ -341,48 +339,7 @@ class LogicalModel(Explained):
             OSError: If the file cannot be opened, e.g. FileNotFoundError.
             ValueError: If the file is not a logical model, damaged, or of a newer version.
         """
-        header, arrays = read_arrays(path, _FORMAT, "LogicalModel.save")
-        try:
-            fields = restored_fields(header, arrays, arrays["constant"].shape)
-            options = header["options"]
-            if not isinstance(options["weights"], str):
-                options["weights"] = tuple(options["weights"])
-            tensors: dict[str, Any] = {name: torch.from_numpy(arrays[name]) for name in _TENSORS}
-            model = cls(
-                table=PatternTable(**{name: torch.from_numpy(arrays[name]) for name in _COLUMNS}),
-                **tensors,
-                options=Options(**options),
-                coalitions=torch.from_numpy(arrays["coalitions"]) if "coalitions" in arrays else None,
-                **fields,
-            )
-            model._check_stored()
-        except (KeyError, TypeError, AttributeError, ValueError) as error:
-            raise ValueError(f"{path} does not hold a logical model ({error}); it is damaged.") from error
-        return model
-
-    def _check_stored(self) -> None:
-        """Raise ValueError where what a file held does not fit together."""
-        n, patterns, shape = self.n_players, len(self.t), self.shape
-        rows = 1 << n if self.coalitions is None else len(self.coalitions)
-        expected: dict[str, tuple[Tensor, torch.dtype, tuple[int, ...]]] = {
-            "output": (self.table.output, torch.int64, (patterns,)),
-            "is_or": (self.table.is_or, torch.bool, (patterns,)),
-            "members": (self.table.members, torch.bool, (patterns, n)),
-            "value": (self.table.value, torch.float64, (patterns,)),
-            "t": (self.t, torch.float64, (patterns,)),
-            "constant": (self.constant, torch.float64, shape),
-            "r2": (self.r2, torch.float64, shape),
-            "r2_interval": (self.r2_interval, torch.float64, (*shape, 2)),
-            "r2_path": (self.r2_path, torch.float64, (*shape, self.r2_path.shape[-1])),
-            "values": (self.values, torch.float64, (*shape, rows)),
-        }
-        if self.coalitions is not None:
-            expected["coalitions"] = (self.coalitions, torch.bool, (len(self.coalitions), n))
-        for name, (array, dtype, size) in expected.items():
-            if array.dtype != dtype or tuple(array.shape) != size:
-                raise ValueError(f"{name} is {array.dtype} {tuple(array.shape)}, not {dtype} {size}")
-        if patterns and not 0 <= int(self.table.output.min()) <= int(self.table.output.max()) < math.prod(shape):
-            raise ValueError("output is out of range")
+        return cls(**read_logical_model(path))
 
     _is_sparse = True
 
@@ -433,7 +390,7 @@ class LogicalModel(Explained):
         output = position[self.table.output]
         kept = output >= 0
         rows = self.table.rows(kept)
-        parts: dict[str, Any] = {name: take(getattr(self, name), picks) for name in _TENSORS if name != "t"}
+        parts: dict[str, Any] = {name: take(getattr(self, name), picks) for name in TENSORS if name != "t"}
         table, order = PatternTable.ordered(output[kept], rows.is_or, rows.members, rows.value)
         return replace(
             self,

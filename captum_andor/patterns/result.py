@@ -91,7 +91,7 @@ class Result(ABC):
     @property
     def n_players(self) -> int:
         """Number of players n."""
-        return len(self.feature_ids)
+        return self.players.n_players
 
     def coalitions_of(self, players: Sequence[Iterable[int]]) -> Tensor:
         """Coalitions by the feature ids of their players, as :meth:`predict` takes them.

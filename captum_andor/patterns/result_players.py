@@ -60,6 +60,11 @@ class ResultPlayers:
         return cls(layout.feature_ids, names, layout, torch.promote_types(output_dtype, torch.float32))
 
     @property
+    def n_players(self) -> int:
+        """Number of players n."""
+        return len(self.feature_ids)
+
+    @property
     def key(self) -> PlayerKey:
         """What prints and tables call the players."""
         return PlayerKey(self.feature_ids, self.names)

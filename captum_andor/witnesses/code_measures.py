@@ -3,21 +3,31 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from captum_andor.witnesses.self_organizing_map import SelfOrganizingMap
+
 __all__ = [
+    "OF_LABELS",
+    "channel_scale",
     "class_compactness",
     "cosine_distance",
     "effective_units",
     "label_vote",
+    "measured",
     "mutual_information",
     "normalised_entropy",
     "participation_ratio",
+    "shuffled_labels",
     "unit_labels",
     "votes_by_unit",
 ]
+
+OF_LABELS = ("label_vote", "mutual_information", "compactness")
 
 
 def _entropy(units: Tensor) -> float:
@@ -104,3 +114,54 @@ def class_compactness(units: Tensor, labels: Tensor, distances: Tensor) -> float
     if not pairs_within or overall <= 0:
         return float("nan")
     return within / pairs_within / (overall / pairs)
+
+
+def channel_scale(features: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and spread of each channel; 1 for constant ones, which then count nothing."""
+    mean, spread = features.mean(0), features.std(0, unbiased=False)
+    return mean, torch.where(spread > 1e-12 * features.abs().amax().clamp(min=1e-300), spread, 1.0)
+
+
+def shuffled_labels(labels: Tensor, count: int, seed: int) -> list[Tensor]:
+    """The labels in ``count`` random orders."""
+    generator = torch.Generator().manual_seed(seed)
+    return [labels[torch.randperm(len(labels), generator=generator, device="cpu")] for _ in range(count)]
+
+
+def measured(
+    features: Tensor,
+    labels: Tensor,
+    shuffles: Sequence[Tensor],
+    parts: tuple[Tensor, Tensor],
+    grid: tuple[int, int],
+    epochs: int,
+) -> dict[str, float]:
+    """All measures of one layer; maps are made from the first part of the samples, the second is held out."""
+    rest, out = parts
+    mean, spread = channel_scale(features[rest])
+    standard = (features - mean) / spread
+    som = SelfOrganizingMap(grid, epochs).fit(standard[rest])
+    units, distances = som.transform(standard), som.grid_distances()
+    size = float(standard[rest].square().sum(1).mean().sqrt()) or 1.0
+
+    def of_labels(labels: Tensor) -> dict[str, float]:
+        votes = unit_labels(units[rest], labels[rest], distances)
+        return {
+            "label_vote": label_vote(units[out], labels[out], votes),
+            "mutual_information": mutual_information(units, labels),
+            "compactness": class_compactness(units, labels, distances),
+        }
+
+    shuffled = [of_labels(labels) for labels in shuffles]
+    return {
+        "bmu_entropy": normalised_entropy(units, len(distances)),
+        "effective_units": effective_units(units),
+        "cosine_distance": cosine_distance(features),
+        "participation_ratio": participation_ratio(features),
+        **of_labels(labels),
+        **{f"{name}_shuffled": float(np.mean([s[name] for s in shuffled])) for name in OF_LABELS},
+        "quantization_error": som.quantization_error(standard[out]) / size,
+        "quantization_error_train": som.quantization_error(standard[rest]) / size,
+        "topographic_error": som.topographic_error(standard[out]),
+        "topographic_error_train": som.topographic_error(standard[rest]),
+    }

@@ -14,18 +14,8 @@ from captum_andor._utils.datasets import Samples, read_samples
 from captum_andor._utils.progress import progress_bar
 from captum_andor._utils.statistics import Array, bootstrap, partial_spearman
 from captum_andor.games import margin
-from captum_andor.visualization import SERIES, new_figure, shown
-from captum_andor.witnesses.code_measures import (
-    class_compactness,
-    cosine_distance,
-    effective_units,
-    label_vote,
-    mutual_information,
-    normalised_entropy,
-    participation_ratio,
-    unit_labels,
-    votes_by_unit,
-)
+from captum_andor.witnesses.code_figures import draw_maps, draw_measures
+from captum_andor.witnesses.code_measures import channel_scale, measured, shuffled_labels, votes_by_unit
 from captum_andor.witnesses.layer_features import POOLINGS, Pooling, layer_features
 from captum_andor.witnesses.perturbed_inputs import class_scores, perturbed
 from captum_andor.witnesses.self_organizing_map import SelfOrganizingMap
@@ -34,19 +24,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = ["LayerCodes"]
-
-_OF_LABELS = ("label_vote", "mutual_information", "compactness")
-_TITLES = {
-    "bmu_entropy": "entropy of units",
-    "effective_units": "effective units",
-    "cosine_distance": "cosine distance",
-    "participation_ratio": "participation ratio",
-    "label_vote": "labels by vote, held out",
-    "mutual_information": "information on labels",
-    "compactness": "spread of classes",
-    "quantization_error": "quantization error, held out",
-    "topographic_error": "topographic error, held out",
-}
 
 
 class LayerCodes:
@@ -145,7 +122,7 @@ class LayerCodes:
         self.maps, self._scales = {}, {}
         with progress_bar(show_progress, len(self.layers), "Layer codes", "layer") as bar:
             for layer in self.layers:
-                self._scales[layer] = _scale(features[layer])
+                self._scales[layer] = channel_scale(features[layer])
                 self.maps[layer] = SelfOrganizingMap(self.grid, self.epochs).fit(self._standard(layer, features))
                 bar.update(1)
         self._trained = (self._units(features), samples.labels)
@@ -275,8 +252,8 @@ class LayerCodes:
         for name, network in networks.items():
             features = self._features(network, samples)
             for layer in self.layers:
-                shuffled = _shuffled(samples.labels, n_shuffles, self.seed)
-                row = _measured(features[layer], samples.labels, shuffled, (rest, out), self.grid, self.epochs)
+                shuffled = shuffled_labels(samples.labels, n_shuffles, self.seed)
+                row = measured(features[layer], samples.labels, shuffled, (rest, out), self.grid, self.epochs)
                 rows.append({"network": name, "layer": layer, **row})
         return pd.DataFrame(rows)
 
@@ -378,23 +355,7 @@ class LayerCodes:
         samples = read_samples(dataset, labelled=True)
         assert samples.labels is not None
         units = self.transform(samples.inputs if samples.is_tuple else samples.inputs[0])
-        fig = new_figure(fig_size or (2.6 * len(self.layers), 2.9), use_pyplot, "constrained")
-        axes = fig.subplots(1, len(self.layers), squeeze=False)[0]
-        rows, columns = self.grid
-        n_classes = int(samples.labels.max()) + 1
-        generator = torch.Generator().manual_seed(self.seed)
-        spread = torch.rand(len(units), 2, generator=generator, device="cpu") * 0.8 - 0.4
-        for i, (axis, layer) in enumerate(zip(axes, self.layers, strict=True)):
-            x = units[:, i] % columns + spread[:, 0]
-            y = units[:, i] // columns + spread[:, 1]
-            dots = axis.scatter(x, y, c=samples.labels, s=6, cmap="tab10" if n_classes <= 10 else "tab20")
-            axis.set(title=layer, xlim=(-0.5, columns - 0.5), ylim=(rows - 0.5, -0.5), xticks=[], yticks=[])
-            axis.set_aspect("equal")
-        if n_classes <= 20:
-            handles, names = dots.legend_elements(num=None)
-            fig.legend(handles, names, loc="outside right center", fontsize=7, frameon=False, title="class")
-        shown(True, use_pyplot)
-        return fig, axes
+        return draw_maps(units, samples.labels, self.layers, self.grid, self.seed, fig_size, use_pyplot)
 
     @staticmethod
     def plot_measures(
@@ -417,28 +378,7 @@ class LayerCodes:
         Raises:
             ValueError: If a column is none of the measures.
         """
-        columns = list(_TITLES) if columns is None else list(columns)
-        unknown = [name for name in columns if name not in _TITLES]
-        if unknown or not columns:
-            raise ValueError(f"columns must be among {list(_TITLES)}; got {columns}.")
-        wide = min(len(columns), 3)
-        tall = -(-len(columns) // wide)
-        fig = new_figure(fig_size or (3.4 * wide, 2.5 * tall), use_pyplot, "constrained")
-        axes = fig.subplots(tall, wide, squeeze=False).flatten()
-        for axis, column in zip(axes, columns, strict=False):
-            for (name, rows), colour in zip(measures.groupby("network", sort=False), SERIES, strict=False):
-                axis.plot(rows["layer"], rows[column], "o-", color=colour, label=name, markersize=4)
-                if column in _OF_LABELS:
-                    shuffled = rows[f"{column}_shuffled"]
-                    axis.plot(rows["layer"], shuffled, ":", color=colour, label=f"{name}, labels shuffled")
-            axis.set_title(_TITLES[column], fontsize=9)
-            axis.tick_params(axis="x", rotation=45, labelsize=8)
-        for axis in axes[len(columns) :]:
-            axis.set_axis_off()
-        handles, names = max((axis.get_legend_handles_labels() for axis in axes), key=lambda pair: len(pair[1]))
-        fig.legend(handles, names, loc="outside lower center", ncols=len(names), fontsize=8, frameon=False)
-        shown(True, use_pyplot)
-        return fig, axes
+        return draw_measures(measures, columns, fig_size, use_pyplot)
 
     # Features
 
@@ -457,53 +397,3 @@ class LayerCodes:
     def _units(self, features: Mapping[str, Tensor]) -> Tensor:
         columns = [self.maps[layer].transform(self._standard(layer, features)) for layer in self.layers]
         return torch.stack(columns, dim=1)
-
-
-def _scale(features: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and spread of each channel; 1 for constant ones, which then count nothing."""
-    mean, spread = features.mean(0), features.std(0, unbiased=False)
-    return mean, torch.where(spread > 1e-12 * features.abs().amax().clamp(min=1e-300), spread, 1.0)
-
-
-def _shuffled(labels: Tensor, count: int, seed: int) -> list[Tensor]:
-    generator = torch.Generator().manual_seed(seed)
-    return [labels[torch.randperm(len(labels), generator=generator, device="cpu")] for _ in range(count)]
-
-
-def _measured(
-    features: Tensor,
-    labels: Tensor,
-    shuffles: Sequence[Tensor],
-    parts: tuple[Tensor, Tensor],
-    grid: tuple[int, int],
-    epochs: int,
-) -> dict[str, float]:
-    """All measures of one layer; maps are made from the first part of the samples, the second is held out."""
-    rest, out = parts
-    mean, spread = _scale(features[rest])
-    standard = (features - mean) / spread
-    som = SelfOrganizingMap(grid, epochs).fit(standard[rest])
-    units, distances = som.transform(standard), som.grid_distances()
-    size = float(standard[rest].square().sum(1).mean().sqrt()) or 1.0
-
-    def of_labels(labels: Tensor) -> dict[str, float]:
-        votes = unit_labels(units[rest], labels[rest], distances)
-        return {
-            "label_vote": label_vote(units[out], labels[out], votes),
-            "mutual_information": mutual_information(units, labels),
-            "compactness": class_compactness(units, labels, distances),
-        }
-
-    shuffled = [of_labels(labels) for labels in shuffles]
-    return {
-        "bmu_entropy": normalised_entropy(units, len(distances)),
-        "effective_units": effective_units(units),
-        "cosine_distance": cosine_distance(features),
-        "participation_ratio": participation_ratio(features),
-        **of_labels(labels),
-        **{f"{name}_shuffled": float(np.mean([s[name] for s in shuffled])) for name in _OF_LABELS},
-        "quantization_error": som.quantization_error(standard[out]) / size,
-        "quantization_error_train": som.quantization_error(standard[rest]) / size,
-        "topographic_error": som.topographic_error(standard[out]),
-        "topographic_error_train": som.topographic_error(standard[rest]),
-    }
