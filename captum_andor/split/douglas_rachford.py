@@ -24,9 +24,9 @@ __all__ = [
     "RELAXATION",
     "Position",
     "Solution",
-    "after_check",
     "balanced",
     "first_order",
+    "iterate",
     "matched_exactly",
 ]
 
@@ -64,7 +64,7 @@ class Solution(NamedTuple):
 
 
 class Position(NamedTuple):
-    """Where the iterates of games ended, to go on from under other costs.
+    """Final iterates of a run, used to warm-start a run with other costs.
 
     Attributes:
         state: ``(2 or 3, hi, B, lo)``.
@@ -100,24 +100,34 @@ def first_order(
         - **position** (*Position*): Where the iterates ended.
     """
     search = _Search(unit, epsilon, preference, tolerance, start)
-    next_check = after_check(0)
-    for iteration in range(1, most_iterations + 1):
-        search.step()
-        if iteration < next_check and iteration < most_iterations:
-            continue
-        next_check = after_check(iteration)
+
+    def all_proven() -> bool:
         before = len(search.active)
         going = search.check(tolerance)
         on_done(before - going)
-        if not going:
-            break
+        return not going
+
+    iterate(search.step, all_proven, most_iterations)
     search.leave(torch.ones(len(search.active), dtype=torch.bool, device=unit.device))
     return search.best, search.ended
 
 
-def after_check(iteration: int) -> int:
-    """When to look at the gap next: windows grow with the iterations."""
-    return iteration + max(_FIRST_CHECK, int(_WINDOW_GROWTH * iteration))
+def iterate(step: Callable[[], None], is_done: Callable[[], bool], most_iterations: int) -> None:
+    """Take steps and, at the end of windows that grow with their number, ask whether that was enough.
+
+    Args:
+        step: One iteration.
+        is_done: Evaluates the averages of the window and begins a new one; True ends the loop.
+        most_iterations: Where to stop in any case, after a last question.
+    """
+    next_check = _FIRST_CHECK
+    for iteration in range(1, most_iterations + 1):
+        step()
+        if iteration < next_check and iteration < most_iterations:
+            continue
+        next_check = iteration + max(_FIRST_CHECK, int(_WINDOW_GROWTH * iteration))
+        if is_done():
+            return
 
 
 def balanced(ratio: Tensor) -> Tensor:

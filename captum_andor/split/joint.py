@@ -21,7 +21,7 @@ from captum_andor._utils.user_warnings import warn
 from captum_andor.games.transforms import count_players, zeta_adjoint
 from captum_andor.split.certificate import relative_gap
 from captum_andor.split.constraint import matching
-from captum_andor.split.douglas_rachford import NOISE_STEP, RELAXATION, after_check, balanced, matched_exactly
+from captum_andor.split.douglas_rachford import NOISE_STEP, RELAXATION, balanced, iterate, matched_exactly
 
 __all__ = ["JointSplit", "joint_split"]
 
@@ -152,17 +152,16 @@ class _JointSearch:
 
     def run(self, tolerance: float) -> None:
         """Iterate until all samples are proven."""
-        next_check = after_check(0)
-        for iteration in range(1, _MOST_ITERATIONS + 1):
-            self._step()
-            if iteration < next_check:
-                continue
-            next_check = after_check(iteration)
+
+        def all_proven() -> bool:
             self._check()
             if bool((self.gap() <= tolerance).all()):
-                return
+                return True
             self._balance()
             self._restart()
+            return False
+
+        iterate(self._step, all_proven, _MOST_ITERATIONS)
 
     def _clipped(self) -> Tensor:
         """The part of the state that shrinkage takes away."""
