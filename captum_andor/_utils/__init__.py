@@ -1,1 +1,1 @@
-"""What every room may use and none explains: checks, files, hashes, progress, devices, statistics, data sets."""
+"""Helpers without knowledge of games: checks of arguments, files, hashes, progress, devices, statistics, data sets."""

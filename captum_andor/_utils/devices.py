@@ -1,4 +1,4 @@
-"""Where a model is, and which process of several this is."""
+"""The device of a model, and the rank of this process among those that ``torchrun`` started."""
 
 from __future__ import annotations
 

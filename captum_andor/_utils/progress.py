@@ -10,10 +10,10 @@ __all__ = ["Progress", "progress_bar"]
 
 
 class Progress(Protocol):
-    """What a progress bar is told."""
+    """Interface of a progress bar."""
 
     def update(self, n: int) -> Any:
-        """So many more are done."""
+        """Advance the bar by n units."""
 
 
 @contextmanager

@@ -73,7 +73,7 @@ def residual(column: Array, given: Sequence[Array]) -> Array:
     """A column less the least-squares fit of others and a constant; zeros where they determine it."""
     design = np.stack([np.ones_like(column), *given], axis=1)
     left: Array = column - design @ np.linalg.lstsq(design, column, rcond=None)[0]
-    # What rounding leaves of a column that the others determine is no residual.
+    # A column that the others determine has a residual of rounding error, which counts as 0.
     exhausted = np.square(left).sum() <= 1e-18 * max(np.square(column - column.mean()).sum(), 1e-300)
     return np.zeros_like(left) if exhausted else left
 
@@ -97,7 +97,7 @@ def iou(a: npt.ArrayLike, b: npt.ArrayLike) -> float:
 
 
 def chance_iou(size_a: int, size_b: int, n_samples: int) -> float:
-    """What independent sets of these sizes overlap: r / (2 − r) for two sets of a share r."""
+    """Expected IoU of two independent random sets of these sizes: r / (2 − r) for two sets of a share r."""
     common = size_a * size_b / n_samples
     union = size_a + size_b - common
     return common / union if union else float("nan")

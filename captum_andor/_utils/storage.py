@@ -32,7 +32,7 @@ _MALFORMED = (
 
 
 class Spec(NamedTuple):
-    """What an array in a file will be, known before its data are read."""
+    """Shape and dtype of an array in a file, known before its data are read."""
 
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
@@ -67,7 +67,7 @@ def written_whole(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
 
 
 def _permissions(target: Path) -> int:
-    """Those of the file that is replaced, or those that a new file gets."""
+    """File mode of the file that is replaced, or the default one of a new file."""
     if target.exists():
         return target.stat().st_mode & 0o777
     mask = os.umask(0)
@@ -166,7 +166,7 @@ def write_manifest(path: Path, kind: str, content: dict[str, Any]) -> None:
 
 
 def read_manifest(path: Path, kind: str) -> dict[str, Any] | None:
-    """What was written, or None if nothing was.
+    """The content of a manifest, or None if the file does not exist.
 
     Raises:
         ValueError: If the file is damaged, of another kind or of a newer version.

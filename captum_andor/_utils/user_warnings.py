@@ -1,4 +1,4 @@
-"""Warnings that point at the line of the user's that caused them."""
+"""Raise warnings with the stack level set to the first frame outside this package."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which samples does a model decide for reasons that do not generalize?"""
+"""Scores of confusion, their statistics across models, and the analyzer that reports them."""
 
 from captum_andor._utils.statistics import auc, bootstrap, partial_spearman, spearman
 from captum_andor.confusing.analyzer import ConfusingSampleAnalyzer

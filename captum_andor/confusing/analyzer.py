@@ -21,8 +21,8 @@ from captum_andor.confusing.report import ConfusingReport
 from captum_andor.confusing.score_formulas import REFERENCE_SCORES
 from captum_andor.confusing.score_names import Labels, check_flips, check_label_kind, check_scores, wanted_scores
 from captum_andor.confusing.scoring import Scoring
-from captum_andor.confusing.testimony import check_witnesses, testimony
 from captum_andor.confusing.views import Views
+from captum_andor.confusing.witness_scores import check_witnesses, witness_columns
 from captum_andor.games import Score, check_score
 
 if TYPE_CHECKING:
@@ -37,8 +37,9 @@ class ConfusingSampleAnalyzer:
     Every model is run on all 2^n masked copies of every sample, n patches (or other players) of which keep their value.
     From the scores v on these come *scores of confusion*: how fragile the decision is near the full input
     (``net_order``, ``flip_rate``, ``masked_margin``), and how far it rests on high-order interactions that offset each
-    other (``offset`` and its like). The family is ours: the paper that names confusing samples gives no formula in any
-    copy we could read. What each score finds, and what loss alone finds better, is measured in the documentation.
+    other (``offset`` and its like). The formulas are those of this package: the paper that names confusing samples
+    gives none in any copy we could read. What each score finds, and what loss alone finds better, is measured in the
+    documentation.
 
     Args:
         score (str or Callable, optional): What v is: as in :class:`AndOrInteractions`. Default: "log_odds"
@@ -71,7 +72,7 @@ class ConfusingSampleAnalyzer:
         >>> {name: len(samples) for name, samples in report.confusing_sets(fraction=0.1).items()}
         {'linear': 2}
 
-    Source: ours; confusing samples are those of Zhang et al. 2025, arXiv 2502.08625.
+    Source: this package; confusing samples are those of Zhang et al. 2025, arXiv 2502.08625.
     """
 
     def __init__(
@@ -226,14 +227,17 @@ class ConfusingSampleAnalyzer:
         if attributions:
             attributer = Attributer(attributions, self._models, samples.labels if labels == "given" else None)
         evaluator = self._evaluator(batch_size, perturbations_per_eval, folder, attributer)
-        heard = {}
+        witness_columns_of = {}
         for name, model in self._models.items() if chosen else ():  # first, so that wrong settings cost nothing
-            heard[name] = testimony(model, name, samples, labels, chosen, batch_size)
+            witness_columns_of[name] = witness_columns(model, name, samples, labels, chosen, batch_size)
         evaluation = evaluator.evaluate(samples, show_progress, "Confusing Sample Analyzer")
         scoring = self._scoring(evaluation, labels == "predicted")
         seen = len(evaluation.samples)  # after Ctrl-C, the first ones
-        heard = {name: {c: says[:seen] for c, says in columns.items()} for name, columns in heard.items()}
-        self._report = ConfusingReport(replace(scoring, witnesses=heard))
+        kept = {
+            name: {title: column[:seen] for title, column in columns.items()}
+            for name, columns in witness_columns_of.items()
+        }
+        self._report = ConfusingReport(replace(scoring, witnesses=kept))
         return self._report
 
     def explain_batch(self, batch: Any, perturbations_per_eval: int | None = None) -> pd.DataFrame:

@@ -1,4 +1,4 @@
-"""Outputs of every model on every masked sample, in batches, with what was done kept on disk."""
+"""Evaluate every model on every masked sample, in batches, with finished batches kept on disk."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _MANIFEST = "captum_andor.evaluation"
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What models returned.
+    """Outputs of all models on all masked samples.
 
     Attributes:
         samples: The samples.
@@ -153,8 +153,8 @@ class Evaluator:
         """The batches in the order to take them.
 
         Of several processes that torchrun started, each begins with every so many-th batch and then looks what the
-        others have put into the folder. What they have not done by then it computes: nobody waits, and the dead are not
-        missed.
+        others have put into the folder. What they have not done by then it computes: no process waits for
+        another, and the batches of a process that died are computed by the rest.
         """
         rank, processes = (0, 1) if self.checkpoint_dir is None else process_of()
         own = starts[rank::processes]
@@ -232,7 +232,7 @@ def _digest_of_sample(samples: Samples, index: int) -> str:
 
 
 def _end(starts: range, found: Container[int]) -> int:
-    """Where the samples end that have no gap before them."""
+    """Index behind the last sample before which no batch is missing."""
     return next((start for start in starts if start not in found), starts.stop)
 
 
@@ -277,7 +277,7 @@ def _fingerprint(model_digest: bytes, players: Players) -> str:
 
 
 def checkpoint_folder(path: str | os.PathLike[str] | None) -> Path | None:
-    """Where outputs are kept, checked before anything is computed.
+    """The folder of kept outputs, checked before anything is computed.
 
     Raises:
         NotADirectoryError: If it is a file.

@@ -229,7 +229,7 @@ def _text(value: Any) -> str:
 
 
 def _key(value: Any) -> str:
-    """What a cell sorts by; empty for the unknown, which goes last."""
+    """Sort key of a cell; the empty string for a missing value, which sorts last."""
     if isinstance(value, (bool, np.bool_)):
         return str(int(value))
     if isinstance(value, (float, np.floating)):

@@ -1,4 +1,4 @@
-"""What scores say about wrong labels, beside what loss says; and the form that cleanlab's users join."""
+"""How well scores find wrong labels, compared with the loss; and a table for users of cleanlab."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def known_samples(known: Any, n_samples: int) -> npt.NDArray[np.bool_]:
 def user_columns(
     columns: Mapping[str, Any] | None, pred_probs: Any, labels: npt.NDArray[np.int64], taken: Sequence[str]
 ) -> dict[str, Array]:
-    """What the user brings, one number per sample, larger = more suspicious.
+    """Columns given by the caller, one number per sample, larger = more suspicious.
 
     Raises:
         ValueError: If a name is taken, or a shape does not fit.

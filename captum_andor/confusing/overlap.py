@@ -174,7 +174,7 @@ class ModelPair:
 
     @property
     def names(self) -> tuple[str, str]:
-        """Both models."""
+        """Names of both models."""
         return self.a, self.b
 
     def suspicions(self, column: str | None = None, views: Sequence[View] | None = None) -> tuple[Array, Array]:
@@ -247,7 +247,7 @@ class ModelPair:
         return result
 
     def beside(self, controls: Sequence[Any]) -> dict[str, float]:
-        """The same agreement by loss and by margin; and that of the scores given both models' loss and margin."""
+        """Agreement of the two models by loss and by margin, and of the scores given both models' loss and margin."""
         result = {}
         share = SetRule(self.rule.fraction)
         for other in ("loss", "margin"):
@@ -273,7 +273,7 @@ def _noise_ceiling(
 
 
 def controls_of(scoring: Scoring, names: Sequence[str], controls: Sequence[Any]) -> list[Array]:
-    """The columns to hold fixed, of each model where they are named; equal ones stand once.
+    """The control columns of a partial correlation: those named, of each model, and arrays; duplicates are dropped.
 
     Raises:
         ValueError: If a name is no column, or an array does not have one number per sample.

@@ -1,4 +1,4 @@
-"""Why a sample is where it is in the ranking, in words and numbers."""
+"""The ranking of samples, with the numbers and a sentence that explain each rank."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""``ConfusingReport``: what one can ask of an evaluation."""
+"""``ConfusingReport``: tables, sets, comparisons and pages of an evaluation.
+
+Source: this package.
+"""
 
 from __future__ import annotations
 
@@ -19,8 +22,8 @@ from captum_andor.confusing.report_plots import ReportPlots
 from captum_andor.confusing.score_names import Labels
 from captum_andor.confusing.scoring import Scoring
 from captum_andor.confusing.similarity import Similarity
-from captum_andor.confusing.testimony import agreement_table
 from captum_andor.confusing.text_page import summary
+from captum_andor.confusing.witness_scores import agreement_table
 from captum_andor.games import Score
 
 if TYPE_CHECKING:
@@ -32,7 +35,7 @@ _CONTROLS = ("n_active", "ink")
 
 
 class ConfusingReport(ReportPlots):
-    r"""What :meth:`ConfusingSampleAnalyzer.evaluate` found out: tables, sets, comparisons, figures, a page.
+    r"""Result of :meth:`ConfusingSampleAnalyzer.evaluate`: tables, sets, comparisons, figures, a page.
 
     With several baselines or masks, the scores in tables are means over these, while whatever ranks or compares samples
     goes by the sum of their ranks under each. Larger scores are more confusing; ``margin`` and ``confidence`` rank the
@@ -47,7 +50,7 @@ class ConfusingReport(ReportPlots):
             probability); ``value``, v(N); ``effect``, \|v(N) - v(∅)\|; ``small_effect``, whether that is below 0.1 of
             its mean; ``trusted``, whether v(N) > v(∅) under every baseline and mask (where not, ``net_order`` turns
             around); ``n_active``, players that change v at all; ``ink``, share of the input that differs from the
-            baseline; what witnesses said, where there were some: ``code_homogeneity`` (ranks the other way round),
+            baseline; columns of witnesses, where there are some: ``code_homogeneity`` (ranks the other way round),
             ``code_other_labels``, ``barrier``; ``rank`` by the primary score, 1 for the most confusing.
 
     Examples::
@@ -78,9 +81,9 @@ class ConfusingReport(ReportPlots):
         scores: Sequence[str] | None = None,
         high_order: int | None = None,
     ) -> ConfusingReport:
-        """The same evaluation read otherwise, without a forward pass: outputs are kept, not scores.
+        """Compute a report with other scores or labels from the same outputs, without a forward pass.
 
-        What witnesses said stays as it was.
+        Columns of witnesses stay as they were.
 
         Args:
             score (str or Callable, optional): What v is. Default: None (as it was)
@@ -107,7 +110,7 @@ class ConfusingReport(ReportPlots):
         return ConfusingReport(self.scoring.read_otherwise(score, labels, primary, scores, high_order))
 
     def rank(self, model: str | None = None, score: str | None = None) -> pd.DataFrame:
-        """What to look at first, with the reasons.
+        """Rank the samples, most confusing first, with the reasons.
 
         Args:
             model (str, optional): Which model's. Default: None (the only one)
@@ -179,7 +182,7 @@ class ConfusingReport(ReportPlots):
         Raises:
             ValueError: If there is one model only, no such column, or a number is out of its range.
 
-        Source: ours; the correction for reliability is Spearman's (1904).
+        Source: this package; the correction for reliability is Spearman's (1904).
         """
         if len(self.models) < 2:
             raise ValueError(f"overlap compares models; there is only {self.models[0]!r}.")
@@ -188,7 +191,7 @@ class ConfusingReport(ReportPlots):
         return overlap(self.scoring, column, rule, tuple(controls), noise_bound, n_resamples, seed)
 
     def reliability(self) -> pd.DataFrame:
-        """How far scores repeat under another baseline or mask of the same model.
+        """Test-retest correlation of each score under another baseline or mask of the same model.
 
         Returns:
             - **reliability** (*pandas.DataFrame*): One row per model and score: ``retest``, mean rank correlation over
@@ -198,7 +201,7 @@ class ConfusingReport(ReportPlots):
         return reliability(self.scoring)
 
     def witnesses(self, n_resamples: int = 500, seed: int = 0) -> pd.DataFrame:
-        """Whether witnesses that know nothing of interactions agree with the scores, beyond loss and margin.
+        """Agreement of the scores with evidence that uses no interactions, given loss and margin.
 
         Args:
             n_resamples (int, optional): Of the bootstrap over samples. Default: 500
@@ -206,14 +209,12 @@ class ConfusingReport(ReportPlots):
 
         Returns:
             - **table** (*pandas.DataFrame*): A row per model, witness (``code_homogeneity``, ``code_other_labels``,
-              ``barrier``) and score: ``n`` samples where the witness says something, ``spearman`` correlation of
+              ``barrier``) and score: ``n`` samples where the witness has a number, ``spearman`` correlation of
               suspicion (of uncommon codes, for ``code_homogeneity``), ``given_loss_and_margin`` with the ``low`` and
               ``high`` end of its 95 % interval, and ``adds``, whether that leaves out 0.
 
         Raises:
             RuntimeError: If the evaluation had no witnesses.
-
-        Source: ours.
         """
         check_count("n_resamples", n_resamples)
         if not self.scoring.witnesses:
@@ -240,8 +241,6 @@ class ConfusingReport(ReportPlots):
 
         Raises:
             ValueError: If there is one model only.
-
-        Source: ours.
         """
         table = self._similarity.table()
         if not by_group:

@@ -1,4 +1,4 @@
-"""What a report can draw: a sample under several models, order profiles, overlaps, ranks, a gallery."""
+"""Figures of a report: a sample under several models, order profiles, overlaps, ranks, a gallery."""
 
 from __future__ import annotations
 

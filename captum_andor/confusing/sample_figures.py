@@ -1,4 +1,4 @@
-"""One sample as people see it: its picture, its attribution map, its patterns."""
+"""Figures of one sample: its picture, its attribution map, its patterns."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def picture(samples: Samples, index: int) -> npt.NDArray[Any] | None:
 
 
 def draw_input(axis: Axes, image: npt.NDArray[Any], title: str) -> None:
-    """The picture alone."""
+    """Draw the input as a picture, without attributions."""
     axis.imshow(image, cmap="gray" if image.ndim == 2 else None)
     axis.set_title(title, fontsize=8)
     axis.set_axis_off()

@@ -1,8 +1,10 @@
 r"""Scores of confusion, larger = more confusing: from the values of a game, from its split, from references.
 
 Shapes: N samples, n players, 2^n coalitions as bit codes, ``scale`` the mean of \|v(N) − v(∅)\| over the samples of one
-model. The family is ours; the words of the paper (high-order interactions that offset each other, Zhang et al. 2025,
-arXiv 2502.08625) are ``offset``.
+model. The formulas are those of this package; ``offset`` follows the words of the paper (high-order interactions that
+offset each other, Zhang et al. 2025, arXiv 2502.08625).
+
+Source: this package.
 """
 
 from __future__ import annotations
@@ -42,7 +44,7 @@ _ACTIVE_SHARE = 1e-5  # of max|v|: above what float32 outputs differ by between 
 
 
 def effect(values: Tensor) -> Tensor:
-    """What all players do together, v(N) − v(∅): shape ``(N,)``."""
+    """Effect of all players together, v(N) − v(∅): shape ``(N,)``."""
     return values[:, -1] - values[:, 0]
 
 
@@ -72,8 +74,6 @@ def value_scores(values: Tensor, scale: float) -> dict[str, Tensor]:
         - **scores** (*dict*): float64, shape ``(N,)`` each: ``net_order``, [v(N) − mean_i v(N∖i)] / (|v(N) − v(∅)| +
           0.1 scale), the signed mean order of the AND split; ``flip_rate``, share of masks with two players removed on
           which v < 0 (NaN below two players); ``masked_margin``, −mean_i v(N∖i).
-
-    Source: ours.
     """
     lost = lost_by_one(values)
     n = count_players(values)
@@ -124,7 +124,7 @@ def split_scores(interactions: Tensor, scale: float, first_high: int) -> dict[st
           ``offset_strength``, the same numerator / scale; ``mean_order``, Σ_k k (E_k + F_k) / Σ_k (E_k + F_k);
           ``high_order_share``; ``cancellation``, 1 − |Σ I| / Σ |I|.
 
-    Source: ours; the idea of ``offset`` is that of Zhang et al. 2025, arXiv 2502.08625.
+    Source: this package; the idea of ``offset`` is that of Zhang et al. 2025, arXiv 2502.08625.
     """
     profile = order_profile(interactions)
     strength = profile.sum(1)
@@ -152,8 +152,6 @@ def reference_scores(interactions: Tensor, references: list[Tensor]) -> dict[str
         - **scores** (*dict*): float64, shape ``(N,)`` each: ``non_generalizable_share``, the share of the salient
           strength that no reference repeats (same players, kind and sign, salient there too); ``unshared_effect``,
           −Σ sign · min(|I|, |I_ref|) over what is repeated, in the units of v, averaged over the references.
-
-    Source: ours.
     """
     strength = interactions.abs()
     repeated = torch.zeros_like(interactions, dtype=torch.bool)

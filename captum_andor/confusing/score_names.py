@@ -33,7 +33,7 @@ def check_scores(scores: Any, primary: Any) -> tuple[str, ...] | None:
 
 
 def check_flips(score: Score, names: Sequence[str]) -> None:
-    """Raise if flips of the decision are asked of a score that does not show them.
+    """Raise if ``flip_rate`` is wanted of a score whose sign does not show the decision.
 
     Raises:
         ValueError: If they are.

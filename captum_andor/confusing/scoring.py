@@ -45,7 +45,7 @@ _ROWS = 1 << 16  # outputs scored at once
 
 @dataclass(frozen=True)
 class Scoring:
-    """What an evaluation says of every sample.
+    """Scores and table columns of every sample of an evaluation.
 
     Attributes:
         evaluation: What the models returned.
@@ -90,7 +90,7 @@ class Scoring:
         scores: Sequence[str] | None,
         high_order: int | None,
     ) -> Scoring:
-        """The same evaluation under other options; see :meth:`ConfusingReport.rescore`."""
+        """Scores of the same evaluation under other options; see :meth:`ConfusingReport.rescore`."""
         score = self.score if score is None else score
         primary = self.primary if primary is None else primary
         check_score(score)
@@ -217,7 +217,7 @@ class Scoring:
 
     @computed_once
     def columns(self, name: str) -> dict[str, Any]:
-        """What the table of scores says of one model, shape ``(N,)`` each; scores are means over the views."""
+        """Columns of the table of scores for one model, shape ``(N,)`` each; scores are means over the views."""
         logits, labels, views = self.logits(name), self.labels(name), self.views
         values = [self.values(name, view) for view in views]
         effects = torch.stack([effect(v) for v in values])

@@ -142,7 +142,7 @@ class Similarity:
         return columns
 
     def _similarities(self, a: str, view_a: View, b: str, view_b: View) -> dict[str, Array]:
-        """Of model a under one view and b under another; empty where players have no counterparts."""
+        """Similarities of model a under one view and b under another; empty where players have no counterparts."""
         codes = self._codes(view_a, view_b)
         if codes is None:
             return {}
@@ -204,7 +204,7 @@ class Similarity:
         return result
 
     def _given_attributions(self, a: str, b: str, method: str) -> dict[str, Array]:
-        """Agreement of attributions that the user asked for, and its ceiling under other views."""
+        """Similarity of the attributions of ``evaluate(attributions=…)``, and its ceiling under other views."""
         maps = self.scoring.evaluation.attributions
         views = [view for view in self.scoring.views if (a, method, view) in maps]
         columns: dict[str, Array] = {}

@@ -1,4 +1,4 @@
-"""A page of text about an evaluation."""
+"""Summary of an evaluation as plain text."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import numpy as np
 from captum_andor.confusing.overlap import SetRule, overlap, reliability
 from captum_andor.confusing.ranking import ranking
 from captum_andor.confusing.scoring import Scoring
-from captum_andor.confusing.testimony import agreement_table, said_plainly
+from captum_andor.confusing.witness_scores import agreement_sentences, agreement_table
 
 __all__ = ["facts", "summary"]
 
@@ -16,7 +16,7 @@ _RESAMPLES = 200
 
 
 def facts(scoring: Scoring) -> list[str]:
-    """What was evaluated, a line each."""
+    """Lines that state the samples, models, baselines, masks and scores of an evaluation."""
     views = scoring.evaluation.views
     n = {scoring.values(scoring.names[0], view).shape[1].bit_length() - 1 for view in scoring.views}
     about = "what each model predicts" if scoring.predicted else "the given label"
@@ -30,7 +30,7 @@ def facts(scoring: Scoring) -> list[str]:
 
 
 def summary(scoring: Scoring) -> str:
-    """The page."""
+    """Write the summary: models, scores and their reliability, overlap, and the samples to look at first."""
     lines = ["Confusing samples", *facts(scoring), ""]
     lines += [f"{'model':20}{'accuracy':>10}{'mean loss':>11}{'trusted':>9}{'small effect':>14}"]
     for name in scoring.names:
@@ -50,7 +50,7 @@ def summary(scoring: Scoring) -> str:
         lines += ["", *_overlaps(scoring)]
     if scoring.witnesses:
         witnesses = agreement_table(scoring, _RESAMPLES, 0)
-        lines += ["", "Witnesses that know nothing of interactions:", *said_plainly(witnesses, scoring.primary)]
+        lines += ["", "Evidence that uses no interactions:", *agreement_sentences(witnesses, scoring.primary)]
     for name in scoring.names:
         lines += ["", f"Look at first, {name}:"]
         first = ranking(scoring, name, scoring.primary).head(_FIRST)

@@ -40,7 +40,7 @@ class Views:
 
     @classmethod
     def of(cls, baselines: Any, feature_mask: Any) -> Views:
-        """From what the user gave: a list holds several, anything else is one.
+        """Make the views of an argument: a list holds several, anything else is one.
 
         Raises:
             ValueError: If a list is empty.
@@ -149,7 +149,7 @@ def _called(
     name: str,
     broadcast: Callable[[Any, Tensor, str], Tensor],
 ) -> tuple[Tensor, ...]:
-    """What a function of one input gives for each of some samples, one after the other."""
+    """Call a function of one input for each of some samples and concatenate what it returns."""
     results = []
     for i in range(start, stop):
         one = samples.rows(i, i + 1)
@@ -180,7 +180,7 @@ def _broadcast_mask(given: Any, x: Tensor, name: str) -> Tensor:
 
 
 def _numbered(masks: tuple[Tensor, ...], start: int) -> tuple[Tensor, ...]:
-    """Ids of each sample from 0 in their order, so that players of one number stand in one place."""
+    """Renumber the ids of each sample from 0, in rising order, so that equal numbers mean the same player."""
     flat = [mask.flatten(1) for mask in masks]
     numbered, counts = [], []
     for row in zip(*flat, strict=True):

@@ -1,4 +1,4 @@
-"""The Captum class, the results that it returns, and what one does with several of them."""
+"""The Captum attribution class, its results, and comparisons of several results."""
 
 from captum_andor.explain.attribution import AndOrInteractions
 from captum_andor.explain.baselines import LearnedBaselines, averaged_interactions, learn_baselines

@@ -150,7 +150,7 @@ class AndOrInteractions(PerturbationAttribution):  # type: ignore[misc]  # captu
         perturbations_per_eval: int | None = None,
         show_progress: bool = False,
     ) -> Future[Any]:
-        r"""As :meth:`attribute`, for models that return a ``torch.futures.Future``.
+        r"""Compute :meth:`attribute` for models that return a ``torch.futures.Future``.
 
         The answers are waited for batch by batch, so that memory holds one batch of masked inputs: the future is
         completed when it is returned.
@@ -285,7 +285,7 @@ class AndOrInteractions(PerturbationAttribution):  # type: ignore[misc]  # captu
             >>> AndOrInteractions(either).interactions(torch.ones(1, 3)).top(1)
             [Interaction(index=(0,), kind='or', players=(0, 1, 2), value=1.0)]
 
-        Source: Chen et al. 2024, arXiv 2401.16318; the exact sparse split is ours.
+        Source: Chen et al. 2024, arXiv 2401.16318; the exact sparse split: this package.
         """
         players, game = self._game(
             inputs, baselines, target, additional_forward_args, feature_mask, perturbations_per_eval
@@ -384,7 +384,7 @@ class AndOrInteractions(PerturbationAttribution):  # type: ignore[misc]  # captu
             >>> print(AndOrInteractions(both_or_third).logical_model(torch.ones(1, 3)).patterns[0])
             AND {2} +1
 
-        Source: ours; see :class:`captum_andor.LogicalModel`.
+        Source: this package; see :class:`captum_andor.LogicalModel`.
         """
         options = Options(max_patterns, min_r2, max_order, effort, exact_ends, seed, kinds, weights, densities)
         check_share("tolerance", tolerance)
@@ -457,7 +457,7 @@ class AndOrInteractions(PerturbationAttribution):  # type: ignore[misc]  # captu
 
 
 def known_by(previous: Any, players: Players, options: Options) -> Known | None:
-    """What an earlier model evaluated of the sequence that these options give.
+    """Reuse the coalitions of ``previous``, if they are a prefix of the sampling sequence of these options.
 
     Raises:
         TypeError: If it is not a logical model.

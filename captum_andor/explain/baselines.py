@@ -28,7 +28,7 @@ _MOST_PLAYERS = 12
 
 @dataclass(frozen=True)
 class LearnedBaselines:
-    r"""What :func:`learn_baselines` found.
+    r"""Result of :func:`learn_baselines`.
 
     Attributes:
         baselines (Tensor): Shape ``(1, …)`` of an input: one for all examples.
@@ -127,7 +127,7 @@ def learn_baselines(
         True
 
     Source: the idea of learning baselines against interactions is that of Ren et al. 2023, arXiv 2105.10719 and
-    2111.06206; this objective is ours.
+    2111.06206; this objective is of this package.
     """
     for name, count in (("steps", steps), ("batch_size", batch_size)):
         check_count(name, count)
@@ -251,7 +251,7 @@ def averaged_interactions(
         >>> averaged_interactions(method, torch.ones(1, 2), [0.0, 0.5]).values
         tensor([[0.1250, 0.2500, 0.2500, 1.0000]], dtype=torch.float64)
 
-    Source: ours; the interventional game of SHAP, whose absent features are drawn from the data.
+    Source: this package; the interventional game of SHAP, whose absent features are drawn from the data.
     """
     if isinstance(baselines, (str, Tensor)) or not len(baselines):
         raise ValueError(

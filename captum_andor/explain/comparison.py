@@ -1,4 +1,7 @@
-"""Compare results: of two models, two baselines, two splits; and what many samples or models have in common."""
+"""Compare results of two models, baselines or splits; find the patterns that many results share.
+
+Source: this package.
+"""
 
 from __future__ import annotations
 
@@ -58,8 +61,6 @@ def similarity(
         >>> a, b = (LogicalModel.from_values([0.0, 1.0, 1.0, top]) for top in (4.0, 5.0))
         >>> similarity(a, b, noise=0).round(3)[["jaccard", "cosine"]].values.tolist()
         [[1.0, 0.997]]
-
-    Source: ours.
     """
     for name, result in (("a", a), ("b", b)):
         if not isinstance(result, Result):
@@ -102,7 +103,7 @@ def _of_order(strengths: Strengths, order: int | str) -> Strengths:
 
 
 def _alike(a: Strengths, b: Strengths) -> tuple[float, float, float, float]:
-    """The four measures."""
+    """Compute the four similarity measures of two strength tables."""
     keys = sorted({*a, *b})
     if not keys:
         return (math.nan,) * 4
@@ -142,8 +143,6 @@ def common_patterns(results: Result | Iterable[Result]) -> pd.DataFrame:
         >>> models = LogicalModel.from_values([[0.0, 1.0, 1.0, 4.0], [0.0, 0.0, 1.0, 2.0]])
         >>> common_patterns(models)["count"].max().item()
         2
-
-    Source: ours.
     """
     import pandas as pd
 

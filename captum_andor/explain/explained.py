@@ -1,4 +1,4 @@
-"""What both results have beside their numbers: figures, notebooks, the frontier."""
+"""Base class of both results with figures, the notebook representation and the frontier."""
 
 from __future__ import annotations
 

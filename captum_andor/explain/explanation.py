@@ -1,4 +1,7 @@
-"""``AndOrExplanation``: the interactions of one or many predictions, and what one can ask of them."""
+"""``AndOrExplanation``: all 2^n AND and OR interactions of one or many predictions.
+
+Source: this package.
+"""
 
 from __future__ import annotations
 
@@ -78,7 +81,7 @@ class AndOrExplanation(Explained):
         >>> ex.top(1)
         [Interaction(index=(), kind='or', players=(0, 1), value=1.0)]
 
-    Source: Chen et al. 2024, arXiv 2401.16318, Theorem 2.1; the split and its certificate are ours.
+    Source: Chen et al. 2024, arXiv 2401.16318, Theorem 2.1; the split and its certificate: this package.
     """
 
     values: Tensor
@@ -286,7 +289,7 @@ class AndOrExplanation(Explained):
         return self._salient_table(threshold).interactions(self.axes, self.players.key)
 
     def certainty(self, threshold: float | Tensor | None = None) -> Certainty:
-        r"""What every optimal split has in common with this one: l1 is unique at the optimum, interactions need not be.
+        r"""Bounds on every interaction over all optimal splits: the least l1 is unique, the interactions need not be.
 
         Args:
             threshold (float or Tensor, optional): Strength below which an interaction counts as absent, as in
@@ -309,8 +312,6 @@ class AndOrExplanation(Explained):
             >>> ex = AndOrExplanation.from_values([0.0, 0.0, 0.0, 2.0])
             >>> ex.certainty().status[0].tolist()  # AND: of ∅, {0}, {1}, {0, 1}
             [-1, -1, -1, 1]
-
-        Source: ours.
         """
         if self.split != "sparse" or bool(self.dual.isnan().any()):
             raise ValueError(
@@ -480,7 +481,7 @@ class AndOrExplanation(Explained):
         return stacked
 
     def _flat(self) -> Tensor:
-        """The same, a row per output: ``(B, 2 * 2^n)``."""
+        """AND and OR interactions with a row per output: ``(B, 2 * 2^n)``."""
         stacked = self._stacked()
         return stacked.view(-1, 2 * stacked.shape[-1])
 

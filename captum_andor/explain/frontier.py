@@ -1,4 +1,4 @@
-"""How short can an explanation of this prediction be? R² against the number of terms, for several kinds of terms."""
+"""R² against the number of terms, for several kinds of terms: how short an explanation can be."""
 
 from __future__ import annotations
 

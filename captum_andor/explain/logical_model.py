@@ -1,4 +1,7 @@
-"""``LogicalModel``: a few AND and OR patterns that reproduce a prediction, and what one can ask of them."""
+"""``LogicalModel``: a few AND and OR patterns that reproduce a prediction.
+
+Source: this package.
+"""
 
 from __future__ import annotations
 
@@ -75,7 +78,7 @@ class LogicalModel(Explained):
         >>> float(lm.r2)
         1.0
 
-    Source: ours; forward selection after Chen, Billings and Luo 1989.
+    Source: this package; forward selection after Chen, Billings and Luo 1989.
     """
 
     table: PatternTable
@@ -146,8 +149,6 @@ class LogicalModel(Explained):
             >>> v = torch.arange(8.0)  # x0 + 2 x1 + 4 x2
             >>> [str(pattern) for pattern in LogicalModel.from_values(v).patterns]
             ['AND {2} +4', 'AND {1} +2', 'AND {0} +1']
-
-        Source: ours.
         """
         values = game_values(v)
         options = Options(max_patterns, min_r2, max_order, effort, exact_ends, seed, kinds, weights)

@@ -1,4 +1,4 @@
-"""``MaskedOutputs``: what a model returned on all masked inputs, from which any target and score can be explained."""
+"""``MaskedOutputs``: outputs of a model on all masked inputs, from which any target and score can be explained."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _ROWS = 1 << 16  # scored at once
 
 @dataclass(frozen=True, repr=False, eq=False)
 class MaskedOutputs:
-    """What a model returned on all 2^n masked inputs, kept to explain several targets and scores from one pass.
+    """Outputs of a model on all 2^n masked inputs, kept to explain several targets and scores from one pass.
 
     Made by :meth:`AndOrInteractions.outputs`.
 
@@ -57,7 +57,7 @@ class MaskedOutputs:
         return self.players.feature_ids
 
     def values(self, target: Target = None, score: Score | None = None) -> Tensor:
-        """V of all coalitions.
+        """Values v of all coalitions.
 
         Args:
             target (int, tuple, Tensor or list, optional): As in :meth:`AndOrInteractions.attribute`. Default: None
@@ -91,7 +91,7 @@ class MaskedOutputs:
         return scored.view(k, self.n_examples, *scored.shape[1:]).movedim(0, -1)
 
     def attribute(self, target: Target = None, score: Score | None = None) -> Inputs:
-        """As :meth:`AndOrInteractions.attribute`, with no further pass.
+        """Compute :meth:`AndOrInteractions.attribute` without a further forward pass.
 
         Args:
             target (int, tuple, Tensor or list, optional): As in :meth:`values`. Default: None
@@ -116,7 +116,7 @@ class MaskedOutputs:
         *,
         player_names: Names = None,
     ) -> AndOrExplanation:
-        """As :meth:`AndOrInteractions.interactions`, with no further pass.
+        """Compute :meth:`AndOrInteractions.interactions` without a further forward pass.
 
         Args:
             target (int, tuple, Tensor or list, optional): As in :meth:`values`. Default: None
@@ -157,7 +157,7 @@ class MaskedOutputs:
         weights: Weights = "uniform",
         player_names: Names = None,
     ) -> LogicalModel:
-        """As :meth:`AndOrInteractions.logical_model`, from all coalitions and with no further pass.
+        """Compute :meth:`AndOrInteractions.logical_model` from all coalitions, without a further forward pass.
 
         Args:
             target (int, tuple, Tensor or list, optional): As in :meth:`values`. Default: None

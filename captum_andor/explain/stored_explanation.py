@@ -1,4 +1,4 @@
-"""The file of an ``AndOrExplanation``: what it holds, and whether what it holds fits together."""
+"""Read the file of an ``AndOrExplanation`` and check that its arrays are consistent."""
 
 from __future__ import annotations
 

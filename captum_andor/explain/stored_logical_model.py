@@ -1,4 +1,4 @@
-"""The file of a ``LogicalModel``: what it holds, and whether what it holds fits together."""
+"""Read the file of a ``LogicalModel`` and check that its arrays are consistent."""
 
 from __future__ import annotations
 

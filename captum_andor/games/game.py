@@ -92,7 +92,7 @@ class Game:
             )
 
     def noise(self, values: Tensor) -> Tensor:
-        """How far v moves when the model is asked again, one coalition at a time: the largest difference found.
+        """Largest change of v between the batched evaluation and a re-evaluation with one coalition per forward pass.
 
         At least the rounding of the largest v in the dtype of the model's output.
 
@@ -109,7 +109,7 @@ class Game:
         return torch.maximum(moved, torch.finfo(self.output_dtype).eps * values.abs().amax(-1))
 
     def warn_of_change(self) -> None:
-        """Evaluate ∅ and N again and warn if the model answers otherwise than before, if this is asked for.
+        """Evaluate ∅ and N again and warn if v has changed; does nothing without ``check_repeats``.
 
         A model that is random or keeps state has no single game to explain.
         """
@@ -136,7 +136,7 @@ class Game:
 
         Args:
             coalitions (Tensor): bool, shape ``(m, n)``.
-            bar: Told how many coalitions are done.
+            bar: Progress bar, advanced by the number of coalitions evaluated.
 
         Returns:
             - **values** (*Tensor*): float64, shape ``(*outputs, m)``, or fewer than m if Ctrl-C came after the first.
@@ -266,7 +266,7 @@ class Game:
             self._take_output_as_aggregate(output.shape)
 
     def _take_output_as_aggregate(self, shape: torch.Size) -> None:
-        """From now on the output is values of the whole batch, whatever its number of rows."""
+        """Treat the output as values of the whole batch, whatever its number of rows."""
         self.aggregates, self._trailing = True, shape
         if self.players.layout.per_example:
             raise ValueError(

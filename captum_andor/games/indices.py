@@ -69,7 +69,7 @@ def _supersets_by_order(interactions: Tensor) -> list[Tensor]:
 
 
 def _weight(index: Index, s: int, t: int, k: int) -> float:
-    """With what weight m(T) of t players counts in the index of s of them, of order up to k."""
+    """Weight of the Möbius transform m(T) of t players in the index of s of them, for orders up to k."""
     if index == "SII":
         return 1 / (t - s + 1)
     if index == "BII":

@@ -1,4 +1,7 @@
-"""Captum's ``InterpretableInput`` as players: text templates, image masks, and whatever users derive from it."""
+"""Captum's ``InterpretableInput`` as players: text templates, image masks, and whatever users derive from it.
+
+Source: this package.
+"""
 
 from __future__ import annotations
 
@@ -41,8 +44,6 @@ class InterpretableModel:
         >>> model = AndOrInteractions(game).logical_model(game.inputs, player_names=game.player_names)
         >>> print(model.top(1)[0])
         AND {not, bad} +1
-
-    Source: ours.
     """
 
     def __init__(self, forward_func: Callable[..., Any], interpretable_input: Any, in_batches: bool = False) -> None:

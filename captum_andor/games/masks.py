@@ -1,4 +1,7 @@
-"""Feature masks that people want."""
+"""Feature masks for images, superpixels, vision transformers, words and table columns.
+
+Source: this package.
+"""
 
 from __future__ import annotations
 
@@ -34,8 +37,6 @@ def image_grid(height: int, width: int, rows: int = 3, columns: int = 3, offset:
                 [0, 0, 1, 1],
                 [2, 2, 3, 3],
                 [2, 2, 3, 3]])
-
-    Source: ours.
     """
     row = _bands("rows", rows, "height", height, offset[0])
     column = _bands("columns", columns, "width", width, offset[1])
@@ -74,8 +75,6 @@ def vit_patches(height: int, width: int, patch_size: int, merge: int = 1) -> Ten
 
         >>> vit_patches(224, 224, 16, merge=4).unique().numel()
         16
-
-    Source: ours.
     """
     if min(height, width, patch_size, merge) < 1:
         raise ValueError(f"sizes must be at least 1; got {height}, {width}, patch_size {patch_size}, merge {merge}.")
@@ -150,8 +149,6 @@ def words(word_ids: Sequence[int | None]) -> Tensor:
 
         >>> words([None, 0, 0, 1, None])
         tensor([[2, 0, 0, 1, 2]])
-
-    Source: ours.
     """
     known = sorted({word for word in word_ids if word is not None})
     if not known:
@@ -179,8 +176,6 @@ def column_groups(groups: Mapping[str, Sequence[int]], n_columns: int) -> tuple[
         >>> mask, names = column_groups({"age": [0], "colour": [1, 2, 3]}, 4)
         >>> mask, names
         (tensor([[0, 1, 1, 1]]), ['age', 'colour'])
-
-    Source: ours.
     """
     mask = torch.full((1, n_columns), -1, device="cpu")
     for i, (name, columns) in enumerate(groups.items()):

@@ -22,7 +22,7 @@ __all__ = ["Baselines", "Inputs", "InputsT", "PlayerLayout", "Players"]
 
 @dataclass(frozen=True)
 class PlayerLayout:
-    """Where each player sits in the inputs, enough to scatter one number per player back over them.
+    """Player of each input element, enough to scatter one number per player back over the inputs.
 
     Attributes:
         feature_ids: The sorted ids of the feature mask; position i is player i.

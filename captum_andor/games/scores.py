@@ -1,4 +1,4 @@
-"""From what the model returns to the scalar v(S): target selection and score functions.
+"""Target selection and score functions: the scalar v(S) from the output of a model.
 
 Scores are computed in float64 from logits; class scores read dimension 1 of the output as the class axis.
 """

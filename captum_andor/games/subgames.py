@@ -39,7 +39,7 @@ def active_players(values: Tensor, slack: Tensor) -> Tensor:
 
     Args:
         values (Tensor): Shape ``(…, 2^n)``, floating.
-        slack (Tensor): What rounding leaves open, shape ``(…)``.
+        slack (Tensor): Rounding error of v, shape ``(…)``.
 
     Returns:
         - **active** (*Tensor*): bool, shape ``(…, n)``.

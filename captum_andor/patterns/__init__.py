@@ -1,4 +1,4 @@
-"""Patterns, the tables that hold them, and what every result has in common."""
+"""AND and OR patterns, tables of patterns, and the base class of all results."""
 
 from captum_andor.patterns.interactions import (
     Interaction,

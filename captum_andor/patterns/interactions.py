@@ -1,4 +1,4 @@
-"""Patterns: one AND or OR term of a prediction, and the columnar table of many that both results share."""
+"""One AND or OR term of a prediction, and the columnar table of many that all results share."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Interaction:
 
 @dataclass(frozen=True)
 class PlayerKey:
-    """What players are called.
+    """Ids and names of players, for tables and prints.
 
     Attributes:
         ids: Feature id of each player, sorted.

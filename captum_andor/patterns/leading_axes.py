@@ -1,4 +1,4 @@
-"""Where outputs stand: the axes of a leading shape, by name and position, kept through indexing."""
+"""Names and original positions of a result's leading axes; indexing a result keeps them."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Axes:
 
     @classmethod
     def of(cls, shape: Sequence[int]) -> Axes:
-        """Those of a whole leading shape."""
+        """Axes of a whole leading shape, before any indexing."""
         return cls(tuple(map(range, shape)))
 
     @property
@@ -41,7 +41,7 @@ class Axes:
 
     @property
     def names(self) -> list[str]:
-        """What tables call each axis, those that an integer took away included."""
+        """Column names of the axes, including axes that an integer index removed."""
         names = ["sample", "output", *(f"output_{i}" for i in range(1, len(self.positions)))]
         return names[: len(self.positions)]
 
@@ -61,12 +61,12 @@ class Axes:
         ]
 
     def stored(self) -> list[Any]:
-        """As JSON holds it."""
+        """The positions as JSON-serialisable lists; inverse of :meth:`restored`."""
         return [[p.start, p.stop, p.step] if isinstance(p, range) else p for p in self.positions]
 
     @classmethod
     def restored(cls, given: Any, shape: tuple[int, ...]) -> Axes:
-        """From what :meth:`stored` gave.
+        """Axes from the lists that :meth:`stored` returns.
 
         Raises:
             ValueError: If it does not fit the leading shape.

@@ -1,4 +1,4 @@
-"""What the two results, explanation and logical model, have in common: leading shape, attributions, printing, files."""
+"""Base class of all results: leading shape, attributions, indices, printing, files."""
 
 from __future__ import annotations
 
@@ -80,12 +80,12 @@ class Result(ABC):
 
     @property
     def layout(self) -> PlayerLayout | None:
-        """Where the players sit in the inputs; None for results made from values."""
+        """Player of each input element; None for results made from values."""
         return self.players.layout
 
     @property
     def attribution_dtype(self) -> torch.dtype:
-        """Dtype of :meth:`attributions`."""
+        """Dtype of the tensors that :meth:`attributions` returns."""
         return self.players.attribution_dtype
 
     @property
@@ -135,7 +135,7 @@ class Result(ABC):
 
     @abstractmethod
     def _all_values(self) -> Tensor:
-        """What the result says of all coalitions: float64, shape ``(…, 2^n)``."""
+        """Values that the result predicts for all coalitions: float64, shape ``(…, 2^n)``."""
 
     def interaction_index(self, index: Index = "k-SII", order: int = 2) -> Tensor:
         """Another index of interaction that follows from this result; see :mod:`captum_andor.games.indices`.

@@ -25,7 +25,7 @@ _DTYPES = {
 
 @dataclass(frozen=True)
 class ResultPlayers:
-    """What a result knows of its players.
+    """Ids, names and input positions of the players of a result.
 
     Attributes:
         feature_ids: Id of each player, as in the feature mask, sorted.
@@ -66,7 +66,7 @@ class ResultPlayers:
 
     @property
     def key(self) -> PlayerKey:
-        """What prints and tables call the players."""
+        """Ids and names of the players, for tables and prints."""
         return PlayerKey(self.feature_ids, self.names)
 
     def scatter(self, per_player: Tensor) -> Inputs:

@@ -1,4 +1,4 @@
-"""To and from ``shapiq.InteractionValues``, for its plots and tools."""
+"""Conversion to and from ``shapiq.InteractionValues``, for the plots and tools of shapiq."""
 
 from __future__ import annotations
 

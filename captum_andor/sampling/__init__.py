@@ -1,4 +1,4 @@
-"""Which coalitions of a game to evaluate, and how coalitions that a caller chose are used."""
+"""Choice of the coalitions to evaluate, and checks of coalitions that a caller chose."""
 
 from captum_andor.sampling.given_coalitions import (
     checked_coalitions as checked_coalitions,

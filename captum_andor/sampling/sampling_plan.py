@@ -1,10 +1,13 @@
-"""Which coalitions to evaluate on a budget: a sequence whose every beginning is a good sample.
+"""The sequence of coalitions that a budget evaluates; every prefix of it is a balanced sample.
 
-It begins with ∅ and N. Of the first 64 coalitions every fourth is held out, later every sixteenth: drawn from the
-distribution that R² is about. The others serve the search. Up to 20 players they are allotted to sizes in proportion,
-as evenly as whole numbers allow; above, where nearly all coalitions have about n/2 players and say little about larger
-patterns, sizes are even between a quarter and three quarters of n, in three strata. No coalition comes twice. A larger
-budget continues the same sequence, so that it can use what was evaluated. Ours.
+It begins with ∅ and N. Held-out coalitions (every 4th of the first 64, then every 16th) are drawn from the distribution
+under which R² is defined. The remaining coalitions are used to search for patterns. With up to 20 players their sizes
+are proportional to the number of coalitions of each size, as evenly as whole numbers allow. With more players nearly
+all coalitions have about n/2 players and carry little information about larger patterns, so that sizes are even between
+a quarter and three quarters of n, in three strata. No coalition comes twice. A larger budget continues the same
+sequence.
+
+Source: this package.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Logical models of games: which patterns, how many, and with what weight."""
+"""Search for logical models of games: choice, number and weights of patterns."""
 
 from captum_andor.search.budget import Budget as Budget, Known as Known, spend as spend
 from captum_andor.search.complete_games import complete_models as complete_models

@@ -4,7 +4,9 @@ Each step scores all single players and all pairs by their inner product with th
 player by player in beams, climbs from the best of these by adding, dropping or replacing one player, and keeps the
 winner. Every few steps each pattern is given the chance to move with all the others held, and patterns go that do not
 pay for their description: m ln(1 + loss / residual) against the length of their name. Coalitions come in strata of like
-size, and every column is centred within its stratum, which takes out the trend that size brings. Ours.
+size, and every column is centred within its stratum, which takes out the trend that size brings.
+
+Source: this package.
 """
 
 from __future__ import annotations
@@ -270,7 +272,7 @@ class Search:
 
     @staticmethod
     def _share(inner: Array, norm: Array, count: Array | None = None) -> Array:
-        """What a column of given inner product and norm takes off the residual; 0 where too few rows tell."""
+        """Decrease of the squared residual by a column of given inner product and norm; 0 where too few rows differ."""
         seen = norm > 1 if count is None else (norm > 1) & (count >= _LEAST_COUNT)
         gain: Array = np.where(seen, inner * inner / np.maximum(norm, 1e-9), 0.0)
         return gain

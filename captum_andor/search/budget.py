@@ -1,4 +1,4 @@
-"""Spend a budget of coalitions: which to evaluate, when to stop, and the logical models of what came back."""
+"""Evaluate a game on a budget of coalitions, decide when to stop, and fit the logical models."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Known(NamedTuple):
 
 
 class Evaluated(NamedTuple):
-    """What a budget bought.
+    """Result of a budgeted evaluation: values, coalitions and fitted models.
 
     Attributes:
         values: v, float64, shape ``(*outputs, m)``.
@@ -82,7 +82,7 @@ def check_budget(budget: Any, n_players: int, max_players: int, options: Options
 
 
 def _enough(budget: int, everything: int, options: Options) -> int | None:
-    """A budget of ours, raised where the options ask for more patterns than it could fit."""
+    """The default budget, raised where the options ask for more patterns than it could fit."""
     budget = max(budget, 4 * (options.max_patterns or 0))
     return budget if budget < everything else None
 

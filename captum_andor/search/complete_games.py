@@ -1,4 +1,4 @@
-"""Logical models of games all of whose 2^n values are known: R² is exact, not an estimate."""
+"""Logical models of games whose 2^n values are all known, so that R² is exact."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def _search_weights(weights: tuple[float, ...], options: Options) -> tuple[float
 
 
 def allowed_columns(columns: Columns, options: Options, degree: int) -> Tensor:
-    """Which columns a model may use: bool, shape ``(2 * 2^n,)``; single players stand under AND."""
+    """Mask of the columns that a model may use: bool, shape ``(2 * 2^n,)``; single players count as AND."""
     most = min(degree, options.max_order or degree)
     single = columns.order == 1
     wanted = torch.where(columns.is_or, "or" in options.kinds, "and" in options.kinds)

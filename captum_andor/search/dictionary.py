@@ -84,7 +84,7 @@ class Columns(Protocol):
 
 
 class _WeightedRows:
-    """What follows from the weights of the rows and the norms of the columns alone."""
+    """Methods that need the weights of the rows and the norms of the columns alone."""
 
     row_weights: Tensor
     norm: Tensor

@@ -1,4 +1,4 @@
-"""Which patterns, and how many: the efforts "stable", "accurate" and "high", on complete games or on a sample."""
+"""Selection of patterns by the efforts "stable", "accurate" and "high", on complete games or on a sample."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def select(problem: Problem, allowed: Tensor, options: Options) -> Tensor:
 
 
 def _tidied(problem: Problem, chosen: Tensor) -> Tensor:
-    """Leave out of exact models what selection took on the way and they do not need."""
+    """Remove patterns that forward selection added but that an exact model does not need."""
     exact = (problem.path(chosen)[:, -1] >= EXACT).nonzero()[:, 0]
     if not len(exact) or not chosen.shape[1]:
         return chosen
@@ -87,7 +87,7 @@ def _tidied(problem: Problem, chosen: Tensor) -> Tensor:
 
 
 def discount(columns: Columns, allowed: Tensor, preference: float) -> Tensor:
-    """What a column's gain is multiplied by: less for high orders, 0 where it is not allowed.
+    """Factor on each column's gain: smaller for high orders, 0 where a column is not allowed.
 
     Once all smaller patterns of a set are chosen, its AND and its OR explain exactly the same: AND is taken.
     """
@@ -152,8 +152,8 @@ def _portfolio(problem: Problem, allowed: Tensor, limit: int, goal: float | None
 def _closed(problem: Problem, chosen: Tensor, limit: int) -> list[Tensor]:
     """The chosen columns; and fewer of them, with one of the closing columns or all.
 
-    The AND or the OR of all players differs from a constant at one end alone: a model that explains the other
-    coalitions best can stay as it is.
+    The AND of all players changes the prediction on the full coalition only, and the OR on the empty one only, so they
+    can fix h(N) and h(∅) without disturbing the rest of the fit.
     """
     closing = problem.closing
     candidates = [chosen]
@@ -200,7 +200,7 @@ def cut(problem: Problem, chosen: Tensor, goal: float) -> Tensor:
 
 
 def _cut(problem: Problem, chosen: Tensor, goal: float) -> tuple[Tensor, Tensor]:
-    """As :func:`cut`, and the R² that remains."""
+    """Cut as :func:`cut` does, and return the R² that remains."""
     along = problem.path(chosen)
     reached = along >= goal
     count = torch.where(reached.any(1), reached.int().argmax(1), (chosen >= 0).sum(1))

@@ -2,7 +2,9 @@ r"""Weights of chosen patterns: least squares, with the ends held exactly if ask
 
 With the base v(∅) taken off, the model is Σ w_j X_j and the ends are exact if Σ w_j = v(N) - v(∅), since every pattern
 is 0 on ∅ and 1 on N. With the factor LLᵀ of the second moments, z = L⁻¹b and u = L⁻¹1, the residual after j patterns is
-E(v-v(∅))² - Σz² + (Σuz - s)²/Σu²: running sums give the whole path. Ours.
+E(v-v(∅))² - Σz² + (Σuz - s)²/Σu²: running sums give the whole path.
+
+Source: this package.
 """
 
 from __future__ import annotations

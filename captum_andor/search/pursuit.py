@@ -3,7 +3,7 @@
 Orthogonal least squares (Chen, Billings and Luo 1989): each step takes the column that explains the most of what is
 left once it is made orthogonal to those chosen before. Covariances come from the dictionary, so no step passes over the
 coalitions. Small dictionaries are searched whole; of large ones a shortlist is taken by correlation with the true
-residual, and renewed after a few steps. Weights, batches, shortlists and swaps are ours.
+residual, and renewed after a few steps. Weights, batches, shortlists and swaps: this package.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class Games:
         return factor
 
     def residual(self, chosen: Tensor, factor: Tensor | None = None) -> Tensor:
-        """What least squares on columns ``(B, k)`` leaves: ``(B, rows)``."""
+        """Residual of least squares on columns ``(B, k)``: ``(B, rows)``."""
         factor = self.factor(chosen) if factor is None else factor
         coefficients = torch.cholesky_solve(self.correlations.gather(1, chosen)[..., None], factor)[..., 0]
         return self.centred - self.columns.centred(self.columns.combine(chosen, coefficients))[0]
@@ -125,7 +125,7 @@ def _grow_block(games: Games, chosen: Tensor, steps: int, discount: Tensor) -> T
         picks[:, step] = torch.where(going, pick[:, 0], -1)
         going &= left > least
         if not bool(going.any()):
-            # a column of -1 tells that none of these games goes on
+            # pad with -1 so that the caller sees that every game in this block has stopped
             return torch.nn.functional.pad(picks[:, : step + 1], (0, 1), value=-1) if step + 1 < steps else picks
     return picks
 
@@ -224,7 +224,7 @@ def _best_swap(
     # With column i out, an incoming column j regains what i alone held of it.
     norm_without = torch.addcmul(norm[:, None], direction, direction)
     gain = torch.addcmul(score[:, None], direction, loss).square_().div_(norm_without)
-    # This closes the door to chosen columns too: all of their variance is taken.
+    # This also excludes columns that are already chosen: their residual variance is 0.
     least = torch.where(allowed[shortlist.ids] > 0, _SWAP_INDEPENDENCE * columns.norm[shortlist.ids], torch.inf)
     gain = gain.masked_fill_(norm_without < least[:, None], -1.0).sub_(loss.square())
     best, place = gain.flatten(1).max(1)

@@ -1,4 +1,4 @@
-"""Logical models of games of which some coalitions are known: chosen on most of these, judged on held-out ones."""
+"""Logical models from some coalitions of a game: chosen on most of them, R² from held-out ones."""
 
 from __future__ import annotations
 
@@ -148,7 +148,7 @@ def _is_exact(v: Tensor, rows: Tensor, patterns: list[Pattern]) -> bool:
 
 
 def _cross_validated(y: Tensor, rows: Tensor, strata: Tensor, options: Options, limit: int) -> list[int]:
-    """Number of patterns of least error on the folds left out, less what one standard error forgives."""
+    """Number of patterns by cross-validation with the one-standard-error rule."""
     m = len(rows)
     options = replace(options, effort="stable")
     order = torch.randperm(m, generator=torch.Generator().manual_seed(options.seed), device="cpu").to(rows.device)

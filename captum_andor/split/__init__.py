@@ -1,4 +1,4 @@
-"""The sparse split of a game into AND and OR, and the proof of how near the optimum it is."""
+"""The split of a game into AND and OR interactions of least l1, with a duality gap as certificate."""
 
 from captum_andor.split.certainty import Certainty, certainty_of as certainty_of
 from captum_andor.split.interior_point import INTERIOR_PLAYERS as INTERIOR_PLAYERS

@@ -1,4 +1,7 @@
-"""Sparse means sparse: of several splits of a game the shortest, of least order, and exact on its support."""
+"""Choose the final split among candidates: smallest l1 within the tolerance, then lowest order.
+
+It is refitted exactly on its few largest terms if these explain the game.
+"""
 
 from __future__ import annotations
 
@@ -45,7 +48,7 @@ class Supported(NamedTuple):
         or_values: b.
         left: The largest value that it leaves unexplained.
         drop: The largest factor between the strengths of one term and the next.
-        rounding: What float64 leaves open of the game's values.
+        rounding: Rounding error of the game's values in float64.
     """
 
     and_values: Tensor
@@ -72,7 +75,7 @@ def on_support(values: Tensor, and_values: Tensor, or_values: Tensor, rounding: 
         values (Tensor): v with v(∅) = 0 and max|v| about 1, shape ``(2^n,)``.
         and_values (Tensor): A split near the optimum, shape ``(2^n,)``.
         or_values (Tensor): Likewise.
-        rounding (float): What float64 leaves open of the values.
+        rounding (float): Rounding error of the values in float64.
     """
     size = len(values)
     both = torch.cat([and_values, or_values])

@@ -1,10 +1,12 @@
-r"""What every optimum of a sparse split has in common: the l1 optimum is unique, its interactions need not be.
+r"""Bounds on interactions over all optimal sparse splits: the least l1 is unique, the interactions need not be.
 
 A dual point y with s = Aᵀy, \|s\| ≤ 1, and a bound D ≤ l1* ≤ P hold for every optimal split x:
 Σ_T \|x_T\| (1 − s_T sign x_T) + Σ_S (ε\|y_S\| + y_S q_S) ≤ P − D. That bounds each term from both sides. And the
 difference Δ of two optima, for which AΔ = Δq, has Σ_T c_T \|Δ_T\| + Σ_S \|y_S\| \|Δq_S\| ≤ 2 (P − D), c = 1 − \|s\|,
 beside Σ_T \|Δ_T\| ≤ 2P and \|Δq_S\| ≤ 2ε. For any λ, Δ_T = Σ_j (e_T − Aᵀλ)_j Δ_j + Σ_S λ_S Δq_S; terms of large c or
-\|y\| are bounded by the first, the others by the second. λ is chosen by weighted least squares. Ours.
+\|y\| are bounded by the first, the others by the second. λ is chosen by weighted least squares.
+
+Source: this package.
 """
 
 from __future__ import annotations
@@ -19,11 +21,11 @@ from captum_andor.split.interior_point import adjoint, applied, normal_matrix
 __all__ = ["Bounds", "Certainty", "bounds", "certainty_of", "largest_differences"]
 
 _LEAST_COST = 1e-7
-_ROUNDING = 1e-10  # of l1: what float64 leaves open of the gap
+_ROUNDING = 1e-10  # of l1: rounding error of the duality gap in float64
 
 
 class Certainty(NamedTuple):
-    """What is certain of interactions; see :meth:`captum_andor.AndOrExplanation.certainty`."""
+    """Bounds on interactions over all optimal splits; see :meth:`captum_andor.AndOrExplanation.certainty`."""
 
     status: Tensor
     lower: Tensor
@@ -40,7 +42,7 @@ class Bounds(NamedTuple):
 
 
 def bounds(y: Tensor, excess: Tensor) -> Bounds:
-    """What a dual point says of every optimum.
+    """Bounds that a dual point implies for every optimal split.
 
     Args:
         y (Tensor): A feasible dual point, shape ``(B, 2^n)``.
@@ -62,7 +64,7 @@ def _terms(y: Tensor) -> Tensor:
 
 
 def largest_differences(y: Tensor, primal: float, excess: float, epsilon: float, chosen: Tensor) -> Tensor:
-    """How far two optimal splits of one game can differ in some of their interactions.
+    """Largest difference between two optimal splits of one game in given interactions.
 
     Args:
         y (Tensor): A feasible dual point, shape ``(2^n,)``.

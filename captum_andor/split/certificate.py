@@ -1,4 +1,4 @@
-r"""What proves a split: the dual of the linear program, whose feasible points bound the least l1 from below.
+r"""The dual of the linear program of a split: its feasible points bound the least l1 from below.
 
 The program is: minimise ‖a‖₁ + ‖b‖₁ over T ≠ ∅ subject to Za − Kb + c − q = v, |q| ≤ ε, q(∅) = 0. Its dual: maximise
 ⟨y, v⟩ − ε‖y‖₁ subject to |Zᵀy|, |Kᵀy| ≤ 1 for T ≠ ∅ and Σy = 0. Order 1 stands under AND.

@@ -3,7 +3,7 @@ r"""Douglas–Rachford splitting for the sparse split of a batch of games, at an
 It alternates between shrinking (a, b, q) towards 0, within the noise box for q, and projecting exactly onto
 Za − Kb − q = v. Averages over a window of iterations give both sides of the certificate: a split that is exactly
 feasible, and a dual point. Steps adapt to each game, and games leave the batch once they are proven. The scheme is
-ours; the method is that of Douglas and Rachford (1956) in the form of Lions and Mercier (1979).
+that of this package, the method that of Douglas and Rachford (1956) in the form of Lions and Mercier (1979).
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-r"""Interior point for the sparse split: from a split proven to a percent to one proven to a millionth.
+r"""Interior-point method for the sparse split: from a duality gap of a percent to one of a millionth.
 
 Mehrotra's predictor-corrector method on x = (a, b) = x⁺ − x⁻ with slacks z± = 1 ∓ Aᵀy of the dual, so that the dual
 stays feasible, and with noise on the box |q| ≤ ε, whose multipliers are w±. The entries of the normal matrix A D Aᵀ are
 looked up: Σ_T d_a(T)[T ⊆ S ∩ S′] + Σ_T d_b(T)[T meets S and S′]. A warm start can stall; it is then tried again from
-further inside, and at last from afar. The use for the split is ours; S. Mehrotra, SIAM J. Optim. 1992.
+further inside, and at last from afar. The use for the split is of this package; S. Mehrotra, SIAM J. Optim. 1992.
 """
 
 from __future__ import annotations
@@ -338,7 +338,7 @@ class _Newton:
         )
 
     def lengths(self, move: _Move) -> tuple[Tensor, Tensor]:
-        """How far a move can go before a primal, before a dual variable leaves its range."""
+        """Largest step lengths before a primal or a dual variable leaves its range."""
         point = self.point
         primal = [(point.positive, move.positive), (point.negative, move.negative)]
         primal += [(self.above, -move.q * self.box), (self.below, move.q * self.box)]

@@ -1,10 +1,10 @@
-r"""The joint split of several models on one sample: AND and OR interactions that the models share where they can.
+r"""The joint split of several models on one sample, whose AND and OR interactions coincide where possible.
 
     minimise Σ_T max_m \|I_m(T)\| + α Σ_T Σ_m \|I_m(T)\|   subject to   \|Z a_m − K b_m + c_m − v_m\| ≤ ε_m  for each m.
 
 The first sum is paid once however many models have the interaction; α decides how much each pays for its own strength.
 Solved as the split of one model is, by Douglas–Rachford splitting, only that shrinkage acts on all models at once; the
-dual bounds Σ_m (\|s_m(T)\| − α)₊ ≤ 1 prove the gap. Ours, after the shared sparse extraction of L. Chen et al. 2024,
+dual bounds Σ_m (\|s_m(T)\| − α)₊ ≤ 1 prove the gap. This package, after the shared sparse extraction of L. Chen et al. 2024,
 arXiv 2401.16318.
 """
 
@@ -206,7 +206,7 @@ class _JointSearch:
         self.bound = torch.maximum(self.bound, bound.nan_to_num())
 
     def _dual_bound(self, y: Tensor) -> Tensor:
-        """What a dual point proves, once the largest gauge of its sums is divided out."""
+        """Lower bound that a dual point proves once it is scaled to be feasible."""
         y = torch.cat([-y[:, 1:].sum(1, keepdim=True), y[:, 1:]], dim=1)
         sums = torch.stack([zeta_adjoint(y), zeta_adjoint(y.flip(-1))]).view(2, self.n_models, self.count, -1)
         largest = _gauge(sums[..., 1:].movedim(1, 0), self.alpha).amax((0, 2)).clamp(min=1.0)

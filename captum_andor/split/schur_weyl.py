@@ -2,7 +2,9 @@ r"""The Schur–Weyl basis: one orthogonal change of basis that block-diagonalis
 
 Tensor powers M ⊗ … ⊗ M of 2 x 2 matrices commute with permutations of the n bits. Read as n spins ½, the 2^n states
 fall into spins j = n/2, n/2 − 1, …, each in several equal copies, and a tensor power acts on each copy of spin j by one
-and the same block of size 2j + 1. Source: the addition of spins (Clebsch and Gordan); its use for the split is ours.
+and the same block of size 2j + 1.
+
+Source: the addition of spins (Clebsch and Gordan); its use for the split: this package.
 """
 
 from __future__ import annotations

@@ -135,7 +135,7 @@ def _sparse(
     unit = (games - offset) / torch.where(scale > 0, scale, 1.0)
     relative = noise_bound.reshape(-1) if isinstance(noise_bound, Tensor) else noise_bound
     epsilon = relative * (unit[:, -1] - unit[:, 0]).abs()
-    # What float64 leaves open of v on that scale.
+    # Rounding error of v in float64, on that scale.
     rounding = 8 * torch.finfo(torch.float64).eps * games.abs().amax(-1) / torch.where(scale > 0, scale, 1.0)[:, 0]
     found, interrupted = _solve_all(unit, epsilon, rounding, tolerance, on_done)
     missed = (~(found.gap <= tolerance)).nonzero().flatten().tolist()

@@ -1,4 +1,4 @@
-"""Studies of what decides the confusing samples: layers swapped between networks, and training over time."""
+"""Studies of the causes of confusing samples: layers swapped between networks, and training over time."""
 
 from captum_andor.study import surgery
 from captum_andor.study.contrasts import Verdict

@@ -44,7 +44,7 @@ class Agreement:
 
     @property
     def n_samples(self) -> int:
-        """Number of samples."""
+        """Number N of samples of the study."""
         return len(next(iter(self.tables.values())).columns["loss"])
 
     @computed_once
@@ -125,7 +125,7 @@ class Agreement:
         return total
 
     def _slope(self, column: str, pairs: Sequence[int]) -> float:
-        """Of agreement given loss on the similarity of v, over cells and pairs, within each part."""
+        """Regression slope of agreement given loss on the similarity of v, over cells and pairs, within each part."""
         chosen = list(pairs)
         x_left, y_left = [], []
         for part in ("none", "low", "high"):
@@ -150,7 +150,7 @@ class Agreement:
 
     @computed_once
     def reliability(self, network: Network, column: str, measure: str) -> float:
-        """How far a network's score repeats over views, beyond the same controls; NaN without several views."""
+        """Test-retest correlation of a network's score over views, given the same controls; NaN with a single view."""
         table = self.tables[network]
         views = len(table.scores[column]) if column in table.scores else 1
         if views < 2:

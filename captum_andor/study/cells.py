@@ -28,7 +28,7 @@ _ORDER = 1_000_000  # added to seeds of data orders: they are never those of ini
 
 @dataclass(frozen=True)
 class Cell:
-    """What the second network of a pair takes over from the first.
+    """The part and the state that the second network of a pair takes over from the first.
 
     Attributes:
         part: Which part, ``"low"`` or ``"high"``; ``"none"`` of it, or ``"all"``.
@@ -45,7 +45,7 @@ class Cell:
 
     @property
     def name(self) -> str:
-        """Its name in tables."""
+        """Name of the cell in tables."""
         if self.part == "none":
             text = "both new"
         elif self.part == "all":
@@ -74,7 +74,7 @@ class Network:
 
     @property
     def name(self) -> str:
-        """Its name, also that of its files."""
+        """Name of the network, also that of its files."""
         if self.cell is None:
             kind = "first"
         else:

@@ -1,4 +1,4 @@
-"""Which cells a contrast between the low and the high part compares, and what follows from it."""
+"""Contrasts between cells that share the low and the high part, and the verdict that follows."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def at_equal_shares(
 
 
 def _gap(share: float, x: Sequence[float]) -> float:
-    """How far apart the cuts on both sides of a share are; 0 at a cut."""
+    """Distance between the cuts on both sides of a share of parameters; 0 at a cut."""
     if any(abs(share - at) < 1e-9 for at in x):
         return 0.0
     return min(at for at in x if at > share) - max(at for at in x if at < share)
@@ -71,7 +71,7 @@ def _interpolated(share: float, side: Sequence[Cell], shares: Mapping[Cell, floa
 
 
 def _mean_of(several: Sequence[Weights]) -> Weights:
-    """Mean of weights."""
+    """Mean of the weights of several cells."""
     total: Weights = {}
     for weights in several:
         for cell, weight in weights.items():
@@ -80,13 +80,13 @@ def _mean_of(several: Sequence[Weights]) -> Weights:
 
 
 def less(a: Weights, b: Weights) -> Weights:
-    """Difference of weights."""
+    """Difference of the weights of two contrasts."""
     return {cell: a.get(cell, 0.0) - b.get(cell, 0.0) for cell in {**a, **b}}
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a study says of the claim that low layers decide.
+    """Verdict on the claim that low layers decide the confusing samples.
 
     Attributes:
         outcome: ``"supported"``, ``"not supported"`` or ``"cannot be judged"``.

@@ -61,7 +61,7 @@ def trace_training(
         >>> trace_training(models, data).table["step"].tolist()
         [1, 2, 5]
 
-    Source: ours; the two phases are those of Zhou et al. 2024, arXiv 2405.10262.
+    Source: this package; the two phases are those of Zhou et al. 2024, arXiv 2405.10262.
     """
     cut = SetRule(fraction)
     pairs = checkpoints.items() if isinstance(checkpoints, Mapping) else checkpoints
@@ -85,7 +85,7 @@ def trace_training(
 
 
 class _Checkpoint:
-    """What is kept of one checkpoint: scores and losses of every sample, means of interactions."""
+    """Scores and losses of every sample at one checkpoint, and means of interactions."""
 
     def __init__(
         self, step: int, model: nn.Module, samples: dict[str, Samples], analyzer: ConfusingSampleAnalyzer, batch: int
@@ -154,7 +154,7 @@ def _similarities(halves: dict[str, list[Tensor]]) -> dict[str, Array]:
 
 
 class TrainingDynamics:
-    r"""What :func:`trace_training` found out.
+    r"""Result of :func:`trace_training`.
 
     Attributes:
         steps (list of int): The checkpoints.

@@ -1,4 +1,4 @@
-"""Numbers measured on pairs of networks and on samples, with intervals over both."""
+"""Means over pairs of networks and over samples, with intervals over both."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class Measured:
 
         The variance of the mean is that of a table of pairs × samples with both at random: mean squares of pairs and
         of samples less that of their interaction, which both contain. Student's t with Satterthwaite's degrees of
-        freedom. Source: the method of moments of the two-way random-effects model; its use here is ours.
+        freedom. Source: the method of moments of the two-way random-effects model; its use here is of this package.
         """
         from scipy.stats import t
 

@@ -88,7 +88,7 @@ class LayerSwapStudy:
         'cannot be judged'
         >>> folder.cleanup()
 
-    Source: ours; the claim is that of Zhang et al. 2025, arXiv 2502.08625.
+    Source: this package; the claim is that of Zhang et al. 2025, arXiv 2502.08625.
     """
 
     def __init__(

@@ -1,4 +1,7 @@
-"""``LayerSwapResult``: what a layer-swap study found out."""
+"""``LayerSwapResult``: tables, contrasts, verdict and figures of a layer-swap study.
+
+Source: this package.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,7 @@ __all__ = ["LayerSwapResult"]
 
 
 class LayerSwapResult:
-    """What :meth:`LayerSwapStudy.run` found out: tables, contrasts, a verdict, figures.
+    """Result of :meth:`LayerSwapStudy.run`: tables, contrasts, a verdict, figures.
 
     Attributes:
         n_pairs (int): Number of pairs of networks.
@@ -36,8 +39,6 @@ class LayerSwapResult:
         layers (tuple of str): Where networks were cut.
         networks (pandas.DataFrame): One row per network: ``network``, ``pair``, ``cell``, ``accuracy`` and mean
             ``loss`` on the samples, ``test_accuracy``.
-
-    Source: ours.
     """
 
     def __init__(
@@ -90,7 +91,7 @@ class LayerSwapResult:
         return bool(larger <= self._loss_within * smaller or larger < 1e-12)
 
     def cells(self, score: str | None = None) -> pd.DataFrame:
-        """How far the two networks of a pair agree in each cell.
+        """Mean agreement of the two networks of a pair in each cell.
 
         Args:
             score (str, optional): A score or column. Default: None (the primary)
@@ -138,7 +139,7 @@ class LayerSwapResult:
         return row
 
     def ceilings(self) -> pd.DataFrame:
-        """How far each score can agree at most.
+        """Largest agreement that each score can reach, given its reliability.
 
         Returns:
             - **ceilings** (*pandas.DataFrame*): One row per score: ``reliability`` over baselines and masks and

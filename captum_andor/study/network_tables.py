@@ -1,4 +1,4 @@
-"""What is known of one network: its scores, losses and values v on the samples, kept in a file of its own."""
+"""Scores, losses and values v of one network on the samples, kept in a file of its own."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class NetworkTable:
     values: list[npt.NDArray[np.float32]]
 
     def suspicion(self, column: str, view: int | None = None) -> Array:
-        """What to rank by: the sum of ranks over views, or one view's scores."""
+        """Numbers to rank by: the sum of ranks over views, or the scores of one view."""
         if column not in self.scores:
             return self.columns[column]
         scores = self.scores[column]
@@ -58,12 +58,12 @@ class NetworkTable:
         return total
 
     def without_values(self) -> NetworkTable:
-        """The same, without v: that takes the memory."""
+        """The table without the values v, which take most of the memory."""
         return replace(self, values=[])
 
     @property
     def loss(self) -> float:
-        """Mean loss."""
+        """Mean cross-entropy over the samples."""
         return float(np.mean(self.columns["loss"]))
 
 

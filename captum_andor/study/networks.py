@@ -54,7 +54,7 @@ class Networks:
     seed: int
 
     def path(self, network: Network) -> Path:
-        """Its file."""
+        """Path of the file that keeps the network."""
         return self.folder / "networks" / f"{network.name}.pt"
 
     def cut(self, layer: str) -> Cut:

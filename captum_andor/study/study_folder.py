@@ -1,4 +1,4 @@
-"""What a study's folder is of, so that other settings in it are refused."""
+"""The manifest of a study's folder: a folder of other settings is refused."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _FORMAT = "captum_andor.study"
 
 
 def check_manifest(path: Path, settings: dict[str, Any], write: bool) -> None:
-    """Raise if the settings that are there are others; write them, if asked and there are none.
+    """Raise if a folder holds other settings; write these, if asked to and there are none.
 
     Raises:
         ValueError: If they are, or the file is damaged.

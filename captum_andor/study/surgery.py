@@ -1,4 +1,7 @@
-"""Surgery on networks: cut in two at a layer; copy, freeze or re-initialise a part; see how much hangs on each."""
+"""Surgery on networks: cut in two at a layer; copy, freeze, re-initialise or rewind a part.
+
+Source: this package.
+"""
 
 from __future__ import annotations
 
@@ -44,8 +47,6 @@ def split_at(model: nn.Module, layer: str) -> Cut:
 
         >>> split_at(nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 1)), "2").low
         ('0.weight', '0.bias')
-
-    Source: ours.
     """
     modules = [name for name, _ in model.named_modules() if name]
     if layer not in modules:
@@ -218,7 +219,7 @@ def criticality(
         >>> criticality(trained, start, [(inputs, trained(inputs).argmax(1))])["accuracy"].iloc[0].item()
         1.0
 
-    Source: Zhang, Bengio and Singer 2019, arXiv 1902.01996; the recalibration is ours.
+    Source: Zhang, Bengio and Singer 2019, arXiv 1902.01996; the recalibration is of this package.
     """
     import pandas as pd
 

@@ -1,4 +1,4 @@
-"""What all figures share: new figures, axes that are given, colours, names of patterns."""
+"""Helpers of all figures: new figures, given axes, colours, names of patterns."""
 
 from __future__ import annotations
 
@@ -83,6 +83,6 @@ def colour_of(value: float) -> str:
 
 
 def label_of(pattern: Interaction) -> str:
-    """Its players by name: ``a & b`` for AND, ``a | b`` for OR; long ones are cut."""
+    """Label of a pattern: ``a & b`` for AND, ``a | b`` for OR; long labels are cut."""
     text = (" & " if pattern.kind == "and" else " | ").join(map(str, pattern.names or pattern.players))
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"

@@ -1,4 +1,7 @@
-"""Patterns on the image: a panel each, or all in one."""
+"""Patterns drawn on the image, one panel for each or all in one.
+
+Source: this package.
+"""
 
 from __future__ import annotations
 
@@ -61,8 +64,6 @@ def plot_image_interactions(
     Raises:
         ValueError: If the explanation holds several outputs or no inputs, k < 1, there are fewer axes than k, or the
             picture does not fit the feature mask.
-
-    Source: ours.
     """
     picture, players = _checked(explanation, image, input_index)
     patterns = explanation.top(k)
@@ -107,8 +108,6 @@ def plot_image_overview(
 
     Raises:
         ValueError: As :func:`plot_image_interactions`, and if k > 7.
-
-    Source: ours.
     """
     from matplotlib.collections import LineCollection
     from matplotlib.lines import Line2D

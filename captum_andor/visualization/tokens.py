@@ -21,7 +21,7 @@ _WIDTH = 64  # letters in a line of the figure
 
 
 def _texts(result: Result, tokens: Sequence[str] | None) -> list[str]:
-    """What stands for each player.
+    """Text of each player.
 
     Raises:
         ValueError: If tokens are not one for each player.
@@ -104,7 +104,7 @@ def plot_tokens(
 
 
 def tokens_html(result: Result, tokens: Sequence[str] | None = None, k: int = 5) -> str:
-    """The same as HTML, all text escaped, for ``IPython.display.HTML``.
+    """Write the marked sentence as HTML, all text escaped, for ``IPython.display.HTML``.
 
     Args:
         result (LogicalModel or AndOrExplanation): Of one output.
@@ -138,7 +138,7 @@ def tokens_html(result: Result, tokens: Sequence[str] | None = None, k: int = 5)
 
 
 def result_html(result: Result) -> str:
-    """What notebooks show of a result: the headline and a table of the strongest patterns, all text escaped."""
+    """Notebook representation of a result: the headline and a table of the strongest patterns, all text escaped."""
     first, *rest = repr(result).splitlines()
     if math.prod(result.shape) != 1:
         return f"<p>{escape(first)}</p><pre>{escape(chr(10).join(rest))}</pre>"

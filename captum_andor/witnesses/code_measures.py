@@ -1,4 +1,4 @@
-"""How diverse the codes of a layer are, and how much they know of the labels."""
+"""Measures of the codes of a layer: diversity, and information about the labels."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``LayerCodes``: a self-organizing map per layer, and what its codes say of diversity, labels and attacks."""
+"""``LayerCodes``: a self-organizing map per layer, and measures of its codes."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class LayerCodes:
         >>> codes.transform(x).shape
         torch.Size([50, 2])
 
-    Source: maps of channel means and their measures after Lee and Vijayan, arXiv 2205.10952; the controls are ours.
+    Source: maps of channel means and their measures after Lee and Vijayan, arXiv 2205.10952; the controls: this package.
     """
 
     def __init__(
@@ -199,7 +199,7 @@ class LayerCodes:
     def measures(
         self, dataset: Any, untrained: nn.Module | None = None, held_out: float = 0.3, n_shuffles: int = 10
     ) -> pd.DataFrame:
-        """How diverse the codes are, layer by layer, and how much they know of the labels, each beside its controls.
+        """Diversity of the codes of each layer, and their information about the labels, each beside its controls.
 
         Samples are split at random; maps are made anew from the first part, and what is held out is judged. The maps
         of :meth:`fit` stay.

@@ -1,4 +1,4 @@
-"""Paths between inputs: bypasses round the worst point of a line, and how far a sample stands from its class."""
+"""Paths of low loss between inputs, and the loss barrier between a sample and its class."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def connect(
         >>> bool(paths.straight.maximum > 3), bool(paths.maximum < 0.5)
         (True, True)
 
-    Source: Vrabel et al. 2025, arXiv 2409.05800; the batched recursion is ours.
+    Source: Vrabel et al. 2025, arXiv 2409.05800; the batched recursion is of this package.
     """
     a, b, target = check_pairs(model, a, b, target)
     for name, count in (("steps", steps), ("max_depth", max_depth)):
@@ -142,7 +142,7 @@ class _Path:
                 yield j, int(inner.argmax()) + 1
 
     def with_bypasses(self, after: dict[int, Tensor]) -> Tensor:
-        """Its points with further ones, each after one of its own."""
+        """Insert further points into a path, each after one of its points."""
         rows: list[Tensor] = []
         for j, point in enumerate(self.points):
             rows += [point, after[j]] if j in after else [point]
@@ -245,7 +245,7 @@ def connectivity_score(
         >>> connectivity_score(model, (x[:4], y[:4]), (x[4:], y[4:]), n_references=2).shape
         (4, 6)
 
-    Source: the barrier is that of Vrabel et al. 2025, arXiv 2409.05800; the score is ours.
+    Source: the barrier is that of Vrabel et al. 2025, arXiv 2409.05800; the score is of this package.
     """
     import pandas as pd
 

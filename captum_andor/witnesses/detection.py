@@ -1,4 +1,7 @@
-"""Adversarial inputs by their distance from the class they are taken for, and the attack that knows of it."""
+"""Detection of adversarial inputs by the loss barrier to the predicted class, and an attack on the detector.
+
+Source: this package.
+"""
 
 from __future__ import annotations
 
@@ -126,7 +129,7 @@ def attack_beside_references(
     weight: float = 1.0,
     n_points: int = 8,
 ) -> Tensor:
-    """The attack that lowers the barrier, too: what a detector by barriers has to stand.
+    """Attack the model and the detector at once: lower the loss barrier as well as the margin.
 
     Projected gradient descent in the maximum norm towards ``target``, on the loss of the input plus ``weight`` times
     the largest loss on the line from it to its reference. With ``weight=0``: the ordinary targeted attack.
@@ -147,8 +150,6 @@ def attack_beside_references(
 
     Raises:
         TypeError, ValueError: As :func:`captum_andor.witnesses.barrier`, and if a number is out of its range.
-
-    Source: ours.
     """
     for name, number, least in (("radius", radius, 0.0), ("weight", weight, -1e-300)):
         if not number > least:

@@ -36,7 +36,7 @@ class Barriers:
 
     @property
     def gap(self) -> Tensor:
-        """How far it lies above the worse end, shape ``(pairs,)``; 0 where an end is the worst point."""
+        """Largest loss less that of the worse end, shape ``(pairs,)``; 0 where an end is the worst point."""
         return self.maximum - torch.maximum(self.losses[:, 0], self.losses[:, -1])
 
     @property
@@ -47,7 +47,7 @@ class Barriers:
 
     @property
     def argmax(self) -> Tensor:
-        """Where the largest loss is, between 0 and 1, shape ``(pairs,)``."""
+        """Position of the largest loss on the line, between 0 and 1, shape ``(pairs,)``."""
         return self.alphas[self.losses.argmax(1)]
 
     def to_dataframe(self) -> pd.DataFrame:
@@ -108,7 +108,7 @@ class Paths:
 
     @property
     def gap(self) -> Tensor:
-        """How far it lies above the worse end, shape ``(pairs,)``."""
+        """Largest loss on the path less that of the worse end, shape ``(pairs,)``."""
         return self.maximum - torch.maximum(self.straight.losses[:, 0], self.straight.losses[:, -1])
 
     def to_dataframe(self) -> pd.DataFrame:

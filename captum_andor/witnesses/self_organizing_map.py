@@ -36,8 +36,9 @@ class SelfOrganizingMap:
         >>> bool((units.diff() >= 0).all() or (units.diff() <= 0).all())
         True
 
-    Source: T. Kohonen, Essentials of the self-organizing map, Neural Networks 37 (2013). The code is ours, since
-    MiniSom's batch rule loops over samples in Python and stops at a wide neighbourhood (``benchmarks/som.py``).
+    Source: T. Kohonen, Essentials of the self-organizing map, Neural Networks 37 (2013). The code
+    is this package's, since MiniSom's batch rule loops over samples in Python and stops at a wide neighbourhood
+    (``benchmarks/som.py``).
     """
 
     grid: tuple[int, int] = (20, 20)
@@ -45,7 +46,7 @@ class SelfOrganizingMap:
     weights: Tensor | None = None
 
     def fit(self, data: Tensor) -> SelfOrganizingMap:
-        """Learn the weights.
+        """Learn the weights of the units.
 
         Args:
             data (Tensor): Shape ``(N, features)``, N ≥ 2.

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from captum_andor import ConfusingSampleAnalyzer
 from captum_andor._utils.datasets import read_samples
 from captum_andor._utils.statistics import partial_spearman
-from captum_andor.confusing.testimony import last_before_head
+from captum_andor.confusing.witness_scores import last_before_head
 from captum_andor.witnesses.codes import LayerCodes
 from captum_andor.witnesses.connectivity import connectivity_score
 

@@ -1,4 +1,4 @@
-"""Two independent witnesses beside the scores: codes of a layer, and barriers to the class."""
+"""Evidence besides the scores of confusion: codes of a layer, and loss barriers to the class."""
 
 from __future__ import annotations
 
@@ -18,7 +18,14 @@ from captum_andor.witnesses import LayerCodes, connectivity_score
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["WITNESSES", "agreement_table", "check_witnesses", "last_before_head", "said_plainly", "testimony"]
+__all__ = [
+    "WITNESSES",
+    "agreement_sentences",
+    "agreement_table",
+    "check_witnesses",
+    "last_before_head",
+    "witness_columns",
+]
 
 WITNESSES = ("codes", "connectivity")
 COLUMNS = ("code_homogeneity", "code_other_labels", "barrier")
@@ -26,7 +33,7 @@ _PER_UNIT = 5  # training samples on a unit, about
 
 
 def check_witnesses(witnesses: Any) -> dict[str, dict[str, Any]]:
-    """Settings by name.
+    """Check which witnesses are wanted, and return the settings of each by its name.
 
     Raises:
         TypeError: If they are no names, or settings are no mapping.
@@ -47,10 +54,10 @@ def check_witnesses(witnesses: Any) -> dict[str, dict[str, Any]]:
     return {name: dict(options) for name, options in chosen.items()}
 
 
-def testimony(
+def witness_columns(
     model: Model, name: str, samples: Samples, labels: str, witnesses: Mapping[str, Mapping[str, Any]], batch_size: int
 ) -> dict[str, Array]:
-    """What the witnesses say of every sample of one model: a column each, shape ``(N,)``.
+    """Compute the columns of the witnesses for one model, shape ``(N,)`` each.
 
     Raises:
         TypeError, ValueError: As the witnesses do, with the model's name.
@@ -143,15 +150,15 @@ def agreement_table(scoring: Scoring, n_resamples: int, seed: int) -> pd.DataFra
         columns = scoring.columns(name)
         controls = [np.asarray(columns[c], dtype=np.float64) for c in ("loss", "margin")]
         for witness in (c for c in COLUMNS if c in columns):
-            says = scoring.oriented(name, witness)
+            column = scoring.oriented(name, witness)
             for score in scoring.wanted:
                 suspicion = scoring.suspicion(name, score)
-                known = ~(np.isnan(says) | np.isnan(suspicion))
+                known = ~(np.isnan(column) | np.isnan(suspicion))
 
                 def partial(
                     chosen: Any,
                     a: Array = suspicion[known],
-                    b: Array = says[known],
+                    b: Array = column[known],
                     given: Sequence[Array] = [c[known] for c in controls],
                 ) -> float:
                     return partial_spearman(a[chosen], b[chosen], [c[chosen] for c in given])
@@ -163,7 +170,7 @@ def agreement_table(scoring: Scoring, n_resamples: int, seed: int) -> pd.DataFra
                         "score": score,
                         "witness": witness,
                         "n": int(known.sum()),
-                        "spearman": spearman(suspicion, says),
+                        "spearman": spearman(suspicion, column),
                         "given_loss_and_margin": partial(np.arange(int(known.sum()))),
                         "low": low,
                         "high": high,
@@ -173,7 +180,7 @@ def agreement_table(scoring: Scoring, n_resamples: int, seed: int) -> pd.DataFra
     return pd.DataFrame(rows)
 
 
-def said_plainly(table: pd.DataFrame, primary: str) -> list[str]:
+def agreement_sentences(table: pd.DataFrame, primary: str) -> list[str]:
     """A sentence per model and witness about the primary score."""
     lines = []
     for row in table[table["score"] == primary].itertuples():
