@@ -1,10 +1,10 @@
-# make demo | test | lint | docs | links: each makes what it needs, the environment included.
+# make demo | test | lint | docs | links | dist: each makes what it needs, the environment included.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test test-lowest test-newest lint docs links clean
+.PHONY: demo test test-lowest test-newest lint docs links dist clean
 
 demo: $(READY)
 	$(BIN)/python -m tutorials.scripts.demo
@@ -26,9 +26,18 @@ docs: $(READY)
 links: $(READY)
 	$(BIN)/python -m sphinx -b linkcheck -D plot_gallery=0 docs docs/_build/links
 
+# What an index page gets: both archives, checked, and the wheel tried in an environment that holds nothing else.
+dist: $(READY)
+	rm -rf dist build
+	$(BIN)/python -m build
+	$(BIN)/python -m twine check --strict dist/*
+	$(PYTHON) -m venv --clear .venv-dist
+	.venv-dist/bin/python -m pip install -q -c constraints.txt dist/*.whl
+	.venv-dist/bin/python .ci/check_wheel.py
+
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv --clear $(VENV)
-	$(BIN)/python -m pip install -q -c constraints.txt -e ".[test,docs,tutorials,lint,evaluation]"
+	$(BIN)/python -m pip install -q -c constraints.txt -e ".[test,docs,tutorials,lint,evaluation,release]"
 	touch $@
 
 # The same tests at the ends of what pyproject.toml admits, each in a fresh environment of its own; old packages warn
@@ -44,4 +53,4 @@ test-newest:
 	.venv-newest/bin/python -m pytest -W ignore::DeprecationWarning
 
 clean:
-	rm -rf $(VENV) .venv-lowest .venv-newest docs/_build outputs build *.egg-info
+	rm -rf $(VENV) .venv-lowest .venv-newest .venv-dist docs/_build outputs build dist *.egg-info

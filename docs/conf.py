@@ -18,7 +18,7 @@ version = release = installed_version("captum_andor")
 
 extensions = [
     "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode", "sphinx.ext.mathjax", "sphinx.ext.intersphinx",
-    "sphinx_copybutton", "sphinx_gallery.gen_gallery",
+    "sphinx_copybutton", "sphinx_gallery.gen_gallery", "myst_parser",
 ]  # fmt: skip
 autodoc_typehints = "none"  # the docstrings give types, with shapes
 autodoc_member_order = "bysource"
@@ -26,6 +26,8 @@ napoleon_google_docstring = True
 napoleon_numpy_docstring = False
 copybutton_prompt_text = ">>> |\\.\\.\\. "  # doctests are copied without prompts and outputs
 copybutton_prompt_is_regexp = True
+source_suffix = {".rst": "restructuredtext"}  # Markdown is included, never a page of its own
+myst_heading_anchors = 2
 exclude_patterns = ["_build", "layer_swap_results.rst", "witnesses_results.rst"]
 
 sphinx_gallery_conf = {

@@ -21,8 +21,8 @@ from captum_andor._utils.checks import is_int
 
 __all__ = ["Spec", "read_arrays", "read_manifest", "write_arrays", "write_manifest", "written_whole"]
 
-_VERSION = 1
-_LARGEST_HEADER = 1 << 20
+_VERSION = 1  # raised when an older reader would misread a file
+_LARGEST_HEADER = 1 << 20  # bytes; real headers have some hundred
 # All that zipfile, zlib, NumPy and json were seen to raise on damaged files.
 _MALFORMED = (
     KeyError, TypeError, AttributeError, ValueError, EOFError, IndexError, zipfile.BadZipFile, zlib.error, struct.error,

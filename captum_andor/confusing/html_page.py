@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["page"]
 
 _ROWS = 200  # of each model's table; with its thumbnails a page stays some megabytes
-_RESAMPLES = 500
+_RESAMPLES = 500  # two digits of an interval; 1 000, the default of overlap(), take twice as long
 _OVERLAP_COLUMNS = {
     "model_a": "model",
     "model_b": "and",
@@ -157,7 +157,7 @@ def _model(scoring: Scoring, name: str, k: int) -> list[str]:
     count = min(_ROWS, len(ranked))
     note = f"The {count} most confusing of {len(ranked)} samples" if count < len(ranked) else f"All {count} samples"
     return [
-        f'<p class="quiet">{note}; orange rows are not to be trusted: v(N) is not above v(∅).</p>',
+        f'<p class="quiet">{note}; orange rows: the full input does not score above the baseline, so net_order is unreliable for them.</p>',
         _samples(scoring, ranked.head(count)),
         f'<p></p><div class="figures">{profile}{_image(examples, f"Most and least confusing samples, {name}")}</div>',
     ]

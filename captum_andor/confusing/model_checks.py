@@ -12,7 +12,7 @@ from captum_andor._utils.devices import Model, device_of
 
 __all__ = ["check_labels", "check_model"]
 
-_CHECKED_SAMPLES = 8
+_CHECKED_SAMPLES = 8  # rows that are asked twice: a dropout of 10 % moves one of them almost surely
 
 
 _REPEATS_WITHIN = 1e-3  # of the largest output: above what one batch and another of the same rows differ by

@@ -46,7 +46,7 @@ def _reasons(scoring: Scoring, name: str, column: str, loss_place: Any) -> list[
         parts = []
         if not columns["trusted"][i]:
             v, v_empty = columns["value"][i], empty[i]
-            warning = f"not to be trusted: v(N) = {v:.2g} is not above v(∅) = {v_empty:.2g} under every baseline"
+            warning = f"net_order is unreliable: v(N) = {v:.2g} is not above v(∅) = {v_empty:.2g} under every baseline"
             parts.append(warning)
         if scoring.given is not None and not columns["correct"][i]:
             parts.append(f"predicted as {columns['predicted'][i]}, labelled {columns['label'][i]}")

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["draw_attributions", "draw_input", "draw_patterns", "draw_shapley", "explained", "picture", "shapley_map"]
 
-_NO_ATTRIBUTION = 1e-9
+_NO_ATTRIBUTION = 1e-9  # a map whose largest value is smaller is drawn as zero
 _LONGEST = 24  # characters of a pattern's players
 
 

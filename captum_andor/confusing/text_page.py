@@ -12,7 +12,7 @@ from captum_andor.confusing.witness_scores import agreement_sentences, agreement
 __all__ = ["facts", "summary"]
 
 _FIRST = 3  # samples shown of each model
-_RESAMPLES = 200
+_RESAMPLES = 200  # a summary is printed at once; its intervals have two digits
 
 
 def facts(scoring: Scoring) -> list[str]:

@@ -48,8 +48,8 @@ if TYPE_CHECKING:
 
 __all__ = ["LogicalModel", "complete_model", "fitted_model"]
 
-_MOST_RESAMPLED = 4096
-_TABLED_PLAYERS = 20
+_MOST_RESAMPLED = 4096  # coalitions in a half: stability takes as long as a search of twelve players
+_TABLED_PLAYERS = 20  # 2^20 predictions take 8 MB
 _LISTED_PLAYERS = 8  # a pattern of all players is named so above this number
 
 

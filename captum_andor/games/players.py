@@ -15,7 +15,7 @@ InputsT = TypeVar("InputsT", Tensor, tuple[Tensor, ...])
 Baseline: TypeAlias = int | float | bool | Tensor | None
 Baselines: TypeAlias = Baseline | tuple[Baseline, ...]
 
-_EXACT_IDS = 2**53
+_EXACT_IDS = 2**53  # above, float64 merges neighbouring ids
 
 __all__ = ["Baselines", "Inputs", "InputsT", "PlayerLayout", "Players"]
 

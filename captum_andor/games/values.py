@@ -11,7 +11,7 @@ from torch import Tensor
 
 __all__ = ["flat_games", "game_values"]
 
-_LARGEST = 1e305
+_LARGEST = 1e305  # sums of 2^n values of this size would overflow
 
 
 def flat_games(values: Tensor) -> Tensor:

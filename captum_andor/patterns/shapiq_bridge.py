@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["from_shapiq", "to_shapiq"]
 
-_MOST_PLAYERS = 20
+_MOST_PLAYERS = 20  # a table of 2^20 values takes 8 MB
 
 
 def to_shapiq(values: Tensor, is_sparse: bool) -> shapiq.InteractionValues:

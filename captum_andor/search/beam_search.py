@@ -24,12 +24,14 @@ Array: TypeAlias = npt.NDArray[np.float64]
 
 __all__ = ["Pattern", "Sample", "Search"]
 
-_BEAM, _FINALISTS, _SINGLES = 48, 40, 8
+# Planted games of twenty patterns among 64 players from 512 coalitions: three of five are found exactly, and with half or
+# twice any of these three or four, which is chance (`python -m benchmarks.constants`).
+_BEAM, _FINALISTS, _SINGLES = 48, 40, 8  # patterns kept at each order; true gains computed; single players extended
 _LEAST_COUNT = 4  # coalitions that tell a pattern from none
-_INDEPENDENCE = 1e-3
+_INDEPENDENCE = 1e-3  # share of its norm that a column must add to those chosen
 _RENEWED = 5  # patterns between two rounds of exchange and pruning
-_MOST_CLIMBS, _MOST_ROUNDS = 8, 3
-_EXHAUSTED = 1e-10
+_MOST_CLIMBS, _MOST_ROUNDS = 8, 3  # steps from one pattern to a better neighbour; rounds of exchange
+_EXHAUSTED = 1e-10  # share of the variance below which the residual is rounding
 
 
 class Sample:

@@ -23,11 +23,12 @@ Budget: TypeAlias = int | Literal["auto"] | None
 
 __all__ = ["Budget", "Known", "spend"]
 
-_ENUMERATED_PLAYERS = 10
+_ENUMERATED_PLAYERS = 10  # all 1 024 coalitions cost what the default budget costs
 _DEFAULT_BUDGET = 1024  # of 256, 512, 1 024 and 2 048 the first that came near the R² of all coalitions
-_LEAST_BUDGET = 16
+_LEAST_BUDGET = 16  # as in sampled_games
 _FIRST, _MOST = 256, 4096  # coalitions of an automatic budget
 _GROWTH, _LATER_GROWTH = 1.25, 1.6  # up to _PLATEAU_FROM, and above
+# An automatic budget stops where two growths in a row leave more than 0.95 of the best error so far.
 _PLATEAU, _PLATEAU_FROM, _PLATEAU_GROWTHS = 0.95, 1024, 2
 
 

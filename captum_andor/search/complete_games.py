@@ -19,7 +19,7 @@ __all__ = ["allowed_columns", "complete_models", "shortened"]
 
 _DEGREE_ROUNDING = 1e-11  # share of the variance above a degree that float32 models leave by rounding
 _END_SHARE = 1 / 8  # weight of ∅ and of N beside 1 for all coalitions: of 1/128 to 1/4 the best on eight sets of games
-_LEAST_END_SHARE = 1e-9
+_LEAST_END_SHARE = 1e-9  # columns that differ at an end alone keep a variance above rounding
 _CONSTANT = 1e-12  # variance of a column that is the same wherever weights are not 0
 _INACTIVE = 1e-12  # a difference, in games of size 1, that is but rounding
 _CHUNK = 1 << 22  # values of games that are worked on at once

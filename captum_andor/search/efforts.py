@@ -15,9 +15,11 @@ from captum_andor.search.pursuit import Games, grow, rank, swap
 __all__ = ["EXACT", "Problem", "cut", "discount", "placed", "select"]
 
 EXACT = 1 - 1e-9  # R² from which a model counts as exact
-_PREFERENCE = 0.3  # a pattern of order k must explain 1 + 0.3 (k - 1) times what a single player would
-_PORTFOLIO = (0.0, 0.1, 0.3, 1.0)
-_TIE = 1e-9
+# A pattern of order k must explain 1 + 0.3 (k - 1) times what a single player would. Half of it reaches the same R²,
+# twice of it costs .011 (`python -m benchmarks.constants`).
+_PREFERENCE = 0.3
+_PORTFOLIO = (0.0, 0.1, 0.3, 1.0)  # of effort "high": additive games want 1, games of high orders 0
+_TIE = 1e-9  # share of a gain within which AND is taken before OR: rounding
 _BLOCK = 10  # patterns between two looks at R², where R² decides how many
 
 

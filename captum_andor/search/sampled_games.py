@@ -19,11 +19,11 @@ from captum_andor.search.pursuit import Games, rank
 
 __all__ = ["check_sample", "check_sample_size", "choose", "sampled_models"]
 
-_LEAST_COALITIONS = 16
+_LEAST_COALITIONS = 16  # four held out: an interval of R² from fewer says nothing
 _LEAST_SHARE = 0.02  # of coalitions that tell a pattern from none
-_FOLDS, _MOST_BY_CROSS_VALIDATION = 4, 240
-_RESAMPLES, _INTERVAL = 1000, (0.025, 0.975)
-_ADDITIVE = 1 - 1e-11
+_FOLDS, _MOST_BY_CROSS_VALIDATION = 4, 240  # photos with 12 patches want up to 204 patterns at 1 024 coalitions
+_RESAMPLES, _INTERVAL = 1000, (0.025, 0.975)  # the ends of a 95 % interval rest on 25 draws each
+_ADDITIVE = 1 - 1e-11  # R² of single players from which a game counts as additive: rounding of float64
 _ROWS_TIMES_COLUMNS = 1 << 25  # numbers in the written shortlists of the games that are worked on at once
 
 

@@ -18,11 +18,11 @@ __all__ = ["Candidate", "Supported", "fixed_splits", "on_support", "shortest_of"
 _SUPPORTS = 4  # that are tried: those that end at the largest drops of strength
 _MOST_TERMS, _LEAST_SPARE = 256, 4  # a support of more terms, or of more than 2^n / 4, is not sparse
 _EXACT = 1e-10  # of max|v|: what a support may leave unexplained
-_NEAR = 1e-2
-_ALL_ROWS = 1024
-_CLEAR_DROP = 20.0
+_NEAR = 1e-2  # of max|v|: a support whose first fit misses no more is fitted exactly
+_ALL_ROWS = 1024  # a first fit sees so many coalitions; all of them where there are no more
+_CLEAR_DROP = 20.0  # so is one that ends where the next term is weaker by this factor
 _DROP = 4.0  # a support ends where the next term is weaker by this factor; dense games have no such place
-_TIE = 1e-9
+_TIE = 1e-9  # relative l1 within which the split of lower order is taken: rounding of the sums
 
 
 class Candidate(NamedTuple):

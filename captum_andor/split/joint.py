@@ -4,8 +4,9 @@ r"""The joint split of several models on one sample, whose AND and OR interactio
 
 The first sum is paid once however many models have the interaction; α decides how much each pays for its own strength.
 Solved as the split of one model is, by Douglas–Rachford splitting, only that shrinkage acts on all models at once; the
-dual bounds Σ_m (\|s_m(T)\| − α)₊ ≤ 1 prove the gap. This package, after the shared sparse extraction of L. Chen et al. 2024,
-arXiv 2401.16318.
+dual bounds Σ_m (\|s_m(T)\| − α)₊ ≤ 1 prove the gap.
+
+Source: this package, after the shared sparse extraction of L. Chen et al. 2024, arXiv 2401.16318.
 """
 
 from __future__ import annotations
@@ -25,8 +26,8 @@ from captum_andor.split.douglas_rachford import NOISE_STEP, RELAXATION, balanced
 
 __all__ = ["JointSplit", "joint_split"]
 
-_PLAYERS = 16
-_MOST_ITERATIONS = 20_000
+_PLAYERS = 16  # as for the split of one model
+_MOST_ITERATIONS = 20_000  # as for the split of one model
 
 
 class JointSplit(NamedTuple):

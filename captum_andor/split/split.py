@@ -31,15 +31,15 @@ Split: TypeAlias = Literal["sparse", "and", "or", "even"]
 
 __all__ = ["NoiseBound", "Split", "SplitResult", "check_split", "split_game"]
 
-_SPARSE_PLAYERS = 16
-_PREFERENCE = 0.03  # a pattern of k players costs 1 + 0.03 (k − 1) where order is sought; l1 stays within the tolerance
+_SPARSE_PLAYERS = 16  # about a minute for a game with noise; each player more takes more than twice as long
+_PREFERENCE = 0.03  # cost of an order-k interaction is 1 + 0.03 (k − 1) in the first phase, which looks for low order
 _TIGHT_PREFERENCE = 30.0  # times the tolerance, where that is tight: l1 grows by some hundredth of the preference
 _LOOSER = 10.0  # times the tolerance: how far the search for low order goes before the proof takes over
 _FINE, _COARSE, _FEW_PLAYERS = 1e-3, 1e-2, 8  # where an interior point takes over, in general and for few players
 _EXACT_PLAYERS, _EXACT = 6, 1e-6  # so few players cost a millisecond
 _SPREAD = 1e-4  # of max|v|: what a few terms may leave, e.g. by float32 rounding, to be spread over the others
-_SHARP, _SHARP_ITERATIONS = 1e-7, 3000
-_MOST_ITERATIONS = 20_000
+_SHARP, _SHARP_ITERATIONS = 1e-7, 3000  # gap at which the few terms of a sparse game are told from rounding
+_MOST_ITERATIONS = 20_000  # a bound on the time of games that do not converge; then a warning
 _CHUNK = 1 << 18  # values in a batch: some 200 MB for the arrays of the search
 
 

@@ -28,7 +28,7 @@ __all__ = [
 POSITIVE, NEGATIVE = "#009E73", "#D55E00"
 SERIES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 LINE_STYLES = {"and": "solid", "or": (0, (2, 1.2))}
-_LONGEST = 34
+_LONGEST = 34  # characters of a label that a figure of six inches has room for
 
 
 def new_figure(fig_size: tuple[float, float], use_pyplot: bool, layout: Literal["constrained"] | None = None) -> Figure:

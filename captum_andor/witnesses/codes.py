@@ -61,7 +61,7 @@ class LayerCodes:
         >>> codes.transform(x).shape
         torch.Size([50, 2])
 
-    Source: maps of channel means and their measures after Lee and Vijayan, arXiv 2205.10952; the controls: this package.
+    Source: maps of channel means and their measures after Lee and Vijayan, arXiv 2205.10952; controls: this package.
     """
 
     def __init__(

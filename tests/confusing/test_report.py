@@ -189,7 +189,7 @@ def test_rank_gives_reasons_in_numbers(report: ConfusingReport) -> None:
         own = scores.iloc[row.sample]
         flips = re.search(r"decision flips on (\d+) of 36 masks", row.reasons)
         assert flips is not None and int(flips[1]) == round(own.flip_rate * 36)
-        assert ("not to be trusted" in row.reasons) == (not own.trusted)
+        assert ("net_order is unreliable" in row.reasons) == (not own.trusted)
         assert (f"predicted as {own.predicted}, labelled {own.label}" in row.reasons) == (not own.correct)
         place = int((scores.loss > own.loss).sum()) + 1
         assert row.loss_rank == place and re.search(rf"rank it {place}(st|nd|rd|th)", row.reasons)

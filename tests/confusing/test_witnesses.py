@@ -65,7 +65,7 @@ def test_the_table_of_agreement_and_what_it_says_plainly(capsys: Any) -> None:
     assert (table["adds"] == ((table["low"] > 0) | (table["high"] < 0))).all()
     report.summary()
     printed = capsys.readouterr().out
-    assert "Witnesses that know nothing of interactions" in printed
+    assert "Evidence that uses no interactions" in printed
     assert "a: barrier " in printed and "given loss and margin" in printed
 
 

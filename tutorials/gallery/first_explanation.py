@@ -115,7 +115,7 @@ for name, method in methods.items():
 # Patterns
 # --------
 # Now the same passes, read as a *logical model*: a constant and a few AND and OR patterns whose sum follows the model
-# on **all** 64 masked digits. R² says how closely. An AND pattern speaks when all of its patches are there, an OR
+# on **all** 64 masked digits. R² says how closely. An AND pattern counts when all of its patches are there, an OR
 # pattern when at least one is.
 andor = AndOrInteractions(model, score="log_odds")
 patterns = andor.logical_model(x, max_patterns=6, player_names=names, **grouped)
