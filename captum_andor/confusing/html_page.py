@@ -157,7 +157,8 @@ def _model(scoring: Scoring, name: str, k: int) -> list[str]:
     count = min(_ROWS, len(ranked))
     note = f"The {count} most confusing of {len(ranked)} samples" if count < len(ranked) else f"All {count} samples"
     return [
-        f'<p class="quiet">{note}; orange rows: the full input does not score above the baseline, so net_order is unreliable for them.</p>',
+        f'<p class="quiet">{note}; orange rows: the full input does not score above the baseline, so net_order is '
+        "unreliable for them.</p>",
         _samples(scoring, ranked.head(count)),
         f'<p></p><div class="figures">{profile}{_image(examples, f"Most and least confusing samples, {name}")}</div>',
     ]

@@ -51,8 +51,8 @@ def active_players(values: Tensor, slack: Tensor) -> Tensor:
 class Subgames:
     """Games of the same active players, without the others.
 
-    A split of the smaller game is one of the whole, with no more l1, and so is its proof: a dual point that stands on
-    the coalitions without dummies alone has the same products with every column.
+    A split of the game without dummy players is also a split of the whole game, with the same l1. The dual certificate
+    carries over: extend the dual point with zeros on coalitions that contain dummies.
 
     Attributes:
         rows: Which games, int64, shape ``(b,)``.
@@ -65,8 +65,10 @@ class Subgames:
     size: int
 
     @classmethod
-    def of(cls, active: Tensor, size: int) -> list[Subgames]:
-        """Games grouped by their active players, ``(B, n)``; those with none keep one."""
+    def of(cls, active: Tensor, size: int, rows: Tensor) -> list[Subgames]:
+        """Games ``rows`` grouped by their active players, bool, ``(len(rows), n)``; those with none keep one."""
+        if not len(rows):
+            return []
         active = active.clone()
         active[:, 0] |= ~active.any(1)
         sets, group = torch.unique(active, dim=0, return_inverse=True)
@@ -76,7 +78,7 @@ class Subgames:
             codes = [0]
             for bit in (bit for bit, kept in zip(bits, players, strict=True) if kept):
                 codes += [code + bit for code in codes]
-            found.append(cls((group == i).nonzero()[:, 0], torch.tensor(codes, device=active.device), size))
+            found.append(cls(rows[group == i], torch.tensor(codes, device=active.device), size))
         return found
 
     def within(self, values: Tensor) -> Tensor:

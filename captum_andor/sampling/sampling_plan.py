@@ -24,7 +24,8 @@ __all__ = ["DICTIONARY_PLAYERS", "STRATA", "Design", "design", "n_held_out", "or
 DICTIONARY_PLAYERS = 20  # up to so many players all patterns are listed, and the design is proportional
 _HELD_OUT_EVERY = 16  # 64 of 1 024 coalitions judge the model, the others find it
 _FIRST, _EVERY_AT_FIRST = 64, 4  # a few dozen coalitions must leave enough to judge by
-# Shares of players above 20 players: 512 coalitions among 64 players find ten of ten planted games, sizes about n/2 four.
+# Sizes above 20 players, as shares of n: of planted games among 64 players, 512 coalitions of these sizes find ten of
+# ten, coalitions of about n/2 players four.
 _SMALLEST, _LARGEST, STRATA = 0.25, 0.75, 3
 _LEAST_COUNT = 14  # coalitions: with 15 a search found four patterns of order 8 in 5 games of 5, with 13 in 3
 _MOST_DRAWS = 1000  # for one fresh coalition, times n: then densities leave too few different ones

@@ -24,8 +24,8 @@ Array: TypeAlias = npt.NDArray[np.float64]
 
 __all__ = ["Pattern", "Sample", "Search"]
 
-# Planted games of twenty patterns among 64 players from 512 coalitions: three of five are found exactly, and with half or
-# twice any of these three or four, which is chance (`python -m benchmarks.constants`).
+# Planted games of twenty patterns among 64 players from 512 coalitions: three of five are found exactly, and three or
+# four with half or twice any of these, which is chance (`python -m benchmarks.constants`).
 _BEAM, _FINALISTS, _SINGLES = 48, 40, 8  # patterns kept at each order; true gains computed; single players extended
 _LEAST_COUNT = 4  # coalitions that tell a pattern from none
 _INDEPENDENCE = 1e-3  # share of its norm that a column must add to those chosen

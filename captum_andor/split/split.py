@@ -163,10 +163,16 @@ def _sparse(
 def _solve_all(
     unit: Tensor, epsilon: Tensor, rounding: Tensor, tolerance: float, on_done: Callable[[int], object]
 ) -> tuple[Solution, bool]:
-    """Splits of many games, each solved for its active players only, and whether Ctrl-C left some unsolved."""
-    found = _by_noise_alone(torch.zeros_like(unit))
+    """Splits of games with v(∅) = 0 and max|v| ≤ 1, with their proofs, and whether Ctrl-C left some unsolved.
+
+    Games that the noise bound alone explains need no interactions; the others are solved for their active players only.
+    """
+    explained = unit.abs().amax(-1) <= epsilon
+    found = _by_noise_alone(torch.where(explained[:, None], unit, 0.0))
+    on_done(int(explained.sum()))
+    rows = (~explained).nonzero()[:, 0]
     interrupted = False
-    for group in Subgames.of(active_players(unit, rounding), unit.shape[1]):
+    for group in Subgames.of(active_players(unit[rows], rounding[rows]), unit.shape[1], rows):
         games, limits, exactness = group.within(unit), epsilon[group.rows], rounding[group.rows]
         step = max(_CHUNK // games.shape[1], 1)
         solved = []
@@ -174,7 +180,7 @@ def _solve_all(
             some = slice(start, start + step)
             try:
                 if not interrupted:
-                    solved.append(_solve(games[some], limits[some], exactness[some], tolerance, on_done))
+                    solved.append(_search(games[some], limits[some], exactness[some], tolerance, on_done))
                     continue
             except KeyboardInterrupt:  # v has cost forward passes: it is not to be lost
                 interrupted = True
@@ -188,22 +194,6 @@ def _solve_all(
     return found, interrupted
 
 
-def _solve(
-    unit: Tensor, epsilon: Tensor, rounding: Tensor, tolerance: float, on_done: Callable[[int], object]
-) -> Solution:
-    """Splits of a batch of games with v(∅) = 0 and max|v| ≤ 1, each with its proof."""
-    explained = unit.abs().amax(-1) <= epsilon  # by noise alone
-    result = _by_noise_alone(unit)
-    rows = (~explained).nonzero()[:, 0]
-    on_done(int(explained.sum()))
-    if len(rows):
-        for kept, found in zip(
-            result, _search(unit[rows], epsilon[rows], rounding[rows], tolerance, on_done), strict=True
-        ):
-            kept[rows] = found
-    return result
-
-
 def _unsolved(unit: Tensor) -> Solution:
     """The shortest fixed split of each game, with nothing proven."""
     nothing = torch.zeros_like(unit)
@@ -212,6 +202,7 @@ def _unsolved(unit: Tensor) -> Solution:
 
 
 def _by_noise_alone(unit: Tensor) -> Solution:
+    """No interactions: noise takes all of v."""
     zero = torch.zeros_like(unit)
     return Solution(zero, zero.clone(), -unit, zero.clone(), zero[:, 0].clone(), zero[:, 0].clone())
 

@@ -57,13 +57,13 @@ def test_games_of_one_batch_have_dummies_of_their_own() -> None:
 
 
 def test_the_solver_sees_the_active_players_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    sizes, solve = [], split._solve
+    sizes, solve = [], split._search
 
     def watched(games: Tensor, *rest: Any) -> Any:
         sizes.append(games.shape[1])
         return solve(games, *rest)
 
-    monkeypatch.setattr(split, "_solve", watched)
+    monkeypatch.setattr(split, "_search", watched)
     AndOrExplanation.from_values(with_dummies(random_game(3), (2, 5, 11), 12))
     AndOrExplanation.from_values(random_game(5))
     assert sizes == [8, 32]
