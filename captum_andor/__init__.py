@@ -3,7 +3,7 @@
 from captum_andor._moved import keep_old_paths
 from captum_andor._version import __version__
 from captum_andor.confusing import ConfusingReport, ConfusingSampleAnalyzer
-from captum_andor.explain import AndOrExplanation, AndOrInteractions, LogicalModel, MaskedOutputs
+from captum_andor.explain import AndOrExplanation, AndOrInteractions, GameEstimate, LogicalModel, MaskedOutputs
 from captum_andor.patterns import Interaction
 from captum_andor.study import LayerSwapResult, LayerSwapStudy
 
@@ -12,6 +12,7 @@ __all__ = [
     "AndOrInteractions",
     "ConfusingReport",
     "ConfusingSampleAnalyzer",
+    "GameEstimate",
     "Interaction",
     "LayerSwapResult",
     "LayerSwapStudy",

@@ -3,6 +3,7 @@
 from captum_andor.explain.attribution import AndOrInteractions
 from captum_andor.explain.baselines import LearnedBaselines, averaged_interactions, learn_baselines
 from captum_andor.explain.comparison import Comparison, common_patterns, compare, similarity
+from captum_andor.explain.estimate import GameEstimate
 from captum_andor.explain.explanation import AndOrExplanation
 from captum_andor.explain.logical_model import LogicalModel, complete_model as complete_model
 from captum_andor.explain.masked_outputs import MaskedOutputs
@@ -11,6 +12,7 @@ __all__ = [
     "AndOrExplanation",
     "AndOrInteractions",
     "Comparison",
+    "GameEstimate",
     "LearnedBaselines",
     "LogicalModel",
     "MaskedOutputs",

@@ -14,13 +14,15 @@ from torch.futures import Future
 
 from captum_andor._utils.checks import check_share, is_int
 from captum_andor._utils.progress import progress_bar
+from captum_andor.explain.budgeted import evaluated_estimate, shapley_error
+from captum_andor.explain.estimate import GameEstimate
 from captum_andor.explain.explanation import AndOrExplanation, split_explanation
 from captum_andor.explain.logical_model import LogicalModel, fitted_model
 from captum_andor.explain.masked_outputs import MaskedOutputs
 from captum_andor.games import Baselines, Game, InputsT, Players, Score, Target, check_score, standard_target
 from captum_andor.games.transforms import shapley_values
 from captum_andor.patterns import Names, ResultPlayers, standard_names
-from captum_andor.sampling import design
+from captum_andor.sampling import PATTERNS, SHAPLEY, design
 from captum_andor.search import Budget, Effort, Known, Options, Weights, spend
 from captum_andor.split import NoiseBound, Split, check_split
 
@@ -95,10 +97,17 @@ class AndOrInteractions(PerturbationAttribution):  # type: ignore[misc]  # captu
         feature_mask: Tensor | tuple[Tensor, ...] | None = None,
         perturbations_per_eval: int | None = None,
         show_progress: bool = False,
-    ) -> InputsT:
+        *,
+        budget: int | str | None = None,
+        return_standard_error: bool = False,
+        seed: int = 0,
+        tolerance: float = 0.05,
+    ) -> InputsT | tuple[InputsT, InputsT]:
         r"""Shapley values, which are what the interactions imply for single players.
 
-        :math:`\phi_i=\sum_{T\ni i}(I_{and}(T)+I_{or}(T))/|T|`, for every split the same, so none is solved for.
+        :math:`\phi_i=\sum_{T\ni i}(I_{and}(T)+I_{or}(T))/|T|`, for every split the same, so none is solved for. Exact
+        from all 2^n coalitions or, with a ``budget``, estimated from so many, for any number of players; estimates add
+        up to v(N) - v(∅), too. See :meth:`estimate` for more than the values.
 
         Args:
             inputs (Tensor or tuple[Tensor, ...]): Inputs of any dtype and rank ≥ 1; dimension 0 is the batch in each.
@@ -114,11 +123,19 @@ class AndOrInteractions(PerturbationAttribution):  # type: ignore[misc]  # captu
                 id that an example lacks is a player of no effect there. Default: None (every element is a player)
             perturbations_per_eval (int, optional): Coalitions in one forward pass, each of N rows (the first coalition
                 always goes alone). None chooses by the size of the inputs. Default: None
-            show_progress (bool, optional): Show a tqdm bar over the 2^n coalitions. Default: False
+            show_progress (bool, optional): Show a tqdm bar over the coalitions. Default: False
+            budget (int or str, optional): How many coalitions to evaluate, or ``"auto"``: until the standard errors
+                reach ``tolerance``. Default: None (all 2^n, up to ``max_players`` players)
+            return_standard_error (bool, optional): Return the standard errors, too; 0 where values are exact.
+                Default: False
+            seed (int, optional): Of the choice of the coalitions. Default: 0
+            tolerance (float, optional): Standard errors at which ``budget="auto"`` stops, relative to the values, both
+                as root mean squares over players. Default: 0.05
 
         Returns:
             - **attributions** (*Tensor or tuple[Tensor, ...]*): For each input ``(*output_shape, *input.shape[1:])``;
               ``(1, …)`` where the model returns one number per batch. Dtype of the model's output, at least float32.
+            - **standard_errors** (*the same*): Only if asked for.
 
         Raises:
             TypeError: If an argument is of the wrong kind, or a baseline or mask would have to be rounded.
@@ -133,12 +150,112 @@ class AndOrInteractions(PerturbationAttribution):  # type: ignore[misc]  # captu
 
         Source: Shapley 1953; Grabisch and Roubens 1999.
         """
+        if budget is not None:
+            estimate = self._estimate(
+                inputs, baselines, target, additional_forward_args, feature_mask, perturbations_per_eval, show_progress,
+                budget=budget, leverage=SHAPLEY, seed=seed, tolerance=tolerance,
+            )  # fmt: skip
+            return estimate.attributions(return_standard_error)  # type: ignore[return-value]
         players, game = self._game(
             inputs, baselines, target, additional_forward_args, feature_mask, perturbations_per_eval
         )
         values = self._values(game, show_progress)
         shapley = shapley_values(values).to(players.inputs[0].device)
-        return ResultPlayers.of_inputs(players.layout, game.output_dtype).scatter(shapley)  # type: ignore[return-value]
+        scattered = ResultPlayers.of_inputs(players.layout, game.output_dtype).scatter
+        if return_standard_error:
+            return scattered(shapley), scattered(torch.zeros_like(shapley))  # type: ignore[return-value]
+        return scattered(shapley)  # type: ignore[return-value]
+
+    @log_usage()  # type: ignore[untyped-decorator]
+    def estimate(
+        self,
+        inputs: Tensor | tuple[Tensor, ...],
+        baselines: Baselines = None,
+        target: Target = None,
+        additional_forward_args: Any = None,
+        feature_mask: Tensor | tuple[Tensor, ...] | None = None,
+        perturbations_per_eval: int | None = None,
+        show_progress: bool = False,
+        *,
+        budget: int | str = 512,
+        seed: int = 0,
+        tolerance: float = 0.05,
+        previous: GameEstimate | None = None,
+        player_names: Names = None,
+    ) -> GameEstimate:
+        """The game v from a budget of coalitions: Shapley values, predictions and patterns with standard errors.
+
+        Half of the coalitions are spread evenly over the sizes, half drawn as R² weighs them, all in pairs S, N∖S.
+
+        Args:
+            inputs (Tensor or tuple[Tensor, ...]): As in :meth:`attribute`.
+            baselines (scalar, Tensor, tuple of these, optional): As in :meth:`attribute`. Default: None
+            target (int, tuple, Tensor or list, optional): As in :meth:`attribute`. Default: None
+            additional_forward_args (Any, optional): As in :meth:`attribute`. Default: None
+            feature_mask (Tensor or tuple[Tensor, ...], optional): As in :meth:`attribute`. Default: None
+            perturbations_per_eval (int, optional): As in :meth:`attribute`. Default: None
+            show_progress (bool, optional): As in :meth:`attribute`. Default: False
+            budget (int or str, optional): As in :meth:`attribute`. Default: 512
+            seed (int, optional): Of the choice of the coalitions and of the fit. Default: 0
+            tolerance (float, optional): As in :meth:`attribute`. Default: 0.05
+            previous (GameEstimate, optional): An estimate of the same inputs and seed with a smaller budget: what it
+                evaluated is not evaluated again, once v(∅) and v(N) are seen to be the same. Default: None
+            player_names (sequence or mapping, optional): As in :meth:`interactions`. Default: None
+
+        Returns:
+            - **estimate** (*GameEstimate*): Its leading shape is that of the outputs. After Ctrl-C, of what was
+              evaluated until then.
+
+        Raises:
+            TypeError: As :meth:`attribute`.
+            ValueError: As :meth:`attribute`, and if the budget is too small or ``previous`` is of another game.
+
+        Examples::
+
+            >>> model = lambda x: x.prod(1) + x[:, 0]
+            >>> estimate = AndOrInteractions(model).estimate(torch.ones(1, 24), budget=128)
+            >>> bool((estimate.shapley_values().sum() - 2).abs() < 1e-9)
+            True
+
+        Source: this package.
+        """
+        return self._estimate(
+            inputs, baselines, target, additional_forward_args, feature_mask, perturbations_per_eval, show_progress,
+            budget=budget, leverage=PATTERNS, seed=seed, tolerance=tolerance, previous=previous, names=player_names,
+        )  # fmt: skip
+
+    @torch.no_grad()
+    def _estimate(
+        self,
+        *arguments: Any,
+        budget: int | str,
+        leverage: float,
+        seed: int,
+        tolerance: float,
+        previous: GameEstimate | None = None,
+        names: Names = None,
+    ) -> GameEstimate:
+        """The estimate by the arguments of Captum, in their order."""
+        inputs, baselines, target, further, feature_mask, perturbations_per_eval, show_progress = arguments
+        if not is_int(seed) or seed < 0:
+            raise ValueError(f"seed must be an int ≥ 0; got {seed!r}.")
+        check_share("tolerance", tolerance)
+        players, game = self._game(
+            inputs, baselines, target, further, feature_mask, perturbations_per_eval, budgeted=True
+        )
+        standard_names(names, players.layout.feature_ids)  # checked before the evaluation
+
+        def continued(more: int | str, before: GameEstimate) -> GameEstimate:
+            return self._estimate(
+                *arguments, budget=more, leverage=leverage, seed=seed, tolerance=tolerance, previous=before, names=names
+            )
+
+        estimate = evaluated_estimate(
+            game, budget, leverage, seed, self.max_players, tolerance, previous, names, show_progress,
+            f"{self.get_name()} estimate", shapley_error, continued,
+        )  # fmt: skip
+        game.warn_of_change()
+        return estimate
 
     def attribute_future(
         self,
@@ -451,7 +568,7 @@ class AndOrInteractions(PerturbationAttribution):  # type: ignore[misc]  # captu
         raise ValueError(
             f"feature_mask gives {n} players: exact interactions need 2^{n} = {passes} forward passes per example, and "
             f"max_players is {self.max_players}. Pass a coarser feature_mask (e.g. image patches, superpixels, words: "
-            "8 to 16 players), take logical_model(..., budget=1024), which needs no more passes than its budget, or "
+            '8 to 16 players), estimate the values by attribute(..., budget="auto") or estimate(..., budget=1024), or '
             f"allow it with AndOrInteractions(..., max_players={n})."
         )
 

@@ -8,7 +8,11 @@ from captum_andor.patterns.interactions import (
 )
 from captum_andor.patterns.leading_axes import Axes as Axes, Picks as Picks, take as take
 from captum_andor.patterns.player_names import Names as Names, standard_names as standard_names
-from captum_andor.patterns.result import Result as Result, restored_fields as restored_fields
+from captum_andor.patterns.result import (
+    IndexedResult as IndexedResult,
+    Result as Result,
+    restored_fields as restored_fields,
+)
 from captum_andor.patterns.result_players import ResultPlayers as ResultPlayers, stored_ids as stored_ids
 from captum_andor.patterns.shapiq_bridge import from_shapiq as from_shapiq
 from captum_andor.patterns.strengths import (

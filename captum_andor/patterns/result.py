@@ -23,13 +23,13 @@ if TYPE_CHECKING:
     import pandas as pd
     import shapiq
 
-__all__ = ["Result", "restored_fields"]
+__all__ = ["IndexedResult", "Result", "restored_fields"]
 
 _SHOWN = 3  # outputs that a print shows
-ResultT = TypeVar("ResultT", bound="Result")
+IndexedT = TypeVar("IndexedT", bound="IndexedResult")
 
 
-class Result(ABC):
+class IndexedResult(ABC):
     """A result for outputs of some leading shape ``(…)``, over players with ids.
 
     Players are called by their ids wherever a person reads or writes them: patterns, tables, :meth:`coalitions_of`.
@@ -44,15 +44,7 @@ class Result(ABC):
     players: ResultPlayers
 
     @abstractmethod
-    def shapley_values(self) -> Tensor:
-        """One number per player, float64, shape ``(…, n)``."""
-
-    @abstractmethod
-    def top(self, k: int = 10) -> list[Interaction]:
-        """The k strongest patterns of each output, strongest first."""
-
-    @abstractmethod
-    def _select(self: ResultT, picks: Picks) -> ResultT:
+    def _select(self: IndexedT, picks: Picks) -> IndexedT:
         """The result of some outputs, by an integer or slice for each axis."""
 
     @abstractmethod
@@ -118,6 +110,61 @@ class Result(ABC):
                     raise ValueError(f"players has {player!r}, which is none of the feature ids {self.feature_ids}.")
                 result[row, position[player]] = True
         return result
+
+    def __len__(self) -> int:
+        if not self.shape:
+            raise TypeError(f"this {type(self).__name__} is of a single game and has no length.")
+        return self.shape[0]
+
+    def __getitem__(self: IndexedT, index: Any) -> IndexedT:
+        """The result of some outputs: integers, slices and an ellipsis over the leading shape.
+
+        It shares no memory with this one. Its tables and patterns keep the positions that its outputs have here.
+        """
+        return self._select(standard_index(index, self.shape))
+
+    def __iter__(self: IndexedT) -> Iterator[IndexedT]:
+        return (self[i] for i in range(len(self)))
+
+    def __repr__(self) -> str:
+        outputs = "×".join(map(str, self.shape)) or "one"
+        lines = [f"{type(self).__name__} of {outputs} output(s), {self._headline()}"]
+        count = math.prod(self.shape)
+        for index in islice(product(*map(range, self.shape)), _SHOWN):
+            name = f"{list(index)} " if count > 1 else ""
+            first, *rest = self[index]._table()
+            lines += [name + first, *rest]
+        if count > _SHOWN:
+            lines.append(f"… and {count - _SHOWN} more; index the result to see them.")
+        return "\n".join(lines)
+
+    def _check_coalitions(self, coalitions: Tensor) -> None:
+        if not isinstance(coalitions, Tensor) or coalitions.dtype != torch.bool:
+            got = coalitions.dtype if isinstance(coalitions, Tensor) else type(coalitions).__name__
+            raise TypeError(f"coalitions must be a bool tensor, True where a player is kept; got {got}.")
+        leading = tuple(coalitions.shape[:-2])
+        if coalitions.ndim < 2 or coalitions.shape[-1] != self.n_players or leading not in ((), self.shape):
+            raise ValueError(
+                f"coalitions must have shape (m, {self.n_players}) or (*{self.shape}, m, {self.n_players}); "
+                f"got {tuple(coalitions.shape)}."
+            )
+
+    def _stored(self) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
+        """Entries of a file's header and arrays that hold the players and the axes."""
+        header, arrays = self.players.stored()
+        return {**header, "axes": self.axes.stored()}, arrays
+
+
+class Result(IndexedResult):
+    """A result that consists of AND and OR patterns."""
+
+    @abstractmethod
+    def shapley_values(self) -> Tensor:
+        """One number per player, float64, shape ``(…, n)``."""
+
+    @abstractmethod
+    def top(self, k: int = 10) -> list[Interaction]:
+        """The k strongest patterns of each output, strongest first."""
 
     _is_sparse = False  # whether few of the 2^n interactions are not 0
 
@@ -203,49 +250,6 @@ class Result(ABC):
     @abstractmethod
     def order_strength(self) -> Tensor:
         """Sums of positive and of negative strengths by order: float64, shape ``(…, 2, n + 1)``."""
-
-    def __len__(self) -> int:
-        if not self.shape:
-            raise TypeError(f"this {type(self).__name__} is of a single game and has no length.")
-        return self.shape[0]
-
-    def __getitem__(self: ResultT, index: Any) -> ResultT:
-        """The result of some outputs: integers, slices and an ellipsis over the leading shape.
-
-        It shares no memory with this one. Its tables and patterns keep the positions that its outputs have here.
-        """
-        return self._select(standard_index(index, self.shape))
-
-    def __iter__(self: ResultT) -> Iterator[ResultT]:
-        return (self[i] for i in range(len(self)))
-
-    def __repr__(self) -> str:
-        outputs = "×".join(map(str, self.shape)) or "one"
-        lines = [f"{type(self).__name__} of {outputs} output(s), {self._headline()}"]
-        count = math.prod(self.shape)
-        for index in islice(product(*map(range, self.shape)), _SHOWN):
-            name = f"{list(index)} " if count > 1 else ""
-            first, *rest = self[index]._table()
-            lines += [name + first, *rest]
-        if count > _SHOWN:
-            lines.append(f"… and {count - _SHOWN} more; index the result to see them.")
-        return "\n".join(lines)
-
-    def _check_coalitions(self, coalitions: Tensor) -> None:
-        if not isinstance(coalitions, Tensor) or coalitions.dtype != torch.bool:
-            got = coalitions.dtype if isinstance(coalitions, Tensor) else type(coalitions).__name__
-            raise TypeError(f"coalitions must be a bool tensor, True where a player is kept; got {got}.")
-        leading = tuple(coalitions.shape[:-2])
-        if coalitions.ndim < 2 or coalitions.shape[-1] != self.n_players or leading not in ((), self.shape):
-            raise ValueError(
-                f"coalitions must have shape (m, {self.n_players}) or (*{self.shape}, m, {self.n_players}); "
-                f"got {tuple(coalitions.shape)}."
-            )
-
-    def _stored(self) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
-        """Entries of a file's header and arrays that hold the players and the axes."""
-        header, arrays = self.players.stored()
-        return {**header, "axes": self.axes.stored()}, arrays
 
 
 def restored_fields(

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from captum_andor.games.transforms import coalition_codes
+from captum_andor.patterns import PatternTable
 from captum_andor.sampling import DICTIONARY_PLAYERS, n_held_out, orders_seen
 from captum_andor.search.beam_search import Pattern, Sample, Search
 from captum_andor.search.complete_games import allowed_columns, shortened
@@ -17,7 +18,7 @@ from captum_andor.search.least_squares import Ends, Fit, Models, fit
 from captum_andor.search.options import Options
 from captum_andor.search.pursuit import Games, rank
 
-__all__ = ["check_sample", "check_sample_size", "choose", "sampled_models"]
+__all__ = ["check_sample", "check_sample_size", "choose", "fitted_patterns", "sampled_models"]
 
 _LEAST_COALITIONS = 16  # four held out: an interval of R² from fewer says nothing
 _LEAST_SHARE = 0.02  # of coalitions that tell a pattern from none
@@ -271,6 +272,23 @@ def _finished(
         r2_path=final.r2_path,
         r2_interval=interval[None],
     )
+
+
+def fitted_patterns(v: Tensor, coalitions: Tensor, patterns: list[Pattern]) -> tuple[Tensor, PatternTable]:
+    """Least squares on given patterns: the constant, and a table of one output."""
+    unit, offset, scale = _scaled(v, coalitions, bound=False)
+    found = _fitted(unit, coalitions, patterns, bound=False)
+    table, _ = PatternTable.ordered(*_columns_of_table(patterns, coalitions, found.coefficients[0] * scale))
+    return found.constant[0] * scale + offset, table
+
+
+def _columns_of_table(patterns: list[Pattern], coalitions: Tensor, value: Tensor) -> tuple[Tensor, ...]:
+    """Columns of a table of patterns of one output: output, is_or, members, value."""
+    members = torch.zeros(len(patterns), coalitions.shape[1], dtype=torch.bool, device="cpu")
+    for row, (_, players) in enumerate(patterns):
+        members[row, list(players)] = True
+    is_or = torch.tensor([is_or for is_or, _ in patterns], dtype=torch.bool, device=value.device)
+    return torch.zeros(len(patterns), dtype=torch.int64, device=value.device), is_or, members.to(value.device), value
 
 
 def _scaled(v: Tensor, coalitions: Tensor, bound: bool) -> tuple[Tensor, Tensor, Tensor]:

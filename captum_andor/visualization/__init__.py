@@ -25,6 +25,7 @@ from captum_andor.visualization.charts import (
     plot_orders,
     plot_waterfall,
 )
+from captum_andor.visualization.estimates import plot_shapley_values
 from captum_andor.visualization.graph import plot_graph
 from captum_andor.visualization.images import plot_image_interactions, plot_image_overview
 from captum_andor.visualization.tokens import plot_tokens, result_html, tokens_html
@@ -42,6 +43,7 @@ __all__ = [
     "plot_image_interactions",
     "plot_image_overview",
     "plot_orders",
+    "plot_shapley_values",
     "plot_tokens",
     "plot_waterfall",
     "result_html",

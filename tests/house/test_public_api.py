@@ -18,6 +18,7 @@ from captum_andor import (
     AndOrInteractions,
     ConfusingReport,
     ConfusingSampleAnalyzer,
+    GameEstimate,
     LogicalModel,
 )
 from captum_andor._moved import MOVED
@@ -52,6 +53,7 @@ def test_public_names_are_frozen() -> None:
         "AndOrInteractions",
         "ConfusingReport",
         "ConfusingSampleAnalyzer",
+        "GameEstimate",
         "Interaction",
         "LayerSwapResult",
         "LayerSwapStudy",
@@ -68,8 +70,19 @@ def test_public_names_are_frozen() -> None:
         (
             AndOrInteractions.attribute,
             "self, inputs, baselines=None, target=None, additional_forward_args=None, feature_mask=None, "
-            "perturbations_per_eval=None, show_progress=False",
+            "perturbations_per_eval=None, show_progress=False, budget=None, return_standard_error=False, seed=0, "
+            "tolerance=0.05",
         ),
+        (
+            AndOrInteractions.estimate,
+            "self, inputs, baselines=None, target=None, additional_forward_args=None, feature_mask=None, "
+            "perturbations_per_eval=None, show_progress=False, budget=512, seed=0, tolerance=0.05, previous=None, "
+            "player_names=None",
+        ),
+        (GameEstimate.from_values, "v, coalitions=None, seed=0, player_names=None"),
+        (GameEstimate.predict, "self, coalitions, return_std=False"),
+        (GameEstimate.shapley_values, "self, return_std=False"),
+        (GameEstimate.attributions, "self, return_std=False"),
         (
             AndOrInteractions.interactions,
             "self, inputs, baselines=None, target=None, additional_forward_args=None, feature_mask=None, "
@@ -199,6 +212,7 @@ ROOM_NAMES = {
         "AndOrExplanation",
         "AndOrInteractions",
         "Comparison",
+        "GameEstimate",
         "LearnedBaselines",
         "LogicalModel",
         "MaskedOutputs",
@@ -227,6 +241,7 @@ ROOM_NAMES = {
         "plot_image_interactions",
         "plot_image_overview",
         "plot_orders",
+        "plot_shapley_values",
         "plot_tokens",
         "plot_waterfall",
         "result_html",

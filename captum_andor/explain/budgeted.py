@@ -1,0 +1,188 @@
+"""Evaluate a game on a budget of coalitions in pairs, and estimate it; an automatic budget grows until it is sure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, TypeAlias
+
+import torch
+from torch import Tensor
+
+from captum_andor._utils.checks import is_int
+from captum_andor._utils.progress import Progress, progress_bar
+from captum_andor.explain.estimate import GameEstimate, estimate_of
+from captum_andor.games import Game
+from captum_andor.games.transforms import coalition_codes
+from captum_andor.patterns import ResultPlayers
+from captum_andor.sampling import paired_design
+
+__all__ = ["EstimateBudget", "check_same_ends", "evaluated_estimate", "shapley_error"]
+
+EstimateBudget: TypeAlias = "int | str"
+_LEAST_BUDGET = 2  # ∅ and N
+_FIRST, _MOST, _GROWTH = 64, 4096, 2  # coalitions of an automatic budget: at least 2n + 2 at first, then twice as many
+_SAME = 1e-3  # of the size of v: v(∅) and v(N) of the same inputs differ by less, in whatever precision
+
+
+@dataclass(frozen=True)
+class _Evaluation:
+    """Values on the first coalitions of the sequence of a seed."""
+
+    game: Game
+    leverage: float
+    seed: int
+    bar: Progress
+
+    def up_to(self, budget: int, known: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Coalitions ``(m, n)`` and values ``(…, m)`` of the first ``budget``; fewer after Ctrl-C."""
+        n = self.game.players.n_players
+        rows = torch.from_numpy(paired_design(n, budget, self.leverage, self.seed))
+        start = 0 if known is None else known.shape[-1]
+        if known is not None and start >= len(rows):
+            return rows, known[..., : len(rows)]
+        fresh = self.game.evaluate(rows[start:], self.bar)
+        values = fresh if known is None else torch.cat([known.to(fresh.device), fresh], dim=-1)
+        return rows[: values.shape[-1]].to(values.device), values
+
+
+def evaluated_estimate(
+    game: Game,
+    budget: EstimateBudget,
+    leverage: float,
+    seed: int,
+    max_players: int,
+    tolerance: float,
+    previous: GameEstimate | None,
+    names: Any,
+    show_progress: bool,
+    description: str,
+    missing: Callable[[GameEstimate], float],
+    continued: Callable[[int | str, GameEstimate], GameEstimate] | None = None,
+) -> GameEstimate:
+    """Evaluate a game as far as a budget goes and estimate it.
+
+    Args:
+        game: What to evaluate.
+        budget: How many coalitions, or ``"auto"``.
+        leverage: Share of the pairs that is spread evenly over the sizes.
+        seed: Of the sequence of coalitions and of the fit.
+        max_players: Most players of whom all coalitions may be evaluated.
+        tolerance: Where an automatic budget stops.
+        previous: An estimate of the same game whose coalitions need not be evaluated again.
+        names: Names of the players.
+        show_progress: Whether to show a bar.
+        description: Of the bar.
+        missing: What an automatic budget brings below the tolerance.
+        continued: Makes the estimate of a larger budget from this one.
+
+    Raises:
+        TypeError: If the budget or ``previous`` is of another kind.
+        ValueError: If the budget is too small, asks for all coalitions of too many players, or ``previous`` is of
+            another game or sequence.
+    """
+    n = game.players.n_players
+    automatic = isinstance(budget, str)
+    total = _checked(budget, n, max_players)
+    known = _known(game, previous, leverage, seed)
+
+    def estimated(rows: Tensor, values: Tensor) -> GameEstimate:
+        players = ResultPlayers.of_inputs(game.players.layout, game.output_dtype, names)
+        found = estimate_of(values, rows, seed, players)
+        if continued is None:
+            return found
+        return replace(found, continued=lambda more: continued(more, found))
+
+    with progress_bar(show_progress, None if automatic else total, description) as bar:
+        evaluation = _Evaluation(game, leverage, seed, bar)
+        rows, values = evaluation.up_to(total, known)
+        while automatic and len(rows) == total and total < min(_MOST, 1 << n):
+            if missing(estimated(rows, values)) <= tolerance:
+                break
+            total = min(total * _GROWTH, _MOST, 1 << n)
+            rows, values = evaluation.up_to(total, values)
+    if len(rows) < _LEAST_BUDGET:
+        raise KeyboardInterrupt("after one coalition, too few for an estimate")
+    return estimated(rows, values)
+
+
+def shapley_error(estimate: GameEstimate) -> float:
+    """Largest root mean square of the standard errors of the Shapley values, relative to the values themselves."""
+    mean, std = estimate.shapley_values(return_std=True)
+    size = mean.square().mean(-1).sqrt()
+    error = std.square().mean(-1).sqrt()
+    return float(torch.where(error > 0, error / size.clamp(min=1e-300), 0.0).max())
+
+
+def _checked(budget: Any, n: int, max_players: int) -> int:
+    """How many coalitions to evaluate at first."""
+    everything = 1 << n
+    if isinstance(budget, str):
+        if budget != "auto":
+            raise ValueError(f'budget must be an int or "auto"; got {budget!r}.')
+        return min(max(_FIRST, 2 * n + 2), _MOST, everything)
+    if not is_int(budget):
+        raise TypeError(f'budget must be an int or "auto"; got {budget!r}.')
+    if budget < min(_LEAST_BUDGET, everything):
+        raise ValueError(f"budget must be at least {_LEAST_BUDGET}, for ∅ and N; got {budget}.")
+    if budget >= everything and n > max_players:
+        raise ValueError(
+            f"budget={budget} asks for all 2^{n} coalitions, and max_players is {max_players}. Pass a smaller budget, "
+            "or allow it with AndOrInteractions(..., max_players=…)."
+        )
+    return min(int(budget), everything)
+
+
+def _known(game: Game, previous: Any, leverage: float, seed: int) -> Tensor | None:
+    """Values of an earlier estimate, once it is seen to be of the same game: v(∅) and v(N) are asked again."""
+    if previous is None:
+        return None
+    if not isinstance(previous, GameEstimate):
+        raise TypeError(f"previous must be a GameEstimate or None; got {type(previous).__name__}.")
+    layout = game.players.layout
+    if previous.feature_ids != layout.feature_ids:
+        raise ValueError(
+            f"previous has feature ids {previous.feature_ids}, these inputs {layout.feature_ids}: it must be of the "
+            "same inputs and feature_mask."
+        )
+    n, values = previous.n_players, previous.values
+    rows = torch.from_numpy(paired_design(n, previous.n_evaluations, leverage, seed))
+    if previous.coalitions is None:
+        values = values[..., coalition_codes(rows).to(values.device)]
+    elif not torch.equal(rows, previous.coalitions.cpu()):
+        raise ValueError("previous took other coalitions: pass the seed it was made with, and an estimate() for one.")
+    check_same_ends(game, values[..., :2], "previous")
+    return values
+
+
+def check_same_ends(game: Game, ends: Tensor, name: str) -> None:
+    """Raise unless v(∅) and v(N) are what they were.
+
+    Args:
+        game: Asked for both.
+        ends: What they were, shape ``(…, 2)``.
+        name: The argument that they came from.
+
+    Raises:
+        ValueError: If they are not.
+    """
+    n = game.players.n_players
+    both = torch.tensor([[False] * n, [True] * n])
+    with progress_bar(False, None, "") as silent:
+        now = game.evaluate(both, silent)
+    if now.shape != ends.shape:
+        raise ValueError(
+            f"{name} has outputs of shape {tuple(ends.shape[:-1])}, these inputs give {tuple(now.shape[:-1])}: it must "
+            "be of the same inputs and target."
+        )
+    moved = float((now - ends.to(now.device)).abs().max())
+    if not moved <= _SAME * max(float(ends.abs().max()), 1e-300):
+        raise ValueError(
+            f"{name} is of another game: v(∅) and v(N) were {_pair(ends)}, and are {_pair(now)}. It must be of the "
+            "same inputs, baselines, target and model."
+        )
+
+
+def _pair(ends: Tensor) -> str:
+    return ", ".join(f"{x:.4g}" for x in ends.reshape(math.prod(ends.shape[:-1]), 2)[0].tolist())

@@ -1,0 +1,402 @@
+"""``GameEstimate``: a game from a budget of coalitions, with a mean and a standard deviation for every question."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from captum_andor._utils.storage import read_arrays, write_arrays
+from captum_andor.games import Inputs, flat_games, game_values
+from captum_andor.games.indices import Index, interaction_index
+from captum_andor.games.transforms import all_coalitions, coalition_codes, count_players
+from captum_andor.patterns import Axes, IndexedResult, Names, Picks, ResultPlayers, restored_fields, take
+from captum_andor.sampling import checked_coalitions, each_once
+from captum_andor.search import Fidelity, Options, Posterior, ProcessPosterior, estimate_fidelity, estimated_game
+from captum_andor.visualization import plot_shapley_values
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["GameEstimate", "estimate_of"]
+
+_FORMAT = "captum_andor.game_estimate"
+_TABLED_PLAYERS = 16  # an index needs a functional over 2^n coalitions for each set of players
+_ROWS_SHOWN = 10
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class GameEstimate(IndexedResult):
+    r"""The posterior of v given its values on some coalitions: of every value, and of everything linear in it.
+
+    Where all 2^n values are known it is exact, with standard deviations of 0. Where a search finds few patterns that
+    explain every value, also those that it did not see, these are the game. Else it is a Gaussian process whose prior
+    holds every AND, every OR and every parity, with a relevance for each player.
+
+    Attributes:
+        values (Tensor): v on the coalitions evaluated, float64, shape ``(…, m)``.
+        coalitions (Tensor): These, bool, shape ``(m, n)``, each once; None for all 2^n in the order of their bit codes.
+        seed (int): Of everything random.
+
+    Examples::
+
+        >>> from captum_andor.games.transforms import all_coalitions
+        >>> z = all_coalitions(8)[::2]  # half of the coalitions: those without player 0
+        >>> estimate = GameEstimate.from_values(z.double() @ torch.arange(8.0).double(), z)
+        >>> [round(float(x), 2) for x in estimate.shapley_values()]
+        [0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0]
+
+    Source: this package; Gaussian processes: Rasmussen and Williams 2006.
+    """
+
+    values: Tensor
+    coalitions: Tensor | None
+    seed: int
+    axes: Axes
+    players: ResultPlayers
+    posteriors: tuple[Posterior, ...]
+    continued: Callable[[int | str], GameEstimate] | None = field(default=None)
+
+    @classmethod
+    def from_values(
+        cls,
+        v: Tensor | np.ndarray[Any, Any] | list[Any],
+        coalitions: Tensor | None = None,
+        *,
+        seed: int = 0,
+        player_names: Names = None,
+    ) -> GameEstimate:
+        """Estimate games from values; no model needed.
+
+        Args:
+            v (Tensor, array or list): Values, last axis the coalitions.
+            coalitions (Tensor, optional): These, bool, shape ``(m, n)``, True where a player is kept; values of
+                repeated ones are averaged. Default: None (all 2^n in the order of the bit codes)
+            seed (int, optional): Of everything random. Default: 0
+            player_names (sequence or mapping, optional): What prints and figures call the players. Default: None
+
+        Returns:
+            - **estimate** (*GameEstimate*): Leading shape ``v.shape[:-1]``.
+
+        Raises:
+            TypeError: If v is not real or coalitions are not bool.
+            ValueError: If shapes do not fit, a value is not finite, or there are fewer than two coalitions.
+        """
+        values = game_values(v)
+        if coalitions is None:
+            players = ResultPlayers.numbered(count_players(values, name="v"), player_names)
+            return estimate_of(values, None, seed, players)
+        rows = checked_coalitions(coalitions, values)
+        players = ResultPlayers.numbered(rows.shape[1], player_names)
+        rows, values = each_once(rows, values)
+        if len(rows) < 2:
+            raise ValueError(f"coalitions must hold at least two different ones; got {len(rows)}.")
+        return estimate_of(values, rows, seed, players)
+
+    @property
+    def n_evaluations(self) -> int:
+        """How many coalitions were evaluated."""
+        return self.values.shape[-1]
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether all 2^n values are known."""
+        return self.coalitions is None
+
+    @property
+    def kinds(self) -> list[str]:
+        """How each output is known: ``"complete"``, ``"patterns"`` or ``"process"``, in the flattened leading shape."""
+        return [posterior.kind for posterior in self.posteriors]
+
+    @property
+    def noise(self) -> Tensor:
+        """Standard deviation of v that no game explains, e.g. of a random model: float64, shape ``(…)``."""
+        return self._gathered(
+            [p.process.noise if isinstance(p, ProcessPosterior) else torch.zeros(()) for p in self.posteriors]
+        )
+
+    def predict(self, coalitions: Tensor, return_std: bool = False) -> Tensor | tuple[Tensor, Tensor]:
+        """V on given coalitions.
+
+        Args:
+            coalitions (Tensor): bool, shape ``(k, n)`` for all outputs or ``(…, k, n)`` for each.
+            return_std (bool, optional): Return the standard deviations, too. Default: False
+
+        Returns:
+            - **mean** (*Tensor*): float64, shape ``(…, k)``.
+            - **std** (*Tensor*): The same; only if asked for.
+
+        Raises:
+            TypeError: If the coalitions are not a bool tensor.
+            ValueError: If their shape does not match.
+        """
+        self._check_coalitions(coalitions)
+        coalitions = coalitions.to(self.values.device)
+        each = coalitions.flatten(0, -3) if coalitions.ndim > 2 else [coalitions] * len(self.posteriors)
+        return self._answers([p.predict(some) for p, some in zip(self.posteriors, each, strict=True)], return_std)
+
+    def shapley_values(self, return_std: bool = False) -> Tensor | tuple[Tensor, Tensor]:
+        """Shapley values, which add up to v(N) - v(∅) where both were evaluated.
+
+        Args:
+            return_std (bool, optional): Return the standard errors, too. Default: False
+
+        Returns:
+            - **mean** (*Tensor*): float64, shape ``(…, n)``.
+            - **std** (*Tensor*): The same; only if asked for.
+        """
+        return self._answers([p.shapley_values() for p in self.posteriors], return_std)
+
+    def banzhaf_values(self, return_std: bool = False) -> Tensor | tuple[Tensor, Tensor]:
+        """Banzhaf values; arguments and returns as for :meth:`shapley_values`."""
+        return self._answers([p.banzhaf_values() for p in self.posteriors], return_std)
+
+    def interaction_index(
+        self, index: Index = "k-SII", order: int = 2, return_std: bool = False
+    ) -> Tensor | tuple[Tensor, Tensor]:
+        """An index of interaction; see :mod:`captum_andor.games.indices`.
+
+        Args:
+            index (str, optional): ``"SII"``, ``"k-SII"``, ``"BII"``, ``"STII"`` or ``"FSII"``. Default: "k-SII"
+            order (int, optional): Largest number of players. Default: 2
+            return_std (bool, optional): Return the standard errors, too. Default: False
+
+        Returns:
+            - **mean** (*Tensor*): float64, shape ``(…, 2^n)``, by the bit code of the players; 0 elsewhere.
+            - **std** (*Tensor*): The same; only if asked for.
+
+        Raises:
+            ValueError: If there is no such index, the order is not 1 to n, or there are more than 16 players.
+        """
+        n = self.n_players
+        if n > _TABLED_PLAYERS:
+            raise ValueError(
+                f"interaction_index() takes up to {_TABLED_PLAYERS} players; this estimate has {n}. Use "
+                "logical_model(), whose patterns are interactions."
+            )
+        mean = interaction_index(torch.stack([p.all_values() for p in self.posteriors]), index, order)
+        mean = mean.view(*self.shape, 1 << n)
+        if not return_std:
+            return mean
+        unit = torch.eye(1 << n, dtype=torch.float64, device=mean.device)
+        weights = interaction_index(unit, index, order).T
+        sets = weights.abs().sum(1).nonzero()[:, 0]
+        std = torch.zeros(len(self.posteriors), 1 << n, dtype=torch.float64, device=mean.device)
+        for row, posterior in zip(std, self.posteriors, strict=True):
+            row[sets] = posterior.functionals(weights[sets])[1]
+        return mean, std.view_as(mean)
+
+    def attributions(self, return_std: bool = False) -> Inputs | tuple[Inputs, Inputs]:
+        """Shapley values scattered over the inputs, as ``AndOrInteractions.attribute`` returns them.
+
+        Args:
+            return_std (bool, optional): Return their standard errors, too. Default: False
+
+        Returns:
+            - **attributions** (*Tensor or tuple of Tensors*): Each ``(*outputs, *input.shape[1:])``.
+            - **standard_errors** (*the same*): Only if asked for.
+
+        Raises:
+            ValueError: If the estimate was made from values, without inputs.
+        """
+        mean, std = self.shapley_values(return_std=True)
+        if not return_std:
+            return self.players.scatter(mean)
+        return self.players.scatter(mean), self.players.scatter(std)
+
+    @property
+    def r2(self) -> Tensor:
+        """R² of the posterior mean over all coalitions: float64, shape ``(…)``; NaN where no coalition tells."""
+        return self._gathered([torch.tensor(fidelity.r2, dtype=torch.float64) for fidelity in self._fidelities])
+
+    @property
+    def r2_interval(self) -> Tensor:
+        """95 % interval of :attr:`r2`: shape ``(…, 2)``."""
+        return self._gathered(
+            [torch.tensor([f.low, f.high], dtype=torch.float64) for f in self._fidelities], trailing=(2,)
+        )
+
+    @property
+    def _fidelities(self) -> list[Fidelity]:
+        shares = Options().size_shares(self.n_players)
+        return [
+            estimate_fidelity(posterior, shares) if isinstance(posterior, ProcessPosterior) else Fidelity(1.0, 1.0, 1.0)
+            for posterior in self.posteriors
+        ]
+
+    def more(self, budget: int | str) -> GameEstimate:
+        """Continue with a larger budget; what was evaluated is not evaluated again.
+
+        Args:
+            budget (int or str): How many coalitions in all, or ``"auto"``.
+
+        Returns:
+            - **estimate** (*GameEstimate*): Of all coalitions.
+
+        Raises:
+            ValueError: If the estimate has no model to ask: it was made from values, or loaded.
+        """
+        if self.continued is None:
+            raise ValueError(
+                "more() needs the model: this estimate was made from values or loaded. Use "
+                "AndOrInteractions.estimate(..., budget=…, previous=estimate)."
+            )
+        return self.continued(budget)
+
+    def to_dataframe(self) -> pd.DataFrame:
+        """Shapley values as a table: one row per output and player.
+
+        Returns:
+            - **table** (*pandas.DataFrame*): Columns ``sample`` and ``output`` (as many as there are leading axes),
+              ``player`` (its id), ``name`` (where players have some), ``value``, ``std``.
+        """
+        import pandas as pd
+
+        mean, std = (part.cpu().numpy() for part in self.shapley_values(return_std=True))
+        count, n = math.prod(self.shape), self.n_players
+        places = self.axes.places(np.repeat(np.arange(count), n))
+        columns: dict[str, Any] = dict(zip(self.axes.names, places, strict=True))
+        columns["player"] = np.tile(np.asarray(self.feature_ids), count)
+        if self.player_names is not None:
+            columns["name"] = list(self.player_names) * count
+        return pd.DataFrame({**columns, "value": mean.reshape(-1), "std": std.reshape(-1)})
+
+    def plot(self, k: int = 15, **options: Any) -> Any:
+        """Draw the Shapley values of one output with error bars; see :func:`visualization.plot_shapley_values`.
+
+        Args:
+            k (int, optional): Most players shown, largest values first. Default: 15
+            **options: As there: title, fig_size, plt_fig_axis, use_pyplot.
+
+        Returns:
+            - **fig, axis** (*tuple*): The figure and its axis.
+
+        Raises:
+            ValueError: If the estimate is of several outputs.
+        """
+        if math.prod(self.shape) != 1:
+            raise ValueError(f"plot() is of one output; this has {self.shape}. Index it first.")
+        mean, std = (part.flatten().tolist() for part in self.shapley_values(return_std=True))
+        names = list(self.player_names or map(str, self.feature_ids))
+        return plot_shapley_values(mean, std, names, k, title=options.pop("title", self._title()), **options)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the estimate to a file, atomically.
+
+        Args:
+            path (str or PathLike): Where to write; an existing file is replaced. No suffix is added.
+        """
+        header, arrays = self._stored()
+        theta = [p.process.theta if isinstance(p, ProcessPosterior) else None for p in self.posteriors]
+        size = 4 * self.n_players + 8
+        filled = [torch.full((size,), torch.nan, dtype=torch.float64) if t is None else t.cpu() for t in theta]
+        arrays |= {"values": self.values.cpu().numpy(), "theta": torch.stack(filled).numpy()}
+        if self.coalitions is not None:
+            arrays["coalitions"] = self.coalitions.cpu().numpy()
+        write_arrays(path, _FORMAT, {**header, "seed": self.seed}, arrays)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> GameEstimate:
+        """Read an estimate that :meth:`save` wrote; its tensors are on the CPU.
+
+        Args:
+            path (str or PathLike): The file.
+
+        Returns:
+            - **estimate** (*GameEstimate*): Equal to the one saved.
+
+        Raises:
+            OSError: If the file cannot be opened.
+            ValueError: If the file is not an estimate, damaged, or of a newer version.
+        """
+        header, arrays = read_arrays(path, _FORMAT, "GameEstimate.save")
+        try:
+            values = game_values(arrays["values"])
+            fields = restored_fields(header, arrays, tuple(values.shape[:-1]))
+            players = fields["players"]
+            rows = torch.from_numpy(arrays["coalitions"]) if "coalitions" in arrays else None
+            count = 1 << players.n_players if rows is None else len(rows)
+            theta = torch.from_numpy(arrays["theta"])
+            known = rows is None or (rows.dtype == torch.bool and rows.shape == (count, players.n_players))
+            size = (math.prod(values.shape[:-1]), 4 * players.n_players + 8)
+            if not known or values.shape[-1] != count or theta.shape != size or not isinstance(header["seed"], int):
+                raise ValueError("its arrays do not fit together")
+            return replace(estimate_of(values, rows, header["seed"], players, theta), axes=fields["axes"])
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
+            raise ValueError(f"{path} does not hold an estimate ({error}); it is damaged.") from error
+
+    def _answers(self, found: list[tuple[Tensor, Tensor]], return_std: bool) -> Tensor | tuple[Tensor, Tensor]:
+        mean, std = (torch.stack(part).view(*self.shape, -1) for part in zip(*found, strict=True))
+        return (mean, std) if return_std else mean
+
+    def _gathered(self, numbers: list[Tensor], trailing: tuple[int, ...] = ()) -> Tensor:
+        device = self.values.device
+        return torch.stack([x.to(device, torch.float64) for x in numbers]).view((*self.shape, *trailing))
+
+    def _select(self, picks: Picks) -> GameEstimate:
+        places = take(torch.arange(math.prod(self.shape)).view(self.shape), picks)
+        return replace(
+            self,
+            values=take(self.values, picks),
+            axes=self.axes.pick(picks),
+            players=self.players.pick(picks),
+            posteriors=tuple(self.posteriors[i] for i in places.flatten().tolist()),
+            continued=None,
+        )
+
+    def _title(self) -> str:
+        if self.is_exact:
+            return f"Shapley values, exact from all {self.n_evaluations:,} coalitions"
+        return f"Shapley values ± 95 %, {self.n_evaluations:,} of 2^{self.n_players} coalitions"
+
+    def _headline(self) -> str:
+        if self.is_exact:
+            return f"{self.n_players} players, exact: all {self.n_evaluations:,} coalitions"
+        return f"{self.n_players} players, {self.n_evaluations:,} of 2^{self.n_players} coalitions"
+
+    def _table(self) -> list[str]:
+        mean, std = (part.flatten() for part in self.shapley_values(return_std=True))
+        r2, (low, high) = float(self.r2.squeeze()), self.r2_interval.flatten().tolist()
+        how = {"complete": "exact", "patterns": "few patterns explain every value", "process": "Gaussian process"}
+        kind = self.kinds[0]
+        interval = f" [{low:.3f}, {high:.3f}]" if kind == "process" else ""
+        quality = "R² unknown: no coalition tells" if math.isnan(r2) else f"R² {r2:.4f}{interval}"
+        lines = [f"{how[kind]}, {quality}", f"  {'Shapley':>9}  {'± std':>8}  player"]
+        names = list(self.player_names or map(str, self.feature_ids))
+        order = mean.abs().argsort(descending=True, stable=True).tolist()
+        lines += [f"  {float(mean[i]):>+9.4g}  {float(std[i]):>8.2g}  {names[i]}" for i in order[:_ROWS_SHOWN]]
+        if len(order) > _ROWS_SHOWN:
+            lines.append(f"  … {len(order) - _ROWS_SHOWN} more players")
+        return lines
+
+
+def estimate_of(
+    values: Tensor,
+    coalitions: Tensor | None,
+    seed: int,
+    players: ResultPlayers,
+    theta: Tensor | None = None,
+) -> GameEstimate:
+    """Fit the posterior of every output.
+
+    Args:
+        values (Tensor): v, float64, shape ``(…, m)``.
+        coalitions (Tensor or None): bool, shape ``(m, n)``, each once; None for all 2^n in the order of the bit codes.
+        seed (int): Of everything random.
+        players (ResultPlayers): The n players.
+        theta (Tensor, optional): Hyperparameters of each output that are known, NaN where none are needed.
+    """
+    if coalitions is not None and len(coalitions) == 1 << min(coalitions.shape[1], 62):
+        values, coalitions = values[..., coalition_codes(coalitions).argsort()], None
+    rows = all_coalitions(players.n_players, values.device) if coalitions is None else coalitions
+    known = [
+        None if theta is None or bool(theta[i].isnan().any()) else theta[i] for i in range(math.prod(values.shape[:-1]))
+    ]
+    posteriors = tuple(estimated_game(rows, v, seed, t) for v, t in zip(flat_games(values), known, strict=True))
+    return GameEstimate(values, coalitions, seed, Axes.of(values.shape[:-1]), players, posteriors)

@@ -1,0 +1,171 @@
+r"""Covariance of a game between two coalitions: every AND, every OR and every parity at once.
+
+.. math::
+    k(S,T) = \tau_1\prod_{i:\,[i\in S]\neq[i\in T]}e^{-\gamma_{1i}}
+           + \tau_2\prod_{i\notin S\cap T}e^{-\gamma_{2i}}
+           + \tau_3\prod_{i\in S\cup T}e^{-\gamma_{3i}}
+           + \sum_i\lambda_i s_it_i + c, \qquad s_i=\pm1.
+
+The second product is :math:`\sum_A\rho_A[A\subseteq S][A\subseteq T]` over all AND patterns, with prior variances
+:math:`\rho_A\propto\prod_{i\in A}(e^{\gamma_{2i}}-1)`; the third is the same for NOR patterns and hence for OR; the
+first holds all Walsh functions (parities). The relevance of player i is shared between the components up to a factor of
+its own: :math:`\gamma_{qi}=\gamma_ic_q\omega_{qi}` and :math:`\lambda_i=\lambda\gamma_i`. Every product over players is
+one matrix product and one exponential.
+
+Source: this package.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import log
+
+import torch
+from torch import Tensor
+
+__all__ = ["COMPONENTS", "CONSTANT", "Kernel", "Prior"]
+
+COMPONENTS = 3  # parities, AND, NOR
+CONSTANT = 100.0  # prior variance of the mean in units of the variance of v: as good as unknown
+
+
+@dataclass(frozen=True)
+class Prior:
+    """Normal priors of the logarithms of the hyperparameters, in the order of the vector θ that holds them all.
+
+    θ holds log γ (n), log c (3), log τ (3), log λ, log noise, log ω (3n). The widths are wide, a factor of 3 to 20 to
+    either side, but for ω: it lets a player matter more to one component than to another by a factor of two.
+
+    Attributes:
+        mean: Shape ``(4n + 8,)``.
+        width: Standard deviations, same shape.
+    """
+
+    mean: Tensor
+    width: Tensor
+
+    @classmethod
+    def of(cls, n_players: int, device: torch.device | str = "cpu") -> Prior:
+        """The prior for n players; an average pattern has a few players whatever n is, so γ falls as 1/n."""
+        n = n_players
+        parts = [
+            (n, [log(1 / n)], 1.5),
+            (COMPONENTS, [log(2.0), log(4.0), log(4.0)], 1.2),
+            (COMPONENTS, [log(0.3)], 1.5),
+            (1, [log(0.3 * n)], 2.0),
+            (1, [log(1e-3)], 3.0),
+            (COMPONENTS * n, [0.0], 0.8),
+        ]
+        mean = torch.cat([torch.tensor(m, dtype=torch.float64).expand(k) for k, m, _ in parts])
+        width = torch.cat([torch.full((k,), w, dtype=torch.float64) for k, _, w in parts])
+        return cls(mean.to(device), width.to(device))
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """The covariance for given hyperparameters.
+
+    Attributes:
+        gamma: Shape ``(3, n)``.
+        tau: Prior variance of each component, shape ``(3,)``.
+        linear: λ_i, shape ``(n,)``.
+        noise: Variance of what no product kernel explains, e.g. of a random model; shape ``()``.
+    """
+
+    gamma: Tensor
+    tau: Tensor
+    linear: Tensor
+    noise: Tensor
+
+    @classmethod
+    def of(cls, theta: Tensor, n_players: int) -> Kernel:
+        """The kernel of the vector θ of logarithms; see :class:`Prior`."""
+        n, q = n_players, COMPONENTS
+        e = theta.exp()
+        shared, scale, tau = e[:n], e[n : n + q], e[n + q : n + 2 * q]
+        linear, noise, own = e[n + 2 * q], e[n + 2 * q + 1], e[n + 2 * q + 2 :].view(q, n)
+        return cls(shared * scale[:, None] * own, tau, linear * shared, noise)
+
+    def components(self, left: Tensor, right: Tensor) -> list[Tensor]:
+        """The three products between 0/1 coalitions ``(m, n)`` and ``(k, n)``: ``(m, k)`` each."""
+        found = []
+        for component, gamma in enumerate(self.gamma):
+            weighted = left * gamma
+            exponent = weighted @ right.T
+            if component == 0:
+                exponent.mul_(2).sub_(weighted.sum(1)[:, None]).sub_((right @ gamma)[None])
+            elif component == 1:
+                exponent.sub_(gamma.sum())
+            else:
+                exponent.sub_(weighted.sum(1)[:, None]).sub_((right @ gamma)[None])
+            found.append(exponent.exp_())
+        return found
+
+    def linear_part(self, left: Tensor, right: Tensor) -> Tensor:
+        """The covariance of single players and of the constant: ``(m, k)``."""
+        return ((2 * left - 1) * self.linear) @ (2 * right - 1).T + CONSTANT
+
+    def matrix(self, left: Tensor, right: Tensor) -> Tensor:
+        """Covariances between 0/1 coalitions, float64: ``(m, n)`` and ``(k, n)`` to ``(m, k)``."""
+        total = self.linear_part(left, right)
+        for tau, product in zip(self.tau, self.components(left, right), strict=True):
+            total.add_(product.mul_(tau))
+        return total
+
+    def diagonal(self, coalitions: Tensor) -> Tensor:
+        """Prior variance of v on 0/1 coalitions ``(m, n)``: shape ``(m,)``."""
+        alone = self.tau[0] + self.linear.sum() + CONSTANT
+        absent = 1 - coalitions
+        return (
+            alone
+            + self.tau[1] * (-(absent @ self.gamma[1])).exp()
+            + self.tau[2] * (-(coalitions @ self.gamma[2])).exp()
+        )
+
+    def factors(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Each product's factor of one player, where both, one and neither of S and T hold it: ``(3, n)`` each."""
+        small, one = (-self.gamma).exp(), torch.ones_like(self.gamma)
+        both = torch.stack([one[0], one[1], small[2]])
+        neither = torch.stack([one[0], small[1], one[2]])
+        return both, small, neither
+
+    def gradient(self, coalitions: Tensor, products: list[Tensor], weights: Tensor, noise_weight: Tensor) -> Tensor:
+        """Gradient with respect to θ of a function of the kernel matrix of some coalitions.
+
+        Args:
+            coalitions: 0/1, float64, shape ``(m, n)``.
+            products: As :meth:`components` returns them for these.
+            weights: The derivative by each entry of the matrix, symmetric, shape ``(m, m)``.
+            noise_weight: The derivative by the noise, shape ``()``.
+
+        Returns:
+            - **gradient** (*Tensor*): In the order of θ, shape ``(4n + 8,)``.
+        """
+        z, n = coalitions, coalitions.shape[1]
+        by_gamma, by_tau = [], []
+        for component, (tau, product) in enumerate(zip(self.tau, products, strict=True)):
+            w = weights * product
+            by_tau.append(w.sum() * tau)
+            both = (z * (w @ z)).sum(0)
+            rows = w.sum(1)
+            one_side = z.T @ rows
+            if component == 0:
+                slope = 2 * both - 2 * one_side
+            elif component == 1:
+                slope = both - rows.sum()
+            else:
+                slope = both - 2 * one_side
+            by_gamma.append(slope * tau * self.gamma[component])
+        own = torch.stack(by_gamma)
+        signs = 2 * z - 1
+        by_linear = (signs * (weights @ signs)).sum(0) * self.linear
+        return torch.cat(
+            [
+                own.sum(0) + by_linear,
+                own.sum(1),
+                torch.stack(by_tau),
+                by_linear.sum()[None],
+                (noise_weight * self.noise)[None],
+                own.view(COMPONENTS * n),
+            ]
+        )

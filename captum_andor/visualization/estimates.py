@@ -1,0 +1,65 @@
+"""Shapley values with error bars."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from captum_andor._utils.checks import check_count
+from captum_andor.visualization.canvas import NEGATIVE, POSITIVE, one_axis, shown
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+__all__ = ["plot_shapley_values"]
+
+
+def plot_shapley_values(
+    values: Sequence[float],
+    errors: Sequence[float],
+    names: Sequence[str],
+    k: int = 15,
+    title: str | None = None,
+    plt_fig_axis: tuple[Figure, Axes] | None = None,
+    fig_size: tuple[float, float] | None = None,
+    use_pyplot: bool = True,
+) -> tuple[Figure, Axes]:
+    """Draw Shapley values as bars, largest first, with intervals of 1.96 standard errors.
+
+    Args:
+        values (sequence of float): One number per player.
+        errors (sequence of float): Their standard errors.
+        names (sequence of str): What the players are called.
+        k (int, optional): Most players shown. Default: 15
+        title (str, optional): Default: None (none)
+        plt_fig_axis (tuple, optional): Figure and axis to draw on. Default: None (a new figure)
+        fig_size (tuple, optional): Size of a new figure in inches. Default: None (by the number of players)
+        use_pyplot (bool, optional): Make and show the figure with pyplot; False works without a display. Default: True
+
+    Returns:
+        - **fig, axis** (*tuple*): The figure and its axis.
+
+    Raises:
+        ValueError: If k < 1.
+    """
+    check_count("k", k)
+    order = sorted(range(len(values)), key=lambda i: -abs(values[i]))[:k]
+    rows = list(range(len(order)))[::-1]
+    fig, axis = one_axis(plt_fig_axis, fig_size or (5.0, 0.9 + 0.28 * len(order)), use_pyplot)
+    colours = [POSITIVE if values[i] > 0 else NEGATIVE for i in order]
+    axis.barh(rows, [values[i] for i in order], color=colours, height=0.7)
+    axis.errorbar(
+        [values[i] for i in order], rows, xerr=[1.96 * errors[i] for i in order],
+        fmt="none", ecolor="0.25", elinewidth=1.2, capsize=2.5,
+    )  # fmt: skip
+    axis.axvline(0.0, color="0.5", linewidth=0.8)
+    axis.set_yticks(rows, [names[i].replace("$", r"\$") for i in order])
+    axis.set_xlabel(
+        "Shapley value" if len(order) == len(values) else f"Shapley value, {len(order)} of {len(values)} players"
+    )
+    axis.spines[["top", "right"]].set_visible(False)
+    if title:
+        axis.set_title(title, fontsize=10)
+    shown(plt_fig_axis is None, use_pyplot)
+    return fig, axis

@@ -1,0 +1,43 @@
+"""The design in pairs: nested, each coalition once, small sizes whole, shares by size."""
+
+from __future__ import annotations
+
+from math import comb
+
+import numpy as np
+import pytest
+from hypothesis import given, settings, strategies as st
+
+from captum_andor.sampling.pairs import PATTERNS, SHAPLEY, paired_design
+
+
+@settings(max_examples=60)
+@given(n=st.integers(1, 9), budget=st.integers(2, 600), leverage=st.floats(0, 1), seed=st.integers(0, 99))
+def test_pairs_each_once_nested_and_no_more_than_there_are(n: int, budget: int, leverage: float, seed: int) -> None:
+    rows = paired_design(n, budget, leverage, seed)
+    assert rows.shape == (min(budget, 2**n), n)
+    assert not rows[0].any() and rows[1].all()
+    assert len(np.unique(rows, axis=0)) == len(rows)
+    whole = rows[: len(rows) // 2 * 2]
+    assert (whole[2::2] == ~whole[3::2]).all()
+    smaller = paired_design(n, max(2, budget // 2), leverage, seed)
+    assert (rows[: len(smaller)] == smaller).all()
+
+
+def test_small_sizes_are_whole_and_the_rest_is_even() -> None:
+    sizes = np.bincount(paired_design(12, 256, SHAPLEY).sum(1), minlength=13)
+    assert sizes[0] == sizes[12] == 1 and sizes[1] == sizes[11] == 12
+    assert sizes[2:11].max() - sizes[2:11].min() <= 1 + sizes[6] // 2  # of size n/2 a pair counts once for two
+
+
+def test_half_and_half_lies_between_even_sizes_and_the_number_of_coalitions() -> None:
+    count = {share: np.bincount(paired_design(16, 512, share).sum(1), minlength=17) for share in (1.0, PATTERNS, 0.0)}
+    assert count[1.0][8] < count[PATTERNS][8] < count[0.0][8]
+    expected = 512 * comb(16, 8) / 2**16
+    assert count[0.0][8] == pytest.approx(expected, rel=0.15)
+
+
+def test_many_players_and_all_coalitions() -> None:
+    assert len(np.unique(paired_design(500, 300), axis=0)) == 300
+    assert len(np.unique(paired_design(5, 1000), axis=0)) == 32
+    assert paired_design(1, 10).tolist() == [[False], [True]]
