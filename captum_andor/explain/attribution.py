@@ -14,7 +14,7 @@ from torch.futures import Future
 
 from captum_andor._utils.checks import check_share, is_int
 from captum_andor._utils.progress import progress_bar
-from captum_andor.explain.budgeted import evaluated_estimate, shapley_error
+from captum_andor.explain.budgeted import evaluated_estimate, model_error, shapley_error
 from captum_andor.explain.estimate import GameEstimate
 from captum_andor.explain.explanation import AndOrExplanation, split_explanation
 from captum_andor.explain.logical_model import LogicalModel, fitted_model
@@ -23,7 +23,7 @@ from captum_andor.games import Baselines, Game, InputsT, Players, Score, Target,
 from captum_andor.games.transforms import shapley_values
 from captum_andor.patterns import Names, ResultPlayers, standard_names
 from captum_andor.sampling import PATTERNS, SHAPLEY, design
-from captum_andor.search import Budget, Effort, Known, Options, Weights, spend
+from captum_andor.search import COMPLETED_PLAYERS, Budget, Effort, Known, Options, Weights, check_budget, spend
 from captum_andor.split import NoiseBound, Split, check_split
 
 __all__ = ["AndOrInteractions"]
@@ -252,7 +252,7 @@ class AndOrInteractions(PerturbationAttribution):  # type: ignore[misc]  # captu
 
         estimate = evaluated_estimate(
             game, budget, leverage, seed, self.max_players, tolerance, previous, names, show_progress,
-            f"{self.get_name()} estimate", shapley_error, continued,
+            f"{self.get_name()} estimate", shapley_error, continued=continued,
         )  # fmt: skip
         game.warn_of_change()
         return estimate
@@ -509,6 +509,20 @@ class AndOrInteractions(PerturbationAttribution):  # type: ignore[misc]  # captu
             inputs, baselines, target, additional_forward_args, feature_mask, perturbations_per_eval, budgeted=True
         )
         names = standard_names(player_names, players.layout.feature_ids)
+        first = check_budget(budget, players.n_players, self.max_players, options)
+        if first is not None and players.n_players <= COMPLETED_PLAYERS and densities is None:
+            estimate = evaluated_estimate(
+                game, "auto" if isinstance(budget, str) else first, PATTERNS, options.seed, self.max_players, tolerance,
+                previous, names, show_progress, f"{self.get_name()} logical model", model_error(options), first,
+            )  # fmt: skip
+            game.warn_of_change()
+            try:
+                return estimate.modelled(options)
+            except ValueError as error:
+                if estimate.n_evaluations >= first:
+                    raise
+                message = f"after {estimate.n_evaluations} coalitions, too few for a model"
+                raise KeyboardInterrupt(message) from error
         evaluated = spend(
             game, options, budget, self.max_players, tolerance, known_by(previous, players, options), show_progress,
             f"{self.get_name()} logical model",
@@ -568,7 +582,7 @@ class AndOrInteractions(PerturbationAttribution):  # type: ignore[misc]  # captu
         raise ValueError(
             f"feature_mask gives {n} players: exact interactions need 2^{n} = {passes} forward passes per example, and "
             f"max_players is {self.max_players}. Pass a coarser feature_mask (e.g. image patches, superpixels, words: "
-            '8 to 16 players), estimate the values by attribute(..., budget="auto") or estimate(..., budget=1024), or '
+            '8 to 16 players), pass a budget: attribute(..., budget="auto"), logical_model(..., budget=1024), or '
             f"allow it with AndOrInteractions(..., max_players={n})."
         )
 

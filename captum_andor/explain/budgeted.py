@@ -13,12 +13,14 @@ from torch import Tensor
 from captum_andor._utils.checks import is_int
 from captum_andor._utils.progress import Progress, progress_bar
 from captum_andor.explain.estimate import GameEstimate, estimate_of
+from captum_andor.explain.logical_model import LogicalModel
 from captum_andor.games import Game
 from captum_andor.games.transforms import coalition_codes
 from captum_andor.patterns import ResultPlayers
 from captum_andor.sampling import paired_design
+from captum_andor.search import Options
 
-__all__ = ["EstimateBudget", "check_same_ends", "evaluated_estimate", "shapley_error"]
+__all__ = ["EstimateBudget", "check_same_ends", "evaluated_estimate", "model_error", "shapley_error"]
 
 EstimateBudget: TypeAlias = "int | str"
 _LEAST_BUDGET = 2  # ∅ and N
@@ -54,11 +56,12 @@ def evaluated_estimate(
     seed: int,
     max_players: int,
     tolerance: float,
-    previous: GameEstimate | None,
+    previous: GameEstimate | LogicalModel | None,
     names: Any,
     show_progress: bool,
     description: str,
     missing: Callable[[GameEstimate], float],
+    first: int = _FIRST,
     continued: Callable[[int | str, GameEstimate], GameEstimate] | None = None,
 ) -> GameEstimate:
     """Evaluate a game as far as a budget goes and estimate it.
@@ -75,6 +78,7 @@ def evaluated_estimate(
         show_progress: Whether to show a bar.
         description: Of the bar.
         missing: What an automatic budget brings below the tolerance.
+        first: How many coalitions an automatic budget begins with.
         continued: Makes the estimate of a larger budget from this one.
 
     Raises:
@@ -84,7 +88,7 @@ def evaluated_estimate(
     """
     n = game.players.n_players
     automatic = isinstance(budget, str)
-    total = _checked(budget, n, max_players)
+    total = _checked(budget, n, max_players, first)
     known = _known(game, previous, leverage, seed)
 
     def estimated(rows: Tensor, values: Tensor) -> GameEstimate:
@@ -103,7 +107,7 @@ def evaluated_estimate(
             total = min(total * _GROWTH, _MOST, 1 << n)
             rows, values = evaluation.up_to(total, values)
     if len(rows) < _LEAST_BUDGET:
-        raise KeyboardInterrupt("after one coalition, too few for an estimate")
+        raise KeyboardInterrupt("after one coalition, too few for a model or an estimate")
     return estimated(rows, values)
 
 
@@ -115,13 +119,30 @@ def shapley_error(estimate: GameEstimate) -> float:
     return float(torch.where(error > 0, error / size.clamp(min=1e-300), 0.0).max())
 
 
-def _checked(budget: Any, n: int, max_players: int) -> int:
+def model_error(options: Options) -> Callable[[GameEstimate], float]:
+    """What an automatic budget for logical models brings below a tolerance.
+
+    It is 1 less the lower end of the interval of R², of the model or, where more coalitions would not make that a
+    better one, of the estimate itself; the largest of all outputs.
+    """
+
+    def error(estimate: GameEstimate) -> float:
+        of_model, of_estimate = (
+            1 - interval[..., 0].nan_to_num(nan=0.0)
+            for interval in (estimate.modelled(options).r2_interval, estimate.r2_interval)
+        )
+        return float(torch.minimum(of_model, of_estimate).max())
+
+    return error
+
+
+def _checked(budget: Any, n: int, max_players: int, first: int) -> int:
     """How many coalitions to evaluate at first."""
     everything = 1 << n
     if isinstance(budget, str):
         if budget != "auto":
             raise ValueError(f'budget must be an int or "auto"; got {budget!r}.')
-        return min(max(_FIRST, 2 * n + 2), _MOST, everything)
+        return min(max(first, 2 * n + 2), _MOST, everything)
     if not is_int(budget):
         raise TypeError(f'budget must be an int or "auto"; got {budget!r}.')
     if budget < min(_LEAST_BUDGET, everything):
@@ -138,8 +159,8 @@ def _known(game: Game, previous: Any, leverage: float, seed: int) -> Tensor | No
     """Values of an earlier estimate, once it is seen to be of the same game: v(∅) and v(N) are asked again."""
     if previous is None:
         return None
-    if not isinstance(previous, GameEstimate):
-        raise TypeError(f"previous must be a GameEstimate or None; got {type(previous).__name__}.")
+    if not isinstance(previous, (GameEstimate, LogicalModel)):
+        raise TypeError(f"previous must be a GameEstimate, a LogicalModel or None; got {type(previous).__name__}.")
     layout = game.players.layout
     if previous.feature_ids != layout.feature_ids:
         raise ValueError(
@@ -151,7 +172,10 @@ def _known(game: Game, previous: Any, leverage: float, seed: int) -> Tensor | No
     if previous.coalitions is None:
         values = values[..., coalition_codes(rows).to(values.device)]
     elif not torch.equal(rows, previous.coalitions.cpu()):
-        raise ValueError("previous took other coalitions: pass the seed it was made with, and an estimate() for one.")
+        raise ValueError(
+            "previous took other coalitions than these options give: pass the seed, weights and densities that it was "
+            "made with, and one that was not interrupted."
+        )
     check_same_ends(game, values[..., :2], "previous")
     return values
 

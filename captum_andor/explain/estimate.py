@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -13,12 +13,22 @@ import torch
 from torch import Tensor
 
 from captum_andor._utils.storage import read_arrays, write_arrays
+from captum_andor.explain.logical_model import LogicalModel, complete_model, sampled_model
 from captum_andor.games import Inputs, flat_games, game_values
 from captum_andor.games.indices import Index, interaction_index
 from captum_andor.games.transforms import all_coalitions, coalition_codes, count_players
 from captum_andor.patterns import Axes, IndexedResult, Names, Picks, ResultPlayers, restored_fields, take
 from captum_andor.sampling import checked_coalitions, each_once
-from captum_andor.search import Fidelity, Options, Posterior, ProcessPosterior, estimate_fidelity, estimated_game
+from captum_andor.search import (
+    Effort,
+    Fidelity,
+    Options,
+    Posterior,
+    ProcessPosterior,
+    Weights,
+    estimate_fidelity,
+    estimated_game,
+)
 from captum_andor.visualization import plot_shapley_values
 
 if TYPE_CHECKING:
@@ -209,6 +219,45 @@ class GameEstimate(IndexedResult):
         if not return_std:
             return self.players.scatter(mean)
         return self.players.scatter(mean), self.players.scatter(std)
+
+    def logical_model(
+        self,
+        max_patterns: int | None = 10,
+        min_r2: float | None = None,
+        max_order: int | None = None,
+        effort: Effort = "stable",
+        exact_ends: bool = True,
+        *,
+        kinds: str | Sequence[str] = ("and", "or"),
+        weights: Weights = "uniform",
+    ) -> LogicalModel:
+        """A few patterns that explain the most of v; no further evaluation of the model.
+
+        Args:
+            max_patterns (int, optional): As in :meth:`LogicalModel.from_values`, and so are the others. Default: 10
+            min_r2 (float, optional): Default: None
+            max_order (int, optional): Default: None
+            effort (str, optional): Default: "stable"
+            exact_ends (bool, optional): Default: True
+            kinds (str or sequence of str, optional): Default: ("and", "or")
+            weights (str or sequence of float, optional): Default: "uniform"
+
+        Returns:
+            - **model** (*LogicalModel*): Its ``estimate`` is this one.
+
+        Raises:
+            ValueError: If the coalitions are too few for so many patterns, or an option is out of range.
+        """
+        options = Options(max_patterns, min_r2, max_order, effort, exact_ends, self.seed, kinds, weights)
+        return self.modelled(options)
+
+    def modelled(self, options: Options) -> LogicalModel:
+        """The logical model by options that are checked."""
+        if self.coalitions is None:
+            model = complete_model(self.values, options, self.players)
+        else:
+            model = sampled_model(self.values, self.coalitions, options, self.players, self.posteriors)
+        return replace(model, axes=self.axes, estimate=self)
 
     @property
     def r2(self) -> Tensor:

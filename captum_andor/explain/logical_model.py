@@ -21,7 +21,7 @@ from captum_andor.explain.explained import Explained
 from captum_andor.explain.stored_logical_model import COLUMNS, FORMAT, TENSORS, read_logical_model
 from captum_andor.games import flat_games, game_values
 from captum_andor.games.transforms import all_coalitions, coalition_codes, coalition_members, count_players
-from captum_andor.patterns import Axes, Interaction, Names, PatternTable, Picks, ResultPlayers, take
+from captum_andor.patterns import Axes, IndexedResult, Interaction, Names, PatternTable, Picks, ResultPlayers, take
 from captum_andor.sampling import (
     DICTIONARY_PLAYERS,
     Design,
@@ -32,21 +32,25 @@ from captum_andor.sampling import (
     size_strata,
 )
 from captum_andor.search import (
+    COMPLETED_PLAYERS,
     Effort,
     Models,
     Options,
+    Posterior,
     Weights,
     check_sample,
     check_sample_size,
     choose,
     complete_models,
+    estimated_game,
+    models_of_estimates,
     sampled_models,
 )
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["LogicalModel", "complete_model", "fitted_model"]
+__all__ = ["LogicalModel", "complete_model", "fitted_model", "sampled_model"]
 
 _MOST_RESAMPLED = 4096  # coalitions in a half: stability takes as long as a search of twelve players
 _TABLED_PLAYERS = 20  # 2^20 predictions take 8 MB
@@ -69,6 +73,7 @@ class LogicalModel(Explained):
             use, shape ``(…, k + 1)``; the first is 0, entries behind an output's last pattern repeat it.
         values (Tensor): v on the coalitions evaluated, float64, shape ``(…, m)``.
         coalitions (Tensor): These, bool, shape ``(m, n)``; None for all 2^n in the order of their bit codes.
+        estimate (GameEstimate): The estimate of the game that the model was made from; None for models of values.
 
     Examples::
 
@@ -92,6 +97,7 @@ class LogicalModel(Explained):
     axes: Axes
     players: ResultPlayers
     coalitions: Tensor | None = field(default=None)
+    estimate: IndexedResult | None = field(default=None)
 
     @classmethod
     def from_values(
@@ -161,12 +167,7 @@ class LogicalModel(Explained):
         if rows.shape[1] <= DICTIONARY_PLAYERS and len(rows) == 1 << rows.shape[1]:
             codes = coalition_codes(rows)
             return complete_model(values[..., codes.argsort()], options, players)
-        check_sample(rows, options)
-        given = rows.cpu().numpy()
-        plan = Design(given, held_out_at_random(given, options.seed), size_strata(given))
-        seen, held_out, strata = (torch.from_numpy(x).to(values.device) for x in plan)
-        models = sampled_models(flat_games(values), seen, held_out, strata, options)
-        return fitted_model(models, values, seen, options, players)
+        return sampled_model(values, rows, options, players)
 
     @property
     def patterns(self) -> list[Interaction]:
@@ -442,6 +443,42 @@ def complete_model(values: Tensor, options: Options, players: ResultPlayers) -> 
         players (ResultPlayers): The n players.
     """
     return fitted_model(complete_models(flat_games(values), options), values, None, options, players)
+
+
+def sampled_model(
+    values: Tensor,
+    coalitions: Tensor,
+    options: Options,
+    players: ResultPlayers,
+    posteriors: Sequence[Posterior] | None = None,
+) -> LogicalModel:
+    """Choose and fit the logical model of games some of whose values are known.
+
+    Up to 16 players through the posterior of each game, above by a search on the coalitions given.
+
+    Args:
+        values (Tensor): v, float64, shape ``(…, m)``.
+        coalitions (Tensor): Each once, bool, shape ``(m, n)``.
+        options (Options): Number and kind of patterns, effort, weights.
+        players (ResultPlayers): The n players.
+        posteriors (sequence of Posterior, optional): Of the flattened outputs. Default: None (fitted)
+
+    Raises:
+        ValueError: If the coalitions are too few for the patterns, or lack ∅ or N where ends are exact.
+    """
+    n = coalitions.shape[1]
+    check_sample(coalitions, options, any_weights=n <= COMPLETED_PLAYERS)
+    games = flat_games(values)
+    if n <= COMPLETED_PLAYERS:
+        if posteriors is None:
+            posteriors = [estimated_game(coalitions, v, options.seed) for v in games]
+        models = models_of_estimates(posteriors, options)
+    else:
+        given = coalitions.cpu().numpy()
+        plan = Design(given, held_out_at_random(given, options.seed), size_strata(given))
+        seen, held_out, strata = (torch.from_numpy(x).to(values.device) for x in plan)
+        models = sampled_models(games, seen, held_out, strata, options)
+    return fitted_model(models, values, coalitions, options, players)
 
 
 def fitted_model(

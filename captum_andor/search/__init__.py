@@ -1,12 +1,16 @@
 """Search for logical models of games: choice, number and weights of patterns."""
 
-from captum_andor.search.budget import Budget as Budget, Known as Known, spend as spend
+from captum_andor.search.budget import Budget as Budget, Known as Known, check_budget as check_budget, spend as spend
 from captum_andor.search.complete_games import complete_models as complete_models
 from captum_andor.search.estimated_games import estimated_game as estimated_game
 from captum_andor.search.fidelity import Fidelity as Fidelity, estimate_fidelity as estimate_fidelity
 from captum_andor.search.least_squares import Models as Models
 from captum_andor.search.options import Effort as Effort, Options as Options, Weights as Weights
 from captum_andor.search.posterior import Posterior as Posterior, ProcessPosterior as ProcessPosterior
+from captum_andor.search.process_models import (
+    COMPLETED_PLAYERS as COMPLETED_PLAYERS,
+    models_of_estimates as models_of_estimates,
+)
 from captum_andor.search.sampled_games import (
     check_sample as check_sample,
     check_sample_size as check_sample_size,

@@ -42,7 +42,7 @@ def sparse_game(coalitions: Tensor, values: Tensor, seed: int) -> SparseGame | N
     logical models.
     """
     m, n = coalitions.shape
-    most = min(_MOST_PATTERNS, m // 8)
+    most = max(min(_MOST_PATTERNS, m // 8), min(n, m // 2))
     if m < _FEWEST_ROWS or most < 1 or n > DICTIONARY_PLAYERS:
         return None
     rows = coalitions.cpu().numpy()

@@ -19,12 +19,14 @@ from math import comb
 import torch
 from torch import Tensor
 
+from captum_andor.games.transforms import orders
 from captum_andor.search.posterior import ProcessPosterior
 
 __all__ = ["Fidelity", "Unseen", "estimate_fidelity", "fidelity_of"]
 
 _T_QUANTILES = (12.7, 4.3, 3.18, 2.78, 2.57, 2.45, 2.36, 2.31, 2.26, 2.23)  # 97.5 % of Student's t, 1 to 10 degrees
 _NORMAL_QUANTILE = 1.96
+_LISTED_PLAYERS = 16  # up to so many the completed game is averaged, above a sample of it
 _DRAWN = 1024  # coalitions on which variances of the process are averaged: their own error is a percent of them
 _FEWEST_EFFECTIVE = 8.0  # with fewer a variance is known to less than a factor of two
 # Errors at neighbouring coalitions go together and their squares have long tails, so that a mean of them varies more
@@ -147,8 +149,8 @@ def _fidelity(
     inner = posterior.values[(size > 0) & (size < posterior.n_players)]
     largest = float((posterior.values - posterior.values.mean()).square().amax())
     if not len(inner) or float((inner - inner.mean()).square().amax()) <= _NOTHING * largest:
-        if float(missed.abs().amax()) <= _NOTHING * float(posterior.values.square().amax()) and largest <= 0:
-            return Fidelity(1.0, 1.0, 1.0)
+        if largest <= _NOTHING * float(posterior.values.square().amax()):
+            return Fidelity(1.0, 1.0, 1.0)  # constant as far as was seen: no error anywhere
         return UNKNOWN  # constant but for its ends: nothing tells which patterns there are
     if unseen.effective_count(posterior.values) < _FEWEST_EFFECTIVE:
         return UNKNOWN  # v differs on a few coalitions only: others like them may be missing
@@ -167,10 +169,16 @@ def _fidelity(
 
 def _moments(posterior: ProcessPosterior, shares: tuple[float, ...]) -> tuple[float, float]:
     """Weighted mean of v over all coalitions and its variance, by the process."""
-    sample, weights = _weighted_sample(posterior.coalitions, shares)
-    mean, std = posterior.process.predict_with_std(sample.double())
+    n = posterior.n_players
+    if n > _LISTED_PLAYERS:
+        sample, weights = _weighted_sample(posterior.coalitions, shares)
+        mean = posterior.process.predict(sample.double())
+    else:
+        mean = posterior.all_values()
+        each = mean.new_tensor([share / comb(n, size) for size, share in enumerate(shares)])
+        weights = each[orders(n, mean.device)]
     centre = float(weights @ mean)
-    return centre, float(weights @ ((mean - centre).square() + std.square()))
+    return centre, float(weights @ (mean - centre).square()) + _mean_variance(posterior, shares)
 
 
 def _mean_variance(posterior: ProcessPosterior, shares: tuple[float, ...]) -> float:

@@ -18,7 +18,7 @@ from captum_andor.search.least_squares import Ends, Fit, Models, fit
 from captum_andor.search.options import Options
 from captum_andor.search.pursuit import Games, rank
 
-__all__ = ["check_sample", "check_sample_size", "choose", "fitted_patterns", "sampled_models"]
+__all__ = ["check_sample", "check_sample_size", "choose", "fitted_patterns", "sampled_models", "t_values"]
 
 _LEAST_COALITIONS = 16  # four held out: an interval of R² from fewer says nothing
 _LEAST_SHARE = 0.02  # of coalitions that tell a pattern from none
@@ -76,10 +76,10 @@ def check_sample_size(name: str, n_coalitions: int, options: Options) -> None:
         )
 
 
-def check_sample(rows: Tensor, options: Options) -> None:
+def check_sample(rows: Tensor, options: Options, any_weights: bool = False) -> None:
     """Raise unless a model can be fitted to a sample of different coalitions."""
     check_sample_size("coalitions", len(rows), options)
-    if not options.is_uniform:
+    if not options.is_uniform and not any_weights:
         raise ValueError(
             f"weights={options.weights!r} needs the values of all 2^n coalitions; a sample is taken as it is. "
             'Pass weights="uniform", and coalitions drawn with the weights that R² should have.'
@@ -280,6 +280,17 @@ def fitted_patterns(v: Tensor, coalitions: Tensor, patterns: list[Pattern]) -> t
     found = _fitted(unit, coalitions, patterns, bound=False)
     table, _ = PatternTable.ordered(*_columns_of_table(patterns, coalitions, found.coefficients[0] * scale))
     return found.constant[0] * scale + offset, table
+
+
+def t_values(v: Tensor, coalitions: Tensor, is_or: Tensor, members: Tensor, value: Tensor) -> Tensor:
+    """|value| of given patterns over the standard errors that least squares on the coalitions given has: ``(P,)``."""
+    patterns = [(bool(kind), tuple(row.nonzero()[:, 0].tolist())) for kind, row in zip(is_or, members, strict=True)]
+    if not patterns or len(coalitions) < len(patterns) + 2:
+        return torch.full_like(value, torch.nan)
+    unit, _, scale = _scaled(v, coalitions, bound=False)
+    found = _fitted(unit, coalitions, patterns, bound=False)
+    error = found.coefficients[0].abs() * scale / found.t[0]
+    return torch.where(value == 0, 0.0, value.abs() / error)
 
 
 def _columns_of_table(patterns: list[Pattern], coalitions: Tensor, value: Tensor) -> tuple[Tensor, ...]:

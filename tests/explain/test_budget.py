@@ -133,11 +133,11 @@ def test_a_larger_budget_goes_on_from_what_is_known() -> None:
     method = AndOrInteractions(Counting(), check_repeats=False)
     small = method.logical_model(torch.ones(1, 14), budget=100)
     large = method.logical_model(torch.ones(1, 14), budget=300, previous=small)
-    assert method.forward_func.rows == large.n_evaluations == 300
+    assert method.forward_func.rows == 300 + 2 and large.n_evaluations == 300  # v(∅) and v(N) are asked again
     fresh = AndOrInteractions(patterned).logical_model(torch.ones(1, 14), budget=300)
     assert torch.equal(large.values, fresh.values) and repr(large) == repr(fresh)
     again = method.logical_model(torch.ones(1, 14), budget=100, previous=large)
-    assert method.forward_func.rows == 300 and repr(again) == repr(small)
+    assert method.forward_func.rows == 300 + 4 and repr(again) == repr(small)
 
 
 def test_what_is_known_of_all_coalitions_needs_no_evaluation() -> None:
@@ -156,7 +156,7 @@ def test_another_game_is_not_gone_on_from() -> None:
         method.logical_model(torch.ones(1, 14), budget=300, previous=small, seed=1)
     with pytest.raises(ValueError, match="previous has outputs of shape"):
         method.logical_model(torch.ones(2, 14), budget=300, previous=small)
-    with pytest.raises(TypeError, match="previous must be a LogicalModel"):
+    with pytest.raises(TypeError, match="previous must be a GameEstimate, a LogicalModel"):
         method.logical_model(torch.ones(1, 14), budget=300, previous="model")
 
 

@@ -496,8 +496,10 @@ def test_a_sample_must_be_enough_for_its_patterns_and_has_no_weights() -> None:
     v = torch.randn(40, generator=torch.Generator().manual_seed(0))
     with pytest.raises(ValueError, match=r"coalitions gives 40.*max_patterns=20, which needs 55"):
         LogicalModel.from_values(v, rows, max_patterns=20)
-    with pytest.raises(ValueError, match="weights='size' needs the values of all"):
-        LogicalModel.from_values(v, rows, weights="size")
+    LogicalModel.from_values(v, rows, weights="size")  # up to 16 players the process knows every size
+    many = sample(20, 60)
+    with pytest.raises(ValueError, match="weights=.size. needs the values of all"):
+        LogicalModel.from_values(torch.randn(60), many, weights="size")
 
 
 def test_from_values_keeps_a_copy() -> None:
