@@ -14,7 +14,7 @@ from torch.futures import Future
 
 from captum_andor._utils.checks import check_share, is_int
 from captum_andor._utils.progress import progress_bar
-from captum_andor.explain.budgeted import evaluated_estimate, model_error, shapley_error
+from captum_andor.explain.budgeted import check_same_ends, evaluated_estimate, model_error, shapley_error
 from captum_andor.explain.estimate import GameEstimate
 from captum_andor.explain.explanation import AndOrExplanation, split_explanation
 from captum_andor.explain.logical_model import LogicalModel, fitted_model
@@ -523,8 +523,11 @@ class AndOrInteractions(PerturbationAttribution):  # type: ignore[misc]  # captu
                     raise
                 message = f"after {estimate.n_evaluations} coalitions, too few for a model"
                 raise KeyboardInterrupt(message) from error
+        known = known_by(previous, players, options)
+        if known is not None:
+            check_same_ends(game, ends_of(known), "previous")
         evaluated = spend(
-            game, options, budget, self.max_players, tolerance, known_by(previous, players, options), show_progress,
+            game, options, budget, self.max_players, tolerance, known, show_progress,
             f"{self.get_name()} logical model",
         )  # fmt: skip
         game.warn_of_change()
@@ -585,6 +588,13 @@ class AndOrInteractions(PerturbationAttribution):  # type: ignore[misc]  # captu
             '8 to 16 players), pass a budget: attribute(..., budget="auto"), logical_model(..., budget=1024), or '
             f"allow it with AndOrInteractions(..., max_players={n})."
         )
+
+
+def ends_of(known: Known) -> Tensor:
+    """v(∅) and v(N) among known values: shape ``(…, 2)``."""
+    if known.coalitions is None:
+        return known.values[..., [0, -1]]
+    return known.values[..., :2]  # a sampling sequence begins with them
 
 
 def known_by(previous: Any, players: Players, options: Options) -> Known | None:

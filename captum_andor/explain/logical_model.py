@@ -305,8 +305,8 @@ class LogicalModel(Explained):
         Returns:
             - **table** (*pandas.DataFrame*): Columns ``sample`` and ``output`` (as many as there are leading axes;
               further ones ``output_1``, …), ``kind``, ``players``, ``order``, ``value`` and ``t``: \|value\| over its
-              standard error, ``names`` where players have some. Patterns of large t are those that stay when the values
-              move a little.
+              standard error in a regression on the chosen patterns (see :attr:`noise_t`), ``names`` where players have
+              some. Patterns of large t are those that stay when the values move a little.
         """
         return self.table.to_dataframe(self.axes, self.players.key).assign(t=self.t.cpu().numpy())
 
@@ -407,23 +407,41 @@ class LogicalModel(Explained):
     def _headline(self) -> str:
         if self.coalitions is None:
             return f"{self.n_players} players, exact R² over all {self.n_evaluations:,} coalitions"
+        n = self.n_players
+        if n <= COMPLETED_PLAYERS:
+            sizes = sorted(set(self.coalitions.sum(1).tolist()) - {0, n}) or [0]
+            gap = f", none of {sizes[-1] + 1} to {n - 1} players" if sizes[-1] < n - 1 else ""
+            gap = f", none of 1 to {sizes[0] - 1} players" * (sizes[0] > 1) + gap
+            return f"{n} players, R² estimated from {self.n_evaluations:,} of 2^{n} coalitions{gap}"
         seen = "AND up to order {}, OR up to order {}".format(*orders_seen(self.coalitions.cpu().numpy()))
-        return (
-            f"{self.n_players} players, held-out R² from {self.n_evaluations:,} of 2^{self.n_players} coalitions, "
-            f"enough to see {seen}"
-        )
+        return f"{n} players, held-out R² from {self.n_evaluations:,} of 2^{n} coalitions, enough to see {seen}"
+
+    @property
+    def noise_t(self) -> float:
+        r"""The \|t\| that the best of all candidate patterns reaches on pure noise, about √(2 ln of their number).
+
+        Patterns are chosen for their \|t\|, so that the 1.96 of a regression with given terms does not apply.
+        """
+        n = self.n_players
+        largest = min(self.options.max_order or n, n)
+        count = 2 * sum(math.comb(n, k) for k in range(1, largest + 1))
+        return math.sqrt(2 * math.log(max(count, 2)))
 
     def _table(self, rows: int = 10) -> list[str]:
         r2 = float(self.r2.squeeze())
         low, high = self.r2_interval.reshape(2).tolist()
         interval = "" if self.is_exact else f" [{low:.3f}, {high:.3f}]"
         count, empty = len(self.table), float(self.constant.squeeze())
+        quality = f"R² {r2:.4f}{interval}, left over {1 - r2:.2%} of the variance"
+        if math.isnan(r2):
+            quality = "R² unknown: v differs on too few of these coalitions to tell what it is on others"
         lines = [
-            f"{count} pattern{'s' * (count != 1)}, R² {r2:.4f}{interval}, left over {1 - r2:.2%} of the variance; "
+            f"{count} pattern{'s' * (count != 1)}, {quality}; "
             f"h(∅)={empty:.4g}  h(N)={empty + float(self.table.value.sum()):.4g}"
         ]
         if count:
-            lines.append(f"  {'strength':>9}  {'|t|':>7}  kind players")
+            noise = "" if self.is_exact else f"   (noise alone reaches |t| {self.noise_t:.1f})"
+            lines.append(f"  {'strength':>9}  {'|t|':>7}  kind players{noise}")
         for pattern, t in zip(self.patterns[:rows], self.t.tolist(), strict=False):
             players = ", ".join(map(str, pattern.names or pattern.players))
             if pattern.order == self.n_players > _LISTED_PLAYERS:

@@ -28,7 +28,7 @@ _T_QUANTILES = (12.7, 4.3, 3.18, 2.78, 2.57, 2.45, 2.36, 2.31, 2.26, 2.23)  # 97
 _NORMAL_QUANTILE = 1.96
 _LISTED_PLAYERS = 16  # up to so many the completed game is averaged, above a sample of it
 _DRAWN = 1024  # coalitions on which variances of the process are averaged: their own error is a percent of them
-_FEWEST_EFFECTIVE = 8.0  # with fewer a variance is known to less than a factor of two
+_FEWEST_EFFECTIVE = 5.0  # with fewer a variance is known to less than a factor of two
 # Errors at neighbouring coalitions go together and their squares have long tails, so that a mean of them varies more
 # than that of as many independent ones. Chosen so that 95 % intervals cover (benchmarks/budget.py coverage).
 _DEPENDENCE = 2.5

@@ -25,6 +25,8 @@ _LEAST_SHARE = 0.02  # of coalitions that tell a pattern from none
 _FOLDS, _MOST_BY_CROSS_VALIDATION = 4, 240  # photos with 12 patches want up to 204 patterns at 1 024 coalitions
 _RESAMPLES, _INTERVAL = 1000, (0.025, 0.975)  # the ends of a 95 % interval rest on 25 draws each
 _ADDITIVE = 1 - 1e-11  # R² of single players from which a game counts as additive: rounding of float64
+_ROUNDING = 16 * torch.finfo(torch.float32).eps  # of the largest |v|: weaker patterns are the rounding of a model
+_FEWEST_EFFECTIVE = 3.0  # held-out values that the variance of v rests on: with fewer R² is chance
 _ROWS_TIMES_COLUMNS = 1 << 25  # numbers in the written shortlists of the games that are worked on at once
 
 
@@ -127,10 +129,13 @@ def _chosen_and_counted(
         if rows.shape[1] <= DICTIONARY_PLAYERS:
             return choose(y, rows, groups, options, _cross_validated(y, rows, groups, options, limit))
         chosen = choose(y, rows, groups, options, [limit] * len(y))
-        if all(_is_exact(v, rows, patterns) for v, patterns in zip(y, chosen, strict=True)):
-            return chosen  # nothing is left to choose
-        counts = _cross_validated(y, rows, groups, options, limit)
-        return [patterns[:k] for patterns, k in zip(chosen, counts, strict=True)]
+        # Of an exact model nothing is left to choose; each game by itself, whoever else is in the batch.
+        open_games = [i for i, (v, some) in enumerate(zip(y, chosen, strict=True)) if not _is_exact(v, rows, some)]
+        if open_games:
+            counts = _cross_validated(y[open_games], rows, groups, options, limit)
+            for i, k in zip(open_games, counts, strict=True):
+                chosen[i] = chosen[i][:k]
+        return chosen
     chosen = choose(y, rows, groups, replace(options, effort="stable"), [limit] * len(y))
     goal = min(options.min_r2, EXACT)
     test, truth = coalitions[held_out], values[:, held_out]
@@ -256,8 +261,13 @@ def _finished(
     unit, offset, scale = _scaled(v, coalitions, options.exact_ends)
     trial = _fitted(unit[~held_out], coalitions[~held_out], patterns, options.exact_ends)
     predicted = trial.constant + _columns(coalitions[held_out], patterns) @ trial.coefficients[0]
-    r2, interval = _held_out_r2(unit[held_out], unit[held_out] - predicted, options.seed)
+    is_constant = bool((v - v[0]).abs().amax() <= 1e-12 * v.abs().amax())
+    r2, interval = _held_out_r2(unit[held_out], unit[held_out] - predicted, options.seed, is_constant)
     final = _fitted(unit, coalitions, patterns, options.exact_ends)
+    strong = final.coefficients[0].abs() > _ROUNDING
+    if not bool(strong.all()):  # terms that the search added to explain rounding
+        patterns = [pattern for pattern, kept in zip(patterns, strong.tolist(), strict=True) if kept]
+        final = _fitted(unit, coalitions, patterns, options.exact_ends)
     members = torch.zeros(len(patterns), coalitions.shape[1], dtype=torch.bool, device="cpu")
     for row, (_, players) in enumerate(patterns):
         members[row, list(players)] = True
@@ -317,7 +327,7 @@ def _fitted(unit: Tensor, coalitions: Tensor, patterns: list[Pattern], bound: bo
     return fit(Games(_written(coalitions, patterns), unit[None]), every, ends)
 
 
-def _held_out_r2(truth: Tensor, error: Tensor, seed: int) -> tuple[Tensor, Tensor]:
+def _held_out_r2(truth: Tensor, error: Tensor, seed: int, is_constant: bool) -> tuple[Tensor, Tensor]:
     """R² on held-out coalitions, and its 95 % interval by resampling them."""
     draws = torch.randint(
         len(truth), (_RESAMPLES, len(truth)), generator=torch.Generator().manual_seed(seed), device="cpu"
@@ -325,8 +335,19 @@ def _held_out_r2(truth: Tensor, error: Tensor, seed: int) -> tuple[Tensor, Tenso
     draws = torch.cat([torch.arange(len(truth), device="cpu")[None], draws]).to(truth.device)
     drawn, missed = truth[draws], error[draws]
     variance = (drawn - drawn.mean(1, keepdim=True)).square().sum(1)
-    r2 = torch.where(variance > 1e-24, 1 - missed.square().sum(1) / variance.clamp(min=1e-24), 1.0)
-    return r2[0], torch.quantile(r2[1:], r2.new_tensor(_INTERVAL))
+    r2 = torch.where(variance > 1e-24, 1 - missed.square().sum(1) / variance.clamp(min=1e-24), torch.nan)
+    if not bool(variance[0] > 1e-24) or _effective_count(truth) < _FEWEST_EFFECTIVE:
+        # Held-out values that are (nearly) all the same tell nothing of a game that is not constant.
+        unknown = torch.full_like(r2[0], 1.0 if is_constant else torch.nan)
+        return unknown, unknown.expand(2)
+    return r2[0], torch.nanquantile(r2[1:], r2.new_tensor(_INTERVAL))
+
+
+def _effective_count(values: Tensor) -> float:
+    """How many values their variance rests on."""
+    squares = (values - values.mean()).square()
+    total = float(squares.square().sum())
+    return float(squares.sum()) ** 2 / total if total > 0 else 0.0
 
 
 def _columns(coalitions: Tensor, patterns: list[Pattern]) -> Tensor:
