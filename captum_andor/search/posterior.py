@@ -29,6 +29,9 @@ __all__ = ["CompleteGame", "Kind", "Posterior", "ProcessPosterior", "SparseGame"
 
 Kind: TypeAlias = Literal["complete", "patterns", "process"]
 Estimated: TypeAlias = tuple[Tensor, Tensor]
+# The posterior takes its hyperparameters for known, but they are fitted. Without the factor 95 % intervals of Shapley
+# values cover .85 to .98 of them, by family of games (`python -m benchmarks.budget shapley`), with it .89 to .99.
+_FITTED_HYPERPARAMETERS = 1.15
 
 
 class Posterior(Protocol):
@@ -158,7 +161,7 @@ class ProcessPosterior:
         size = coalitions.sum(1)
         inner = (size > 0) & (size < coalitions.shape[1])
         ratio = (error / deviation)[inner]
-        widening = max(1.0, float(ratio.square().mean())) ** 0.5 if len(ratio) else 1.0
+        widening = max(1.0, float(ratio.square().mean()) ** 0.5 if len(ratio) else 1.0) * _FITTED_HYPERPARAMETERS
         return cls(process, coalitions, values, widening)
 
     @property

@@ -1,0 +1,201 @@
+"""Games from a budget of masked inputs: errors of Shapley values, R², patterns, intervals and times, beside peers.
+
+    python -m benchmarks.budget shapley      # squared error beside shapiq's (peers.csv), Captum's, today's search
+    python -m benchmarks.budget fidelity     # R² of the estimate and of models, stated and true, coverage
+    python -m benchmarks.budget report       # the tables of shapley and of the coverage of its intervals again
+    python -m benchmarks.budget time         # seconds beside the passes, alone and in batches of 16
+
+One thread. Games: benchmarks/budget_games.py; peers: benchmarks/budget_peers.py, in an environment of their own. Results are
+written to benchmarks/results/budget.
+"""
+
+from __future__ import annotations
+
+import os
+
+for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(variable, "1")
+
+import sys
+import time
+import warnings
+from collections import defaultdict
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from captum.attr import KernelShap, ShapleyValueSampling
+from torch import Tensor
+
+from benchmarks.budget_games import ROOT, budget_games, evaluate, exact_shapley, n_players
+from captum_andor import AndOrInteractions, GameEstimate, LogicalModel
+from captum_andor.games.transforms import all_coalitions
+from captum_andor.sampling import PATTERNS, SHAPLEY, paired_design
+
+torch.set_num_threads(1)
+BUDGETS, SEEDS = (128, 256, 512, 1024), range(5)
+FOLDER = ROOT / "benchmarks" / "results" / "budget"
+
+
+def sample(game: np.ndarray, budget: int, leverage: float, seed: int) -> tuple[Tensor, Tensor]:
+    rows = paired_design(n_players(game), budget, leverage, seed)
+    return torch.from_numpy(evaluate(game, rows)), torch.from_numpy(rows)
+
+
+def cells() -> list[tuple[str, np.ndarray, int]]:
+    return [
+        (name, game, budget)
+        for name, game in budget_games().items()
+        for budget in BUDGETS
+        if n_players(game) > 13 or budget < 2 ** n_players(game)
+    ]
+
+
+def shapley() -> None:
+    """Squared relative error ‖φ̂ − φ‖² / ‖φ‖², geometric means over seeds and samples."""
+    rows: list[dict[str, Any]] = []
+    for name, game, budget in cells():
+        exact = exact_shapley(game)
+        for seed in SEEDS:
+            for leverage, method in ((SHAPLEY, "estimate, leverage pairs"), (PATTERNS, "estimate, half and half")):
+                mean, std = GameEstimate.from_values(*sample(game, budget, leverage, seed), seed=seed).shapley_values(
+                    True
+                )
+                error = ((mean.numpy() - exact) ** 2).sum() / (exact**2).sum()
+                inside = float((np.abs(mean.numpy() - exact) <= 1.96 * std.numpy() + 1e-9 * np.abs(exact).max()).mean())
+                rows.append(
+                    {"game": name, "budget": budget, "seed": seed, "method": method, "error": error, "inside": inside}
+                )
+        for seed in (0, 1):
+            for method, error in captums(game, budget, seed, exact).items():
+                rows.append({"game": name, "budget": budget, "seed": seed, "method": method, "error": error})
+        print(f"{name} {budget}", flush=True)
+    table = pd.DataFrame(rows)
+    table.to_csv(FOLDER / "shapley.csv", index=False, float_format="%.4g")
+    report(table)
+
+
+def captums(game: np.ndarray, budget: int, seed: int, exact: np.ndarray) -> dict[str, float]:
+    n = n_players(game)
+    model = lambda x: torch.from_numpy(evaluate(game, x.numpy() > 0.5))  # noqa: E731
+    torch.manual_seed(seed)
+    np.random.seed(seed)  # noqa: NPY002  # the generator that Captum draws from
+    x = torch.ones(1, n, dtype=torch.float64)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        found = {
+            "Captum KernelShap": KernelShap(model).attribute(x, n_samples=budget),
+            "Captum ShapleyValueSampling": ShapleyValueSampling(model).attribute(x, n_samples=max(budget // n, 1)),
+        }
+    return {k: float(((v[0].numpy() - exact) ** 2).sum() / (exact**2).sum()) for k, v in found.items()}
+
+
+def report(table: pd.DataFrame) -> None:
+    peers = FOLDER / "peers.csv"
+    if peers.exists():
+        table = pd.concat([table, pd.read_csv(peers)], ignore_index=True)
+    table["family"] = table["game"].str.split(":").str[0]
+    table["log"] = np.log(table["error"].clip(lower=1e-16))
+    means = np.exp(table.groupby(["family", "budget", "method"])["log"].mean()).unstack("method")
+    print(means.to_string(float_format=lambda x: f"{x:.1e}"))
+    ours, others = "estimate, leverage pairs", [c for c in means.columns if not c.startswith("estimate")]
+    best = means[others].min(axis=1)
+    print("\nratio to the best peer, by cell; geometric mean over games, worst")
+    for method in (ours, "estimate, half and half"):
+        ratio = means[method] / best
+        for budget, part in ratio.groupby(level="budget"):
+            worst = part.idxmax()[0]
+            print(f"{method:26} {budget:5}  {np.exp(np.log(part).mean()):.2f}   {part.max():.2f} ({worst})")
+    inside = table.groupby(["family", "method"])["inside"].mean().unstack("method").dropna(axis=1, how="all")
+    print("\ncoverage of 95 % intervals")
+    print(inside.to_string(float_format=lambda x: f"{x:.3f}"))
+
+
+def fidelity() -> None:
+    """R² of the estimate, of twenty patterns and of as many as pay; stated and true; coverage of the intervals."""
+    rows: list[dict[str, Any]] = []
+    for name, game, budget in cells():
+        if game.ndim != 1:
+            continue
+        v = torch.from_numpy(game)
+        everything = all_coalitions(n_players(game))
+
+        def true(h: Tensor, v: Tensor = v) -> float:
+            return float(1 - (v - h).square().mean() / v.var(unbiased=False))
+
+        best = {k: float(LogicalModel.from_values(v, max_patterns=k, exact_ends=False).r2) for k in (10, 20)}
+        for seed in SEEDS:
+            estimate = GameEstimate.from_values(*sample(game, budget, PATTERNS, seed), seed=seed)
+            h = estimate.posteriors[0].all_values()
+            row = {
+                "game": name,
+                "budget": budget,
+                "seed": seed,
+                "estimate": true(h),
+                "estimate stated": float(estimate.r2),
+            }
+            row["estimate inside"] = float(estimate.r2_interval[0]) <= row["estimate"] <= float(estimate.r2_interval[1])
+            for k in (10, 20, None):
+                if k is not None and 2 * k + 2 > 0.75 * budget:
+                    continue
+                model = estimate.logical_model(max_patterns=k, exact_ends=False)
+                title = f"{k or 'free'}"
+                row[title] = true(model.predict(everything))
+                row[f"{title} stated"] = float(model.r2)
+                low, high = model.r2_interval.tolist()
+                row[f"{title} inside"] = low <= row[title] <= high
+                if k:
+                    row[f"{title} of all"] = best[k]
+            rows.append(row)
+        print(f"{name} {budget}", flush=True)
+    table = pd.DataFrame(rows)
+    table.to_csv(FOLDER / "fidelity.csv", index=False, float_format="%.5g")
+    table["family"] = table["game"].str.split(":").str[0]
+    for title in ("estimate", "10", "20", "free"):
+        table[f"{title} bias"] = table[f"{title} stated"] - table[title]
+    wanted = [c for c in table.columns if c not in ("game", "seed", "family", "budget") and "stated" not in c]
+    print(table.groupby(["family", "budget"])[wanted].mean().astype(float).to_string(float_format=lambda x: f"{x:.3f}"))
+
+
+def times() -> None:
+    """Seconds beside the passes, median of five: a sample alone, and each of a batch of 16."""
+    generator = torch.Generator().manual_seed(0)
+    for n in (12, 16, 64, 500):
+        weights = torch.randn(n, 32, generator=generator, dtype=torch.float64) / n**0.5
+        model = lambda x, weights=weights: torch.tanh(x @ weights).sum(1)  # noqa: E731
+        method = AndOrInteractions(model, check_repeats=False)
+        for budget in (256, 512, 1024):
+            once = partial(method.attribute, budget=budget)
+            model_once = partial(method.logical_model, budget=budget)
+            seconds: dict[str, list[float]] = defaultdict(list)
+            for repeat in range(5 if n < 500 else 2):
+                x = 2 * torch.randn(1, n, generator=torch.Generator().manual_seed(repeat), dtype=torch.float64)
+                seconds["attribute"].append(clock(once, x))
+                if n <= 64:
+                    seconds["logical_model"].append(clock(model_once, x))
+            batch = 2 * torch.randn(16, n, generator=generator, dtype=torch.float64)
+            if n < 500:
+                seconds["attribute, of 16"].append(clock(once, batch) / 16)
+            print(
+                f"n {n:4} budget {budget:5}  " + "   ".join(f"{k} {np.median(v):.2f} s" for k, v in seconds.items()),
+                flush=True,
+            )
+
+
+def clock(call: Callable[[Tensor], Any], x: Tensor) -> float:
+    start = time.perf_counter()
+    call(x)
+    return time.perf_counter() - start
+
+
+if __name__ == "__main__":
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    parts: dict[str, Callable[[], None]] = {"shapley": shapley, "fidelity": fidelity, "time": times}
+    parts["report"] = lambda: report(pd.read_csv(FOLDER / "shapley.csv"))
+    asked = sys.argv[1] if len(sys.argv) > 1 else ""
+    if asked not in parts:
+        sys.exit(f"which part? {' | '.join(parts)}")
+    parts[asked]()
