@@ -2,6 +2,7 @@
 
     python -m benchmarks.budget shapley      # squared error beside shapiq's (peers.csv), Captum's, today's search
     python -m benchmarks.budget fidelity     # R² of the estimate and of models, stated and true, coverage
+    python -m benchmarks.budget pages        # the tables of README and docs from the result files
     python -m benchmarks.budget report       # the tables of shapley and of the coverage of its intervals again
     python -m benchmarks.budget time         # seconds beside the passes, alone and in batches of 16
 
@@ -185,6 +186,90 @@ def times() -> None:
             )
 
 
+OURS = {"estimate, leverage pairs": "this package", "estimate, half and half": "this package, half and half"}
+README, PAGE = ROOT / "README.md", ROOT / "docs" / "estimates_results.rst"
+MARK = "<!-- budget table: python -m benchmarks.budget pages -->\n"
+
+
+def all_errors() -> pd.DataFrame:
+    """Errors of ours and of peers, with the family of each game."""
+    table = pd.concat([pd.read_csv(FOLDER / "shapley.csv"), pd.read_csv(FOLDER / "peers.csv")], ignore_index=True)
+    table["family"] = table["game"].str.split(":").str[0]
+    table["method"] = table["method"].replace(OURS)
+    table["log"] = np.log(table["error"].clip(lower=1e-16))
+    return table
+
+
+def pages() -> None:
+    """Write the tables of README and of the page on estimates from the result files."""
+    table = all_errors()
+    by_family = table.groupby(["family", "budget", "method"])["log"].mean()
+    everywhere = by_family.unstack("family").notna().all(axis=1).groupby("method").all()
+    means = np.exp(by_family.groupby(["method", "budget"]).mean()).unstack("budget")
+    order = [
+        *OURS.values(),
+        *sorted((m for m in means.index if m not in OURS.values()), key=lambda m: means.loc[m, 512]),
+    ]
+    head = "| method | " + " | ".join(f"{b:,}" for b in BUDGETS) + " |\n|---|" + "---|" * len(BUDGETS) + "\n"
+    rows = [
+        f"| {m}{'' if everywhere.get(m, True) else ' (n ≤ 16)'} | "
+        + " | ".join(f"{means.loc[m, b]:.1e}" for b in BUDGETS)
+        + " |"
+        for m in order
+        if m != "PolySHAP 3"  # it was not run above 16 players, so that its mean is of other games
+    ]
+    text = README.read_text(encoding="utf-8")
+    before, _, after = text.partition(MARK)
+    rest = after[after.index("\n## ") :] if "\n## " in after else after
+    README.write_text(before + MARK + "\n" + head + "\n".join(rows) + "\n" + rest, encoding="utf-8")
+    families = np.exp(by_family).unstack("method")
+    others = [m for m in families.columns if m not in OURS.values()]
+    lines = [
+        "Squared relative error of the Shapley values, geometric mean over two samples and seeds, beside the best of six estimators of shapiq 1.8 and two of",
+        "Captum at equal passes; coverage of the 95 % intervals (``python -m benchmarks.budget shapley``, then ``pages``):",
+        "",
+        *rst_table(
+            ["game", "passes", "leverage pairs", "half and half", "best peer", "which", "covered"],
+            [
+                [family, f"{budget:,}", *(f"{row[m]:.1e}" for m in OURS.values()), f"{row[others].min():.1e}", str(row[others].idxmin()),
+                 f"{table.loc[(table['family'] == family) & (table['budget'] == budget), 'inside'].mean():.2f}"]
+                for (family, budget), row in families.iterrows()
+            ],
+        ),
+    ]  # fmt: skip
+    fidelity_file = FOLDER / "fidelity.csv"
+    if fidelity_file.exists():
+        found = pd.read_csv(fidelity_file)
+        found["family"] = found["game"].str.split(":").str[0]
+        means = found.drop(columns=["game"]).groupby(["family", "budget"]).mean()
+        lines += [
+            "",
+            "R² over all 2^n coalitions, mean over two samples and five seeds: of the estimate, of ten and twenty patterns (in brackets: chosen from all values),",
+            "of as many patterns as pay; the mean of the stated R² less the true one, and how often the 95 % interval holds it, for twenty patterns",
+            "(``python -m benchmarks.budget fidelity``):",
+            "",
+            *rst_table(
+                ["game", "passes", "estimate", "10", "20", "free", "stated − true", "covered"],
+                [
+                    [family, f"{budget:,}", f"{row['estimate']:.4f}", f"{row['10']:.3f} [{row['10 of all']:.3f}]",
+                     f"{row['20']:.3f} [{row['20 of all']:.3f}]", f"{row['free']:.4f}", f"{row['20 stated'] - row['20']:+.3f}",
+                     f"{row['20 inside']:.2f}"]
+                    for (family, budget), row in means.iterrows()
+                ],
+            ),
+        ]  # fmt: skip
+    PAGE.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def rst_table(head: list[str], rows: list[list[str]]) -> list[str]:
+    return [
+        ".. list-table::",
+        "   :header-rows: 1",
+        "",
+        *(("   * - " if not i else "     - ") + cell for row in [head, *rows] for i, cell in enumerate(row)),
+    ]
+
+
 def clock(call: Callable[[Tensor], Any], x: Tensor) -> float:
     start = time.perf_counter()
     call(x)
@@ -193,7 +278,7 @@ def clock(call: Callable[[Tensor], Any], x: Tensor) -> float:
 
 if __name__ == "__main__":
     FOLDER.mkdir(parents=True, exist_ok=True)
-    parts: dict[str, Callable[[], None]] = {"shapley": shapley, "fidelity": fidelity, "time": times}
+    parts: dict[str, Callable[[], None]] = {"shapley": shapley, "fidelity": fidelity, "time": times, "pages": pages}
     parts["report"] = lambda: report(pd.read_csv(FOLDER / "shapley.csv"))
     asked = sys.argv[1] if len(sys.argv) > 1 else ""
     if asked not in parts:

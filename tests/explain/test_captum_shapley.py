@@ -107,6 +107,39 @@ def test_shapley_values_are_captums(name: str, future: bool) -> None:
             assert_expected(method.attribute(case.inputs, **options), case.expected)
 
 
+KERNEL_SHAP = {
+    "linear": Case(ONE, [[40.0, 120.0, 80.0]], {"baselines": t([10.0, 20.0, 10.0])}),
+    "inputs without mask": Case(
+        (t([23.0, 0, 0]), t([20.0, 0, 50]), t([0.0, 100, 10])),
+        ([[90, 0, 0]], [[78, 0, 198]], [[0, 398, 38]]),
+        {"additional_forward_args": (1,)},
+        SEVERAL,
+    ),
+    "inputs with mask": Case(
+        (ONE, t([0.0, 100.0, 0.0]), t([2.0, 10.0, 3.0])),
+        ([[255.0, 595.0, 255.0]], [[255.0, 595.0, 0.0]], [[255.0, 255.0, 255.0]]),
+        {"additional_forward_args": (1,), "feature_mask": (t([0, 1, 0]), t([0, 1, 2]), t([0, 0, 0]))},
+        SEVERAL,
+    ),
+}
+
+
+@pytest.mark.parametrize("budget", [100, 500])
+@pytest.mark.parametrize("name", [*CASES, *KERNEL_SHAP])
+def test_budgets_give_what_captums_sampling_methods_give(name: str, budget: int) -> None:
+    """Inputs, numbers and tolerance of tests/attr/test_kernel_shap.py and test_shapley.py, ``n_samples`` as the budget.
+
+    ``KernelShap`` fits one explanation to a whole batch of inputs; those cases of its file have no counterpart here.
+    """
+    case = {**CASES, **KERNEL_SHAP}[name]
+    method = AndOrInteractions(getattr(models, case.model)())
+    for per_eval in case.per_eval:
+        found = method.attribute(case.inputs, target=0, perturbations_per_eval=per_eval, budget=budget, **case.options)
+        wanted = case.expected if isinstance(case.expected, tuple) else (case.expected,)
+        for x, y in zip(as_tensors(found), wanted, strict=True):
+            torch.testing.assert_close(x, torch.tensor(y, dtype=torch.float64), rtol=0, atol=1.0)
+
+
 @pytest.mark.parametrize("future", [False, True])
 @pytest.mark.parametrize(
     ("inputs", "mask", "expected"),

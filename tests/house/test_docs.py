@@ -79,6 +79,6 @@ def test_files_that_the_readme_links_exist() -> None:
 
 def test_every_page_is_in_the_table_of_contents() -> None:
     index = (ROOT / "docs" / "index.rst").read_text(encoding="utf-8")
-    included = {"index", "layer_swap_results", "witnesses_results", "sg_execution_times"}
+    included = {"index", "layer_swap_results", "witnesses_results", "estimates_results", "sg_execution_times"}
     for page in (ROOT / "docs").glob("*.rst"):
         assert page.stem in included or re.search(rf"^   {page.stem}$", index, re.MULTILINE), page.name

@@ -78,7 +78,7 @@ def draw_shapley(axis: plt.Axes, estimates: dict[int, object], exact: list[float
     """Shapley values by budget."""
     order = sorted(range(len(exact)), key=lambda i: -abs(exact[i]))
     for shift, (budget, estimate), colour in zip(
-        (-0.22, 0.0, 0.22), estimates.items(), ("#cc79a7", "#0072b2", "#009e73")
+        (-0.22, 0.0, 0.22), estimates.items(), ("#cc79a7", "#0072b2", "#009e73"), strict=True
     ):
         mean, std = estimate.shapley_values(return_std=True)
         places = [k + shift for k in range(len(order))]
