@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from captum_andor._utils.storage import read_arrays, write_arrays
+from captum_andor._utils.user_warnings import warn
 from captum_andor.explain.logical_model import LogicalModel, complete_model, sampled_model
 from captum_andor.games import Inputs, flat_games, game_values
 from captum_andor.games.indices import Index, interaction_index
@@ -28,6 +29,7 @@ from captum_andor.search import (
     Weights,
     estimate_fidelity,
     estimated_game,
+    unfitted_game,
 )
 from captum_andor.visualization import plot_shapley_values
 
@@ -447,5 +449,13 @@ def estimate_of(
     known = [
         None if theta is None or bool(theta[i].isnan().any()) else theta[i] for i in range(math.prod(values.shape[:-1]))
     ]
-    posteriors = tuple(estimated_game(rows, v, seed, t) for v, t in zip(flat_games(values), known, strict=True))
-    return GameEstimate(values, coalitions, seed, Axes.of(values.shape[:-1]), players, posteriors)
+    posteriors: list[Posterior] = []
+    games = flat_games(values)
+    try:
+        for v, t in zip(games, known, strict=True):
+            posteriors.append(estimated_game(rows, v, seed, t))
+    except KeyboardInterrupt:  # the evaluations are not to be lost
+        left = len(games) - len(posteriors)
+        warn(f"interrupted: the estimates of {left} of {len(games)} outputs have hyperparameters that were not fitted.")
+        posteriors += [unfitted_game(rows, v, seed) for v in games[len(posteriors) :]]
+    return GameEstimate(values, coalitions, seed, Axes.of(values.shape[:-1]), players, tuple(posteriors))

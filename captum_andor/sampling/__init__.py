@@ -6,6 +6,7 @@ from captum_andor.sampling.given_coalitions import (
     held_out_at_random as held_out_at_random,
     size_strata as size_strata,
 )
+from captum_andor.sampling.kernel import Prior as Prior
 from captum_andor.sampling.linear_functionals import (
     banzhaf_of_process as banzhaf_of_process,
     completed as completed,

@@ -41,7 +41,7 @@ class CoalitionProcess:
         kernel: The prior covariance.
         coalitions: 0/1, float64, shape ``(m, n)``.
         offset: Mean of the values given.
-        scale: Their standard deviation; 1 for a constant game.
+        scale: Their standard deviation; 0 for a constant game.
         factor: Cholesky factor of the covariance of the values, ``(m, m)``.
         alpha: Its inverse times the standardised values, ``(m,)``.
     """
@@ -114,7 +114,8 @@ def fit_process(coalitions: Tensor, values: Tensor, seed: int = 0, theta: Tensor
     matrix = kernel.matrix(z, z)
     factor = _factorised(matrix, torch.where(ends, 0.0, kernel.noise))
     alpha = torch.cholesky_solve(y[:, None], factor)[:, 0]
-    return CoalitionProcess(theta, kernel, z, offset, scale, factor, alpha)
+    # Of a constant game nothing is left to vary: its standard deviations are 0.
+    return CoalitionProcess(theta, kernel, z, offset, scale if varies else torch.zeros_like(scale), factor, alpha)
 
 
 def _factorised(matrix: Tensor, noise: Tensor) -> Tensor:

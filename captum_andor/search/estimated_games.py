@@ -6,12 +6,12 @@ import torch
 from torch import Tensor
 
 from captum_andor.games.transforms import coalition_codes
-from captum_andor.sampling import DICTIONARY_PLAYERS, held_out_at_random, size_strata
+from captum_andor.sampling import DICTIONARY_PLAYERS, Prior, held_out_at_random, size_strata
 from captum_andor.search.options import Options
 from captum_andor.search.posterior import CompleteGame, Posterior, ProcessPosterior, SparseGame
 from captum_andor.search.sampled_games import choose, fitted_patterns
 
-__all__ = ["estimated_game", "sparse_game"]
+__all__ = ["estimated_game", "sparse_game", "unfitted_game"]
 
 _MOST_PATTERNS = 40  # of a game that counts as sparse; more would need more coalitions than most budgets have
 _ROUNDING = 16 * torch.finfo(torch.float32).eps  # of the largest deviation of v: the rounding of a float32 model
@@ -32,6 +32,11 @@ def estimated_game(coalitions: Tensor, values: Tensor, seed: int, theta: Tensor 
         return CompleteGame(values[coalition_codes(coalitions).argsort()])
     sparse = sparse_game(coalitions, values, seed) if theta is None else None
     return sparse or ProcessPosterior.of(coalitions, values, seed, theta)
+
+
+def unfitted_game(coalitions: Tensor, values: Tensor, seed: int) -> Posterior:
+    """The posterior under the hyperparameters of the prior: at once, with larger errors."""
+    return estimated_game(coalitions, values, seed, Prior.of(coalitions.shape[1], values.device).mean)
 
 
 def sparse_game(coalitions: Tensor, values: Tensor, seed: int) -> SparseGame | None:

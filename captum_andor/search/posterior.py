@@ -159,7 +159,7 @@ class ProcessPosterior:
         process = fit_process(coalitions, values, seed, theta)
         error, deviation = process.left_out()
         size = coalitions.sum(1)
-        inner = (size > 0) & (size < coalitions.shape[1])
+        inner = (size > 0) & (size < coalitions.shape[1]) & (deviation > 0)
         ratio = (error / deviation)[inner]
         widening = max(1.0, float(ratio.square().mean()) ** 0.5 if len(ratio) else 1.0) * _FITTED_HYPERPARAMETERS
         return cls(process, coalitions, values, widening)

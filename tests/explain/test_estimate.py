@@ -274,3 +274,45 @@ def test_captums_tools_take_it_in_place_of_kernel_shap() -> None:
         model, lambda x: (0.1 * torch.ones_like(x), x - 0.1), x, ours.attribute(x, target=1, budget=64), target=1
     )
     assert bool(score.isfinite().all())
+
+
+def test_ctrl_c_while_fitting_loses_no_evaluation(monkeypatch: pytest.MonkeyPatch) -> None:
+    from captum_andor.sampling import process
+
+    fitted = []
+
+    def interrupted(*arguments: object) -> None:
+        if fitted:
+            raise KeyboardInterrupt
+        fitted.append(arguments)
+        return original(*arguments)
+
+    original = process._hyperparameters
+    monkeypatch.setattr(process, "_hyperparameters", interrupted)
+    v = games(9, 3)
+    y, rows = sampled(v, 128)
+    with pytest.warns(UserWarning, match="interrupted: the estimates of 2 of 3 outputs"):
+        estimate = GameEstimate.from_values(y, rows)
+    mean, std = estimate.shapley_values(return_std=True)
+    assert estimate.n_evaluations == 128 and bool(((mean - shapley_values(v)).abs() < 5 * std + 1e-3).all())
+
+
+def test_a_constant_game_has_no_error_and_a_random_one_tells_its_noise() -> None:
+    rows = torch.from_numpy(paired_design(9, 100))
+    constant = GameEstimate.from_values(torch.full((100,), 7.0), rows)
+    mean, std = constant.shapley_values(return_std=True)
+    assert float(mean.abs().max()) < 1e-9 and float(std.max()) == 0 and float(constant.r2) == 1.0
+    noise = 0.3 * torch.randn(100, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    noisy = GameEstimate.from_values(rows.double().sum(1) + noise, rows)
+    assert 0.15 < float(noisy.noise) < 0.45
+
+
+def test_outputs_of_any_scale_stand_side_by_side() -> None:
+    v = games(8, 1)
+    y, rows = sampled(v, 100)
+    scales = torch.tensor([1e-30, 1.0, 1e30], dtype=torch.float64)
+    estimate = GameEstimate.from_values(y * scales[:, None], rows)
+    mean, std = estimate.shapley_values(return_std=True)
+    for k in (0, 2):
+        torch.testing.assert_close(mean[k] / scales[k], mean[1], rtol=1e-6, atol=0.0)
+        torch.testing.assert_close(std[k] / scales[k], std[1], rtol=1e-4, atol=0.0)
