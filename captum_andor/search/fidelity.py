@@ -74,6 +74,13 @@ class Unseen:
         weights = torch.tensor(each, dtype=torch.float64, device=coalitions.device)[size]
         return cls(weights, sum(share for share, seen in zip(shares, count, strict=True) if seen))
 
+    def judged_by(self, rows: Tensor) -> Unseen:
+        """The same total weight on some of the coalitions."""
+        kept = torch.zeros_like(self.weights)
+        kept[rows] = self.weights[rows]
+        total = float(kept.sum())
+        return Unseen(kept * (float(self.weights.sum()) / total), self.covered) if total > 0 else self
+
     def total(self, x: Tensor) -> float:
         """The sum over unseen coalitions of x, given on those that were seen."""
         return float(self.weights @ x)
@@ -129,6 +136,7 @@ def fidelity_of(
     centre, spread = _moments(posterior, shares)
     missed = torch.zeros_like(posterior.values)
     variance_errors = torch.zeros_like(posterior.values)
+    unseen = unseen.judged_by(torch.cat([rows for rows, *_ in folds])) if folds else unseen
     for rows, mean, deviation, model in folds:
         v = posterior.values[rows]
         missed[rows] = (v - model).square() - (mean - model).square() - deviation.square()

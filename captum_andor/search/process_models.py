@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TypeAlias
 
 import numpy as np
 import torch
@@ -19,17 +20,20 @@ from torch import Tensor
 
 from captum_andor.games.transforms import all_coalitions, orders
 from captum_andor.patterns import PatternTable
+from captum_andor.sampling import size_strata
 from captum_andor.search.complete_games import complete_models
 from captum_andor.search.fidelity import Fidelity, Unseen, fidelity_of
 from captum_andor.search.least_squares import Models
 from captum_andor.search.options import Options
 from captum_andor.search.posterior import Posterior, ProcessPosterior
-from captum_andor.search.sampled_games import t_values
+from captum_andor.search.sampled_games import model_of_patterns, searched_patterns, t_values
 
 __all__ = ["COMPLETED_PLAYERS", "models_of_estimates"]
 
 COMPLETED_PLAYERS = 16  # 65 536 values; the search on them takes a tenth of a second, and sixteen times that at 20
+Judged: TypeAlias = tuple[Tensor, Tensor, Tensor, Tensor]  # rows, mean and deviation of the process, h of a model
 _FOLDS = 4
+_BETTER = 1.0  # of the squared error of the other model on the quarter that judges
 _MOST_PATTERNS = 240  # where their number is chosen: photos with 12 patches want up to 204 at 1 024 coalitions
 _FITTED_ROWS = 8192  # of the completed game, for the errors after 1, 2, … patterns
 _ROUNDING = 16 * torch.finfo(torch.float32).eps  # of the largest deviation of v: weaker patterns are rounding
@@ -88,7 +92,14 @@ def _model(game: int, posterior: Posterior, options: Options) -> Models:
         counted = replace(options, max_patterns=_count(posterior, folds, options), min_r2=None)
     found = complete_models(torch.cat([whole, *(fold.completed[None] for fold in folds)]), counted)
     models = _of_game(found, 0)
-    fidelity = _fidelity(posterior, whole[0], found, folds, options)
+    judged = [
+        (fold.rows, fold.mean, fold.deviation, _predicted(found, 1 + i, posterior.coalitions[fold.rows]))
+        for i, fold in enumerate(folds)
+    ]
+    searched = _searched(posterior, judged[0], options) if folds else None
+    if searched is not None:
+        models, judged = searched
+    fidelity = _fidelity(posterior, whole[0], models, judged, options)
     r2 = whole.new_tensor([fidelity.r2])
     return models._replace(
         game=models.game + game,
@@ -134,18 +145,39 @@ def _predicted(models: Models, game: int, coalitions: Tensor) -> Tensor:
     return table.predict(coalitions, 1)[0] + models.constant[game]
 
 
+def _searched(posterior: ProcessPosterior, judged: Judged, options: Options) -> tuple[Models, list[Judged]] | None:
+    """The model of a search on the coalitions alone, where it predicts a quarter that it did not see better.
+
+    Sparse games with noise, or with more patterns than a search finds exactly, are such.
+    """
+    rows, mean, deviation, of_process = judged
+    v, coalitions = posterior.values, posterior.coalitions
+    held_out = torch.zeros(len(v), dtype=torch.bool, device=v.device)
+    held_out[rows] = True
+    size = coalitions[~held_out].sum(1)
+    if options.exact_ends and not bool((size == 0).any() and (size == posterior.n_players).any()):
+        return None
+    strata = torch.from_numpy(size_strata(coalitions.cpu().numpy())).to(v.device)
+    ascending = rows.sort().values
+    predicted, patterns = searched_patterns(v, coalitions, held_out, strata, options)
+    weights = Unseen.of(coalitions, options.size_shares(posterior.n_players)).weights
+    errors = [
+        float(weights[where] @ (v[where] - h).square()) for where, h in ((ascending, predicted), (rows, of_process))
+    ]
+    if not errors[0] < _BETTER * errors[1]:
+        return None
+    place = torch.searchsorted(ascending, rows)
+    return model_of_patterns(v, coalitions, patterns, options), [(rows, mean, deviation, predicted[place])]
+
+
 def _fidelity(
-    posterior: ProcessPosterior, whole: Tensor, found: Models, folds: list[_Fold], options: Options
+    posterior: ProcessPosterior, whole: Tensor, models: Models, judged: list[Judged], options: Options
 ) -> Fidelity:
     n = posterior.n_players
     shares = options.size_shares(n)
     everything = all_coalitions(n, whole.device)
     each = whole.new_tensor([share / math.comb(n, size) for size, share in enumerate(shares)])
-    squares = float(each[orders(n, whole.device)] @ (whole - _predicted(found, 0, everything)).square())
-    judged = [
-        (fold.rows, fold.mean, fold.deviation, _predicted(found, 1 + i, posterior.coalitions[fold.rows]))
-        for i, fold in enumerate(folds)
-    ]
+    squares = float(each[orders(n, whole.device)] @ (whole - _predicted(models, 0, everything)).square())
     return fidelity_of(posterior, shares, squares, judged)
 
 

@@ -18,7 +18,16 @@ from captum_andor.search.least_squares import Ends, Fit, Models, fit
 from captum_andor.search.options import Options
 from captum_andor.search.pursuit import Games, rank
 
-__all__ = ["check_sample", "check_sample_size", "choose", "fitted_patterns", "sampled_models", "t_values"]
+__all__ = [
+    "check_sample",
+    "check_sample_size",
+    "choose",
+    "fitted_patterns",
+    "model_of_patterns",
+    "sampled_models",
+    "searched_patterns",
+    "t_values",
+]
 
 _LEAST_COALITIONS = 16  # four held out: an interval of R² from fewer says nothing
 _LEAST_SHARE = 0.02  # of coalitions that tell a pattern from none
@@ -205,7 +214,7 @@ def _from_dictionary(values: Tensor, coalitions: Tensor, options: Options, count
     for key in sorted(set(zip(degree.tolist(), counts, strict=True))):
         mine = ((degree == key[0]) & (wanted == key[1]) & ~constant).nonzero()[:, 0]
         allowed = allowed_columns(columns, options, key[0]) & told
-        if not key[1] or not bool(allowed.any()):
+        if not key[1] or not len(mine) or not bool(allowed.any()):
             continue
         for some in mine.split(max(_ROWS_TIMES_COLUMNS // (m << 10), 1)):
             games = Games(columns, unit[some])
@@ -284,6 +293,38 @@ def _finished(
     )
 
 
+def searched_patterns(
+    v: Tensor, coalitions: Tensor, held_out: Tensor, strata: Tensor, options: Options
+) -> tuple[Tensor, list[Pattern]]:
+    """What a search that does not see some coalitions predicts there, and the patterns that it found.
+
+    Args:
+        v: Values of one game, float64, shape ``(m,)``.
+        coalitions: Each once, bool, shape ``(m, n)``.
+        held_out: Which of them are not seen, bool, shape ``(m,)``.
+        strata: Groups of like size, int64 from 0, shape ``(m,)``.
+        options: What the model may look like.
+
+    Returns:
+        - **predicted** (*Tensor*): Values on the coalitions held out.
+        - **patterns** (*list*): In the order of their use.
+    """
+    known = ~held_out
+    patterns = _chosen_and_counted(v[None], coalitions, held_out, strata, options)[0]
+    if options.exact_ends:
+        patterns = _closed(v[known], coalitions[known], patterns, options)
+    unit, offset, scale = _scaled(v, coalitions, options.exact_ends)
+    trial = _fitted(unit[known], coalitions[known], patterns, options.exact_ends)
+    predicted = trial.constant + _columns(coalitions[held_out], patterns) @ trial.coefficients[0]
+    return predicted * scale + offset, patterns
+
+
+def model_of_patterns(v: Tensor, coalitions: Tensor, patterns: list[Pattern], options: Options) -> Models:
+    """Least squares on given patterns as a model of one game; its R² is that of the fit."""
+    nobody = torch.zeros(len(v), dtype=torch.bool, device=v.device)
+    return _finished(0, v, coalitions, nobody, patterns, options)
+
+
 def fitted_patterns(v: Tensor, coalitions: Tensor, patterns: list[Pattern]) -> tuple[Tensor, PatternTable]:
     """Least squares on given patterns: the constant, and a table of one output."""
     unit, offset, scale = _scaled(v, coalitions, bound=False)
@@ -329,6 +370,9 @@ def _fitted(unit: Tensor, coalitions: Tensor, patterns: list[Pattern], bound: bo
 
 def _held_out_r2(truth: Tensor, error: Tensor, seed: int, is_constant: bool) -> tuple[Tensor, Tensor]:
     """R² on held-out coalitions, and its 95 % interval by resampling them."""
+    if not len(truth):
+        unknown = error.new_full((), torch.nan)
+        return unknown, unknown.expand(2)
     draws = torch.randint(
         len(truth), (_RESAMPLES, len(truth)), generator=torch.Generator().manual_seed(seed), device="cpu"
     )
