@@ -26,6 +26,7 @@ from torch import Tensor
 __all__ = ["COMPONENTS", "CONSTANT", "Kernel", "Prior"]
 
 COMPONENTS = 3  # parities, AND, NOR
+_LARGEST_GAMMA = 100.0  # e^-100 is nothing, and products of few such factors are still no 0 to divide by
 CONSTANT = 100.0  # prior variance of the mean in units of the variance of v: as good as unknown
 
 
@@ -84,7 +85,8 @@ class Kernel:
         e = theta.exp()
         shared, scale, tau = e[:n], e[n : n + q], e[n + q : n + 2 * q]
         linear, noise, own = e[n + 2 * q], e[n + 2 * q + 1], e[n + 2 * q + 2 :].view(q, n)
-        return cls(shared * scale[:, None] * own, tau, linear * shared, noise)
+        gamma = (shared * scale[:, None] * own).clamp(max=_LARGEST_GAMMA)
+        return cls(gamma, tau, linear * shared, noise)
 
     def components(self, left: Tensor, right: Tensor) -> list[Tensor]:
         """The three products between 0/1 coalitions ``(m, n)`` and ``(k, n)``: ``(m, k)`` each."""

@@ -145,3 +145,23 @@ def test_a_constant_game_and_a_noisy_one() -> None:
     noise = 0.5 * torch.randn(40, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
     noisy = fit_process(rows, rows.double() @ torch.arange(6.0).double() + noise)
     assert 0.2 < float(noisy.noise) < 0.9
+
+
+def test_a_player_that_decides_everything_is_no_division_by_zero() -> None:
+    """Relevances grow without bound where a player's absence changes all; e^-γ must not become 0."""
+    prior = Prior.of(N)
+    theta = prior.mean + 4 * prior.width
+    assert float(Kernel.of(theta, N).gamma.max()) <= 100
+    rows = torch.from_numpy(paired_design(N, 40))
+    v = rows.all(1).double() + rows[:, 0].double()
+    for hyperparameters in (None, theta):
+        for values in shapley_of_process(fit_process(rows, v, theta=hyperparameters)):
+            assert bool(values.isfinite().all())
+
+
+@pytest.mark.parametrize("n", [24, 64])
+def test_conjunctions_of_all_players_are_finite(n: int) -> None:
+    rows = torch.from_numpy(paired_design(n, 128))
+    mean, std = shapley_of_process(fit_process(rows, rows.all(1).double() + rows[:, 0].double()))
+    assert bool(mean.isfinite().all()) and bool(std.isfinite().all())
+    assert float(mean[0]) == pytest.approx(1, abs=0.3)
