@@ -316,3 +316,24 @@ def test_outputs_of_any_scale_stand_side_by_side() -> None:
     for k in (0, 2):
         torch.testing.assert_close(mean[k] / scales[k], mean[1], rtol=1e-6, atol=0.0)
         torch.testing.assert_close(std[k] / scales[k], std[1], rtol=1e-4, atol=0.0)
+
+
+@settings(max_examples=25)
+@given(n=st.integers(2, 40), budget=st.integers(4, 120), kind=st.sampled_from(["and", "or", "majority", "step", "tiny"]))
+def test_games_of_steps_give_finite_answers_that_add_up(n: int, budget: int, kind: str) -> None:
+    rows = torch.from_numpy(paired_design(n, budget))
+    some = rows[:, : max(n // 2, 1)]
+    v = {
+        "and": some.all(1).double(),
+        "or": some.any(1).double(),
+        "majority": (some.double().mean(1) > 0.5).double(),
+        "step": (rows.sum(1) >= n - 1).double(),
+        "tiny": 1e-7 * rows[:, 0].double() + 1e3,
+    }[kind]
+    estimate = GameEstimate.from_values(v, rows)
+    mean, std = estimate.shapley_values(return_std=True)
+    assert bool(mean.isfinite().all()) and bool(std.isfinite().all()) and bool((std >= 0).all())
+    assert float(mean.sum()) == pytest.approx(float(v[1] - v[0]), abs=1e-9)
+    predicted, deviation = estimate.predict(rows, return_std=True)
+    assert bool(predicted.isfinite().all()) and bool(deviation.isfinite().all())
+    assert repr(estimate)
