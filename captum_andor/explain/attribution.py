@@ -14,7 +14,14 @@ from torch.futures import Future
 
 from captum_andor._utils.checks import check_share, is_int
 from captum_andor._utils.progress import progress_bar
-from captum_andor.explain.budgeted import check_same_ends, evaluated_estimate, model_error, shapley_error
+from captum_andor.explain.budgeted import (
+    check_same_ends,
+    ends_of,
+    evaluated_estimate,
+    known_by,
+    model_error,
+    shapley_error,
+)
 from captum_andor.explain.estimate import GameEstimate
 from captum_andor.explain.explanation import AndOrExplanation, split_explanation
 from captum_andor.explain.logical_model import LogicalModel, fitted_model
@@ -22,8 +29,8 @@ from captum_andor.explain.masked_outputs import MaskedOutputs
 from captum_andor.games import Baselines, Game, InputsT, Players, Score, Target, check_score, standard_target
 from captum_andor.games.transforms import shapley_values
 from captum_andor.patterns import Names, ResultPlayers, standard_names
-from captum_andor.sampling import PATTERNS, SHAPLEY, design
-from captum_andor.search import COMPLETED_PLAYERS, Budget, Effort, Known, Options, Weights, check_budget, spend
+from captum_andor.sampling import PATTERNS, SHAPLEY
+from captum_andor.search import COMPLETED_PLAYERS, Budget, Effort, Options, Weights, check_budget, spend
 from captum_andor.split import NoiseBound, Split, check_split
 
 __all__ = ["AndOrInteractions"]
@@ -588,37 +595,3 @@ class AndOrInteractions(PerturbationAttribution):  # type: ignore[misc]  # captu
             '8 to 16 players), pass a budget: attribute(..., budget="auto"), logical_model(..., budget=1024), or '
             f"allow it with AndOrInteractions(..., max_players={n})."
         )
-
-
-def ends_of(known: Known) -> Tensor:
-    """v(∅) and v(N) among known values: shape ``(…, 2)``."""
-    if known.coalitions is None:
-        return known.values[..., [0, -1]]
-    return known.values[..., :2]  # a sampling sequence begins with them
-
-
-def known_by(previous: Any, players: Players, options: Options) -> Known | None:
-    """Reuse the coalitions of ``previous``, if they are a prefix of the sampling sequence of these options.
-
-    Raises:
-        TypeError: If it is not a logical model.
-        ValueError: If it has other players, or took other coalitions.
-    """
-    if previous is None:
-        return None
-    if not isinstance(previous, LogicalModel):
-        raise TypeError(f"previous must be a LogicalModel or None; got {type(previous).__name__}.")
-    if previous.feature_ids != players.layout.feature_ids:
-        raise ValueError(
-            f"previous has feature ids {previous.feature_ids}, these inputs {players.layout.feature_ids}: it must be "
-            "of the same inputs and feature_mask."
-        )
-    if previous.coalitions is not None:
-        n, m = previous.n_players, previous.n_evaluations
-        plan = design(n, m, options.size_shares(n), options.is_uniform, options.densities, options.seed)
-        if not np.array_equal(plan.coalitions, previous.coalitions.cpu().numpy()):
-            raise ValueError(
-                "previous took other coalitions than these options give: pass the seed, weights and densities that it "
-                "was made with, and one that was not interrupted."
-            )
-    return Known(previous.values, previous.coalitions)

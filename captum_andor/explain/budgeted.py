@@ -1,4 +1,7 @@
-"""Evaluate a game on a budget of coalitions in pairs, and estimate it; an automatic budget grows until it is sure."""
+"""Evaluate a game on a budget of coalitions in pairs and estimate it; continue from what an earlier result evaluated.
+
+An automatic budget grows until the estimate is as sure as is asked.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -14,13 +18,21 @@ from captum_andor._utils.checks import is_int
 from captum_andor._utils.progress import Progress, progress_bar
 from captum_andor.explain.estimate import GameEstimate, estimate_of
 from captum_andor.explain.logical_model import LogicalModel
-from captum_andor.games import Game
+from captum_andor.games import Game, Players
 from captum_andor.games.transforms import coalition_codes
 from captum_andor.patterns import ResultPlayers
-from captum_andor.sampling import paired_design
-from captum_andor.search import Options
+from captum_andor.sampling import design, paired_design
+from captum_andor.search import Known, Options
 
-__all__ = ["EstimateBudget", "check_same_ends", "evaluated_estimate", "model_error", "shapley_error"]
+__all__ = [
+    "EstimateBudget",
+    "check_same_ends",
+    "ends_of",
+    "evaluated_estimate",
+    "known_by",
+    "model_error",
+    "shapley_error",
+]
 
 EstimateBudget: TypeAlias = "int | str"
 _LEAST_BUDGET = 2  # ∅ and N
@@ -210,3 +222,37 @@ def check_same_ends(game: Game, ends: Tensor, name: str) -> None:
 
 def _pair(ends: Tensor) -> str:
     return ", ".join(f"{x:.4g}" for x in ends.reshape(math.prod(ends.shape[:-1]), 2)[0].tolist())
+
+
+def ends_of(known: Known) -> Tensor:
+    """v(∅) and v(N) among known values: shape ``(…, 2)``."""
+    if known.coalitions is None:
+        return known.values[..., [0, -1]]
+    return known.values[..., :2]  # a sampling sequence begins with them
+
+
+def known_by(previous: Any, players: Players, options: Options) -> Known | None:
+    """Reuse the coalitions of ``previous``, if they are a prefix of the sampling sequence of these options.
+
+    Raises:
+        TypeError: If it is not a logical model.
+        ValueError: If it has other players, or took other coalitions.
+    """
+    if previous is None:
+        return None
+    if not isinstance(previous, LogicalModel):
+        raise TypeError(f"previous must be a LogicalModel or None; got {type(previous).__name__}.")
+    if previous.feature_ids != players.layout.feature_ids:
+        raise ValueError(
+            f"previous has feature ids {previous.feature_ids}, these inputs {players.layout.feature_ids}: it must be "
+            "of the same inputs and feature_mask."
+        )
+    if previous.coalitions is not None:
+        n, m = previous.n_players, previous.n_evaluations
+        plan = design(n, m, options.size_shares(n), options.is_uniform, options.densities, options.seed)
+        if not np.array_equal(plan.coalitions, previous.coalitions.cpu().numpy()):
+            raise ValueError(
+                "previous took other coalitions than these options give: pass the seed, weights and densities that it "
+                "was made with, and one that was not interrupted."
+            )
+    return Known(previous.values, previous.coalitions)

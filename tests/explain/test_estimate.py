@@ -319,7 +319,9 @@ def test_outputs_of_any_scale_stand_side_by_side() -> None:
 
 
 @settings(max_examples=25)
-@given(n=st.integers(2, 40), budget=st.integers(4, 120), kind=st.sampled_from(["and", "or", "majority", "step", "tiny"]))
+@given(
+    n=st.integers(2, 40), budget=st.integers(4, 120), kind=st.sampled_from(["and", "or", "majority", "step", "tiny"])
+)
 def test_games_of_steps_give_finite_answers_that_add_up(n: int, budget: int, kind: str) -> None:
     rows = torch.from_numpy(paired_design(n, budget))
     some = rows[:, : max(n // 2, 1)]

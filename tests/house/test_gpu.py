@@ -146,3 +146,18 @@ def test_witnesses_are_those_of_the_cpu(models: tuple[nn.Module, nn.Module]) -> 
     torch.testing.assert_close(found[1].maximum, found[0].maximum, rtol=1e-6, atol=1e-9)
     tables = [connectivity_score(model, (x, y), (x, y), n_references=2, n_points=11) for model in models]
     assert tables[1]["barrier"].to_numpy() == pytest.approx(tables[0]["barrier"].to_numpy())
+
+
+def test_estimates_are_those_of_the_cpu() -> None:
+    x = torch.rand(1, 12, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    weights = torch.randn(12, 8, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    answers = []
+    for device in ("cpu", "cuda"):
+        moved = weights.to(device)
+        method = AndOrInteractions(lambda z, w=moved: torch.tanh(z @ w).sum(1))
+        estimate = method.estimate(x.to(device), budget=128)
+        mean, std = estimate.shapley_values(return_std=True)
+        model = estimate.logical_model(max_patterns=5)
+        answers.append((mean.cpu(), std.cpu(), estimate.r2.cpu(), model.r2.cpu()))
+    for cpu, gpu in zip(*answers, strict=True):
+        torch.testing.assert_close(cpu, gpu, rtol=1e-3, atol=1e-4)
