@@ -66,11 +66,11 @@ class PlayerKey:
 
     def players(self, members: Tensor) -> npt.NDArray[np.object_]:
         """Tuples of ids, an object per row of bool members ``(P, n)``; rows of equal members share one."""
-        return _sets(members, self.ids)
+        return _tuples_of_labels(members, self.ids)
 
     def named(self, members: Tensor) -> npt.NDArray[np.object_]:
         """Tuples of names likewise; empty ones where there are none."""
-        return _sets(members, self.names or ())
+        return _tuples_of_labels(members, self.names or ())
 
 
 @dataclass(frozen=True, eq=False)
@@ -239,10 +239,10 @@ def _equal(one: Interaction, other: object) -> bool:
     return one == other
 
 
-def _sets(members: Tensor, called: tuple[Any, ...]) -> npt.NDArray[np.object_]:
-    """For each row of members ``(P, n)`` the tuple of what its players are called; equal rows share one."""
+def _tuples_of_labels(members: Tensor, labels: tuple[Any, ...]) -> npt.NDArray[np.object_]:
+    """For each row of members ``(P, n)`` the tuple of the labels of its players; equal rows share one."""
     result = np.empty(len(members), dtype=object)
-    if not called:
+    if not labels:
         result.fill(())
         return result
     flags = members.cpu().numpy()
@@ -251,19 +251,19 @@ def _sets(members: Tensor, called: tuple[Any, ...]) -> npt.NDArray[np.object_]:
         packed = np.zeros((len(flags), 4), dtype=np.uint8)
         bits = np.packbits(flags, axis=1, bitorder="little")
         packed[:, : bits.shape[1]] = bits
-        result[:] = _all_sets(called)[packed.view("<u4")[:, 0]]
+        result[:] = _all_tuples(labels)[packed.view("<u4")[:, 0]]
         return result
-    names = np.asarray(called, dtype=object)
+    names = np.asarray(labels, dtype=object)
     for row, mine in enumerate(flags):
         result[row] = tuple(names[mine])
     return result
 
 
 @lru_cache(maxsize=4)
-def _all_sets(called: tuple[Any, ...]) -> npt.NDArray[np.object_]:
+def _all_tuples(labels: tuple[Any, ...]) -> npt.NDArray[np.object_]:
     """The tuples of all sets of players, in the order of their bit codes."""
     sets: list[tuple[Any, ...]] = [()]
-    for name in called:
+    for name in labels:
         sets += [(*smaller, name) for smaller in sets]
     result = np.empty(len(sets), dtype=object)
     result[:] = sets

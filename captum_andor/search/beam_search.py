@@ -2,9 +2,10 @@
 
 Each step scores all single players and all pairs by their inner product with the residual, extends the best pairs
 player by player in beams, climbs from the best of these by adding, dropping or replacing one player, and keeps the
-winner. Every few steps each pattern is given the chance to move with all the others held, and patterns go that do not
-pay for their description: m ln(1 + loss / residual) against the length of their name. Coalitions come in strata of like
-size, and every column is centred within its stratum, which takes out the trend that size brings.
+winner. Every few steps each pattern may be exchanged for a better one with all the others held, and a pattern is dropped
+if its description-length gain, m ln(1 + loss / residual), is smaller than the cost of encoding its players (a BIC-like
+penalty). Coalitions are grouped into strata of similar size, and every column is centred within its stratum, which
+removes the trend with size.
 
 Source: this package.
 """
@@ -121,7 +122,7 @@ class Search:
         for _ in range(restarts):
             if len(self.patterns) == limit or self._is_exhausted() or len(self.patterns) < 4:
                 break
-            # What was taken early and wrongly holds the place of what is there: let the weaker half be found anew.
+            # Early wrong choices can block better patterns: drop the weaker half and search for it again.
             before, length = list(self.patterns), self._length()
             self.patterns = [before[i] for i in np.argsort(-self.losses)[: len(before) // 2]]
             self._refit()
