@@ -4,8 +4,8 @@ Each step scores all single players and all pairs by their inner product with th
 player by player in beams, climbs from the best of these by adding, dropping or replacing one player, and keeps the
 winner. Every few steps each pattern may be exchanged for a better one with all the others held, and a pattern is
 dropped if its description-length gain, m ln(1 + loss / residual), is smaller than the cost of encoding its players (a
-BIC-like penalty). Coalitions are grouped into strata of similar size, and every column is centred within its stratum, which
-removes the trend with size.
+BIC-like penalty). Coalitions are grouped into strata of similar size, and every column is centred within its stratum,
+which removes the trend with size.
 
 Source: this package.
 """
