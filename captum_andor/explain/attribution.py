@@ -114,7 +114,8 @@ class AndOrInteractions(PerturbationAttribution):  # type: ignore[misc]  # captu
 
         :math:`\phi_i=\sum_{T\ni i}(I_{and}(T)+I_{or}(T))/|T|`, for every split the same, so none is solved for. Exact
         from all 2^n coalitions or, with a ``budget``, estimated from so many, for any number of players; estimates add
-        up to v(N) - v(∅), too. See :meth:`estimate` for more than the values.
+        up to v(N) - v(∅), too. See :meth:`estimate` for more than the values. They have the dtype of the model's
+        output, at least float32; where the model returns one number per batch, their first dimension is 1.
 
         Args:
             inputs (Tensor or tuple[Tensor, ...]): Inputs of any dtype and rank ≥ 1; dimension 0 is the batch in each.
@@ -140,8 +141,7 @@ class AndOrInteractions(PerturbationAttribution):  # type: ignore[misc]  # captu
                 as root mean squares over players. Default: 0.05
 
         Returns:
-            - **attributions** (*Tensor or tuple[Tensor, ...]*): For each input ``(*output_shape, *input.shape[1:])``;
-              ``(1, …)`` where the model returns one number per batch. Dtype of the model's output, at least float32.
+            - **attributions** (*Tensor or tuple[Tensor, ...]*): For each input ``(*output_shape, *input.shape[1:])``.
             - **standard_errors** (*the same*): Only if asked for.
 
         Raises:
