@@ -38,13 +38,13 @@ from captum_andor.search import (
     Options,
     Posterior,
     Weights,
+    budgeted_models,
     check_sample,
     check_sample_size,
     choose,
     complete_models,
     estimated_game,
     models_of_estimates,
-    sampled_models,
 )
 
 if TYPE_CHECKING:
@@ -472,7 +472,8 @@ def sampled_model(
 ) -> LogicalModel:
     """Choose and fit the logical model of games some of whose values are known.
 
-    Up to 16 players through the posterior of each game, above by a search on the coalitions given.
+    Up to 16 players through the posterior of each game, above by a search on the coalitions given or on what the
+    process predicts.
 
     Args:
         values (Tensor): v, float64, shape ``(…, m)``.
@@ -495,7 +496,7 @@ def sampled_model(
         given = coalitions.cpu().numpy()
         plan = Design(given, held_out_at_random(given, options.seed), size_strata(given))
         seen, held_out, strata = (torch.from_numpy(x).to(values.device) for x in plan)
-        models = sampled_models(games, seen, held_out, strata, options)
+        models = budgeted_models(games, seen, held_out, strata, options)
     return fitted_model(models, values, coalitions, options, players)
 
 

@@ -11,11 +11,11 @@ from captum_andor.search.process_models import (
     COMPLETED_PLAYERS as COMPLETED_PLAYERS,
     models_of_estimates as models_of_estimates,
 )
+from captum_andor.search.process_pursuit import budgeted_models as budgeted_models
 from captum_andor.search.sampled_games import (
     check_sample as check_sample,
     check_sample_size as check_sample_size,
     choose as choose,
-    sampled_models as sampled_models,
 )
 
 __all__: list[str] = []

@@ -17,7 +17,8 @@ from captum_andor.sampling import DICTIONARY_PLAYERS, Design, design, held_out_a
 from captum_andor.search.complete_games import complete_models
 from captum_andor.search.least_squares import Models
 from captum_andor.search.options import Options
-from captum_andor.search.sampled_games import check_sample_size, sampled_models
+from captum_andor.search.process_pursuit import budgeted_models
+from captum_andor.search.sampled_games import check_sample_size
 
 Budget: TypeAlias = int | Literal["auto"] | None
 
@@ -229,4 +230,4 @@ def _modelled(values: Tensor, plan: Design | None, options: Options) -> Evaluate
     if plan is None:
         return Evaluated(values, None, complete_models(games, options))
     coalitions, held_out, strata = (torch.from_numpy(x).to(values.device) for x in plan)
-    return Evaluated(values, coalitions, sampled_models(games, coalitions, held_out, strata, options))
+    return Evaluated(values, coalitions, budgeted_models(games, coalitions, held_out, strata, options))

@@ -22,7 +22,7 @@ from torch import Tensor
 from captum_andor.games.transforms import orders
 from captum_andor.search.posterior import ProcessPosterior
 
-__all__ = ["Fidelity", "Unseen", "estimate_fidelity", "fidelity_of"]
+__all__ = ["Fidelity", "Unseen", "drawn_coalitions", "estimate_fidelity", "fidelity_of"]
 
 _T_QUANTILES = (12.7, 4.3, 3.18, 2.78, 2.57, 2.45, 2.36, 2.31, 2.26, 2.23)  # 97.5 % of Student's t, 1 to 10 degrees
 _NORMAL_QUANTILE = 1.96
@@ -179,7 +179,7 @@ def _moments(posterior: ProcessPosterior, shares: tuple[float, ...]) -> tuple[fl
     """Weighted mean of v over all coalitions and its variance, by the process."""
     n = posterior.n_players
     if n > _LISTED_PLAYERS:
-        sample, weights = _weighted_sample(posterior.coalitions, shares)
+        sample, weights = drawn_coalitions(posterior.coalitions, shares)
         mean = posterior.process.predict(sample.double())
     else:
         mean = posterior.all_values()
@@ -191,15 +191,18 @@ def _moments(posterior: ProcessPosterior, shares: tuple[float, ...]) -> tuple[fl
 
 def _mean_variance(posterior: ProcessPosterior, shares: tuple[float, ...]) -> float:
     """Weighted mean of the variance of v that the process is left with."""
-    sample, weights = _weighted_sample(posterior.coalitions, shares)
+    sample, weights = drawn_coalitions(posterior.coalitions, shares)
     return float(weights @ posterior.process.predict_with_std(sample.double())[1].square())
 
 
-def _weighted_sample(coalitions: Tensor, shares: tuple[float, ...]) -> tuple[Tensor, Tensor]:
-    """Random coalitions, and weights with which their mean is that over all by the weights in R²."""
+def drawn_coalitions(coalitions: Tensor, shares: tuple[float, ...], count: int = _DRAWN) -> tuple[Tensor, Tensor]:
+    """Random coalitions of the same players, and weights with which their mean is that over all by the weights in R².
+
+    The same seed each time; bool, shape ``(count, n)``, on the device of the coalitions given.
+    """
     n = coalitions.shape[1]
     generator = torch.Generator().manual_seed(0)
-    sizes = torch.multinomial(torch.tensor(shares, dtype=torch.float64), _DRAWN, replacement=True, generator=generator)
-    ranks = torch.rand(_DRAWN, n, generator=generator, dtype=torch.float64).argsort(1).argsort(1)
+    sizes = torch.multinomial(torch.tensor(shares, dtype=torch.float64), count, replacement=True, generator=generator)
+    ranks = torch.rand(count, n, generator=generator, dtype=torch.float64).argsort(1).argsort(1)
     sample = (ranks < sizes[:, None]).to(coalitions.device)
-    return sample, torch.full((_DRAWN,), 1 / _DRAWN, dtype=torch.float64, device=coalitions.device)
+    return sample, torch.full((count,), 1 / count, dtype=torch.float64, device=coalitions.device)

@@ -9,6 +9,7 @@ Source: this package.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -17,7 +18,7 @@ from torch import Tensor
 from captum_andor.search.dictionary import Columns
 from captum_andor.search.pursuit import Games
 
-__all__ = ["Ends", "Fit", "Models", "fit", "independent", "path"]
+__all__ = ["Ends", "Fit", "Models", "fit", "game_models", "independent", "joined_models", "path"]
 
 _DEPENDENT = 1e-10  # share of its variance that a column must add to be told from a sum of others
 _ROUNDING = 1e-24  # share of the variance below which a residual is rounding error
@@ -72,6 +73,22 @@ class Models(NamedTuple):
     r2: Tensor
     r2_path: Tensor
     r2_interval: Tensor
+
+
+def joined_models(parts: Sequence[Models]) -> Models:
+    """Models of several games, whose numbers go on from one to the next, as one; paths end with their last R²."""
+    width = max((part.r2_path.shape[1] for part in parts), default=1)
+    paths = [torch.nn.functional.pad(p.r2_path, (0, width - p.r2_path.shape[1]), mode="replicate") for p in parts]
+    numbered = [p._replace(game=torch.full_like(p.game, i), r2_path=p.r2) for i, p in enumerate(parts)]
+    return Models(*(torch.cat(column) for column in zip(*numbered, strict=True)))._replace(r2_path=torch.cat(paths))
+
+
+def game_models(models: Models, game: int) -> Models:
+    """The model of one game of several, numbered 0."""
+    mine = models.game == game
+    of_patterns = {name: getattr(models, name)[mine] for name in ("is_or", "members", "value", "t")}
+    of_game = {name: getattr(models, name)[game : game + 1] for name in ("constant", "r2", "r2_path", "r2_interval")}
+    return Models(game=torch.zeros_like(models.game[mine]), **of_patterns, **of_game)
 
 
 def path(games: Games, chosen: Tensor, ends: Ends | None) -> Tensor:

@@ -23,7 +23,7 @@ from captum_andor.patterns import PatternTable
 from captum_andor.sampling import size_strata
 from captum_andor.search.complete_games import complete_models
 from captum_andor.search.fidelity import Fidelity, Unseen, fidelity_of
-from captum_andor.search.least_squares import Models
+from captum_andor.search.least_squares import Models, game_models, joined_models
 from captum_andor.search.options import Options
 from captum_andor.search.posterior import Posterior, ProcessPosterior
 from captum_andor.search.sampled_games import model_of_patterns, searched_patterns, t_values
@@ -74,18 +74,14 @@ def models_of_estimates(posteriors: Sequence[Posterior], options: Options) -> Mo
     Returns:
         - **models** (*Models*): R² and its interval are those of the models returned, over all coalitions.
     """
-    parts = [_model(game, posterior, options) for game, posterior in enumerate(posteriors)]
-    width = max((part.r2_path.shape[1] for part in parts), default=1)
-    paths = [torch.nn.functional.pad(p.r2_path, (0, width - p.r2_path.shape[1]), mode="replicate") for p in parts]
-    joined = (torch.cat(column) for column in zip(*(p._replace(r2_path=p.r2) for p in parts), strict=True))
-    return Models(*joined)._replace(r2_path=torch.cat(paths))
+    parts = [_model(posterior, options) for posterior in posteriors]
+    return joined_models(parts)
 
 
-def _model(game: int, posterior: Posterior, options: Options) -> Models:
+def _model(posterior: Posterior, options: Options) -> Models:
     whole = posterior.all_values()[None]
     if not isinstance(posterior, ProcessPosterior):
-        models = complete_models(whole, options)
-        return models._replace(game=models.game + game)
+        return complete_models(whole, options)
     folds = [_Fold.of(posterior, rows) for rows in _fold_rows(posterior, options.seed)]
     counted = options
     if options.max_patterns is None or options.min_r2 is not None:
@@ -102,7 +98,6 @@ def _model(game: int, posterior: Posterior, options: Options) -> Models:
     fidelity = _fidelity(posterior, whole[0], models, judged, options)
     r2 = whole.new_tensor([fidelity.r2])
     return models._replace(
-        game=models.game + game,
         t=t_values(posterior.values, posterior.coalitions, models.is_or, models.members, models.value),
         r2=r2,
         r2_interval=whole.new_tensor([[fidelity.low, fidelity.high]]),
@@ -120,20 +115,9 @@ def _fold_rows(posterior: ProcessPosterior, seed: int) -> list[Tensor]:
 
 def _of_game(models: Models, game: int) -> Models:
     """The model of one game of several, without patterns at the level of rounding."""
-    mine = models.game == game
-    weak = models.value.abs() <= _ROUNDING * models.value[mine].abs().amax() if bool(mine.any()) else mine
-    kept = mine & ~weak
-    return Models(
-        game=torch.zeros(int(kept.sum()), dtype=torch.int64, device=models.game.device),
-        is_or=models.is_or[kept],
-        members=models.members[kept],
-        value=models.value[kept],
-        t=models.t[kept],
-        constant=models.constant[game : game + 1],
-        r2=models.r2[game : game + 1],
-        r2_path=models.r2_path[game : game + 1],
-        r2_interval=models.r2_interval[game : game + 1],
-    )
+    model = game_models(models, game)
+    strong = model.value.abs() > _ROUNDING * model.value.abs().amax() if len(model.value) else model.is_or
+    return model._replace(**{name: getattr(model, name)[strong] for name in ("game", "is_or", "members", "value", "t")})
 
 
 def _predicted(models: Models, game: int, coalitions: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ from captum_andor.search.beam_search import Pattern, Sample, Search
 from captum_andor.search.complete_games import allowed_columns, shortened
 from captum_andor.search.dictionary import SampledColumns, WrittenColumns
 from captum_andor.search.efforts import EXACT, Problem, placed, select
-from captum_andor.search.least_squares import Ends, Fit, Models, fit
+from captum_andor.search.least_squares import Ends, Fit, Models, fit, joined_models
 from captum_andor.search.options import Options
 from captum_andor.search.pursuit import Games, rank
 
@@ -23,6 +23,7 @@ __all__ = [
     "check_sample_size",
     "choose",
     "fitted_patterns",
+    "model_like",
     "model_of_patterns",
     "sampled_models",
     "searched_patterns",
@@ -61,12 +62,7 @@ def sampled_models(values: Tensor, coalitions: Tensor, held_out: Tensor, strata:
         _finished(game, v, coalitions, held_out, patterns, options)
         for game, (v, patterns) in enumerate(zip(values, chosen, strict=True))
     ]
-    width = max((part.r2_path.shape[1] for part in parts), default=1)
-    paths = [
-        part.r2_path[:, [*range(part.r2_path.shape[1]), *[-1] * (width - part.r2_path.shape[1])]] for part in parts
-    ]
-    whole = Models(*(torch.cat(column) for column in zip(*(p._replace(r2_path=p.r2) for p in parts), strict=True)))
-    return whole._replace(r2_path=torch.cat(paths))
+    return joined_models(parts)
 
 
 def check_sample_size(name: str, n_coalitions: int, options: Options) -> None:
@@ -272,11 +268,34 @@ def _finished(
     predicted = trial.constant + _columns(coalitions[held_out], patterns) @ trial.coefficients[0]
     is_constant = bool((v - v[0]).abs().amax() <= 1e-12 * v.abs().amax())
     r2, interval = _held_out_r2(unit[held_out], unit[held_out] - predicted, options.seed, is_constant)
+    final, patterns = _without_rounding(unit, coalitions, patterns, options)
+    return _as_models(game, v, coalitions, patterns, final, (offset, scale), (r2, interval))
+
+
+def _without_rounding(
+    unit: Tensor, coalitions: Tensor, patterns: list[Pattern], options: Options
+) -> tuple[Fit, list[Pattern]]:
+    """A fit, without the terms that the search added to explain rounding."""
     final = _fitted(unit, coalitions, patterns, options.exact_ends)
     strong = final.coefficients[0].abs() > _ROUNDING
-    if not bool(strong.all()):  # terms that the search added to explain rounding
+    if not bool(strong.all()):
         patterns = [pattern for pattern, kept in zip(patterns, strong.tolist(), strict=True) if kept]
         final = _fitted(unit, coalitions, patterns, options.exact_ends)
+    return final, patterns
+
+
+def _as_models(
+    game: int,
+    v: Tensor,
+    coalitions: Tensor,
+    patterns: list[Pattern],
+    final: Fit,
+    unit: tuple[Tensor, Tensor],
+    fidelity: tuple[Tensor, Tensor],
+) -> Models:
+    """The model of one game from a fit to values in a unit."""
+    offset, scale = unit
+    r2, interval = fidelity
     members = torch.zeros(len(patterns), coalitions.shape[1], dtype=torch.bool, device="cpu")
     for row, (_, players) in enumerate(patterns):
         members[row, list(players)] = True
@@ -291,6 +310,38 @@ def _finished(
         r2_path=final.r2_path,
         r2_interval=interval[None],
     )
+
+
+def model_like(
+    v: Tensor,
+    coalitions: Tensor,
+    held_out: Tensor,
+    rows: Tensor,
+    trial: tuple[Tensor, list[Pattern]],
+    final: tuple[Tensor, list[Pattern]],
+    options: Options,
+) -> Models:
+    """The model of one game fitted to predicted values; R² is that of a trial on coalitions held out.
+
+    Args:
+        v: Values, float64, shape ``(m,)``.
+        coalitions: bool, shape ``(m, n)``.
+        held_out: Which of them the trial did not see, bool, shape ``(m,)``.
+        rows: Coalitions of which values are predicted, bool, shape ``(k, n)``.
+        trial: Values predicted without those held out, shape ``(k,)``, and the patterns chosen on them.
+        final: The same from all.
+        options: Of the model.
+    """
+    predicted, patterns = trial
+    unit, offset, scale = _scaled(predicted, rows, options.exact_ends)
+    tried = _fitted(unit, rows, patterns, options.exact_ends)
+    h = tried.constant + _columns(coalitions[held_out], patterns) @ tried.coefficients[0]
+    truth = (v[held_out] - offset) / scale
+    fidelity = _held_out_r2(truth, truth - h, options.seed, False)
+    unit, offset, scale = _scaled(final[0], rows, options.exact_ends)
+    fitted, patterns = _without_rounding(unit, rows, final[1], options)
+    models = _as_models(0, v, coalitions, patterns, fitted, (offset, scale), fidelity)
+    return models._replace(t=t_values(v, coalitions, models.is_or, models.members, models.value))
 
 
 def searched_patterns(

@@ -1,0 +1,89 @@
+"""Logical models of more than 16 players: the search alone and with the process, R² stated and true.
+
+    python -m benchmarks.many_players        # minutes; writes benchmarks/results/budget/many_players.txt
+
+Games: a network of scikit-learn on the 64 pixels of digits, and gradient-boosted trees (benchmarks/budget_games.py). True R²
+is that over 8 192 fresh coalitions. One thread.
+"""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from unittest.mock import patch
+
+import numpy as np
+import torch
+
+from benchmarks.budget_games import ROOT, budget_games, evaluate, n_players
+from captum_andor import AndOrInteractions
+from captum_andor.search import budget as budget_search
+from captum_andor.search.sampled_games import sampled_models
+
+FILE = ROOT / "benchmarks" / "results" / "budget" / "many_players.txt"
+Rows = np.ndarray
+
+
+def digit_game(sample: int) -> Callable[[Rows], np.ndarray]:
+    """The output for the true digit of one image; pixels that are absent have their mean."""
+    from sklearn.datasets import load_digits
+    from sklearn.neural_network import MLPClassifier
+
+    pixels, digits = load_digits(return_X_y=True)
+    pixels = pixels / 16
+    network = MLPClassifier((64, 32), random_state=0, max_iter=300).fit(pixels[:1500], digits[:1500])
+
+    def game(rows: Rows) -> np.ndarray:
+        activation = np.where(rows, pixels[1500 + sample], pixels.mean(0))
+        for layer, (weight, bias) in enumerate(zip(network.coefs_, network.intercepts_, strict=True)):
+            activation = activation @ weight + bias
+            if layer < len(network.coefs_) - 1:
+                activation = np.maximum(activation, 0)
+        return activation[:, digits[1500 + sample]]
+
+    return game
+
+
+def games() -> Iterator[tuple[str, int, Callable[[Rows], np.ndarray]]]:
+    for sample in range(2):
+        yield f"digits network {sample}", 64, digit_game(sample)
+    for name in ("trees30:0", "trees64:0"):
+        rules = budget_games()[name]
+        yield name, n_players(rules), lambda rows, rules=rules: evaluate(rules, rows)
+
+
+def main() -> None:
+    torch.set_num_threads(1)
+    warnings.simplefilter("ignore")
+    lines = [
+        f"{'game':<18} {'players':>7} {'passes':>6} {'patterns':>8}   search: true R², s   with the process: true R², stated, s"
+    ]
+    for name, n, game in games():
+        fresh = np.random.default_rng(9).random((8192, n)) < 0.5
+        truth = torch.from_numpy(game(fresh))
+        method = AndOrInteractions(lambda z, game=game: torch.from_numpy(game(z.numpy() > 0.5)))
+
+        def row(budget: int, count: int) -> tuple[float, float, tuple[float, float], float]:
+            start = time.perf_counter()
+            model = method.logical_model(torch.ones(1, n), budget=budget, max_patterns=count)  # noqa: B023
+            seconds = time.perf_counter() - start
+            error = (model.predict(torch.from_numpy(fresh))[0] - truth).square().mean()  # noqa: B023
+            low, high = model.r2_interval.flatten().tolist()
+            return float(1 - error / truth.var()), float(model.r2), (low, high), seconds  # noqa: B023
+
+        for budget in (256, 512):
+            for count in (10, 20):
+                with patch.object(budget_search, "budgeted_models", sampled_models):
+                    before, _, _, search_seconds = row(budget, count)
+                after, stated, (low, high), seconds = row(budget, count)
+                lines.append(
+                    f"{name:<18} {n:>7} {budget:>6} {count:>8}   {before:.3f}, {search_seconds:.1f}            "
+                    f"{after:.3f}, {stated:.3f} [{low:.3f}, {high:.3f}], {seconds:.1f}"
+                )
+                print(lines[-1], flush=True)
+    FILE.write_text("\n".join(lines) + "\n")
+
+
+if __name__ == "__main__":
+    main()
