@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from captum_andor.games import indices
-from captum_andor.games.transforms import coalition_codes, count_players, shapley_values
+from captum_andor.games.transforms import all_coalitions, coalition_codes, count_players, shapley_values
 from captum_andor.patterns import PatternTable
 from captum_andor.sampling import (
     CoalitionProcess,
@@ -126,8 +126,6 @@ class SparseGame:
 
     def all_values(self) -> Tensor:
         """Sums of the patterns on all coalitions."""
-        from captum_andor.games.transforms import all_coalitions
-
         n = self.table.members.shape[1]
         return self.predict(all_coalitions(n, self.constant.device))[0]
 
