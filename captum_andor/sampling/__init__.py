@@ -4,6 +4,7 @@ from captum_andor.sampling.given_coalitions import (
     checked_coalitions as checked_coalitions,
     each_once as each_once,
     held_out_at_random as held_out_at_random,
+    is_inner as is_inner,
     size_strata as size_strata,
 )
 from captum_andor.sampling.kernel import Prior as Prior

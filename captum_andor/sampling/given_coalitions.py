@@ -11,7 +11,7 @@ from torch import Tensor
 
 from captum_andor.sampling.sampling_plan import STRATA, n_held_out
 
-__all__ = ["checked_coalitions", "each_once", "held_out_at_random", "size_strata"]
+__all__ = ["checked_coalitions", "each_once", "held_out_at_random", "is_inner", "size_strata"]
 
 
 def checked_coalitions(coalitions: Any, values: Tensor) -> Tensor:
@@ -41,6 +41,11 @@ def each_once(rows: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
     sums = values.new_zeros(*values.shape[:-1], len(count)).index_add(-1, place, values)
     order = first.argsort()
     return rows[first[order]], (sums / count)[..., order]
+
+
+def is_inner(coalitions: Tensor) -> Tensor:
+    """Whether each of bool coalitions ``(m, n)`` is neither ∅ nor N: shape ``(m,)``."""
+    return coalitions.any(1) & ~coalitions.all(1)
 
 
 def held_out_at_random(coalitions: npt.NDArray[np.bool_], seed: int) -> npt.NDArray[np.bool_]:

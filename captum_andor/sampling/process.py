@@ -17,6 +17,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from captum_andor.sampling.given_coalitions import is_inner
 from captum_andor.sampling.kernel import Kernel, Prior
 
 __all__ = ["CoalitionProcess", "fit_process"]
@@ -99,8 +100,7 @@ def fit_process(coalitions: Tensor, values: Tensor, seed: int = 0, theta: Tensor
     """
     z = coalitions.to(torch.float64)
     n = z.shape[1]
-    size = z.sum(1)
-    ends = (size == 0) | (size == n)
+    ends = ~is_inner(coalitions)
     offset = values.mean()
     largest = (values - offset).abs().amax()
     varies = bool(largest > _ROUNDING * values.abs().amax())

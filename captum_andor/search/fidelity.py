@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from captum_andor.games.transforms import orders
+from captum_andor.sampling import is_inner
 from captum_andor.search.posterior import ProcessPosterior
 
 __all__ = ["Fidelity", "Unseen", "drawn_coalitions", "estimate_fidelity", "fidelity_of"]
@@ -153,8 +154,7 @@ def _fidelity(
     unexplained: float,
     spread: float,
 ) -> Fidelity:
-    size = posterior.coalitions.sum(1)
-    inner = posterior.values[(size > 0) & (size < posterior.n_players)]
+    inner = posterior.values[is_inner(posterior.coalitions)]
     largest = float((posterior.values - posterior.values.mean()).square().amax())
     if not len(inner) or float((inner - inner.mean()).square().amax()) <= _NOTHING * largest:
         if largest <= _NOTHING * float(posterior.values.square().amax()):

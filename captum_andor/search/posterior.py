@@ -22,6 +22,7 @@ from captum_andor.sampling import (
     completed,
     fit_process,
     functionals_of_process,
+    is_inner,
     shapley_of_process,
 )
 
@@ -156,9 +157,7 @@ class ProcessPosterior:
         """Fit the process of a game to its values on bool coalitions ``(m, n)``, each once."""
         process = fit_process(coalitions, values, seed, theta)
         error, deviation = process.left_out()
-        size = coalitions.sum(1)
-        inner = (size > 0) & (size < coalitions.shape[1]) & (deviation > 0)
-        ratio = (error / deviation)[inner]
+        ratio = (error / deviation)[is_inner(coalitions) & (deviation > 0)]
         widening = max(1.0, float(ratio.square().mean()) ** 0.5 if len(ratio) else 1.0) * _FITTED_HYPERPARAMETERS
         return cls(process, coalitions, values, widening)
 

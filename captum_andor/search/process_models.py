@@ -20,7 +20,7 @@ from torch import Tensor
 
 from captum_andor.games.transforms import all_coalitions, orders
 from captum_andor.patterns import PatternTable
-from captum_andor.sampling import size_strata
+from captum_andor.sampling import is_inner, size_strata
 from captum_andor.search.complete_games import complete_models
 from captum_andor.search.fidelity import Fidelity, Unseen, fidelity_of
 from captum_andor.search.least_squares import Models, game_models, joined_models
@@ -106,9 +106,7 @@ def _model(posterior: Posterior, options: Options) -> Models:
 
 def _fold_rows(posterior: ProcessPosterior, seed: int) -> list[Tensor]:
     """Positions of each fold: pairs stay together, ∅ and N are in none."""
-    size = posterior.coalitions.sum(1)
-    inner = ((size > 0) & (size < posterior.n_players)).nonzero()[:, 0]
-    pairs = torch.split(inner, 2)
+    pairs = torch.split(is_inner(posterior.coalitions).nonzero()[:, 0], 2)
     order = np.random.default_rng(seed).permutation(len(pairs))
     return [torch.cat([pairs[i] for i in sorted(some)]) for some in np.array_split(order, _FOLDS) if len(some)]
 

@@ -15,6 +15,7 @@ from itertools import combinations
 import torch
 from torch import Tensor
 
+from captum_andor.sampling import is_inner
 from captum_andor.search.beam_search import Pattern
 from captum_andor.search.fidelity import drawn_coalitions
 from captum_andor.search.least_squares import Models, game_models, joined_models
@@ -59,20 +60,14 @@ def _process_model(v: Tensor, coalitions: Tensor, held_out: Tensor, count: int, 
     without = ProcessPosterior.of(coalitions[known], v[known], options.seed)
     whole = ProcessPosterior.of(coalitions, v, options.seed, without.process.theta)
     sample, _ = drawn_coalitions(coalitions, options.size_shares(coalitions.shape[1]), _PREDICTED)
-    size = coalitions.sum(1)
-    ends = (size == 0) | (size == coalitions.shape[1])
-    rows = torch.cat([coalitions[ends], sample[_inner(sample)]])
+    ends = ~is_inner(coalitions)
+    rows = torch.cat([coalitions[ends], sample[is_inner(sample)]])
     fits = []
     for posterior in (without, whole):
         predicted = torch.cat([v[ends], posterior.process.predict(rows[int(ends.sum()) :].double())])
         patterns = pursued_patterns(predicted, rows, _leading(posterior), count, options)
         fits.append((predicted, patterns))
     return model_like(v, coalitions, held_out, rows, fits[0], fits[1], options)
-
-
-def _inner(coalitions: Tensor) -> Tensor:
-    size = coalitions.sum(1)
-    return (size > 0) & (size < coalitions.shape[1])
 
 
 def _leading(posterior: ProcessPosterior) -> list[int]:
