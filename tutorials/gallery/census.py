@@ -97,9 +97,9 @@ print(found.head(6).round(2).to_string(index=False))
 print(found[found["order"] == 2].head(6).round(2).to_string(index=False))
 
 # %%
-# No pair comes back in more than a tenth of the people, and the same pair comes with either sign: hours of work and
-# marriage count for some people more together than the sum of both, for others less, since either of them is nearly
-# enough. An attribution splits such an effect between the two answers and does not say which of the two it is.
+# With the same sign no pair comes back in more than a tenth of the people, and a pair may come with either: hours of
+# work and marriage count for some people more together than the sum of both, for others less, as where one of them
+# nearly suffices. An attribution splits such an effect between the two answers and does not say which of the two it is.
 
 # %%
 # A point is one person's pattern; to the right it raises the log-odds of a high income.
