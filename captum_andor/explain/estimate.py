@@ -29,6 +29,7 @@ from captum_andor.search import (
     Weights,
     estimate_fidelity,
     estimated_game,
+    estimated_games,
     unfitted_game,
 )
 from captum_andor.visualization import plot_shapley_values
@@ -41,6 +42,7 @@ __all__ = ["GameEstimate", "estimate_of"]
 _FORMAT = "captum_andor.game_estimate"
 _TABLED_PLAYERS = 16  # an index needs a functional over 2^n coalitions for each set of players
 _ROWS_SHOWN = 10
+_GAMES_AT_ONCE = 16  # fitted together; Ctrl-C loses the fits of so many at most
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -446,16 +448,23 @@ def estimate_of(
     if coalitions is not None and len(coalitions) == 1 << min(coalitions.shape[1], 62):
         values, coalitions = values[..., coalition_codes(coalitions).argsort()], None
     rows = all_coalitions(players.n_players, values.device) if coalitions is None else coalitions
-    known = [
-        None if theta is None or bool(theta[i].isnan().any()) else theta[i] for i in range(math.prod(values.shape[:-1]))
-    ]
-    posteriors: list[Posterior] = []
     games = flat_games(values)
+    if theta is None:
+        posteriors = _fitted(rows, games, seed)
+    else:
+        known = [None if bool(row.isnan().any()) else row for row in theta]
+        posteriors = [estimated_game(rows, v, seed, row) for v, row in zip(games, known, strict=True)]
+    return GameEstimate(values, coalitions, seed, Axes.of(values.shape[:-1]), players, tuple(posteriors))
+
+
+def _fitted(rows: Tensor, games: Tensor, seed: int) -> list[Posterior]:
+    """The posteriors of all games; after Ctrl-C, those that are left have the hyperparameters of the prior."""
+    posteriors: list[Posterior] = []
     try:
-        for v, t in zip(games, known, strict=True):
-            posteriors.append(estimated_game(rows, v, seed, t))
+        for some in torch.split(games, _GAMES_AT_ONCE):
+            posteriors += estimated_games(rows, some, seed)
     except KeyboardInterrupt:  # the evaluations are not to be lost
         left = len(games) - len(posteriors)
         warn(f"interrupted: the estimates of {left} of {len(games)} outputs have hyperparameters that were not fitted.")
         posteriors += [unfitted_game(rows, v, seed) for v in games[len(posteriors) :]]
-    return GameEstimate(values, coalitions, seed, Axes.of(values.shape[:-1]), players, tuple(posteriors))
+    return posteriors

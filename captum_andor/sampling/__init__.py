@@ -19,7 +19,11 @@ from captum_andor.sampling.pairs import (
     SHAPLEY as SHAPLEY,
     paired_design as paired_design,
 )
-from captum_andor.sampling.process import CoalitionProcess as CoalitionProcess, fit_process as fit_process
+from captum_andor.sampling.process import (
+    CoalitionProcess as CoalitionProcess,
+    fit_process as fit_process,
+    fit_processes as fit_processes,
+)
 from captum_andor.sampling.sampling_plan import (
     DICTIONARY_PLAYERS as DICTIONARY_PLAYERS,
     Design as Design,

@@ -17,6 +17,7 @@ Source: this package.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from math import log
 
@@ -64,13 +65,13 @@ class Prior:
 
 @dataclass(frozen=True)
 class Kernel:
-    """The covariance for given hyperparameters.
+    """The covariance for given hyperparameters; any number of leading axes, one kernel for each.
 
     Attributes:
-        gamma: Shape ``(3, n)``.
-        tau: Prior variance of each component, shape ``(3,)``.
-        linear: λ_i, shape ``(n,)``.
-        noise: Variance of what no product kernel explains, e.g. of a random model; shape ``()``.
+        gamma: Shape ``(…, 3, n)``.
+        tau: Prior variance of each component, shape ``(…, 3)``.
+        linear: λ_i, shape ``(…, n)``.
+        noise: Variance of what no product kernel explains, e.g. of a random model; shape ``(…)``.
     """
 
     gamma: Tensor
@@ -80,38 +81,46 @@ class Kernel:
 
     @classmethod
     def of(cls, theta: Tensor, n_players: int) -> Kernel:
-        """The kernel of the vector θ of logarithms; see :class:`Prior`."""
+        """The kernels of vectors θ of logarithms, shape ``(…, 4n + 8)``; see :class:`Prior`."""
         n, q = n_players, COMPONENTS
-        e = theta.exp()
-        shared, scale, tau = e[:n], e[n : n + q], e[n + q : n + 2 * q]
-        linear, noise, own = e[n + 2 * q], e[n + 2 * q + 1], e[n + 2 * q + 2 :].view(q, n)
-        gamma = (shared * scale[:, None] * own).clamp(max=_LARGEST_GAMMA)
-        return cls(gamma, tau, linear * shared, noise)
+        shared, scale, tau, linear, noise, own = torch.split(theta.exp(), [n, q, q, 1, 1, q * n], dim=-1)
+        each = own.view(*own.shape[:-1], q, n)
+        gamma = (shared[..., None, :] * scale[..., None] * each).clamp(max=_LARGEST_GAMMA)
+        return cls(gamma, tau, linear * shared, noise[..., 0])
 
-    def components(self, left: Tensor, right: Tensor) -> list[Tensor]:
-        """The three products between 0/1 coalitions ``(m, n)`` and ``(k, n)``: ``(m, k)`` each."""
-        found = []
-        for component, gamma in enumerate(self.gamma):
-            weighted = left * gamma
-            exponent = weighted @ right.T
+    def products(self, left: Tensor, right: Tensor) -> Iterator[Tensor]:
+        """The three products times τ between 0/1 coalitions ``(m, n)`` and ``(k, n)``: ``(…, m, k)`` each.
+
+        The exponent is bilinear in (S, 1, f(S)) and (T, 1, f(T)), with f the sum of γ over the members, so that one
+        matrix product writes it.
+        """
+        one = left.new_ones(())
+        for component in range(COMPONENTS):
+            gamma = self.gamma[..., component, :]
+            level = self.tau[..., component, None].log().expand(*gamma.shape[:-1], len(left))
+            weighted = left * gamma[..., None, :]
+            here, there = (gamma @ left.T), (gamma @ right.T)
             if component == 0:
-                exponent.mul_(2).sub_(weighted.sum(1)[:, None]).sub_((right @ gamma)[None])
+                weighted, level = 2 * weighted, level - here
             elif component == 1:
-                exponent.sub_(gamma.sum())
+                there, level = torch.zeros_like(there), level - gamma.sum(-1, keepdim=True)
             else:
-                exponent.sub_(weighted.sum(1)[:, None]).sub_((right @ gamma)[None])
-            found.append(exponent.exp_())
-        return found
+                level = level - here
+            rows = torch.cat([weighted, level[..., None], one.expand(*level.shape, 1)], dim=-1)
+            columns = torch.cat(
+                [right.expand(*there.shape, -1), one.expand(*there.shape, 1), -there[..., None]], dim=-1
+            )
+            yield (rows @ columns.mT).exp_()
 
     def linear_part(self, left: Tensor, right: Tensor) -> Tensor:
-        """The covariance of single players and of the constant: ``(m, k)``."""
-        return ((2 * left - 1) * self.linear) @ (2 * right - 1).T + CONSTANT
+        """The covariance of single players and of the constant: ``(…, m, k)``."""
+        return ((2 * left - 1) * self.linear[..., None, :]) @ (2 * right - 1).T + CONSTANT
 
     def matrix(self, left: Tensor, right: Tensor) -> Tensor:
-        """Covariances between 0/1 coalitions, float64: ``(m, n)`` and ``(k, n)`` to ``(m, k)``."""
+        """Covariances between 0/1 coalitions, float64: ``(m, n)`` and ``(k, n)`` to ``(…, m, k)``."""
         total = self.linear_part(left, right)
-        for tau, product in zip(self.tau, self.components(left, right), strict=True):
-            total.add_(product.mul_(tau))
+        for product in self.products(left, right):
+            total.add_(product)
         return total
 
     def diagonal(self, coalitions: Tensor) -> Tensor:
@@ -136,38 +145,41 @@ class Kernel:
 
         Args:
             coalitions: 0/1, float64, shape ``(m, n)``.
-            products: As :meth:`components` returns them for these.
-            weights: The derivative by each entry of the matrix, symmetric, shape ``(m, m)``.
-            noise_weight: The derivative by the noise, shape ``()``.
+            products: As :meth:`products` gives them for these; overwritten.
+            weights: The derivative by each entry of the matrix, symmetric, shape ``(…, m, m)``.
+            noise_weight: The derivative by the noise, shape ``(…)``.
 
         Returns:
-            - **gradient** (*Tensor*): In the order of θ, shape ``(4n + 8,)``.
+            - **gradient** (*Tensor*): In the order of θ, shape ``(…, 4n + 8)``.
         """
         z, n = coalitions, coalitions.shape[1]
+        with_one = torch.cat([z, torch.ones_like(z[:, :1])], dim=1)
         by_gamma, by_tau = [], []
-        for component, (tau, product) in enumerate(zip(self.tau, products, strict=True)):
-            w = weights * product
-            by_tau.append(w.sum() * tau)
-            both = (z * (w @ z)).sum(0)
-            rows = w.sum(1)
-            one_side = z.T @ rows
+        for component, product in enumerate(products):
+            sums = product.mul_(weights) @ with_one
+            rows = sums[..., n]
+            both = (z * sums[..., :n]).sum(-2)
+            one_side = rows @ z
+            total = rows.sum(-1)
+            by_tau.append(total)
             if component == 0:
                 slope = 2 * both - 2 * one_side
             elif component == 1:
-                slope = both - rows.sum()
+                slope = both - total[..., None]
             else:
                 slope = both - 2 * one_side
-            by_gamma.append(slope * tau * self.gamma[component])
-        own = torch.stack(by_gamma)
+            by_gamma.append(slope * self.gamma[..., component, :])
+        own = torch.stack(by_gamma, dim=-2)
         signs = 2 * z - 1
-        by_linear = (signs * (weights @ signs)).sum(0) * self.linear
+        by_linear = (signs * (weights @ signs)).sum(-2) * self.linear
         return torch.cat(
             [
-                own.sum(0) + by_linear,
-                own.sum(1),
-                torch.stack(by_tau),
-                by_linear.sum()[None],
-                (noise_weight * self.noise)[None],
-                own.view(COMPONENTS * n),
-            ]
+                own.sum(-2) + by_linear,
+                own.sum(-1),
+                torch.stack(by_tau, dim=-1),
+                by_linear.sum(-1, keepdim=True),
+                (noise_weight * self.noise)[..., None],
+                own.flatten(-2),
+            ],
+            dim=-1,
         )

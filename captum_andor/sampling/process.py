@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,17 +18,21 @@ from torch import Tensor
 
 from captum_andor.sampling.given_coalitions import is_inner
 from captum_andor.sampling.kernel import Kernel, Prior
+from captum_andor.sampling.quasi_newton import minimised
 
-__all__ = ["CoalitionProcess", "fit_process"]
+__all__ = ["CoalitionProcess", "fit_process", "fit_processes"]
 
 _JITTER = 1e-9  # of the variance of v, added to every diagonal; grows tenfold until the factorisation succeeds
 _LARGEST_JITTER = 1e-1
-# Coalitions, and iterations of L-BFGS on so many at most: a third stage on 512 doubles the time and changes no error by
-# more than chance (digits, 512 coalitions: squared Shapley error 1.04e-5 with it, 1.05e-5 without).
-_STAGES = ((128, 20), (256, 8))
+# Coalitions that the hyperparameters are fitted on, and iterations of L-BFGS. More of the second stage pay where there
+# are more coalitions: 8, 16, 30 iterations give squared Shapley errors of 3.8, 3.4, 3.3 e-5 at 512 coalitions and 7.2,
+# 5.0, 3.9 e-6 at 1024 (geometric means over the games of benchmarks/budget.py). 512 rows cost more than they gain.
+_FIRST_STAGE, _SECOND_STAGE = (128, 20), 256
+_FEWEST_ITERATIONS, _MOST_ITERATIONS, _COALITIONS_PER_ITERATION = 8, 32, 32
 _BOUND = 4.0  # prior standard deviations that a hyperparameter may move: farther, the likelihood is flat
 _TOLERANCE = 1e-4  # relative gain of an iteration below which a stage ends
 _ROUNDING = 1e-13  # of the largest |v|: a game that varies less is constant
+_NUMBERS = (1 << 18, 1 << 27)  # of the matrices of games that are fitted at once: what caches hold, what GPUs hold
 _LOST = 1e10  # loss where a matrix is not positive definite: the line search turns back
 
 
@@ -98,24 +101,42 @@ def fit_process(coalitions: Tensor, values: Tensor, seed: int = 0, theta: Tensor
         seed (int, optional): Of the choice of coalitions that the hyperparameters are fitted on. Default: 0
         theta (Tensor, optional): Hyperparameters that are known, see :class:`Prior`. Default: None (fitted)
     """
+    return fit_processes(coalitions, values[None], seed, None if theta is None else theta[None])[0]
+
+
+def fit_processes(
+    coalitions: Tensor, values: Tensor, seed: int = 0, theta: Tensor | None = None
+) -> list[CoalitionProcess]:
+    """Fit games whose values are known on the same coalitions: as :func:`fit_process` does each, in less time.
+
+    Args:
+        coalitions (Tensor): bool, shape ``(m, n)``, each once.
+        values (Tensor): v on them, float64, shape ``(B, m)``.
+        seed (int, optional): Of the choice of coalitions that the hyperparameters are fitted on. Default: 0
+        theta (Tensor, optional): Hyperparameters that are known, shape ``(B, 4n + 8)``. Default: None (fitted)
+    """
     z = coalitions.to(torch.float64)
-    n = z.shape[1]
     ends = ~is_inner(coalitions)
-    offset = values.mean()
-    largest = (values - offset).abs().amax()
-    varies = bool(largest > _ROUNDING * values.abs().amax())
-    scale = torch.ones_like(largest)
-    if varies:  # in two steps: squares of values of size 1e-200 would vanish
-        scale = largest * ((values - offset) / largest).square().mean().sqrt()
-    y = (values - offset) / scale
+    offset = values.mean(1)
+    centred = values - offset[:, None]
+    largest = centred.abs().amax(1)
+    varies = largest > _ROUNDING * values.abs().amax(1)
+    # In two steps: squares of values of size 1e-200 would vanish.
+    size = torch.where(varies, largest, 1.0)
+    scale = torch.where(varies, size * (centred / size[:, None]).square().mean(1).sqrt(), 1.0)
+    y = centred / scale[:, None]
     if theta is None:
-        theta = _hyperparameters(z, y, ends, seed) if varies else Prior.of(n, z.device).mean
-    kernel = Kernel.of(theta, n)
-    matrix = kernel.matrix(z, z)
-    factor = _factorised(matrix, torch.where(ends, 0.0, kernel.noise))
+        theta = Prior.of(z.shape[1], z.device).mean.repeat(len(y), 1)
+        if bool(varies.any()):
+            theta[varies] = _hyperparameters(z, y[varies], ends, seed)
+    return [_posterior(z, *game, ends) for game in zip(y, theta, offset, torch.where(varies, scale, 0.0), strict=True)]
+
+
+def _posterior(z: Tensor, y: Tensor, theta: Tensor, offset: Tensor, scale: Tensor, ends: Tensor) -> CoalitionProcess:
+    kernel = Kernel.of(theta, z.shape[1])
+    factor = _factorised(kernel.matrix(z, z), torch.where(ends, 0.0, kernel.noise))
     alpha = torch.cholesky_solve(y[:, None], factor)[:, 0]
-    # Of a constant game nothing is left to vary: its standard deviations are 0.
-    return CoalitionProcess(theta, kernel, z, offset, scale if varies else torch.zeros_like(scale), factor, alpha)
+    return CoalitionProcess(theta, kernel, z, offset, scale, factor, alpha)
 
 
 def _factorised(matrix: Tensor, noise: Tensor) -> Tensor:
@@ -131,28 +152,27 @@ def _factorised(matrix: Tensor, noise: Tensor) -> Tensor:
 
 
 def _hyperparameters(z: Tensor, y: Tensor, ends: Tensor, seed: int) -> Tensor:
-    """θ of largest posterior density, on growing numbers of coalitions."""
-    from scipy.optimize import minimize
-
+    """θ of largest posterior density for each row of y, on growing numbers of coalitions."""
     m, n = z.shape
     prior = Prior.of(n, z.device)
-    u: npt.NDArray[np.float64] = np.zeros(len(prior.mean))
+    u = torch.zeros(len(y), len(prior.mean), dtype=torch.float64, device=z.device)
     order = _in_pairs(ends.cpu().numpy(), seed)
     for rows, iterations in _stages(m):
         some = torch.from_numpy(np.sort(order[:rows])).to(z.device)
-        loss = _Loss(z[some], y[some], ends[some], prior)
-        u = minimize(
-            loss, u, jac=True, method="L-BFGS-B", bounds=[(-_BOUND, _BOUND)] * len(u),
-            options={"maxiter": iterations, "ftol": _TOLERANCE, "maxcor": 20},
-        ).x  # fmt: skip
-    return prior.mean + prior.width * torch.from_numpy(u).to(z.device)
+        together = max(_NUMBERS[z.is_cuda] // rows**2, 1)
+        for games in torch.split(torch.arange(len(y), device=z.device), together):
+            loss = _Loss(z[some], y[games][:, some], ends[some], prior)
+            u[games] = minimised(loss, u[games], _BOUND, iterations, _TOLERANCE)
+    return prior.mean + prior.width * u
 
 
 def _stages(m: int) -> Sequence[tuple[int, int]]:
-    """Numbers of coalitions and of iterations: the stages that are smaller than m, then one with all or the most."""
-    stages = [(rows, iterations) for rows, iterations in _STAGES if rows < m]
-    last = next((iterations for rows, iterations in _STAGES if rows >= m), None)
-    return stages if last is None else [*stages, (m, last)]
+    """Numbers of coalitions and of iterations of each stage."""
+    rows, iterations = _FIRST_STAGE
+    if m <= rows:
+        return [(m, iterations)]
+    more = min(max(m // _COALITIONS_PER_ITERATION, _FEWEST_ITERATIONS), _MOST_ITERATIONS)
+    return [_FIRST_STAGE, (min(m, _SECOND_STAGE), more)]
 
 
 def _in_pairs(ends: npt.NDArray[np.bool_], seed: int) -> npt.NDArray[np.int64]:
@@ -171,20 +191,24 @@ class _Loss:
         self.z, self.y, self.prior = z, y, prior
         self.noisy = (~ends).to(torch.float64)
 
-    def __call__(self, u: npt.NDArray[np.float64]) -> tuple[float, Any]:
-        whitened = torch.from_numpy(u).to(self.z.device)
-        kernel = Kernel.of(self.prior.mean + self.prior.width * whitened, self.z.shape[1])
-        products = kernel.components(self.z, self.z)
+    def __call__(self, u: Tensor, games: Tensor) -> tuple[Tensor, Tensor]:
+        """Values ``(b,)`` and gradients ``(b, d)`` at points ``(b, d)`` for these rows of y."""
+        kernel = Kernel.of(self.prior.mean + self.prior.width * u, self.z.shape[1])
+        products = list(kernel.products(self.z, self.z))
         matrix = kernel.linear_part(self.z, self.z)
-        for tau, product in zip(kernel.tau, products, strict=True):
-            matrix.add_(product * tau)
-        matrix.diagonal().add_(self.noisy * kernel.noise + _JITTER)
+        for product in products:
+            matrix.add_(product)
+        matrix.diagonal(dim1=1, dim2=2).add_(self.noisy * kernel.noise[:, None] + _JITTER)
         factor, info = torch.linalg.cholesky_ex(matrix)
-        if int(info):
-            return _LOST, np.zeros_like(u)
+        lost = info != 0
+        if bool(lost.any()):
+            factor = torch.where(lost[:, None, None], torch.eye(len(self.z), dtype=u.dtype, device=u.device), factor)
         inverse = torch.cholesky_inverse(factor)
-        alpha = inverse @ self.y
-        value = 0.5 * (self.y @ alpha) + factor.diagonal().log().sum() + 0.5 * whitened.square().sum()
-        weights = torch.addr(inverse, alpha, alpha, alpha=-1.0).mul_(0.5)
-        slope = kernel.gradient(self.z, products, weights, (weights.diagonal() * self.noisy).sum())
-        return float(value), (slope * self.prior.width + whitened).cpu().numpy()
+        y = self.y[games][:, :, None]
+        alpha = inverse @ y
+        log_determinant = factor.diagonal(dim1=1, dim2=2).log().sum(1)
+        value = 0.5 * (y * alpha).sum((1, 2)) + log_determinant + 0.5 * u.square().sum(1)
+        weights = inverse.baddbmm_(alpha, alpha.mT, alpha=-1.0).mul_(0.5)
+        noise_weight = weights.diagonal(dim1=1, dim2=2) @ self.noisy
+        slope = kernel.gradient(self.z, products, weights, noise_weight) * self.prior.width + u
+        return torch.where(lost, _LOST, value), torch.where(lost[:, None], 0.0, slope)

@@ -2,7 +2,11 @@
 
 from captum_andor.search.budget import Budget as Budget, Known as Known, check_budget as check_budget, spend as spend
 from captum_andor.search.complete_games import complete_models as complete_models
-from captum_andor.search.estimated_games import estimated_game as estimated_game, unfitted_game as unfitted_game
+from captum_andor.search.estimated_games import (
+    estimated_game as estimated_game,
+    estimated_games as estimated_games,
+    unfitted_game as unfitted_game,
+)
 from captum_andor.search.fidelity import Fidelity as Fidelity, estimate_fidelity as estimate_fidelity
 from captum_andor.search.least_squares import Models as Models
 from captum_andor.search.options import Effort as Effort, Options as Options, Weights as Weights

@@ -11,7 +11,7 @@ from captum_andor.search.options import Options
 from captum_andor.search.posterior import CompleteGame, Posterior, ProcessPosterior, SparseGame
 from captum_andor.search.sampled_games import choose, fitted_patterns
 
-__all__ = ["estimated_game", "sparse_game", "unfitted_game"]
+__all__ = ["estimated_game", "estimated_games", "sparse_game", "unfitted_game"]
 
 _MOST_PATTERNS = 40  # of a game that counts as sparse; more would need more coalitions than most budgets have
 _ROUNDING = 16 * torch.finfo(torch.float32).eps  # of the largest deviation of v: the rounding of a float32 model
@@ -27,11 +27,24 @@ def estimated_game(coalitions: Tensor, values: Tensor, seed: int, theta: Tensor 
         seed: Of everything random.
         theta: Hyperparameters of the process that are known. Default: None (fitted)
     """
+    if theta is None:
+        return estimated_games(coalitions, values[None], seed)[0]
+    return _complete(coalitions, values) or ProcessPosterior.of(coalitions, values, seed, theta)
+
+
+def estimated_games(coalitions: Tensor, values: Tensor, seed: int) -> list[Posterior]:
+    """The posteriors of games whose values are known on the same coalitions, shape ``(B, m)``."""
+    exact = [_complete(coalitions, v) or sparse_game(coalitions, v, seed) for v in values]
+    others = [i for i, found in enumerate(exact) if found is None]
+    fitted = iter(ProcessPosterior.of_games(coalitions, values[others], seed) if others else ())
+    return [found or next(fitted) for found in exact]
+
+
+def _complete(coalitions: Tensor, values: Tensor) -> CompleteGame | None:
     m, n = coalitions.shape
     if n <= DICTIONARY_PLAYERS and m == 1 << n:
         return CompleteGame(values[coalition_codes(coalitions).argsort()])
-    sparse = sparse_game(coalitions, values, seed) if theta is None else None
-    return sparse or ProcessPosterior.of(coalitions, values, seed, theta)
+    return None
 
 
 def unfitted_game(coalitions: Tensor, values: Tensor, seed: int) -> Posterior:

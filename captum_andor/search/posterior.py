@@ -21,6 +21,7 @@ from captum_andor.sampling import (
     banzhaf_of_process,
     completed,
     fit_process,
+    fit_processes,
     functionals_of_process,
     is_inner,
     shapley_of_process,
@@ -155,7 +156,17 @@ class ProcessPosterior:
     @classmethod
     def of(cls, coalitions: Tensor, values: Tensor, seed: int = 0, theta: Tensor | None = None) -> ProcessPosterior:
         """Fit the process of a game to its values on bool coalitions ``(m, n)``, each once."""
-        process = fit_process(coalitions, values, seed, theta)
+        return cls.around(fit_process(coalitions, values, seed, theta), coalitions, values)
+
+    @classmethod
+    def of_games(cls, coalitions: Tensor, values: Tensor, seed: int = 0) -> list[ProcessPosterior]:
+        """The same for games of values ``(B, m)``, in less time than one by one."""
+        fitted = fit_processes(coalitions, values, seed)
+        return [cls.around(process, coalitions, v) for process, v in zip(fitted, values, strict=True)]
+
+    @classmethod
+    def around(cls, process: CoalitionProcess, coalitions: Tensor, values: Tensor) -> ProcessPosterior:
+        """A process that is fitted, and how far its standard deviations need widening."""
         error, deviation = process.left_out()
         ratio = (error / deviation)[is_inner(coalitions) & (deviation > 0)]
         widening = max(1.0, float(ratio.square().mean()) ** 0.5 if len(ratio) else 1.0) * _FITTED_HYPERPARAMETERS

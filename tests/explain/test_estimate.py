@@ -277,6 +277,7 @@ def test_captums_tools_take_it_in_place_of_kernel_shap() -> None:
 
 
 def test_ctrl_c_while_fitting_loses_no_evaluation(monkeypatch: pytest.MonkeyPatch) -> None:
+    from captum_andor.explain import estimate as estimate_module
     from captum_andor.sampling import process
 
     fitted = []
@@ -289,6 +290,7 @@ def test_ctrl_c_while_fitting_loses_no_evaluation(monkeypatch: pytest.MonkeyPatc
 
     original = process._hyperparameters
     monkeypatch.setattr(process, "_hyperparameters", interrupted)
+    monkeypatch.setattr(estimate_module, "_GAMES_AT_ONCE", 1)
     v = games(9, 3)
     y, rows = sampled(v, 128)
     with pytest.warns(UserWarning, match="interrupted: the estimates of 2 of 3 outputs"):

@@ -17,7 +17,7 @@ from captum_andor.sampling.linear_functionals import (
     shapley_of_process,
 )
 from captum_andor.sampling.pairs import paired_design
-from captum_andor.sampling.process import CoalitionProcess, _Loss, fit_process
+from captum_andor.sampling.process import CoalitionProcess, _Loss, fit_process, fit_processes
 
 N = 6
 
@@ -63,10 +63,23 @@ def test_the_gradient_is_that_of_finite_differences() -> None:
     rows = torch.from_numpy(paired_design(N, 24))
     z, size = rows.double(), rows.sum(1)
     y = torch.randn(24, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    loss = _Loss(z, y, (size == 0) | (size == N), Prior.of(N))
-    u = 0.4 * np.random.default_rng(0).standard_normal(4 * N + 8)
-    numeric = [(loss(u + e)[0] - loss(u - e)[0]) / 2e-5 for e in 1e-5 * np.eye(len(u))]
-    np.testing.assert_allclose(loss(u)[1], numeric, atol=1e-5, rtol=1e-5)
+    loss = _Loss(z, torch.stack([y, y.flip(0)]), (size == 0) | (size == N), Prior.of(N))
+    d, games = 4 * N + 8, torch.arange(2)
+    u = 0.4 * torch.randn(2, d, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    steps = 1e-5 * torch.eye(d, dtype=torch.float64)
+    numeric = torch.stack([(loss(u + e, games)[0] - loss(u - e, games)[0]) / 2e-5 for e in steps], dim=1)
+    torch.testing.assert_close(loss(u, games)[1], numeric, atol=1e-5, rtol=1e-5)
+
+
+def test_games_fitted_together_are_those_fitted_alone() -> None:
+    rows = torch.from_numpy(paired_design(N, 40))
+    games = torch.stack([game(seed)[coalition_codes(rows)] for seed in range(3)])
+    games = torch.stack([games[0], 1e20 * games[1], torch.full_like(games[0], 3.0), games[2]])
+    for one, v in zip(fit_processes(rows, games), games, strict=True):
+        alone = fit_process(rows, v)
+        torch.testing.assert_close(one.theta, alone.theta, atol=1e-6, rtol=1e-6)
+        for found, expected in zip(shapley_of_process(one), shapley_of_process(alone), strict=True):
+            torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6 * float(one.scale))
 
 
 def test_the_posterior_is_dense_algebra() -> None:
