@@ -88,7 +88,7 @@ def test_another_game_as_previous_is_refused() -> None:
 def test_r2_with_a_goal_is_that_of_the_model_returned() -> None:
     """Stated .835, true .596 it was: the number of patterns was chosen on the coalitions that then judged."""
     stated, true, inside = [], [], []
-    for seed in range(12):
+    for seed in range(16):
         v = torch.from_numpy(pattern_oracles.planted(10, 30, seed)[1])
         v = v + 0.3 * v.std() * torch.randn(1024, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
         rows = torch.from_numpy(paired_design(10, 128, seed=seed))
@@ -97,7 +97,7 @@ def test_r2_with_a_goal_is_that_of_the_model_returned() -> None:
         true.append(float(true_r2(lm, v)))
         inside.append(float(lm.r2_interval[0]) <= true[-1] <= float(lm.r2_interval[1]))
     assert abs(np.mean(np.array(stated) - np.array(true))) < 0.08
-    assert sum(inside) >= 11
+    assert sum(inside) >= 14
 
 
 def test_the_t_of_pure_noise_is_told_and_seldom_passed() -> None:
