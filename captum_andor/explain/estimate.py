@@ -29,7 +29,7 @@ from captum_andor.search import (
     Weights,
     estimate_fidelity,
     estimated_game,
-    estimated_games,
+    game_posteriors,
     unfitted_game,
 )
 from captum_andor.visualization import plot_shapley_values
@@ -462,7 +462,7 @@ def _fitted(rows: Tensor, games: Tensor, seed: int) -> list[Posterior]:
     posteriors: list[Posterior] = []
     try:
         for some in torch.split(games, _GAMES_AT_ONCE):
-            posteriors += estimated_games(rows, some, seed)
+            posteriors += game_posteriors(rows, some, seed)
     except KeyboardInterrupt:  # the evaluations are not to be lost
         left = len(games) - len(posteriors)
         warn(f"interrupted: the estimates of {left} of {len(games)} outputs have hyperparameters that were not fitted.")

@@ -43,7 +43,7 @@ from captum_andor.search import (
     check_sample_size,
     choose,
     complete_models,
-    estimated_games,
+    game_posteriors,
     models_of_estimates,
 )
 
@@ -490,7 +490,7 @@ def sampled_model(
     games = flat_games(values)
     if n <= COMPLETED_PLAYERS:
         if posteriors is None:
-            posteriors = estimated_games(coalitions, games, options.seed)
+            posteriors = game_posteriors(coalitions, games, options.seed)
         models = models_of_estimates(posteriors, options)
     else:
         given = coalitions.cpu().numpy()

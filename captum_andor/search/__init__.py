@@ -4,7 +4,7 @@ from captum_andor.search.budget import Budget as Budget, Known as Known, check_b
 from captum_andor.search.complete_games import complete_models as complete_models
 from captum_andor.search.estimated_games import (
     estimated_game as estimated_game,
-    estimated_games as estimated_games,
+    game_posteriors as game_posteriors,
     unfitted_game as unfitted_game,
 )
 from captum_andor.search.fidelity import Fidelity as Fidelity, estimate_fidelity as estimate_fidelity

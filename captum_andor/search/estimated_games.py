@@ -11,7 +11,7 @@ from captum_andor.search.options import Options
 from captum_andor.search.posterior import CompleteGame, Posterior, ProcessPosterior, SparseGame
 from captum_andor.search.sampled_games import choose, fitted_patterns
 
-__all__ = ["estimated_game", "estimated_games", "sparse_game", "unfitted_game"]
+__all__ = ["estimated_game", "game_posteriors", "sparse_game", "unfitted_game"]
 
 _MOST_PATTERNS = 40  # of a game that counts as sparse; more would need more coalitions than most budgets have
 _ROUNDING = 16 * torch.finfo(torch.float32).eps  # of the largest deviation of v: the rounding of a float32 model
@@ -28,11 +28,11 @@ def estimated_game(coalitions: Tensor, values: Tensor, seed: int, theta: Tensor 
         theta: Hyperparameters of the process that are known. Default: None (fitted)
     """
     if theta is None:
-        return estimated_games(coalitions, values[None], seed)[0]
+        return game_posteriors(coalitions, values[None], seed)[0]
     return _complete(coalitions, values) or ProcessPosterior.of(coalitions, values, seed, theta)
 
 
-def estimated_games(coalitions: Tensor, values: Tensor, seed: int) -> list[Posterior]:
+def game_posteriors(coalitions: Tensor, values: Tensor, seed: int) -> list[Posterior]:
     """The posteriors of games whose values are known on the same coalitions, shape ``(B, m)``."""
     exact = [_complete(coalitions, v) or sparse_game(coalitions, v, seed) for v in values]
     others = [i for i, found in enumerate(exact) if found is None]
