@@ -31,10 +31,10 @@ Nodes = npt.NDArray[np.float64]
 _MOST_NODES = 48  # the integrand is smooth: 48 nodes give 1e-12 of 250, which n = 500 would ask for
 
 
-def shapley_of_process(process: CoalitionProcess) -> tuple[Tensor, Tensor]:
+def shapley_of_process(process: CoalitionProcess, most_nodes: int = _MOST_NODES) -> tuple[Tensor, Tensor]:
     """Posterior mean and standard deviation of the Shapley values: shape ``(n,)`` each, in units of v."""
     n = process.coalitions.shape[1]
-    x, w = np.polynomial.legendre.leggauss(min(ceil(n / 2) + 1, _MOST_NODES))
+    x, w = np.polynomial.legendre.leggauss(min(ceil(n / 2) + 1, most_nodes))
     return _values(process, (x + 1) / 2, w / 2)
 
 

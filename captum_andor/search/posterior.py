@@ -8,6 +8,7 @@ known.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal, Protocol, TypeAlias
 
 import torch
@@ -34,6 +35,9 @@ Estimated: TypeAlias = tuple[Tensor, Tensor]
 # The posterior takes its hyperparameters for known, but they are fitted. Without the factor 95 % intervals of Shapley
 # values cover .85 to .98 of them, by family of games (`python -m benchmarks.budget shapley`), with it .89 to .99.
 _FITTED_HYPERPARAMETERS = 1.15
+_FEWEST_PAIRS = 8  # of coalitions, whose halves tell anything
+_NODES_OF_HALVES = 12  # of the quadrature, for a ratio of two errors
+_ROUNDING = 1e-14  # of the variance of v: smaller differences of variances are rounding
 
 
 class Posterior(Protocol):
@@ -144,33 +148,51 @@ class ProcessPosterior:
         process: Given the values below.
         coalitions: bool, shape ``(m, n)``.
         values: v on them, shape ``(m,)``.
-        widening: What standard deviations are multiplied by, 1 or more: where the errors of leaving each coalition out
-            are larger than the process thinks, its other errors are, too.
     """
 
     process: CoalitionProcess
     coalitions: Tensor
     values: Tensor
-    widening: float
 
     @classmethod
     def of(cls, coalitions: Tensor, values: Tensor, seed: int = 0, theta: Tensor | None = None) -> ProcessPosterior:
         """Fit the process of a game to its values on bool coalitions ``(m, n)``, each once."""
-        return cls.around(fit_process(coalitions, values, seed, theta), coalitions, values)
+        return cls(fit_process(coalitions, values, seed, theta), coalitions, values)
 
     @classmethod
     def of_games(cls, coalitions: Tensor, values: Tensor, seed: int = 0) -> list[ProcessPosterior]:
         """The same for games of values ``(B, m)``, in less time than one by one."""
         fitted = fit_processes(coalitions, values, seed)
-        return [cls.around(process, coalitions, v) for process, v in zip(fitted, values, strict=True)]
+        return [cls(process, coalitions, v) for process, v in zip(fitted, values, strict=True)]
 
-    @classmethod
-    def around(cls, process: CoalitionProcess, coalitions: Tensor, values: Tensor) -> ProcessPosterior:
-        """A process that is fitted, and how far its standard deviations need widening."""
-        error, deviation = process.left_out()
-        ratio = (error / deviation)[is_inner(coalitions) & (deviation > 0)]
-        widening = max(1.0, float(ratio.square().mean()) ** 0.5 if len(ratio) else 1.0) * _FITTED_HYPERPARAMETERS
-        return cls(process, coalitions, values, widening)
+    @cached_property
+    def widening(self) -> float:
+        """What standard deviations are multiplied by, 1 or more.
+
+        Where the process errs more than it thinks on coalitions that it does not see, or Shapley values from half of
+        the coalitions are farther from those of all than they should be, its other errors are larger, too.
+        """
+        error, deviation = self.process.left_out()
+        ratio = (error / deviation)[is_inner(self.coalitions) & (deviation > 0)]
+        squares = [float(ratio.square().mean())] if len(ratio) else []
+        return max(1.0, *squares, self._moved_by_halves()) ** 0.5 * _FITTED_HYPERPARAMETERS
+
+    def _moved_by_halves(self) -> float:
+        """Mean square of how far the Shapley values of either half of the pairs are off, in standard deviations."""
+        inner = is_inner(self.coalitions)
+        pairs = torch.split(inner.nonzero()[:, 0], 2)
+        if len(pairs) < _FEWEST_PAIRS or not bool(self.process.scale > 0):
+            return 0.0
+        mean, std = shapley_of_process(self.process, _NODES_OF_HALVES)
+        squares = []
+        for start in (0, 1):
+            rows = torch.cat([(~inner).nonzero()[:, 0], *pairs[start::2]])
+            half = fit_process(self.coalitions[rows], self.values[rows], theta=self.process.theta)
+            moved, spread = shapley_of_process(half, _NODES_OF_HALVES)
+            expected = (spread / half.scale * self.process.scale).square() - std.square()
+            squares.append(((moved - mean).square() / expected)[expected > _ROUNDING * self.process.scale**2])
+        found = torch.cat(squares)
+        return float(found.mean()) if len(found) else 0.0
 
     @property
     def kind(self) -> Kind:

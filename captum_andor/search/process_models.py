@@ -26,7 +26,8 @@ from captum_andor.search.fidelity import Fidelity, Unseen, fidelity_of
 from captum_andor.search.least_squares import Models, game_models, joined_models
 from captum_andor.search.options import Options
 from captum_andor.search.posterior import Posterior, ProcessPosterior
-from captum_andor.search.sampled_games import model_of_patterns, searched_patterns, t_values
+from captum_andor.search.sampled_fits import model_of_patterns, t_values
+from captum_andor.search.sampled_games import searched_patterns
 
 __all__ = ["COMPLETED_PLAYERS", "models_of_estimates"]
 

@@ -8,38 +8,35 @@ import torch
 from torch import Tensor
 
 from captum_andor.games.transforms import coalition_codes
-from captum_andor.patterns import PatternTable
 from captum_andor.sampling import DICTIONARY_PLAYERS, n_held_out, orders_seen
 from captum_andor.search.beam_search import Pattern, Sample, Search
 from captum_andor.search.complete_games import allowed_columns, shortened
-from captum_andor.search.dictionary import SampledColumns, WrittenColumns
+from captum_andor.search.dictionary import SampledColumns
 from captum_andor.search.efforts import EXACT, Problem, placed, select
-from captum_andor.search.least_squares import Ends, Fit, Models, fit, joined_models
+from captum_andor.search.least_squares import Models, joined_models
 from captum_andor.search.options import Options
 from captum_andor.search.pursuit import Games, rank
+from captum_andor.search.sampled_fits import (
+    finished_model,
+    fitted,
+    pattern_columns,
+    predicted_by_patterns,
+    scaled,
+    written_columns,
+)
 
 __all__ = [
     "check_sample",
     "check_sample_size",
     "choose",
-    "fitted_patterns",
-    "model_like",
-    "model_of_patterns",
     "sampled_models",
     "searched_patterns",
-    "t_values",
 ]
 
 _LEAST_COALITIONS = 16  # four held out: an interval of R² from fewer says nothing
 _LEAST_SHARE = 0.02  # of coalitions that tell a pattern from none
 _FOLDS, _MOST_BY_CROSS_VALIDATION = 4, 240  # photos with 12 patches want up to 204 patterns at 1 024 coalitions
-_RESAMPLES, _INTERVAL = 1000, (0.025, 0.975)  # the ends of a 95 % interval rest on 25 draws each
 _ADDITIVE = 1 - 1e-11  # R² of single players from which a game counts as additive: rounding of float64
-_ROUNDING = 16 * torch.finfo(torch.float32).eps  # of the largest |v|: weaker patterns are the rounding of a model
-_FEWEST_EFFECTIVE = 3.0  # held-out values that the variance of v rests on: with fewer R² is chance
-# Of intervals of a model that replaces another, on the scale of log(1 − R²): it was chosen by the coalitions that judge
-# it. Without the factor 95 % intervals cover .87 and .92 at 128 and 256 (`python -m benchmarks.many_players coverage`).
-_CHOSEN = 1.3
 _ROWS_TIMES_COLUMNS = 1 << 25  # numbers in the written shortlists of the games that are worked on at once
 
 
@@ -62,7 +59,7 @@ def sampled_models(values: Tensor, coalitions: Tensor, held_out: Tensor, strata:
         rows = coalitions[known]
         chosen = [_closed(v, rows, mine, options) for v, mine in zip(values[:, known], chosen, strict=True)]
     parts = [
-        _finished(game, v, coalitions, held_out, patterns, options)
+        finished_model(game, v, coalitions, held_out, patterns, options)
         for game, (v, patterns) in enumerate(zip(values, chosen, strict=True))
     ]
     return joined_models(parts)
@@ -158,7 +155,7 @@ def _chosen_and_counted(
 
 
 def _is_exact(v: Tensor, rows: Tensor, patterns: list[Pattern]) -> bool:
-    return bool(_fitted(_scaled(v, rows, bound=False)[0], rows, patterns, bound=False).r2 >= EXACT)
+    return bool(fitted(scaled(v, rows, bound=False)[0], rows, patterns, bound=False).r2 >= EXACT)
 
 
 def _cross_validated(y: Tensor, rows: Tensor, strata: Tensor, options: Options, limit: int) -> list[int]:
@@ -185,7 +182,7 @@ def _cross_validated(y: Tensor, rows: Tensor, strata: Tensor, options: Options, 
 
 def _path_errors(rows: Tensor, y: Tensor, test: Tensor, truth: Tensor, patterns: list[Pattern]) -> Tensor:
     """Squared errors on test rows after 0, 1, … patterns, fitted on the others: shape ``(test, k + 1)``."""
-    columns, test_columns = _columns(rows, patterns), _columns(test, patterns)
+    columns, test_columns = pattern_columns(rows, patterns), pattern_columns(test, patterns)
     mean = columns.mean(0)
     basis, upper = torch.linalg.qr(columns - mean)
     independent = upper.diagonal().abs() > 1e-9 * len(rows) ** 0.5
@@ -242,7 +239,9 @@ def _ranked(v: Tensor, coalitions: Tensor, patterns: list[Pattern]) -> list[Patt
     """Patterns by backward elimination, most useful first."""
     if not patterns:
         return patterns
-    order = rank(Games(_written(coalitions, patterns), v[None]), torch.arange(len(patterns), device=v.device)[None])
+    order = rank(
+        Games(written_columns(coalitions, patterns), v[None]), torch.arange(len(patterns), device=v.device)[None]
+    )
     return [patterns[i] for i in order[0].tolist()]
 
 
@@ -258,95 +257,8 @@ def _closed(v: Tensor, coalitions: Tensor, patterns: list[Pattern], options: Opt
     for some in [[c] for c in closing] + ([closing] if len(closing) == 2 else []):
         kept = [p for p in patterns if p not in some]
         candidates.append((some + kept)[:limit])
-    unit, _, _ = _scaled(v, coalitions, bound=True)
-    return max(candidates, key=lambda some: float(_fitted(unit, coalitions, some, bound=True).r2))
-
-
-def _finished(
-    game: int, v: Tensor, coalitions: Tensor, held_out: Tensor, patterns: list[Pattern], options: Options
-) -> Models:
-    """The model of one game: R² of a fit without the held-out coalitions, then a fit with all."""
-    unit, offset, scale = _scaled(v, coalitions, options.exact_ends)
-    trial = _fitted(unit[~held_out], coalitions[~held_out], patterns, options.exact_ends)
-    predicted = trial.constant + _columns(coalitions[held_out], patterns) @ trial.coefficients[0]
-    is_constant = bool((v - v[0]).abs().amax() <= 1e-12 * v.abs().amax())
-    r2, interval = _held_out_r2(unit[held_out], unit[held_out] - predicted, options.seed, is_constant)
-    final, patterns = _without_rounding(unit, coalitions, patterns, options)
-    return _as_models(game, v, coalitions, patterns, final, (offset, scale), (r2, interval))
-
-
-def _without_rounding(
-    unit: Tensor, coalitions: Tensor, patterns: list[Pattern], options: Options
-) -> tuple[Fit, list[Pattern]]:
-    """A fit, without the terms that the search added to explain rounding."""
-    final = _fitted(unit, coalitions, patterns, options.exact_ends)
-    strong = final.coefficients[0].abs() > _ROUNDING
-    if not bool(strong.all()):
-        patterns = [pattern for pattern, kept in zip(patterns, strong.tolist(), strict=True) if kept]
-        final = _fitted(unit, coalitions, patterns, options.exact_ends)
-    return final, patterns
-
-
-def _as_models(
-    game: int,
-    v: Tensor,
-    coalitions: Tensor,
-    patterns: list[Pattern],
-    final: Fit,
-    unit: tuple[Tensor, Tensor],
-    fidelity: tuple[Tensor, Tensor],
-) -> Models:
-    """The model of one game from a fit to values in a unit."""
-    offset, scale = unit
-    r2, interval = fidelity
-    members = torch.zeros(len(patterns), coalitions.shape[1], dtype=torch.bool, device="cpu")
-    for row, (_, players) in enumerate(patterns):
-        members[row, list(players)] = True
-    return Models(
-        game=torch.full((len(patterns),), game, device=v.device),
-        is_or=torch.tensor([is_or for is_or, _ in patterns], dtype=torch.bool, device=v.device),
-        members=members.to(v.device),
-        value=final.coefficients[0] * scale,
-        t=final.t[0],
-        constant=final.constant * scale + offset,
-        r2=r2[None],
-        r2_path=final.r2_path,
-        r2_interval=interval[None],
-    )
-
-
-def model_like(
-    v: Tensor,
-    coalitions: Tensor,
-    held_out: Tensor,
-    rows: Tensor,
-    trial: tuple[Tensor, list[Pattern]],
-    final: tuple[Tensor, list[Pattern]],
-    options: Options,
-) -> Models:
-    """The model of one game fitted to predicted values; R² is that of a trial on coalitions held out.
-
-    Args:
-        v: Values, float64, shape ``(m,)``.
-        coalitions: bool, shape ``(m, n)``.
-        held_out: Which of them the trial did not see, bool, shape ``(m,)``.
-        rows: Coalitions of which values are predicted, bool, shape ``(k, n)``.
-        trial: Values predicted without those held out, shape ``(k,)``, and the patterns chosen on them.
-        final: The same from all.
-        options: Of the model.
-    """
-    predicted, patterns = trial
-    unit, offset, scale = _scaled(predicted, rows, options.exact_ends)
-    tried = _fitted(unit, rows, patterns, options.exact_ends)
-    h = tried.constant + _columns(coalitions[held_out], patterns) @ tried.coefficients[0]
-    truth = (v[held_out] - offset) / scale
-    r2, interval = _held_out_r2(truth, truth - h, options.seed, False)
-    left = (1 - r2).clamp(min=torch.finfo(r2.dtype).tiny)
-    fidelity = r2, 1 - left * ((1 - interval) / left) ** _CHOSEN
-    unit, offset, scale = _scaled(final[0], rows, options.exact_ends)
-    fitted, patterns = _without_rounding(unit, rows, final[1], options)
-    models = _as_models(0, v, coalitions, patterns, fitted, (offset, scale), fidelity)
-    return models._replace(t=t_values(v, coalitions, models.is_or, models.members, models.value))
+    unit, _, _ = scaled(v, coalitions, bound=True)
+    return max(candidates, key=lambda some: float(fitted(unit, coalitions, some, bound=True).r2))
 
 
 def searched_patterns(
@@ -369,97 +281,4 @@ def searched_patterns(
     patterns = _chosen_and_counted(v[None], coalitions, held_out, strata, options)[0]
     if options.exact_ends:
         patterns = _closed(v[known], coalitions[known], patterns, options)
-    unit, offset, scale = _scaled(v, coalitions, options.exact_ends)
-    trial = _fitted(unit[known], coalitions[known], patterns, options.exact_ends)
-    predicted = trial.constant + _columns(coalitions[held_out], patterns) @ trial.coefficients[0]
-    return predicted * scale + offset, patterns
-
-
-def model_of_patterns(v: Tensor, coalitions: Tensor, patterns: list[Pattern], options: Options) -> Models:
-    """Least squares on given patterns as a model of one game; its R² is that of the fit."""
-    nobody = torch.zeros(len(v), dtype=torch.bool, device=v.device)
-    return _finished(0, v, coalitions, nobody, patterns, options)
-
-
-def fitted_patterns(v: Tensor, coalitions: Tensor, patterns: list[Pattern]) -> tuple[Tensor, PatternTable]:
-    """Least squares on given patterns: the constant, and a table of one output."""
-    unit, offset, scale = _scaled(v, coalitions, bound=False)
-    found = _fitted(unit, coalitions, patterns, bound=False)
-    table, _ = PatternTable.ordered(*_columns_of_table(patterns, coalitions, found.coefficients[0] * scale))
-    return found.constant[0] * scale + offset, table
-
-
-def t_values(v: Tensor, coalitions: Tensor, is_or: Tensor, members: Tensor, value: Tensor) -> Tensor:
-    """|value| of given patterns over the standard errors that least squares on the coalitions given has: ``(P,)``."""
-    patterns = [(bool(kind), tuple(row.nonzero()[:, 0].tolist())) for kind, row in zip(is_or, members, strict=True)]
-    if not patterns or len(coalitions) < len(patterns) + 2:
-        return torch.full_like(value, torch.nan)
-    unit, _, scale = _scaled(v, coalitions, bound=False)
-    found = _fitted(unit, coalitions, patterns, bound=False)
-    error = found.coefficients[0].abs() * scale / found.t[0]
-    return torch.where(value == 0, 0.0, value.abs() / error)
-
-
-def _columns_of_table(patterns: list[Pattern], coalitions: Tensor, value: Tensor) -> tuple[Tensor, ...]:
-    """Columns of a table of patterns of one output: output, is_or, members, value."""
-    members = torch.zeros(len(patterns), coalitions.shape[1], dtype=torch.bool, device="cpu")
-    for row, (_, players) in enumerate(patterns):
-        members[row, list(players)] = True
-    is_or = torch.tensor([is_or for is_or, _ in patterns], dtype=torch.bool, device=value.device)
-    return torch.zeros(len(patterns), dtype=torch.int64, device=value.device), is_or, members.to(value.device), value
-
-
-def _scaled(v: Tensor, coalitions: Tensor, bound: bool) -> tuple[Tensor, Tensor, Tensor]:
-    """Values of largest size 1, less v(∅) if the ends are bound, else less their mean; the offset and the scale."""
-    offset = v[coalitions.sum(1) == 0][0] if bound else v.mean()
-    scale = (v - offset).abs().max().clamp(min=torch.finfo(v.dtype).tiny)
-    return (v - offset) / scale, offset, scale
-
-
-def _fitted(unit: Tensor, coalitions: Tensor, patterns: list[Pattern], bound: bool) -> Fit:
-    """Least squares on given patterns."""
-    size = coalitions.sum(1)
-    ends = Ends(unit[size == 0], unit[size == coalitions.shape[1]]) if bound else None
-    every = torch.arange(len(patterns), device=unit.device)[None]
-    return fit(Games(_written(coalitions, patterns), unit[None]), every, ends)
-
-
-def _held_out_r2(truth: Tensor, error: Tensor, seed: int, is_constant: bool) -> tuple[Tensor, Tensor]:
-    """R² on held-out coalitions, and its 95 % interval by resampling them."""
-    if not len(truth):
-        unknown = error.new_full((), torch.nan)
-        return unknown, unknown.expand(2)
-    draws = torch.randint(
-        len(truth), (_RESAMPLES, len(truth)), generator=torch.Generator().manual_seed(seed), device="cpu"
-    )
-    draws = torch.cat([torch.arange(len(truth), device="cpu")[None], draws]).to(truth.device)
-    drawn, missed = truth[draws], error[draws]
-    variance = (drawn - drawn.mean(1, keepdim=True)).square().sum(1)
-    r2 = torch.where(variance > 1e-24, 1 - missed.square().sum(1) / variance.clamp(min=1e-24), torch.nan)
-    if not bool(variance[0] > 1e-24) or _effective_count(truth) < _FEWEST_EFFECTIVE:
-        # Held-out values that are (nearly) all the same tell nothing of a game that is not constant.
-        unknown = torch.full_like(r2[0], 1.0 if is_constant else torch.nan)
-        return unknown, unknown.expand(2)
-    return r2[0], torch.nanquantile(r2[1:], r2.new_tensor(_INTERVAL))
-
-
-def _effective_count(values: Tensor) -> float:
-    """How many values their variance rests on."""
-    squares = (values - values.mean()).square()
-    total = float(squares.square().sum())
-    return float(squares.sum()) ** 2 / total if total > 0 else 0.0
-
-
-def _columns(coalitions: Tensor, patterns: list[Pattern]) -> Tensor:
-    """Whether each pattern holds on each coalition, as numbers: float64, shape ``(m, k)``."""
-    columns = torch.empty(len(coalitions), len(patterns), dtype=torch.float64, device=coalitions.device)
-    for place, (is_or, players) in enumerate(patterns):
-        some = coalitions[:, list(players)]
-        columns[:, place] = some.any(1) if is_or else some.all(1)
-    return columns
-
-
-def _written(coalitions: Tensor, patterns: list[Pattern]) -> WrittenColumns:
-    is_or = torch.tensor([is_or for is_or, _ in patterns], dtype=torch.bool, device=coalitions.device)
-    order = torch.tensor([len(players) for _, players in patterns], dtype=torch.int64, device=coalitions.device)
-    return WrittenColumns(_columns(coalitions, patterns), is_or, order)
+    return predicted_by_patterns(v[known], coalitions[known], patterns, coalitions[held_out], options), patterns
