@@ -7,6 +7,7 @@ known.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal, Protocol, TypeAlias
@@ -175,7 +176,7 @@ class ProcessPosterior:
         error, deviation = self.process.left_out()
         ratio = (error / deviation)[is_inner(self.coalitions) & (deviation > 0)]
         squares = [float(ratio.square().mean())] if len(ratio) else []
-        return max(1.0, *squares, self._moved_by_halves()) ** 0.5 * _FITTED_HYPERPARAMETERS
+        return math.sqrt(max(1.0, *squares, self._moved_by_halves())) * _FITTED_HYPERPARAMETERS
 
     def _moved_by_halves(self) -> float:
         """Mean square of how far the Shapley values of either half of the pairs are off, in standard deviations."""
