@@ -165,6 +165,8 @@ class GameEstimate(IndexedResult):
             - **mean** (*Tensor*): float64, shape ``(…, n)``.
             - **std** (*Tensor*): The same; only if asked for.
         """
+        if not return_std:
+            return self._gathered([p.shapley_means() for p in self.posteriors], trailing=(self.n_players,))
         return self._answers([p.shapley_values() for p in self.posteriors], return_std)
 
     def banzhaf_values(self, return_std: bool = False) -> Tensor | tuple[Tensor, Tensor]:
@@ -219,9 +221,9 @@ class GameEstimate(IndexedResult):
         Raises:
             ValueError: If the estimate was made from values, without inputs.
         """
-        mean, std = self.shapley_values(return_std=True)
         if not return_std:
-            return self.players.scatter(mean)
+            return self.players.scatter(torch.as_tensor(self.shapley_values()))
+        mean, std = self.shapley_values(return_std=True)
         return self.players.scatter(mean), self.players.scatter(std)
 
     def logical_model(

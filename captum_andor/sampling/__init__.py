@@ -12,6 +12,7 @@ from captum_andor.sampling.linear_functionals import (
     banzhaf_of_process as banzhaf_of_process,
     completed as completed,
     functionals_of_process as functionals_of_process,
+    shapley_means_of_process as shapley_means_of_process,
     shapley_of_process as shapley_of_process,
 )
 from captum_andor.sampling.pairs import (

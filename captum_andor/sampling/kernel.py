@@ -89,28 +89,18 @@ class Kernel:
         return cls(gamma, tau, linear * shared, noise[..., 0])
 
     def products(self, left: Tensor, right: Tensor) -> Iterator[Tensor]:
-        """The three products times τ between 0/1 coalitions ``(m, n)`` and ``(k, n)``: ``(…, m, k)`` each.
-
-        The exponent is bilinear in (S, 1, f(S)) and (T, 1, f(T)), with f the sum of γ over the members, so that one
-        matrix product writes it.
-        """
-        one = left.new_ones(())
+        """The three products times τ between 0/1 coalitions ``(m, n)`` and ``(k, n)``: ``(…, m, k)`` each."""
         for component in range(COMPONENTS):
             gamma = self.gamma[..., component, :]
-            level = self.tau[..., component, None].log().expand(*gamma.shape[:-1], len(left))
-            weighted = left * gamma[..., None, :]
-            here, there = (gamma @ left.T), (gamma @ right.T)
-            if component == 0:
-                weighted, level = 2 * weighted, level - here
-            elif component == 1:
-                there, level = torch.zeros_like(there), level - gamma.sum(-1, keepdim=True)
+            level = self.tau[..., component, None].log()
+            exponent = (left * gamma[..., None, :]) @ right.T
+            if component == 1:
+                exponent.add_((level - gamma.sum(-1, keepdim=True))[..., None])
             else:
-                level = level - here
-            rows = torch.cat([weighted, level[..., None], one.expand(*level.shape, 1)], dim=-1)
-            columns = torch.cat(
-                [right.expand(*there.shape, -1), one.expand(*there.shape, 1), -there[..., None]], dim=-1
-            )
-            yield (rows @ columns.mT).exp_()
+                if component == 0:
+                    exponent.mul_(2)
+                exponent.add_((level - gamma @ left.T)[..., None]).sub_((gamma @ right.T)[..., None, :])
+            yield exponent.exp_()
 
     def linear_part(self, left: Tensor, right: Tensor) -> Tensor:
         """The covariance of single players and of the constant: ``(…, m, k)``."""

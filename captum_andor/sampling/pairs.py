@@ -45,10 +45,11 @@ def paired_design(n_players: int, budget: int, leverage: float = PATTERNS, seed:
     draws = [_coalitions(n, int(s), generator) for s, generator in zip(sizes, generators, strict=True)]
     even = leverage / max(len(sizes), 1)
     total = sum(room)
-    share = np.array([even + (1 - leverage) * count / max(total, 1) for count in room])
+    share = np.array([even + (1 - leverage) * (count / max(total, 1)) for count in room])  # counts may exceed floats
+    most = np.array([min(count, budget) for count in room], dtype=float)
     taken = np.zeros(len(sizes))
     while len(rows) < budget and len(sizes):
-        open_sizes = taken < np.array(room, dtype=float)
+        open_sizes = taken < most
         if not open_sizes.any():
             break
         # The next pair goes where the one after it would still be least ahead of its share; ties to the smaller size.

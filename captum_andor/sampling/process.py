@@ -29,6 +29,7 @@ _LARGEST_JITTER = 1e-1
 # 5.0, 3.9 e-6 at 1024 (geometric means over the games of benchmarks/budget.py). 512 rows cost more than they gain.
 _FIRST_STAGE, _SECOND_STAGE = (128, 20), 256
 _FEWEST_ITERATIONS, _MOST_ITERATIONS, _COALITIONS_PER_ITERATION = 8, 32, 32
+_PLAYERS, _LEAST_ITERATIONS = 512, 3  # of more players an iteration takes longer, in proportion; there are fewer
 _BOUND = 4.0  # prior standard deviations that a hyperparameter may move: farther, the likelihood is flat
 _TOLERANCE = 1e-4  # relative gain of an iteration below which a stage ends
 _ROUNDING = 1e-13  # of the largest |v|: a game that varies less is constant
@@ -157,7 +158,7 @@ def _hyperparameters(z: Tensor, y: Tensor, ends: Tensor, seed: int) -> Tensor:
     prior = Prior.of(n, z.device)
     u = torch.zeros(len(y), len(prior.mean), dtype=torch.float64, device=z.device)
     order = _in_pairs(ends.cpu().numpy(), seed)
-    for rows, iterations in _stages(m):
+    for rows, iterations in _stages(m, n):
         some = torch.from_numpy(np.sort(order[:rows])).to(z.device)
         together = max(_NUMBERS[z.is_cuda] // rows**2, 1)
         for games in torch.split(torch.arange(len(y), device=z.device), together):
@@ -166,13 +167,13 @@ def _hyperparameters(z: Tensor, y: Tensor, ends: Tensor, seed: int) -> Tensor:
     return prior.mean + prior.width * u
 
 
-def _stages(m: int) -> Sequence[tuple[int, int]]:
+def _stages(m: int, n: int) -> Sequence[tuple[int, int]]:
     """Numbers of coalitions and of iterations of each stage."""
     rows, iterations = _FIRST_STAGE
     if m <= rows:
         return [(m, iterations)]
     more = min(max(m // _COALITIONS_PER_ITERATION, _FEWEST_ITERATIONS), _MOST_ITERATIONS)
-    return [_FIRST_STAGE, (min(m, _SECOND_STAGE), more)]
+    return [_FIRST_STAGE, (min(m, _SECOND_STAGE), max(more * _PLAYERS // max(n, _PLAYERS), _LEAST_ITERATIONS))]
 
 
 def _in_pairs(ends: npt.NDArray[np.bool_], seed: int) -> npt.NDArray[np.int64]:

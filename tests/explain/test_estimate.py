@@ -341,3 +341,14 @@ def test_games_of_steps_give_finite_answers_that_add_up(n: int, budget: int, kin
     predicted, deviation = estimate.predict(rows, return_std=True)
     assert bool(predicted.isfinite().all()) and bool(deviation.isfinite().all())
     assert repr(estimate)
+
+
+def test_an_image_without_a_mask_has_thousands_of_players_and_seconds_suffice() -> None:
+    """Numbers of coalitions beyond floats, and quadrature over thousands of players."""
+    x = torch.rand(1, 3, 24, 24, generator=torch.Generator().manual_seed(0))
+    method = AndOrInteractions(lambda z: z.flatten(1).double().sum(1))
+    found, error = method.attribute(x, budget=128, return_standard_error=True, perturbations_per_eval=64)
+    assert float(found.sum()) == pytest.approx(float(x.double().sum()), rel=1e-6)
+    assert bool((error > 0).all()) and float(((found - x).abs() / error).median()) < 3
+    values, _ = method.estimate(x, budget=64).shapley_values(return_std=True)
+    torch.testing.assert_close(values, method.estimate(x, budget=64).shapley_values())
