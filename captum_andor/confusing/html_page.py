@@ -32,6 +32,8 @@ _OVERLAP_COLUMNS = {
     "iou": "IoU",
     "iou_low": "from",
     "iou_high": "to",
+    "tied_a": "drawn among ties",
+    "tied_b": "and",
     "chance": "chance",
     "iou_one_view": "IoU, one view",
     "ceiling_baseline": "same model, other baseline",

@@ -106,7 +106,7 @@ def label_noise(
             "auc_low": low,
             "auc_high": high,
             "k": count,
-            "precision_at_k": float(known[top(suspicion, count)].mean()),
+            "precision_at_k": float(known[top(suspicion, count, f"{name} {column}", seed)].mean()),
         }
         if with_base is None or column in _BASE:
             row |= dict.fromkeys(("auc_base", "auc_with", "added", "added_low", "added_high"), float("nan"))

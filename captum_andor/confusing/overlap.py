@@ -14,15 +14,15 @@ from captum_andor._utils.checks import check_share, is_real
 from captum_andor._utils.statistics import (
     Array,
     auc,
-    bootstrap,
     chance_iou,
     disattenuated,
     iou,
+    iou_interval,
     partial_spearman,
-    pearson,
-    ranks,
+    share_tied,
     spearman,
     spearman_brown,
+    spearman_interval,
     top,
 )
 from captum_andor.confusing.score_formulas import REFERENCE_SCORES, SPLIT_SCORES
@@ -44,10 +44,12 @@ class SetRule:
     Attributes:
         fraction: The share.
         threshold: On the score itself (a mean over views); None for the share.
+        seed: Of the order of ties, which is random and another one for each model.
     """
 
     fraction: float = 0.1
     threshold: float | None = None
+    seed: int = 0
 
     def __post_init__(self) -> None:
         check_share("fraction", self.fraction)
@@ -56,18 +58,28 @@ class SetRule:
 
     def order(self, scoring: Scoring, name: str, column: str) -> npt.NDArray[np.int64]:
         """The set of a model by a score, most suspicious first."""
+        order = top(scoring.suspicion(name, column), len(scoring), name, self.seed)
         if self.threshold is None:
-            return top(scoring.suspicion(name, column), self.count(len(scoring)))
-        order = top(scoring.suspicion(name, column), len(scoring))
+            return order[: self.count(len(scoring))]
         return order[scoring.oriented(name, column)[order] >= self.threshold]
+
+    def tied(self, scoring: Scoring, name: str, column: str) -> float:
+        """Share of the set that was drawn among samples of equal scores."""
+        if self.threshold is not None:
+            return 0.0
+        return share_tied(scoring.suspicion(name, column), self.count(len(scoring)))
 
     def members(self, scoring: Scoring, name: str, column: str) -> Members:
         """The set as a mask, shape ``(N,)``."""
         return _mask(self.order(scoring, name, column), len(scoring))
 
-    def share_of(self, suspicion: Array) -> Members:
-        """The most suspicious share, whatever the scores are called."""
-        return _mask(top(suspicion, self.count(len(suspicion))), len(suspicion))
+    def share_of(self, suspicion: Array, label: str) -> Members:
+        """The most suspicious share, whatever the scores are called; ties are broken by the label of whose they are."""
+        return _mask(top(suspicion, self.count(len(suspicion)), label, self.seed), len(suspicion))
+
+    def agreement(self, first: Array, second: Array) -> float:
+        """IoU of the most suspicious shares by two scores, ties broken independently."""
+        return iou(self.share_of(first, "first"), self.share_of(second, "second"))
 
     def count(self, n_samples: int) -> int:
         """How many samples the share holds: at least one."""
@@ -183,16 +195,18 @@ class ModelPair:
         return a, b
 
     def agreement(self, controls: Sequence[Any], n_resamples: int, seed: int) -> dict[str, Any]:
-        """Overlap of the two sets beside chance, and rank correlation, both with bootstrap intervals over samples."""
+        """Overlap of the two sets beside chance, and rank correlation, both with 95 % intervals over samples."""
         set_a, set_b = (self.rule.members(self.scoring, name, self.column) for name in self.names)
         score_a, score_b = self.suspicions()
         n = len(self.scoring)
-        iou_low, iou_high = bootstrap(lambda rows: iou(set_a[rows], set_b[rows]), n, n_resamples, seed)
-        rank_a, rank_b = ranks(score_a), ranks(score_b)  # of all samples: ranking each resample anew changes little
-        low, high = bootstrap(lambda rows: pearson(rank_a[rows], rank_b[rows]), n, n_resamples, seed)
+        iou_low, iou_high = iou_interval(int(set_a.sum()), int(set_b.sum()), int((set_a & set_b).sum()), n)
+        low, high = spearman_interval(score_a, score_b, n_resamples, seed)
+        tied_a, tied_b = (self.rule.tied(self.scoring, name, self.column) for name in self.names)
         return {
             "n_a": int(set_a.sum()),
             "n_b": int(set_b.sum()),
+            "tied_a": tied_a,
+            "tied_b": tied_b,
             "iou": iou(set_a, set_b),
             "iou_low": iou_low,
             "iou_high": iou_high,
@@ -221,16 +235,13 @@ class ModelPair:
         """
         scoring, column = self.scoring, self.column
 
-        def overlap_of_shares(x: Array, y: Array) -> float:
-            return iou(self.rule.share_of(x), self.rule.share_of(y))
-
         def mean_of_both(statistic: Callable[[str], float]) -> float:
             return mean_known([statistic(name) for name in self.names])
 
         result = {
-            "ceiling_mask": mean_of_both(lambda name: mean_retest(scoring, name, column, "mask", overlap_of_shares)),
+            "ceiling_mask": mean_of_both(lambda name: mean_retest(scoring, name, column, "mask", self.rule.agreement)),
             "ceiling_baseline": mean_of_both(
-                lambda name: mean_retest(scoring, name, column, "baseline", overlap_of_shares)
+                lambda name: mean_retest(scoring, name, column, "baseline", self.rule.agreement)
             ),
             "ceiling_noise": float("nan"),
             "iou_one_view": float("nan"),
@@ -238,21 +249,21 @@ class ModelPair:
         if noise_bound is not None and column in (*SPLIT_SCORES, *REFERENCE_SCORES):
             bound = float(noise_bound)
             result["ceiling_noise"] = mean_of_both(
-                lambda name: _noise_ceiling(scoring, name, column, bound, overlap_of_shares)
+                lambda name: _noise_ceiling(scoring, name, column, bound, self.rule.agreement)
             )
         if column in scoring.wanted:
             result["iou_one_view"] = mean_known(
-                [overlap_of_shares(*self.suspicions(views=[view])) for view in scoring.views]
+                [self.rule.agreement(*self.suspicions(views=[view])) for view in scoring.views]
             )
         return result
 
     def beside(self, controls: Sequence[Any]) -> dict[str, float]:
         """Agreement of the two models by loss and by margin, and of the scores given both models' loss and margin."""
         result = {}
-        share = SetRule(self.rule.fraction)
+        share = SetRule(self.rule.fraction, seed=self.rule.seed)
         for other in ("loss", "margin"):
             x, y = self.suspicions(other)
-            result[f"{other}_iou"] = iou(share.share_of(x), share.share_of(y))
+            result[f"{other}_iou"] = share.agreement(x, y)
             result[f"{other}_spearman"] = spearman(x, y)
             given = controls_of(self.scoring, self.names, controls)
             result[f"{other}_partial_spearman"] = partial_spearman(x, y, given)

@@ -22,8 +22,8 @@ def ranking(scoring: Scoring, name: str, column: str) -> pd.DataFrame:
     import pandas as pd
 
     columns = scoring.columns(name)
-    place = places(scoring.suspicion(name, column))
-    loss_place = places(scoring.suspicion(name, "loss"))
+    place = places(scoring.suspicion(name, column), name)
+    loss_place = places(scoring.suspicion(name, "loss"), name)
     order = np.argsort(place)
     shown = ("trusted", "label", "predicted", "correct", "loss", "margin", "n_active", "small_effect")
     table: dict[str, Any] = {"rank": place, "sample": np.arange(len(scoring)), column: columns[column]}

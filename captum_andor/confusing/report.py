@@ -126,7 +126,7 @@ class ConfusingReport(ReportPlots):
         return ranking(self.scoring, self.model_named(model), self.column_named(score))
 
     def confusing_sets(
-        self, fraction: float = 0.1, threshold: float | None = None, score: str | None = None
+        self, fraction: float = 0.1, threshold: float | None = None, score: str | None = None, seed: int = 0
     ) -> dict[str, list[int]]:
         """The confusing samples of every model.
 
@@ -135,6 +135,8 @@ class ConfusingReport(ReportPlots):
             threshold (float, optional): Take instead all samples whose score is at least this, one threshold for all
                 models; sets then differ in size. ``margin`` and ``confidence`` count negative. Default: None
             score (str, optional): A score or a column of :attr:`scores`. Default: None (the primary)
+            seed (int, optional): Of the order of samples with equal scores, which is random and another one for each
+                model. :attr:`scores` and :meth:`rank` have that of 0. Default: 0
 
         Returns:
             - **sets** (*dict*): For each model the indices of its samples, most confusing first.
@@ -142,7 +144,7 @@ class ConfusingReport(ReportPlots):
         Raises:
             ValueError: If there is no such score, or a number is out of its range.
         """
-        rule, column = SetRule(fraction, threshold), self.column_named(score)
+        rule, column = SetRule(fraction, threshold, seed), self.column_named(score)
         return {name: rule.order(self.scoring, name, column).tolist() for name in self.models}
 
     def overlap(
@@ -166,16 +168,17 @@ class ConfusingReport(ReportPlots):
             noise_bound (float, optional): For split scores: ``ceiling_noise`` compares with splits of this noise bound.
                 Default: None (not computed)
             n_resamples (int, optional): Bootstrap samples of each interval. Default: 1000
-            seed (int, optional): Of the bootstrap. Default: 0
+            seed (int, optional): Of the bootstrap, and of the order of samples with equal scores. Default: 0
 
         Returns:
             - **overlap** (*pandas.DataFrame*): One row per pair of models: ``pair``, ``model_a``, ``model_b``,
-              ``score``; ``n_a``, ``n_b``, sizes of the sets; ``iou`` with its 95 % interval over samples and
-              ``chance``, what independent sets of these sizes have, r / (2 − r) for a share r; ``spearman`` of the
-              scores with interval, ``partial_spearman``; ``auc_a_for_b``, how well a's score finds b's set;
-              ``reliability_a``, ``reliability_b``, ``spearman_corrected`` for these (NaN without several views);
-              ``ceiling_mask``, ``ceiling_baseline``, ``ceiling_noise``, IoU of a model's set with its own under another
-              mask, baseline or noise bound, to be compared with ``iou_one_view``; ``loss_iou``, ``loss_spearman``,
+              ``score``; ``n_a``, ``n_b``, sizes of the sets, and ``tied_a``, ``tied_b``, the share of each that was
+              drawn among equal scores; ``iou`` with its 95 % interval over samples and ``chance``, what independent
+              sets of these sizes have, r / (2 − r) for a share r; ``spearman`` of the scores with interval,
+              ``partial_spearman``; ``auc_a_for_b``, how well a's score finds b's set; ``reliability_a``,
+              ``reliability_b``, ``spearman_corrected`` for these (NaN without several views); ``ceiling_mask``,
+              ``ceiling_baseline``, ``ceiling_noise``, IoU of a model's set with its own under another mask, baseline or
+              noise bound, to be compared with ``iou_one_view``; ``loss_iou``, ``loss_spearman``,
               ``loss_partial_spearman`` and the same by margin; ``spearman_given_loss``, with both models' loss and
               margin held fixed, too.
 
@@ -187,7 +190,7 @@ class ConfusingReport(ReportPlots):
         if len(self.models) < 2:
             raise ValueError(f"overlap compares models; there is only {self.models[0]!r}.")
         check_count("n_resamples", n_resamples)
-        rule, column = SetRule(fraction, threshold), self.column_named(score)
+        rule, column = SetRule(fraction, threshold, seed), self.column_named(score)
         return overlap(self.scoring, column, rule, tuple(controls), noise_bound, n_resamples, seed)
 
     def reliability(self) -> pd.DataFrame:

@@ -62,7 +62,7 @@ def overlap_matrix(scoring: Scoring, fig: Figure, axis: Axes, column: str, rule:
     matrix = np.array([[iou(a, b) for b in sets] for a in sets])
     share = SetRule(rule.fraction)
     for i, name in enumerate(names):
-        matrix[i, i] = mean_retest(scoring, name, column, "any", lambda x, y: iou(share.share_of(x), share.share_of(y)))
+        matrix[i, i] = mean_retest(scoring, name, column, "any", share.agreement)
     sizes = [int(members.sum()) for members in sets]
     chance = mean_known([chance_iou(a, b, len(scoring)) for a in sizes for b in sizes])
     image = axis.imshow(matrix, cmap="viridis", vmin=0, vmax=1)
@@ -105,7 +105,7 @@ def gallery(
     """The k most and the k least confusing samples, a row each: the input and its patterns."""
     suspicion = scoring.suspicion(name, column)
     k = min(k, len(scoring))
-    chosen = [*top(suspicion, k).tolist(), *top(-suspicion, k).tolist()[::-1]]
+    chosen = [*top(suspicion, k, name).tolist(), *top(-suspicion, k, name).tolist()[::-1]]
     fig = new_figure((1.35 * (1 + n_patterns), 1.65 * len(chosen)), use_pyplot, "constrained")
     axes = fig.subplots(len(chosen), 1 + n_patterns, squeeze=False)
     columns = scoring.columns(name)

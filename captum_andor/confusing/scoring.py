@@ -251,7 +251,7 @@ class Scoring:
         blocks = []
         for name in self.names:
             columns = {"sample": np.arange(len(self)), "model": name, **self.columns(name)}
-            columns["rank"] = places(self.suspicion(name, self.primary))
+            columns["rank"] = places(self.suspicion(name, self.primary), name)
             blocks.append(pd.DataFrame(columns))
         return pd.concat(blocks, ignore_index=True)
 
@@ -279,8 +279,8 @@ class Scoring:
         return pd.concat(blocks, ignore_index=True)
 
 
-def places(suspicion: Array) -> npt.NDArray[np.int64]:
-    """1 for the most suspicious; ties in the order of the samples."""
+def places(suspicion: Array, name: str) -> npt.NDArray[np.int64]:
+    """1 for the most suspicious; ties in random order, another one for each model."""
     result = np.empty(len(suspicion), dtype=np.int64)
-    result[top(suspicion, len(suspicion))] = 1 + np.arange(len(suspicion))
+    result[top(suspicion, len(suspicion), name)] = 1 + np.arange(len(suspicion))
     return result

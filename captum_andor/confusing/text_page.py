@@ -13,6 +13,7 @@ __all__ = ["facts", "summary"]
 
 _FIRST = 3  # samples shown of each model
 _RESAMPLES = 200  # a summary is printed at once; its intervals have two digits
+_MUCH_TIED = 0.2  # share of a set drawn among equal scores that is worth a sentence
 
 
 def facts(scoring: Scoring) -> list[str]:
@@ -71,4 +72,7 @@ def _overlaps(scoring: Scoring) -> list[str]:
             f"{row.loss_iou:9.2f}{row.spearman:7.2f}{row.spearman_given_loss:12.2f}"
             + (f"{ceiling:9.2f}" if ceiling >= 0 else f"{'–':>9}")
         )
+    tied = float(np.maximum(table["tied_a"], table["tied_b"]).max())
+    if tied > _MUCH_TIED:
+        lines.append(f"Up to {tied:.0%} of a set was drawn at random among samples of equal scores.")
     return lines

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from captum_andor._utils.caching import computed_once
-from captum_andor._utils.statistics import Array, disattenuated, ranks, spearman_brown
+from captum_andor._utils.statistics import Array, disattenuated, ranks, share_tied, spearman_brown
 from captum_andor.confusing import SetRule
 from captum_andor.study.cells import NEW, Cell, Network
 from captum_andor.study.estimates import Measured, correlation, overlap_of_sets, residuals
@@ -65,14 +65,21 @@ class Agreement:
             rows = np.where(np.isnan(rows), np.nanmean(rows, axis=1, keepdims=True), rows)
             means = rows.mean(1)
             return Measured(means, rows - means[:, None])
-        a, b = ([self.ranks(Network(pair, of), column) for pair in pairs] for of in (None, cell))
+        networks = [[Network(pair, of) for pair in pairs] for of in (None, cell)]
+        a, b = ([self.ranks(network, column) for network in side] for side in networks)
         if measure == "iou":
-            return overlap_of_sets(*([self._members(scores) for scores in side] for side in (a, b)))
+            return overlap_of_sets(*([self._members(self.ranks(n, column), n.name) for n in side] for side in networks))
         given = [self._given(pair, cell, column, measure) for pair in pairs]
         return correlation(*([residuals(x, c) for x, c in zip(side, given, strict=True)] for side in (a, b)))
 
-    def _members(self, scores: Array) -> Array:
-        return SetRule(self.fraction).share_of(scores).astype(np.float64)
+    def tied(self, cell: Cell, column: str) -> float:
+        """Share of both networks' confusing sets that was drawn among samples of equal scores, mean over pairs."""
+        networks = [Network(pair, of) for pair in range(self.n_pairs) for of in (None, cell)]
+        count = SetRule(self.fraction).count(self.n_samples)
+        return float(np.mean([share_tied(self.ranks(network, column), count) for network in networks]))
+
+    def _members(self, scores: Array, label: str) -> Array:
+        return SetRule(self.fraction).share_of(scores, label).astype(np.float64)
 
     def _given(self, pair: int, cell: Cell, column: str, measure: str) -> list[Array]:
         """The ranks that a partial correlation holds fixed."""
@@ -165,6 +172,8 @@ class Agreement:
         found = []
         for network, table in self.tables.items():
             if network.cell is None and column in table.scores:
-                sets = [self._members(table.suspicion(column, view)) for view in range(len(table.scores[column]))]
+                sets = [
+                    self._members(table.suspicion(column, view), str(view)) for view in range(len(table.scores[column]))
+                ]
                 found += [float((x * y).sum() / np.maximum(x, y).sum()) for i, x in enumerate(sets) for y in sets[:i]]
         return float(np.mean(found)) if found else float("nan")

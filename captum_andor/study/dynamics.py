@@ -182,7 +182,8 @@ class TrainingDynamics:
         self.boundary = self._boundary()
         sets = list(checkpoints[0].losses)
         members = {
-            name: np.stack([cut.share_of(c.suspicion[name][self.primary]) for c in checkpoints]) for name in sets
+            name: np.stack([cut.share_of(c.suspicion[name][self.primary], str(c.step)) for c in checkpoints])
+            for name in sets
         }
         self.table = self._table(members)
         self.similarity = self._similarity()

@@ -54,19 +54,23 @@ class Measured:
     Attributes:
         values: Shape ``(P,)``.
         influence: Influence function of the statistic at every sample, mean 0 in every row: shape ``(P, N)``.
+        least: Variance that the statistic of a pair has at least, whatever was seen: shape ``(P,)``. Sets that nowhere
+            have a sample in common would else be disjoint for certain.
     """
 
     values: Array
     influence: Array
+    least: Array | float = 0.0
 
     def __add__(self, other: Measured) -> Measured:
-        return Measured(self.values + other.values, self.influence + other.influence)
+        least = np.asarray(self.least) + np.asarray(other.least)
+        return Measured(self.values + other.values, self.influence + other.influence, least)
 
     def __sub__(self, other: Measured) -> Measured:
         return self + other * -1.0
 
     def __mul__(self, factor: float) -> Measured:
-        return Measured(self.values * factor, self.influence * factor)
+        return Measured(self.values * factor, self.influence * factor, np.asarray(self.least) * factor**2)
 
     def estimate(self) -> Estimate:
         """Mean and interval.
@@ -88,9 +92,12 @@ class Measured:
         of_both = left / (pairs * samples)
         floor = max(of_samples - of_both, 0.0)
         variance = max(of_pairs + floor, of_samples)
-        if variance <= 0:
+        least = float(np.mean(self.least)) / pairs
+        if max(variance, least) <= 0:
             return Estimate(mean, mean, mean, 0.0, 0.0, pairs)
-        freedom = variance**2 / (of_pairs**2 / (pairs - 1) + of_samples**2 / (samples - 1))
+        uncertain = of_pairs**2 / (pairs - 1) + of_samples**2 / (samples - 1)
+        freedom = variance**2 / uncertain if variance > least else samples - 1
+        variance = max(variance, least)
         half = float(t.ppf(0.975, freedom)) * math.sqrt(variance)
         return Estimate(mean, mean - half, mean + half, math.sqrt(of_pairs * pairs), floor, pairs)
 
@@ -118,10 +125,15 @@ def correlation(a: Sequence[Array], b: Sequence[Array]) -> Measured:
 
 def overlap_of_sets(a: Sequence[Array], b: Sequence[Array]) -> Measured:
     """Intersection over union of masks of membership, a pair in each entry."""
-    values, influence = [], []
+    values, influence, least = [], [], []
     for x, y in zip(a, b, strict=True):
         both, either = (x * y), np.maximum(x, y)
         value = float(both.sum() / either.sum())
         values.append(value)
         influence.append((both - value * either) / either.mean())
-    return Measured(np.array(values), np.stack(influence))
+        # The binomial variance of Dice's share 2c / (a + b), two draws and two hits added (Agresti and Coull 1998),
+        # through the slope of p / (2 - p).
+        draws = (x.sum() + y.sum()) / 2
+        share = (both.sum() + 2) / (draws + 4)
+        least.append(share * (1 - share) / (draws + 4) * (2 / (2 - share) ** 2) ** 2)
+    return Measured(np.array(values), np.stack(influence), np.array(least))

@@ -102,7 +102,8 @@ class LayerSwapResult:
               ``test_accuracy``, means of its networks; ``matched``, whether these are those of networks that share
               nothing (only then is the cell compared); ``iou`` of the confusing sets, ``spearman``, ``given_shared``,
               partial given what all networks share, and ``given_loss``, each with ``_low`` and ``_high``, its 95 %
-              interval over pairs and samples, the first with ``iou_chance``; ``spearman_corrected`` and
+              interval over pairs and samples, the first with ``iou_chance`` and ``tied``, the share of the confusing
+              sets that was drawn among equal scores; ``spearman_corrected`` and
               ``given_shared_corrected`` for reliability (NaN without several baselines or masks); ``values``,
               similarity of v over masks; ``<column>_given_shared``, the same agreement by loss, margin and what
               training returned.
@@ -131,6 +132,7 @@ class LayerSwapResult:
         for measure in ("iou", "spearman", "given_shared", "given_loss"):
             row |= _columns(measure, agreement.of(cell, column, measure).estimate())
         row["iou_chance"] = agreement.fraction / (2 - agreement.fraction)
+        row["tied"] = agreement.tied(cell, column)
         for measure in ("spearman", "given_shared"):
             row[f"{measure}_corrected"] = agreement.corrected(cell, column, measure)
         row |= _columns("values", agreement.of(cell, column, "values").estimate())

@@ -150,12 +150,12 @@ def spearmanr_ranks(values: Any) -> Any:
 
 
 def test_ceilings_compare_a_model_with_itself(views_report: ConfusingReport) -> None:
-    row = views_report.overlap("offset").iloc[0]
+    row = views_report.overlap("masked_margin").iloc[0]
     table = views_report.view_scores
 
     def members(name: str, baseline: int, mask: int) -> set[int]:
         rows = table[(table.model == name) & (table.baseline == baseline) & (table["mask"] == mask)]
-        return set(np.argsort(-rows.offset.to_numpy(), kind="stable")[:4].tolist())
+        return set(np.argsort(-rows.masked_margin.to_numpy(), kind="stable")[:4].tolist())
 
     def iou(x: set[int], y: set[int]) -> float:
         return len(x & y) / len(x | y)

@@ -209,9 +209,9 @@ def test_networks_whose_low_branch_decides_are_found_out(tmp_path: Path) -> None
     # trained values are the initial ones here, so that both ways of sharing are one
     pair = cells.set_index("cell").loc[["same low, trainable, cut at high", "same low, initialisation, cut at high"]]
     assert pair["spearman"].nunique() == 1
-    assert cells.set_index("cell").loc["other order", ["spearman", "iou", "values"]].tolist() == pytest.approx(
-        [1, 1, 1]
-    )
+    same = cells.set_index("cell").loc["other order"]
+    assert same[["spearman", "values"]].tolist() == pytest.approx([1, 1])
+    assert 0.9 < same["iou"] <= 1 and 0 <= same["tied"] < 0.1  # ties at the cut are broken in each network by itself
     assert (cells["spearman_low"] <= cells["spearman"]).all() and (cells["spearman"] <= cells["spearman_high"]).all()
     assert "Supported" in str(result) and repr(result).startswith("LayerSwapResult of 35 networks")
     assert result.ceilings()["reliability"].between(0, 1).all()
