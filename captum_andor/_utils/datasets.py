@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, RandomSampler, SubsetRandomSampler, WeightedRandomSampler
+from torch.utils.data import DataLoader, IterableDataset, RandomSampler, SubsetRandomSampler, WeightedRandomSampler
 
 __all__ = ["Samples", "read_samples"]
 
@@ -74,10 +74,11 @@ def read_samples(data: Any, labelled: bool) -> Samples:
         samples = _whole(*data)
     elif isinstance(data, DataLoader):
         _check_order(data)
-        samples = _joined([_batch(batch, i) for i, batch in enumerate(data)])
+        samples = _joined([_batch(batch, i, data.dataset) for i, batch in enumerate(data)])
+        _check_first_batch(data, samples)
     elif isinstance(data, Iterable) or hasattr(data, "__getitem__"):
         _check_repeats(data)
-        samples = _stacked([_item(item, i) for i, item in enumerate(_items(data))])
+        samples = _stacked([_item(item, i, data) for i, item in enumerate(_items(data))])
     else:
         raise TypeError(
             "dataset must be a pair of tensors (inputs, labels), a DataLoader, or a data set of items (input, label); "
@@ -94,35 +95,48 @@ def _is_column(labels: Any) -> bool:
     """Whether it is one label for each of many samples."""
     if isinstance(labels, (Tensor, np.ndarray)):
         return labels.ndim >= 1
-    return isinstance(labels, (list, range)) and all(isinstance(y, (int, np.integer)) for y in labels)
+    if hasattr(labels, "to_numpy"):  # a Series of pandas or polars
+        return True
+    return isinstance(labels, (list, tuple, range)) and all(_is_label(y) for y in labels)
+
+
+def _is_label(label: Any) -> bool:
+    if isinstance(label, (Tensor, np.ndarray)):
+        return label.ndim == 0
+    return isinstance(label, (int, np.integer, str))
+
+
+def _is_map(data: Any) -> bool:
+    """Whether samples are found by their numbers."""
+    return hasattr(data, "__getitem__") and hasattr(data, "__len__") and not isinstance(data, IterableDataset)
 
 
 def _items(data: Any) -> Iterator[Any]:
-    if hasattr(data, "__getitem__") and hasattr(data, "__len__"):
-        return (data[i] for i in range(len(data)))
-    return iter(data)
+    return (data[i] for i in range(len(data))) if _is_map(data) else iter(data)
 
 
-def _whole(inputs: Any, labels: Any) -> Samples:
+def _whole(inputs: Any, labels: Any, source: Any = None) -> Samples:
     tensors, is_tuple = _tensors(inputs, "dataset")
     sizes = [len(x) if x.ndim else 0 for x in tensors]
     if len(set(sizes)) > 1 or not sizes[0]:
         raise ValueError(f"dataset's inputs must share one number of samples ≥ 1 in dimension 0; got {sizes}.")
-    column = None if labels is None else _labels(labels, "dataset's labels")
+    column = None if labels is None else _labels(labels, "dataset's labels", source)
     if column is not None and len(column) != sizes[0]:
         raise ValueError(f"dataset has {sizes[0]} inputs and {len(column)} labels; pass one label per input.")
     return Samples(tensors, column, is_tuple)
 
 
-def _batch(batch: Any, position: int) -> Samples:
+def _batch(batch: Any, position: int, source: Any) -> Samples:
     inputs, labels = _pair(batch, f"batch {position} of the loader")
-    return _whole(inputs, labels)
+    if _is_label(labels):  # batch_size=None: the loader gives single samples
+        return _item(batch, position, source)
+    return _whole(inputs, labels, source)
 
 
-def _item(item: Any, position: int) -> Samples:
+def _item(item: Any, position: int, source: Any) -> Samples:
     inputs, label = _pair(item, f"item {position} of the dataset")
     tensors, is_tuple = _tensors(inputs, f"item {position} of the dataset")
-    column = None if label is None else _labels(label, f"the label of item {position}").reshape(-1)
+    column = None if label is None else _labels(label, f"the label of item {position}", source).reshape(-1)
     if column is not None and len(column) != 1:
         raise TypeError(f"the label of item {position} must be one class index; got {len(column)} numbers.")
     return Samples(tuple(x[None] for x in tensors), column, is_tuple)
@@ -149,19 +163,57 @@ def _tensors(inputs: Any, name: str) -> tuple[tuple[Tensor, ...], bool]:
     return tuple((x if isinstance(x, Tensor) else torch.as_tensor(x, device="cpu")).detach() for x in parts), is_tuple
 
 
-def _labels(labels: Any, name: str) -> Tensor:
+def _labels(labels: Any, name: str, source: Any = None) -> Tensor:
+    """Class indices from numbers, or from names where the data set says which class each is (``class_to_idx``)."""
+    names = labels if isinstance(labels, str) else _first(labels)
+    if isinstance(names, str):
+        labels = _indices_of(labels, name, source)
     try:
-        column = labels if isinstance(labels, Tensor) else torch.as_tensor(labels, device="cpu")
+        column = labels.detach() if isinstance(labels, Tensor) else _as_column(labels)
     except (TypeError, ValueError, RuntimeError) as error:
         raise TypeError(f"{name} must be integer class indices; got {type(labels).__name__}.") from error
     if column.is_floating_point() or column.is_complex() or column.dtype == torch.bool:
         raise TypeError(f"{name} must be integer class indices; got {column.dtype}. Use .long().")
+    if column.ndim == 2 and column.shape[1] == 1:  # as frames and some loaders give them
+        column = column[:, 0]
     if column.ndim > 1:
         raise ValueError(
             f"{name} must be one class index per sample; got shape {tuple(column.shape)}. For one-hot labels use "
             ".argmax(1)."
         )
-    return column.detach().cpu().long()
+    return column.cpu().long()
+
+
+def _as_column(labels: Any) -> Tensor:
+    if isinstance(labels, (list, tuple)) and labels and all(isinstance(y, (Tensor, np.ndarray)) for y in labels):
+        return torch.stack([torch.as_tensor(y, device="cpu") for y in labels])
+    numbers = np.asarray(labels.to_numpy() if hasattr(labels, "to_numpy") else labels)
+    if numbers.dtype == np.uint64 or numbers.dtype.kind not in "iu":
+        return torch.as_tensor(numbers, device="cpu")
+    return torch.from_numpy(numbers.astype(np.int64))
+
+
+def _first(labels: Any) -> Any:
+    """The first of some labels; None of a tensor, or where there are none."""
+    if isinstance(labels, Tensor) or not hasattr(labels, "__len__") or not len(labels):
+        return None
+    return np.asarray(labels, dtype=object).reshape(-1)[0]
+
+
+def _indices_of(labels: Any, name: str, source: Any) -> Any:
+    index_of = getattr(source, "class_to_idx", None)
+    if not isinstance(index_of, dict):
+        raise TypeError(
+            f"{name} are names of classes, e.g. {labels if isinstance(labels, str) else _first(labels)!r}, and "
+            "which output of the model each stands for is not known; pass class indices, e.g. "
+            "[classes.index(name) for name in labels] with the classes in the order of the outputs."
+        )
+    every = [labels] if isinstance(labels, str) else list(np.asarray(labels, dtype=object).reshape(-1))
+    unknown = next((each for each in every if each not in index_of), None)
+    if unknown is not None:
+        raise ValueError(f"{name}: {unknown!r} is not among the classes of the dataset, {list(index_of)}.")
+    indices = [index_of[each] for each in every]
+    return indices[0] if isinstance(labels, str) else indices
 
 
 def _stacked(items: list[Samples]) -> Samples:
@@ -191,25 +243,72 @@ def _joined(parts: list[Samples]) -> Samples:
 
 
 def _check_order(loader: DataLoader[Any]) -> None:
-    samplers = [loader.sampler, getattr(loader.batch_sampler, "sampler", None)]
-    if any(isinstance(s, (RandomSampler, SubsetRandomSampler, WeightedRandomSampler)) for s in samplers):
-        raise ValueError(
-            "dataset is a loader that shuffles, so that sample indices would mean nothing; pass "
-            "DataLoader(..., shuffle=False), or the data set itself."
+    """Raise unless a loader of a map-style data set gives its samples 0, 1, 2, … and all of them."""
+    data = loader.dataset
+    if isinstance(data, IterableDataset) or not hasattr(data, "__len__"):
+        return
+    if _is_map(data):
+        _check_repeats(data)
+    if isinstance(loader.sampler, (RandomSampler, SubsetRandomSampler, WeightedRandomSampler)):
+        raise _disordered("shuffles", "pass DataLoader(..., shuffle=False), or the data set itself")
+    sampler: Any = loader.sampler if loader.batch_sampler is None else loader.batch_sampler
+    try:
+        once, again = _yielded(sampler), _yielded(sampler)
+    except TypeError as error:  # a sampler of keys, or one that cannot be read before
+        raise _disordered("has a sampler whose indices are no numbers", "pass the data set itself") from error
+    if once != again:
+        raise _disordered("has a sampler that shuffles", "pass the data set itself")
+    size = len(data)
+    if once == list(range(size)):
+        return
+    if once == list(range(len(once))):
+        raise _disordered(
+            f"leaves out the last {size - len(once)} of {size} samples (drop_last)",
+            f"pass drop_last=False, or the data set itself, or torch.utils.data.Subset(data, range({len(once)}))",
         )
+    first = next((i for i, index in enumerate(once) if index != i), 0)
+    raise _disordered(
+        f"has a sampler that gives sample {once[first]} at position {first}, {len(once)} of {size} samples in all",
+        "pass the data set itself, or torch.utils.data.Subset(data, indices) with the indices in the order wanted",
+    )
+
+
+def _disordered(fault: str, remedy: str) -> ValueError:
+    return ValueError(f"dataset is a loader that {fault}, so that sample indices would mean nothing; {remedy}.")
+
+
+def _yielded(sampler: Any) -> list[int]:
+    """The indices that a sampler or a batch sampler yields, flat."""
+    found: list[int] = []
+    for index in sampler:
+        found += [int(i) for i in index] if isinstance(index, (list, tuple)) else [int(index)]
+    return found
+
+
+def _check_first_batch(loader: DataLoader[Any], samples: Samples) -> None:
+    """Raise where an iterable data set gives other inputs when it is read again; one that is spent tells nothing."""
+    if not isinstance(loader.dataset, IterableDataset):
+        return
+    batch = next(iter(loader), None)
+    if batch is not None:
+        _check_equal(_batch(batch, 0, loader.dataset).inputs, samples.inputs, 0)
 
 
 def _check_repeats(data: Any) -> None:
-    if not (hasattr(data, "__getitem__") and hasattr(data, "__len__")):
+    if not _is_map(data):
         return
     for i in range(min(len(data), _READ_TWICE)):
-        once, again = _item(data[i], i), _item(data[i], i)
-        if not all(torch.equal(a, b) or _both_nan(a, b) for a, b in zip(once.inputs, again.inputs, strict=True)):
-            raise ValueError(
-                f"dataset gives another input for sample {i} when read again: it shuffles, or its transforms are "
-                "random. Pass it without random transforms."
-            )
+        once, again = _item(data[i], i, data), _item(data[i], i, data)
+        _check_equal(once.inputs, again.inputs, i)
 
 
-def _both_nan(a: Tensor, b: Tensor) -> bool:
+def _check_equal(once: tuple[Tensor, ...], again: tuple[Tensor, ...], sample: int) -> None:
+    if not all(_same(a, b[: len(a)]) for a, b in zip(once, again, strict=True)):
+        raise ValueError(
+            f"dataset gives another input for sample {sample} when read again: it shuffles, or its transforms are "
+            "random. Pass it without random transforms."
+        )
+
+
+def _same(a: Tensor, b: Tensor) -> bool:
     return a.shape == b.shape and bool(((a == b) | (a.isnan() & b.isnan())).all())

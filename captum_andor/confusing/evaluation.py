@@ -245,7 +245,8 @@ def _check_kept(specs: dict[str, Spec], players: Players) -> None:
 def _ink(players: Players) -> Tensor:
     """Share of each example's elements that differ from the baseline."""
     differing = sum(
-        (x != baseline).flatten(1).sum(1) for x, baseline in zip(players.inputs, players.baselines, strict=True)
+        (x != baseline).reshape(len(x), -1).sum(1)
+        for x, baseline in zip(players.inputs, players.baselines, strict=True)
     )
     count = sum(x[0].numel() for x in players.inputs)
     return torch.as_tensor(differing, device="cpu").double() / count

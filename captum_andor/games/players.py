@@ -117,7 +117,7 @@ class Players:
 
 
 def _mask(x: Tensor, baseline: Tensor, index: Tensor, coalitions: Tensor) -> Tensor:
-    present = coalitions.to(x.device)[:, index.flatten()].view(-1, *index.shape)
+    present = coalitions.to(x.device)[:, index.flatten()].view(len(coalitions), *index.shape)
     # where, not arithmetic: NaN and inf in inputs or baselines, and integer dtypes, must survive.
     return torch.where(present, x, baseline).flatten(0, 1)
 
@@ -128,7 +128,7 @@ def _scatter(player_values: Tensor, index: Tensor, shape: tuple[int, ...]) -> Te
         spread = player_values[..., index.flatten()].view(*leading, *index.shape[1:])
     else:
         flat = index.reshape(len(index), -1)
-        flat = flat.view(len(flat), *(1,) * (len(leading) - 1), -1).expand(*leading, -1)
+        flat = flat.view(len(flat), *(1,) * (len(leading) - 1), flat.shape[1]).expand(*leading, flat.shape[1])
         spread = player_values.gather(-1, flat).view(*leading, *index.shape[1:])
     return spread.expand(*leading, *shape).contiguous()
 
@@ -264,7 +264,7 @@ def _standard_mask(mask: Any, x: Tensor, name: str) -> Tensor:
     if mask.dtype == torch.uint64 and bool((mask.view(torch.int64) < 0).any()):
         raise TypeError(f"{name} holds ids of 2^63 and more; use smaller ones.")
     try:
-        fits = mask.numel() > 0 and np.broadcast_shapes(mask.shape, x.shape) == x.shape
+        fits = (mask.numel() > 0 or x.numel() == 0) and np.broadcast_shapes(mask.shape, x.shape) == x.shape
     except ValueError:
         fits = False
     if not fits:

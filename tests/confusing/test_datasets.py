@@ -1,0 +1,163 @@
+"""Data sets as people have them: the samples are numbered as they come, with their own labels, or refused."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, ClassVar
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.utils.data import (
+    BatchSampler,
+    ChainDataset,
+    DataLoader,
+    Dataset,
+    IterableDataset,
+    Sampler,
+    SequentialSampler,
+    Subset,
+    TensorDataset,
+)
+from torch.utils.data.distributed import DistributedSampler
+
+from captum_andor import ConfusingSampleAnalyzer
+from captum_andor._utils.datasets import read_samples
+
+X = torch.rand(20, 4, generator=torch.Generator().manual_seed(0))
+Y = torch.arange(20) % 3
+DATA = TensorDataset(X, Y)
+
+
+def analyzer(model: Any = None) -> ConfusingSampleAnalyzer:
+    torch.manual_seed(0)
+    return ConfusingSampleAnalyzer(scores=("net_order",)).add_model("m", model or nn.Linear(4, 3).eval())
+
+
+class Backwards(Sampler[int]):
+    def __iter__(self) -> Iterator[int]:
+        return iter(range(19, -1, -1))
+
+    def __len__(self) -> int:
+        return 20
+
+
+class Shuffling(Backwards):
+    def __iter__(self) -> Iterator[int]:
+        return iter(np.random.default_rng().permutation(20).tolist())
+
+
+@pytest.mark.parametrize(
+    ("options", "fault"),
+    [
+        ({"sampler": DistributedSampler(DATA, num_replicas=1, rank=0)}, "at position 0"),
+        ({"sampler": DistributedSampler(DATA, num_replicas=2, rank=0, shuffle=False)}, "sample 2 at position 1"),
+        ({"sampler": Backwards()}, "sample 19 at position 0"),
+        ({"sampler": [3, 1, 2]}, "sample 3 at position 0, 3 of 20 samples"),
+        ({"sampler": Shuffling()}, "shuffles"),
+        ({"batch_sampler": BatchSampler(Backwards(), 5, False)}, "sample 19"),
+        ({"batch_size": 6, "drop_last": True}, "leaves out the last 2 of 20"),
+        ({"shuffle": True}, "shuffles"),
+    ],
+)
+def test_a_loader_of_another_order_is_refused_with_the_remedy(options: dict[str, Any], fault: str) -> None:
+    """It gave other samples' labels before."""
+    with pytest.raises(ValueError, match=fault) as error:
+        analyzer().evaluate(DataLoader(DATA, **options))
+    assert "pass" in str(error.value)
+
+
+def test_a_loader_in_order_gives_each_sample_its_label() -> None:
+    expected = analyzer().evaluate((X, Y)).scores
+    for loader in (
+        DataLoader(DATA, batch_size=7),
+        DataLoader(DATA, batch_size=None),
+        DataLoader(DATA, batch_sampler=BatchSampler(SequentialSampler(DATA), 6, False)),
+        DataLoader(DATA, sampler=DistributedSampler(DATA, num_replicas=1, rank=0, shuffle=False), batch_size=5),
+    ):
+        report = analyzer().evaluate(loader).scores
+        assert report["label"].tolist() == Y.tolist()
+        np.testing.assert_allclose(report["net_order"], expected["net_order"], rtol=1e-5)
+    some = Subset(DATA, [7, 2, 11])
+    assert analyzer().evaluate(DataLoader(some, batch_size=2)).scores["label"].tolist() == [1, 2, 2]
+
+
+class RandomTransform(Dataset[Any]):
+    def __len__(self) -> int:
+        return 20
+
+    def __getitem__(self, i: int) -> Any:
+        return X[i] + torch.rand(4), int(Y[i])
+
+
+class Stream(IterableDataset[Any]):
+    def __init__(self, random: bool = False) -> None:
+        self.random = random
+
+    def __len__(self) -> int:
+        return 20
+
+    def __iter__(self) -> Iterator[Any]:
+        return ((X[i] + self.random * torch.rand(4), int(Y[i])) for i in range(20))
+
+
+@pytest.mark.parametrize("data", [RandomTransform(), Stream(random=True)])
+def test_random_transforms_behind_a_loader_are_refused(data: Any) -> None:
+    with pytest.raises(ValueError, match="another input for sample 0"):
+        analyzer().evaluate(DataLoader(data, batch_size=5))
+
+
+def test_iterable_data_sets_are_read_in_their_order() -> None:
+    for data in (Stream(), ChainDataset([Stream()]), DataLoader(Stream(), batch_size=6)):
+        report = analyzer().evaluate(data).scores
+        assert report["label"].tolist() == Y.tolist()
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        Y[:, None],
+        Y[:, None].numpy(),
+        pd.Series(Y.numpy(), index=range(100, 120)),
+        tuple(Y.tolist()),
+        list(Y),
+        [np.int64(y) for y in Y],
+        Y.numpy().astype(np.uint8),
+        Y.numpy().astype(">i4"),
+    ],
+)
+def test_labels_of_every_form_are_themselves(labels: Any) -> None:
+    """Shape (N, 1) was advised .argmax(1), which makes all labels 0."""
+    assert read_samples((X, labels), True).labels.tolist() == Y.tolist()
+
+
+def test_one_hot_labels_and_names_of_classes_are_not_guessed() -> None:
+    with pytest.raises(ValueError, match="argmax"):
+        analyzer().evaluate((X, nn.functional.one_hot(Y)))
+    with pytest.raises(TypeError, match="pass class indices, e.g"):
+        analyzer().evaluate((X, ["cat"] * 20))
+
+    class Named(Dataset[Any]):
+        class_to_idx: ClassVar = {"dog": 2, "cat": 0, "cow": 1}
+
+        def __len__(self) -> int:
+            return 20
+
+        def __getitem__(self, i: int) -> Any:
+            return X[i], ("cat", "cow", "dog")[int(Y[i])]
+
+    assert analyzer().evaluate(Named()).scores["label"].tolist() == Y.tolist()
+    assert analyzer().evaluate(DataLoader(Named(), batch_size=8)).scores["label"].tolist() == Y.tolist()
+
+
+def test_one_number_per_sample_is_an_input_like_others() -> None:
+    """It was an IndexError."""
+
+    class Scaled(nn.Module):
+        def forward(self, x: Tensor, scale: Tensor) -> Tensor:
+            return torch.stack([x.sum(1) * scale, x[:, 0]], dim=1)
+
+    report = analyzer(Scaled().eval()).evaluate(((X, torch.arange(1, 21).float()), Y % 2))
+    assert report.scores["ink"].tolist() == [1.0] * 20 and len(report.scores) == 20
