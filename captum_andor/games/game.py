@@ -16,6 +16,7 @@ from captum_andor._utils.checks import is_int
 from captum_andor._utils.progress import Progress, progress_bar
 from captum_andor._utils.user_warnings import warn
 from captum_andor.games.players import Players
+from captum_andor.games.repeats import Repeats
 from captum_andor.games.scores import Score, Target, repeat_target, score_output
 from captum_andor.games.transforms import coalition_members
 
@@ -28,7 +29,6 @@ __all__ = ["Game"]
 _ACTIVATION_BYTES = {"cpu": 12 << 20}
 _BATCH_BYTES = {"cpu": 3 << 18}
 _BATCH_BYTES_ACCELERATOR = 1 << 26
-_SAME_DIGITS = 4.0  # times the root of the output's rounding: about half of its digits
 _ASKED_AGAIN = 64  # coalitions, to measure the noise of v
 _FEWEST_ROWS, _MOST_ROWS = 16, 4096
 
@@ -47,7 +47,7 @@ class Game:
         target: In the form of :func:`captum_andor.games.scores.standard_target`.
         additional_forward_args: Further arguments; tensors are tiled along dimension 0.
         perturbations_per_eval: Coalitions per forward pass; None chooses by the size of the input.
-        check_repeats: Evaluate ∅ and N once more at the end of a call, each alone, and warn if v has moved.
+        check_repeats: Ask for a handful of coalitions once more at the end of a call, each alone; see :meth:`change`.
     """
 
     def __init__(
@@ -67,9 +67,8 @@ class Game:
         self.target = target
         self.additional_forward_args = additional_forward_args
         self.perturbations_per_eval = perturbations_per_eval
-        self.check_repeats = check_repeats
+        self._repeats = Repeats() if check_repeats else None
         self.output_dtype = torch.float64
-        self._ends: dict[bool, Tensor] = {}  # v(∅) and v(N), as they were first evaluated
         self.aggregates = False
         self._activation_bytes = 0  # of one row, the widest
         self._trailing: torch.Size | None = None
@@ -108,28 +107,47 @@ class Game:
         moved = (again - values[..., codes.to(values.device)]).abs().amax(-1)
         return torch.maximum(moved, torch.finfo(self.output_dtype).eps * values.abs().amax(-1))
 
-    def warn_of_change(self) -> None:
-        """Evaluate ∅ and N again and warn if v has changed; does nothing without ``check_repeats``.
+    def change(self) -> str | None:
+        """Ask the model again, in eight passes at most: how far v moved and where, or None where it is the same.
 
-        A model that is random or keeps state has no single game to explain.
+        None, too, without ``check_repeats``.
         """
-        if not self.check_repeats or len(self._ends) < 2:
-            return
-        n = self.players.n_players
-        scale = torch.stack([v.abs().amax() for v in self._ends.values()]).amax()
-        moved = 0.0
+        if self._repeats is None:
+            return None
+        alone = None if self.aggregates or self.players.n_examples == 1 else self._evaluate_example
+        digits = torch.finfo(self.output_dtype).eps
         try:
-            for full, before in self._ends.items():
-                again = self._evaluate(torch.full((1, n), full, device="cpu"))[..., 0]
-                moved = max(moved, float((again - before).abs().amax()))
+            return self._repeats.change(self._evaluate, alone, digits, self.players.layout.feature_ids)
         except KeyboardInterrupt:  # what was asked for is computed by now
-            return
-        if moved > _SAME_DIGITS * torch.finfo(self.output_dtype).eps ** 0.5 * float(scale):
+            return None
+
+    def warn_of_change(self) -> None:
+        """Warn where :meth:`change` finds one: such a model has no single game to explain."""
+        change = self.change()
+        if change is not None:
             warn(
-                f"forward_func answered differently when asked again: v(∅) or v(N), of size {float(scale):.3g}, moved "
-                f"by {moved:.3g}. What is explained mixes its answers. Call model.eval(), or switch off what is random "
-                "in it or changes with the batch; AndOrInteractions(..., check_repeats=False) asks only once."
+                f"forward_func answered differently when asked again: {change}. What is explained mixes its answers. "
+                "Call model.eval(), or switch off what is random in it, or changes with the batch, with the number of "
+                "rows or with padding; AndOrInteractions(..., check_repeats=False) asks only once."
             )
+
+    def _evaluate_example(self, coalition: Tensor, example: int) -> Tensor | None:
+        """V of one example without the others; None where an argument belongs to the batch, or the model refuses."""
+        n = self.players.n_examples
+        arguments = []
+        for argument in self.additional_forward_args:
+            if isinstance(argument, Tensor) and argument.ndim > 0:
+                if len(argument) != n:
+                    return None
+                argument = argument[example : example + 1]
+            arguments.append(argument)
+        target = self.target[example : example + 1] if isinstance(self.target, (Tensor, list)) else self.target
+        game = Game(self.forward_func, self.players.of_example(example), self.score, target, tuple(arguments), 1)
+        try:
+            found = game._evaluate(coalition)
+            return None if game.aggregates else found
+        except Exception:  # a model may want a batch of a fixed size
+            return None
 
     def evaluate(self, coalitions: Tensor, bar: Progress) -> Tensor:
         """Evaluate v on given coalitions; an interrupt keeps what is done.
@@ -160,6 +178,7 @@ class Game:
         self._activation_bytes = widest.bytes // self.players.n_examples
         values = first.new_empty(*first.shape[:-1], total)
         values[..., :1] = first
+        self._keep(coalitions(0, 1), first)
         bar.update(1)
         if self.perturbations_per_eval == 1 and self.players.layout.per_example:
             self._check_rows(coalitions(0, 1))
@@ -168,7 +187,9 @@ class Game:
         while start < total:
             some = coalitions(start, min(start + step, total))
             try:
-                values[..., start : start + len(some)] = self._evaluate(some)
+                found = self._evaluate(some)
+                values[..., start : start + len(some)] = found
+                self._keep(some, found)
             except _OutputDoesNotGrowError as error:
                 if self.perturbations_per_eval is not None:
                     raise ValueError(str(error)) from None
@@ -182,6 +203,10 @@ class Game:
             start += len(some)
             bar.update(len(some))
         return values
+
+    def _keep(self, coalitions: Tensor, values: Tensor) -> None:
+        if self._repeats is not None:
+            self._repeats.keep(coalitions, values)
 
     def _check_rows(self, coalition: Tensor) -> None:
         """One pass over two coalitions, where masks differ between examples: N values could be those of the batch.
@@ -229,16 +254,7 @@ class Game:
             values = values.reshape(k, self.players.n_examples, *values.shape[1:]).movedim(0, -1)
         if not bool(values.isfinite().all()):
             self._raise_not_finite(values, coalitions)
-        if self.check_repeats and len(self._ends) < 2:
-            self._keep_ends(values, coalitions)
         return values
-
-    def _keep_ends(self, values: Tensor, coalitions: Tensor) -> None:
-        kept = coalitions.sum(1)
-        for full, size in ((False, 0), (True, coalitions.shape[1])):
-            here = (kept == size).nonzero()
-            if len(here):
-                self._ends.setdefault(full, values[..., int(here[0])].clone())
 
     def _as_tensor(self, output: Any) -> Tensor:
         if isinstance(output, Future):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
@@ -100,6 +101,19 @@ class Players:
     def row_bytes(self) -> int:
         """Size in bytes of one example over all inputs."""
         return sum(x[0].numel() * x.element_size() for x in self.inputs)
+
+    def of_example(self, example: int) -> Players:
+        """The players of one example of the batch."""
+        n, row = self.n_examples, slice(example, example + 1)
+        own = copy.copy(self)
+        own.inputs = tuple(x[row] for x in self.inputs)
+        own.n_examples = 1
+        own.baselines = tuple(
+            b[row] if b.ndim == x.ndim and len(b) == n else b for x, b in zip(self.inputs, self.baselines, strict=True)
+        )
+        indices = tuple(index[row] if len(index) == n else index for index in self.layout.indices)
+        own.layout = replace(self.layout, indices=indices)
+        return own
 
     def masked(self, coalitions: Tensor) -> tuple[Tensor, ...]:
         """Inputs in which the players outside the coalition take the baseline.

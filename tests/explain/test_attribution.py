@@ -260,9 +260,10 @@ def test_automatic_noise_is_what_other_batches_move() -> None:
     def jittery(x: Tensor) -> Tensor:
         return x[:, 0] * x[:, 1] + x[:, 2] + 0.01 * (torch.arange(len(x)) % 2)
 
-    ex = AndOrInteractions(jittery).interactions(
-        torch.ones(1, 4).double(), noise_bound="auto", perturbations_per_eval=8
-    )
+    with pytest.warns(UserWarning, match="from the (end|middle) of the first batch, asked alone, moved by 0.01"):
+        ex = AndOrInteractions(jittery).interactions(
+            torch.ones(1, 4).double(), noise_bound="auto", perturbations_per_eval=8
+        )
     assert 0.01 <= float(ex.noise_limit) <= 0.0201
     assert float(ex.noise.abs().max()) <= float(ex.noise_limit) * (1 + 1e-12)
     quiet = AndOrInteractions(lambda x: x.prod(1)).interactions(torch.ones(1, 4).double(), noise_bound="auto")

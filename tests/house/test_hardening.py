@@ -259,13 +259,58 @@ def test_rounding_is_no_change(dtype: torch.dtype) -> None:
     AndOrInteractions(model, score="log_odds").attribute(x)
 
 
-def test_asking_again_takes_two_passes() -> None:
-    for check, extra in ((True, 2), (False, 0)):
-        model = Counting(0.0)
-        AndOrInteractions(model, check_repeats=check).attribute(X, perturbations_per_eval=1)
-        assert model.calls == 8 + extra
+def test_asking_again_takes_eight_passes_at_most() -> None:
+    model = Counting(0.0)
+    AndOrInteractions(model, check_repeats=False).attribute(X, perturbations_per_eval=1)
+    assert model.calls == 8
+    for n, budget in ((3, None), (10, None), (12, 256), (24, 256)):
+        calls = []
+        for check in (True, False):
+            model = Counting(0.0)
+            method = AndOrInteractions(model, check_repeats=check)
+            if budget is None:
+                method.attribute(torch.rand(3, n), perturbations_per_eval=16)
+            else:
+                method.logical_model(torch.rand(3, n), budget=budget, perturbations_per_eval=16)
+            calls.append(model.calls)
+        assert 2 <= calls[0] - calls[1] <= 8
     with pytest.raises(TypeError, match="check_repeats must be True or False"):
         AndOrInteractions(model, check_repeats=2)
+
+
+class Padded(nn.Module):
+    """Embeddings of right-padded text, averaged over the longest row of the batch: the answer depends on the others."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        lengths = (x != 0).sum(1)
+        return (x[:, : int(lengths.max())]).mean(1)
+
+
+ROWS = torch.arange(1.0, 21).view(5, 4)
+
+
+@pytest.mark.parametrize("call", ["attribute", "interactions", "logical_model", "estimate"])
+def test_models_whose_rows_depend_on_their_place_or_on_others_are_warned_of(call: str) -> None:
+    """∅ and N go first: they alone saw nothing."""
+
+    def rows(z: Tensor, keep: list[int]) -> Tensor:
+        return (z * torch.stack([torch.arange(4) < k for k in (keep + [4] * len(z))[: len(z)]])).sum(1)
+
+    def warned(model: Any, x: Tensor, further: Any = None) -> str:
+        with pytest.warns(UserWarning, match="answered differently when asked again") as caught:
+            getattr(AndOrInteractions(model), call)(x, additional_forward_args=further)
+        return str(caught[0].message)
+
+    assert "alone, moved by" in warned(rows, torch.ones(1, 4), ([2],))
+    assert "moved by" in warned(Padded(), torch.rand(1, 4, generator=torch.Generator().manual_seed(1)))
+    ranked = lambda z: z.sum(1) - z.sum(1).mean()  # noqa: E731
+    assert "moved by" in warned(ranked, ROWS)
+
+    def beside_the_first(z: Tensor) -> Tensor:  # the examples of one coalition look at each other
+        groups = z.view(-1, len(ROWS) if len(z) % len(ROWS) == 0 else len(z), 4)
+        return (groups + groups[:, :1]).sum(2).flatten()
+
+    assert "without the others" in warned(beside_the_first, ROWS)
 
 
 def test_what_lacks_is_named_with_the_command_that_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:

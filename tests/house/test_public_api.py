@@ -142,7 +142,7 @@ def test_public_names_are_frozen() -> None:
             "witnesses=None",
         ),
         (ConfusingReport.rank, "self, model=None, score=None"),
-        (ConfusingReport.confusing_sets, "self, fraction=0.1, threshold=None, score=None"),
+        (ConfusingReport.confusing_sets, "self, fraction=0.1, threshold=None, score=None, seed=0"),
         (
             ConfusingReport.overlap,
             "self, score=None, fraction=0.1, threshold=None, controls=('n_active', 'ink'), noise_bound=None, "
