@@ -283,7 +283,7 @@ class Padded(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         lengths = (x != 0).sum(1)
-        return (x[:, : int(lengths.max())]).mean(1)
+        return x[:, : max(int(lengths.max()), 1)].mean(1)
 
 
 ROWS = torch.arange(1.0, 21).view(5, 4)
