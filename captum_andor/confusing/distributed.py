@@ -11,6 +11,7 @@ from torch import Tensor
 
 from captum_andor._utils.datasets import Samples
 from captum_andor.confusing.evaluation import Evaluation, Evaluator
+from captum_andor.confusing.model_checks import check_mode
 from captum_andor.confusing.views import View
 
 if TYPE_CHECKING:
@@ -102,6 +103,8 @@ def evaluation_of(tables: Any, evaluator: Evaluator, samples: Samples) -> Evalua
     """
     import pandas as pd
 
+    for name, model in evaluator.models.items():
+        check_mode(name, model)
     frames = [tables] if isinstance(tables, pd.DataFrame) else list(tables) if isinstance(tables, Iterable) else None
     if not frames or not all(isinstance(frame, pd.DataFrame) for frame in frames):
         raise TypeError("tables must be a pandas.DataFrame that explain_batch returned, or several of these.")

@@ -19,9 +19,9 @@ from captum_andor._utils.progress import Progress, progress_bar
 from captum_andor._utils.storage import Spec, read_arrays, read_manifest, write_arrays, write_manifest
 from captum_andor._utils.user_warnings import warn
 from captum_andor.confusing.attribution_methods import Attributer
-from captum_andor.confusing.model_checks import check_labels, check_model
+from captum_andor.confusing.model_checks import check_labels, check_model, warn_of_probabilities
 from captum_andor.confusing.views import View, Views
-from captum_andor.games import Game, Players
+from captum_andor.games import Game, Players, are_probabilities
 
 __all__ = ["Evaluation", "Evaluator", "checkpoint_folder"]
 
@@ -72,6 +72,7 @@ class Evaluator:
     checkpoint_dir: Path | None
     attribute: Attributer | None = None
     _manifest: dict[str, Any] = field(default_factory=dict, repr=False)
+    _asked: set[str] = field(default_factory=set, repr=False)  # models of whose answers a few were asked for again
 
     def evaluate(self, samples: Samples, show_progress: bool, description: str) -> Evaluation:
         """Evaluate all samples, or, after Ctrl-C, as many as were done.
@@ -80,8 +81,7 @@ class Evaluator:
             ValueError: If a model is in training mode, answers differently twice, or returns other than class scores,
                 or a label is none of its classes.
         """
-        for name, model in self.models.items():
-            check_labels(name, check_model(name, model, samples), samples.labels)
+        self._check_models(samples)
         digests = {name: _model_digest(name, model) for name, model in self.models.items() if self.checkpoint_dir}
         if self.checkpoint_dir is not None:
             self._check_folder(self.checkpoint_dir, samples, digests)
@@ -113,9 +113,18 @@ class Evaluator:
         return Evaluation(samples.first(done), self.views, outputs, ink, attributions)
 
     def chunk(self, samples: Samples) -> list[tuple[Any, Any]]:
-        """Everything about some samples at once, kept nowhere."""
+        """Everything about some samples at once, kept nowhere.
+
+        Raises:
+            ValueError: As :meth:`evaluate`.
+        """
+        self._check_models(samples)
         with progress_bar(False, None, "") as bar:
             return list(self._chunk(samples, 0, len(samples), {}, bar))
+
+    def _check_models(self, samples: Samples) -> None:
+        for name, model in self.models.items():
+            check_labels(name, check_model(name, model, samples, self.reads_logits), samples.labels)
 
     def _check_folder(self, folder: Path, samples: Samples, digests: dict[str, bytes]) -> None:
         """See that a folder is of these settings; of which it is, is written into it with the first outputs.
@@ -201,11 +210,19 @@ class Evaluator:
 
     @torch.no_grad()
     def _run(self, name: str, model: Model, players: Players) -> Tensor:
-        game = Game(model, players, "output", None, (), self.perturbations_per_eval)
+        first = name not in self._asked
+        self._asked.add(name)
+        game = Game(model, players, "output", None, (), self.perturbations_per_eval, check_repeats=first)
         try:
             values = game.values()
+            change = game.change()
         except (ValueError, TypeError) as error:
             raise type(error)(f"model {name!r}: {error}") from error
+        if change is not None:
+            raise ValueError(
+                f"model {name!r} answers differently when asked again: {change}. Switch off what is random in it, or "
+                "changes with the batch, the number of rows or padding."
+            )
         if values.ndim == 2:  # one logit, (N, 2^n)
             values = values[:, None]
         if values.ndim != 3 or len(values) != players.n_examples:
@@ -220,6 +237,8 @@ class Evaluator:
                     f'model {name!r} returns one logit; use score="log_odds", which reads it as that of class 1 '
                     "against class 0."
                 )
+            if first and are_probabilities(values.flatten()[:, None]):
+                warn_of_probabilities(name)
             values = torch.cat([torch.zeros_like(values), values], dim=1)
         return values.transpose(1, 2).to("cpu", dtype).contiguous()
 

@@ -9,33 +9,88 @@ from torch import Tensor, nn
 
 from captum_andor._utils.datasets import Samples
 from captum_andor._utils.devices import Model, device_of
+from captum_andor._utils.user_warnings import warn
+from captum_andor.games import are_probabilities
 
-__all__ = ["check_labels", "check_model"]
+__all__ = ["check_labels", "check_mode", "check_model", "warn_of_probabilities"]
 
 _CHECKED_SAMPLES = 8  # rows that are asked twice: a dropout of 10 % moves one of them almost surely
-
-
 _REPEATS_WITHIN = 1e-3  # of the largest output: above what one batch and another of the same rows differ by
 
 
-def check_model(name: str, model: Model, samples: Samples) -> Any:
-    """Outputs of a model for the first samples, once it is seen to repeat them."""
-    if isinstance(model, nn.Module):
-        training = [part or "the model" for part, module in model.named_modules() if module.training]
-        if training:
-            raise ValueError(
-                f"model {name!r} is in training mode ({training[0]}), where dropout and batch norm change its answers; "
-                "call model.eval() first."
-            )
-    once, again = _answers(model, samples), _answers(model, samples)
-    if isinstance(once, Tensor) and isinstance(again, Tensor):
-        a, b = once.double().nan_to_num(), again.double().nan_to_num()
-        if a.shape != b.shape or not bool(((a - b).abs() <= _REPEATS_WITHIN * a.abs().amax().clamp(min=1e-30)).all()):
-            raise ValueError(
-                f"model {name!r} answers differently when called twice with the same inputs; switch off what is "
-                "random in it."
-            )
+def check_mode(name: str, model: Model) -> None:
+    """Raise where a module is in training mode.
+
+    Raises:
+        ValueError: If it or a part of it is.
+    """
+    if not isinstance(model, nn.Module):
+        return
+    training = [part or "the model" for part, module in model.named_modules() if getattr(module, "training", False)]
+    if training and not _is_exported(model):
+        raise ValueError(
+            f"model {name!r} is in training mode ({training[0]}), where dropout and batch norm change its answers; "
+            "call model.eval() first."
+        )
+
+
+def _is_exported(model: nn.Module) -> bool:
+    """Whether it came from ``torch.export``: its flag says nothing, and its ``eval()`` raises."""
+    return isinstance(model, torch.fx.GraphModule) and "train" in vars(model)
+
+
+def check_model(name: str, model: Model, samples: Samples, reads_logits: bool) -> Any:
+    """Outputs of a model for the first samples, once it is seen to repeat them, in a batch and alone.
+
+    Raises:
+        ValueError: If it is in training mode, or answers differently.
+    """
+    check_mode(name, model)
+    count = min(len(samples), _CHECKED_SAMPLES)
+    once, again = _answers(model, samples, 0, count), _answers(model, samples, 0, count)
+    if not _are_alike(once, again):
+        raise ValueError(
+            f"model {name!r} answers differently when called twice with the same inputs; switch off what is "
+            "random in it."
+        )
+    if isinstance(once, Tensor) and once.ndim and len(once) == count > 1:
+        _check_alone(name, model, samples, once)
+    if reads_logits and isinstance(once, Tensor) and once.ndim == 2 and are_probabilities(once):
+        warn_of_probabilities(name, "and add up to 1 ")
     return once
+
+
+def warn_of_probabilities(name: str, clause: str = "") -> None:
+    """Warn that scores would be those of other numbers than meant."""
+    warn(
+        f"model {name!r} seems to return probabilities: its outputs lie in [0, 1] {clause}and are read as logits. "
+        'Leave out the last sigmoid or softmax; score="output" explains such numbers themselves.'
+    )
+
+
+def _check_alone(name: str, model: Model, samples: Samples, once: Tensor) -> None:
+    last = len(once) - 1
+    try:
+        alone = _answers(model, samples, last, last + 1)
+    except Exception:  # a model may want a batch of a fixed size
+        return
+    if isinstance(alone, Tensor) and alone.shape[1:] == once.shape[1:] and not _are_alike(once[last:], alone, once):
+        moved = float((once[last:].double() - alone.double()).abs().amax())
+        raise ValueError(
+            f"model {name!r} answers sample {last} differently alone and among {len(once)}: an output moves by "
+            f"{moved:.3g}. It mixes the rows of a batch, as batch norm in training mode does, or depends on their "
+            "number or padding; call model.eval() inside the function, or switch that off."
+        )
+
+
+def _are_alike(a: Any, b: Any, of: Any = None) -> bool:
+    if not isinstance(a, Tensor) or not isinstance(b, Tensor):
+        return True  # what is no tensor is reported where it is read
+    if a.shape != b.shape:
+        return False
+    x, y = a.double().nan_to_num(), b.double().nan_to_num()
+    size = (x if of is None else of.double().nan_to_num()).abs().amax() if a.numel() else x.new_zeros(())
+    return bool(((x - y).abs() <= _REPEATS_WITHIN * size.clamp(min=1e-30)).all())
 
 
 def check_labels(name: str, output: Any, labels: Tensor | None) -> None:
@@ -52,8 +107,7 @@ def check_labels(name: str, output: Any, labels: Tensor | None) -> None:
 
 
 @torch.no_grad()
-def _answers(model: Model, samples: Samples) -> Any:
-    """Outputs for the first samples."""
+def _answers(model: Model, samples: Samples, start: int, stop: int) -> Any:
+    """Outputs for some samples."""
     device = device_of(model)
-    rows = samples.rows(0, min(len(samples), _CHECKED_SAMPLES))
-    return model(*(x if device is None else x.to(device) for x in rows))
+    return model(*(x if device is None else x.to(device) for x in samples.rows(start, stop)))

@@ -13,6 +13,7 @@ from captum_andor.games.players import (
 from captum_andor.games.scores import (
     Score as Score,
     Target as Target,
+    are_probabilities as are_probabilities,
     check_score as check_score,
     margin as margin,
     repeat_target as repeat_target,

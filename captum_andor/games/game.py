@@ -17,7 +17,7 @@ from captum_andor._utils.progress import Progress, progress_bar
 from captum_andor._utils.user_warnings import warn
 from captum_andor.games.players import Players
 from captum_andor.games.repeats import Repeats
-from captum_andor.games.scores import Score, Target, repeat_target, score_output
+from captum_andor.games.scores import Score, Target, are_probabilities, repeat_target, score_output
 from captum_andor.games.transforms import coalition_members
 
 __all__ = ["Game"]
@@ -276,6 +276,13 @@ class Game:
 
     def _learn_output_form(self, output: Tensor) -> None:
         self.output_dtype = output.dtype if output.is_floating_point() else torch.float64
+        reads_logits = isinstance(self.score, str) and self.score != "output"
+        if reads_logits and output.ndim == 2 and are_probabilities(output):
+            warn(
+                "forward_func seems to return probabilities: its outputs lie in [0, 1] and add up to 1. "
+                f"score={self.score!r} reads them as logits. Leave out the last softmax, pass their logarithm, or "
+                'explain them with score="output".'
+            )
         if output.ndim and len(output) == self.players.n_examples:
             self._trailing = output.shape[1:]
         else:

@@ -19,7 +19,19 @@ ScoreName: TypeAlias = Literal["output", "log_odds", "log_prob", "prob"]
 Score: TypeAlias = ScoreName | Callable[..., Tensor]
 Target: TypeAlias = int | tuple[Any, ...] | Tensor | list[int] | list[tuple[Any, ...]] | np.ndarray[Any, Any] | None
 
-__all__ = ["Score", "Target", "check_score", "margin", "repeat_target", "score_output", "standard_target"]
+__all__ = [
+    "Score",
+    "Target",
+    "are_probabilities",
+    "check_score",
+    "margin",
+    "repeat_target",
+    "score_output",
+    "standard_target",
+]
+
+
+_MANY_ROWS = 64  # logits of one class that lie in [0, 1] by chance are rarely so many
 
 
 def log_odds(logits: Tensor) -> Tensor:
@@ -144,6 +156,19 @@ def score_output(output: Tensor, target: Target, score: Score) -> Tensor:
             f'{tuple(output.shape)}. If the model returns one logit, that is the log-odds: use score="output".'
         )
     return _select(_CLASS_SCORES[score](output), target)
+
+
+def are_probabilities(output: Tensor) -> bool:
+    """Whether class scores ``(N, C)`` look like probabilities: all in [0, 1], and rows of several that add up to 1.
+
+    One column of few rows says nothing.
+    """
+    if not output.is_floating_point() or not bool(((output >= 0) & (output <= 1)).all()):
+        return False
+    if output.shape[1] == 1:
+        return len(output) >= _MANY_ROWS
+    rounding = max(1e-5, 4 * torch.finfo(output.dtype).eps)
+    return output.shape[1] > 1 and bool(((output.double().sum(1) - 1).abs() < rounding).all())
 
 
 def _scored(score: Callable[..., Tensor], *arguments: Any) -> Tensor:

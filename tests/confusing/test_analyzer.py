@@ -226,6 +226,8 @@ def test_one_logit_is_the_log_odds_of_class_1() -> None:
     x = torch.rand(8, 4, dtype=torch.float64)
     y = torch.arange(8) % 2
     linear = nn.Linear(4, 1).double().eval()
+    with torch.no_grad():
+        linear.bias -= 1  # logits all within [0, 1] would look like probabilities
     for model in (linear, lambda x: linear(x)[:, 0]):
         report = ConfusingSampleAnalyzer(scores=V_SCORES).add_model("a", model).evaluate((x, y))
         z = linear(x)[:, 0]
@@ -316,6 +318,9 @@ def test_ctrl_c_returns_what_is_done() -> None:
         ConfusingSampleAnalyzer().add_model("b", Counting(interrupt_at=600)).evaluate((x, y), batch_size=4)
 
 
+CHECKED = 1 + 2 * 3 + 2  # one sample alone; three coalitions of a batch of two asked again; two examples alone
+
+
 def test_an_interrupted_evaluation_goes_on_from_its_checkpoints(tmp_path: Path) -> None:
     x, y = images(6)
     first = Counting()
@@ -324,7 +329,7 @@ def test_an_interrupted_evaluation_goes_on_from_its_checkpoints(tmp_path: Path) 
     again = Counting()
     made = ConfusingSampleAnalyzer(scores=V_SCORES).add_model("a", again)
     found = made.evaluate((x, y), batch_size=2, checkpoint_dir=tmp_path / "kept").scores
-    assert again.rows == 2 * 6 + 2 * 512  # the check of the model, and the last two samples
+    assert again.rows == CHECKED + 2 * 6 + 2 * 512  # the checks of the model, and the last two samples
     assert found.masked_margin[:4].tolist() == expected.masked_margin.tolist()
     damaged = sorted((tmp_path / "kept").glob("*.npz"))[0]
     damaged.write_bytes(damaged.read_bytes()[:-50])
@@ -332,14 +337,14 @@ def test_an_interrupted_evaluation_goes_on_from_its_checkpoints(tmp_path: Path) 
     made = ConfusingSampleAnalyzer(scores=V_SCORES).add_model("a", mended)
     with pytest.warns(UserWarning, match=f"checkpoint_dir: .*{damaged.name}.* It is computed again"):
         again_found = made.evaluate((x, y), batch_size=2, checkpoint_dir=tmp_path / "kept").scores
-    assert mended.rows == 2 * 6 + 2 * 512 and again_found.equals(found)
+    assert mended.rows == CHECKED + 2 * 6 + 2 * 512 and again_found.equals(found)
     made.evaluate((x, y), batch_size=2, checkpoint_dir=tmp_path / "kept")
     other = Counting()
     with torch.no_grad():
         other.model[1].weight += 0.1  # type: ignore[index, operator]
     made = ConfusingSampleAnalyzer(scores=V_SCORES).add_model("b", other)
     made.evaluate((x, y), batch_size=2, checkpoint_dir=tmp_path / "kept")
-    assert other.rows == 2 * 6 + 6 * 512
+    assert other.rows == CHECKED + 2 * 6 + 6 * 512
     (tmp_path / "file").write_text("")
     with pytest.raises(NotADirectoryError, match="checkpoint_dir"):
         made.evaluate((x, y), checkpoint_dir=tmp_path / "file")
@@ -622,7 +627,7 @@ def test_processes_share_the_batches_by_way_of_the_folder(tmp_path: Path, monkey
         )
         assert found.scores.equals(expected)
         rows.append(model.rows - 2 * 7)
-    assert rows == [7 * 512, 0, 0]  # the first does it all where nobody else has begun
+    assert rows == [7 * 512 + CHECKED, 1, 1]  # the first does it all where nobody else has begun
     monkeypatch.setenv("RANK", "3")
     with pytest.raises(ValueError, match="RANK=3 and WORLD_SIZE=3"):
         alone.evaluate((x, y), batch_size=2, checkpoint_dir=kept)
