@@ -1,14 +1,13 @@
-"""Hashes of tensors, models and settings."""
+"""Hashes of tensors and settings."""
 
 from __future__ import annotations
 
-import hashlib
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-__all__ = ["add_tensor", "add_value", "digest_of_state"]
+__all__ = ["add_tensor", "add_value"]
 
 
 def add_tensor(digest: Any, tensor: Tensor, key: str = "") -> None:
@@ -29,12 +28,3 @@ def add_value(digest: Any, value: Any) -> None:
         digest.update(getattr(value, "__qualname__", type(value).__qualname__).encode())
     else:
         digest.update(repr(value).encode())
-
-
-def digest_of_state(model: nn.Module) -> str:
-    """Hash of all parameters and buffers."""
-    digest = hashlib.sha256()
-    for name, tensor in model.state_dict().items():
-        if isinstance(tensor, Tensor):
-            add_tensor(digest, tensor, name)
-    return digest.hexdigest()[:32]

@@ -15,7 +15,7 @@ from captum_andor._utils.checks import check_count, check_share
 from captum_andor._utils.datasets import read_samples
 from captum_andor._utils.devices import Model
 from captum_andor.confusing.attribution_methods import Attributer
-from captum_andor.confusing.distributed import evaluation_of, samples_of_batch, table_of
+from captum_andor.confusing.distributed import empty_table, evaluation_of, samples_of_batch, table_of
 from captum_andor.confusing.evaluation import Evaluation, Evaluator, checkpoint_folder
 from captum_andor.confusing.report import ConfusingReport
 from captum_andor.confusing.score_formulas import REFERENCE_SCORES
@@ -193,10 +193,10 @@ class ConfusingSampleAnalyzer:
             checkpoint_dir (str or PathLike, optional): Folder where outputs are kept as they come, a file per model,
                 view and batch, found again by the content of model, inputs, baseline and mask: an interrupted
                 evaluation goes on where it was; a damaged file is computed again, with a warning. Further models and
-                samples are welcome; other settings, samples or weights of a model are refused, by ``manifest.json``.
-                (Of a plain function only its name is known.) Processes that ``torchrun`` starts share the batches by
-                way of one folder, on one machine or several: each computes its share first, then what others have not
-                done, and all return the same report. Default: None
+                samples are welcome; other settings, samples, or a model with other parameters, buffers, attributes,
+                code, closures or answers for the first samples are refused, by ``manifest.json``. Processes that
+                ``torchrun`` starts share the batches by way of one folder, on one machine or several: each computes its
+                share first, then what others have not done, and all return the same report. Default: None
             batch_size (int, optional): Samples in one batch. Default: 64
             perturbations_per_eval (int, optional): Coalitions of each sample in one forward pass. Default: None
                 (chosen by the size of the inputs)
@@ -247,15 +247,15 @@ class ConfusingSampleAnalyzer:
         depends on all samples together is left to :meth:`collect`.
 
         Args:
-            batch (dict or pandas.DataFrame): Columns ``sample``, the index in the data set; ``input``, one array a row,
-                or ``input_0``, ``input_1``, … for models of several inputs; nested lists of numbers become torch's
-                default dtype. Baselines and masks must be shared by all
-                samples, or functions of an input.
+            batch (dict, pandas.DataFrame or Arrow table): Columns ``sample``, the index in the data set; ``input``, one
+                array a row, or ``input_0``, ``input_1``, … for models of several inputs; nested lists of numbers become
+                torch's default dtype. Baselines and masks must be shared by all samples, or functions of an input.
             perturbations_per_eval (int, optional): As in :meth:`evaluate`. Default: None
 
         Returns:
             - **table** (*pandas.DataFrame*): One row per sample, model, baseline and mask: ``sample``, ``model``,
-              ``baseline``, ``mask``, ``ink``, ``classes``, and ``outputs``, a flat array of 2^n · classes numbers.
+              ``baseline``, ``mask``, ``ink``, ``fingerprint`` (of model, input, baseline and mask), ``classes``, and
+              ``outputs``, a flat array of 2^n · classes numbers.
 
         Raises:
             TypeError, ValueError: If a column is missing or does not fit, and as :meth:`evaluate`.
@@ -272,7 +272,10 @@ class ConfusingSampleAnalyzer:
             True
         """
         self._check_models("given")
-        samples, rows = samples_of_batch(batch)
+        read = samples_of_batch(batch)
+        if read is None:
+            return empty_table()
+        samples, rows = read
         return table_of(self._evaluator(len(samples), perturbations_per_eval, None, None), samples, rows)
 
     def collect(self, tables: Any, dataset: Any, labels: Labels = "given") -> ConfusingReport:
@@ -288,7 +291,8 @@ class ConfusingSampleAnalyzer:
 
         Raises:
             TypeError: If the tables or the data set are of the wrong kind.
-            ValueError: If a sample is missing or there twice, or rows are of other models, baselines or masks.
+            ValueError: If a sample is missing or there twice, or rows are of other models, weights, inputs, baselines
+                or masks.
         """
         self._check_models(labels)
         samples = read_samples(dataset, labelled=labels == "given")

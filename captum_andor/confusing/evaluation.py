@@ -10,23 +10,28 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from captum_andor._utils.datasets import Samples
 from captum_andor._utils.devices import Model, device_of, process_of
-from captum_andor._utils.hashing import add_tensor, add_value, digest_of_state
+from captum_andor._utils.hashing import add_tensor, add_value
 from captum_andor._utils.progress import Progress, progress_bar
-from captum_andor._utils.storage import Spec, read_arrays, read_manifest, write_arrays, write_manifest
+from captum_andor._utils.storage import Spec, read_arrays, write_arrays
 from captum_andor._utils.user_warnings import warn
 from captum_andor.confusing.attribution_methods import Attributer
-from captum_andor.confusing.model_checks import check_labels, check_model, warn_of_probabilities
+from captum_andor.confusing.folder_manifest import (
+    digests_of,
+    merged_manifest,
+    model_entry,
+    write_folder_manifest,
+)
+from captum_andor.confusing.model_checks import Checked, check_labels, check_model, warn_of_probabilities
 from captum_andor.confusing.views import View, Views
 from captum_andor.games import Game, Players, are_probabilities
 
 __all__ = ["Evaluation", "Evaluator", "checkpoint_folder"]
 
 _FORMAT = "captum_andor.outputs"
-_MANIFEST = "captum_andor.evaluation"
 
 
 @dataclass(frozen=True)
@@ -81,10 +86,11 @@ class Evaluator:
             ValueError: If a model is in training mode, answers differently twice, or returns other than class scores,
                 or a label is none of its classes.
         """
-        self._check_models(samples)
-        digests = {name: _model_digest(name, model) for name, model in self.models.items() if self.checkpoint_dir}
+        checked = self.checked_models(samples, identify=self.checkpoint_dir is not None)
+        digests: dict[str, bytes] = {}
         if self.checkpoint_dir is not None:
-            self._check_folder(self.checkpoint_dir, samples, digests)
+            digests = digests_of(checked)
+            self._check_folder(self.checkpoint_dir, samples, checked)
         starts = range(0, len(samples), self.batch_size)
         found: dict[int, list[tuple[Any, Any]]] = {}
         total = len(samples) * len(self.models) * len(self.views)
@@ -113,49 +119,54 @@ class Evaluator:
         return Evaluation(samples.first(done), self.views, outputs, ink, attributions)
 
     def chunk(self, samples: Samples) -> list[tuple[Any, Any]]:
-        """Everything about some samples at once, kept nowhere.
+        """Everything about some samples at once, kept nowhere."""
+        with progress_bar(False, None, "") as bar:
+            return list(self._chunk(samples, 0, len(samples), {}, bar))
+
+    def checked_models(self, samples: Samples, identify: bool) -> dict[str, Checked]:
+        """All models, once they are seen to answer as they should; with what they are, if asked to.
 
         Raises:
             ValueError: As :meth:`evaluate`.
         """
-        self._check_models(samples)
-        with progress_bar(False, None, "") as bar:
-            return list(self._chunk(samples, 0, len(samples), {}, bar))
-
-    def _check_models(self, samples: Samples) -> None:
+        found = {}
         for name, model in self.models.items():
-            check_labels(name, check_model(name, model, samples, self.reads_logits), samples.labels)
+            found[name] = check_model(name, model, samples, self.reads_logits, identify)
+            check_labels(name, found[name].output, samples.labels)
+        return found
 
-    def _check_folder(self, folder: Path, samples: Samples, digests: dict[str, bytes]) -> None:
+    def fingerprints(
+        self, samples: Samples, digests: dict[str, bytes], batch_size: int = 64
+    ) -> dict[tuple[str, View], list[str]]:
+        """Hash of all that the outputs of a model on each sample depend on, by name and view."""
+        found: dict[tuple[str, View], list[str]] = {}
+        for view in self.views:
+            for start in range(0, len(samples), batch_size):
+                stop = min(start + batch_size, len(samples))
+                players = self.views.players(samples, start, stop, view, self.max_players)
+                for i in range(stop - start):
+                    own = fingerprint_of_players(players.of_example(i))
+                    for name, digest in digests.items():
+                        found.setdefault((name, view), []).append(hashlib.sha256(digest + own).hexdigest()[:32])
+        return found
+
+    def _check_folder(self, folder: Path, samples: Samples, checked: dict[str, Checked]) -> None:
         """See that a folder is of these settings; of which it is, is written into it with the first outputs.
 
         Further models and further samples behind those that are there are welcome.
 
         Raises:
-            ValueError: If it is of other settings, other samples, or other weights of a model of the same name.
+            ValueError: If it is of other settings, other samples, or another model of the same name.
         """
-        path = folder / "manifest.json"
         views = hashlib.sha256()
         add_value(views, (self.views.baselines, self.views.masks))
-        settings = {"baselines and masks": views.hexdigest()[:32], "batch_size": self.batch_size}
-        models = {name: digest.hex()[:32] for name, digest in digests.items()}
-        each = [_digest_of_sample(samples, i) for i in range(len(samples))]
-        kept = read_manifest(path, _MANIFEST) or {**settings, "models": {}, "samples": []}
-        differing = [f"{key} {kept[key]}, now {settings[key]}" for key in settings if kept[key] != settings[key]]
-        differing += [f"other weights of model {n!r}" for n in models if kept["models"].get(n, models[n]) != models[n]]
-        other = next((i for i, (a, b) in enumerate(zip(kept["samples"], each, strict=False)) if a != b), None)
-        differing += [] if other is None else [f"another sample {other}"]
-        if differing:
-            raise ValueError(
-                f"checkpoint_dir {folder} is of another evaluation ({'; '.join(differing)}); take another folder, or "
-                "the settings, samples and names of models as they were."
-            )
-        content = {
-            **settings,
-            "models": {**kept["models"], **models},
-            "samples": each if len(each) > len(kept["samples"]) else kept["samples"],
-        }
-        if any(kept[key] != content[key] for key in content) or not path.exists():
+        content = merged_manifest(
+            folder,
+            {"baselines and masks": views.hexdigest()[:32], "batch_size": self.batch_size},
+            {name: model_entry(name, model) for name, model in checked.items()},
+            [_digest_of_sample(samples, i) for i in range(len(samples))],
+        )
+        if content is not None:
             self._manifest.update(content)  # written with the first outputs: what fails before leaves no trace
 
     def _own_first(self, starts: range) -> list[int]:
@@ -191,21 +202,31 @@ class Evaluator:
     def _outputs(self, name: str, model: Model, players: Players, digest: bytes | None) -> Tensor:
         if self.checkpoint_dir is None or digest is None:
             return self._run(name, model, players)
-        path = self.checkpoint_dir / f"{_fingerprint(digest, players)}.npz"
+        fingerprint = hashlib.sha256(digest + fingerprint_of_players(players)).hexdigest()[:32]
+        path = self.checkpoint_dir / f"{fingerprint}.npz"
+
+        def check(header: dict[str, Any], specs: dict[str, Spec]) -> None:
+            if header["fingerprint"] != fingerprint:
+                raise ValueError("it is of other inputs or of another model than its name says")
+            spec = specs["outputs"]
+            if len(spec.shape) != 3 or spec.shape[:2] != (players.n_examples, 1 << players.n_players):
+                raise ValueError(f"its outputs have shape {spec.shape}")
+            if str(spec.dtype) != header["dtype"]:
+                raise ValueError(f"its outputs are of dtype {spec.dtype}, not {header['dtype']}")
+
         if path.exists():
             try:
-                _, arrays = read_arrays(
-                    path, _FORMAT, "ConfusingSampleAnalyzer.evaluate", lambda _, specs: _check_kept(specs, players)
-                )
+                _, arrays = read_arrays(path, _FORMAT, "ConfusingSampleAnalyzer.evaluate", check)
                 return torch.from_numpy(arrays["outputs"])
             except ValueError as error:
                 warn(f"checkpoint_dir: {error} It is computed again.")
         outputs = self._run(name, model, players)
         self.checkpoint_dir.mkdir(parents=True, exist_ok=True)
         if self._manifest:
-            write_manifest(self.checkpoint_dir / "manifest.json", _MANIFEST, self._manifest)
+            write_folder_manifest(self.checkpoint_dir, self._manifest)
             self._manifest.clear()
-        write_arrays(path, _FORMAT, {"model": name}, {"outputs": outputs.numpy()})
+        header = {"model": name, "fingerprint": fingerprint, "dtype": str(outputs.numpy().dtype)}
+        write_arrays(path, _FORMAT, header, {"outputs": outputs.numpy()})
         return outputs
 
     @torch.no_grad()
@@ -255,12 +276,6 @@ def _end(starts: range, found: Container[int]) -> int:
     return next((start for start in starts if start not in found), starts.stop)
 
 
-def _check_kept(specs: dict[str, Spec], players: Players) -> None:
-    shape = specs["outputs"].shape
-    if len(shape) != 3 or shape[:2] != (players.n_examples, 1 << players.n_players):
-        raise ValueError(f"its outputs have shape {shape}")
-
-
 def _ink(players: Players) -> Tensor:
     """Share of each example's elements that differ from the baseline."""
     differing = sum(
@@ -278,22 +293,13 @@ def _joined(key: Any, parts: list[Tensor]) -> Tensor:
     return torch.cat(parts)
 
 
-def _model_digest(name: str, model: Model) -> bytes:
-    """Hash of a model; of a function only the name is known."""
-    digest = hashlib.sha256(f"{name}\n{type(model).__qualname__}".encode())
-    if isinstance(model, nn.Module):
-        digest.update(repr(model).encode())
-        digest.update(digest_of_state(model).encode())
-    return digest.digest()
-
-
-def _fingerprint(model_digest: bytes, players: Players) -> str:
-    """Hash of all that outputs depend on."""
-    digest = hashlib.sha256(model_digest)
+def fingerprint_of_players(players: Players) -> bytes:
+    """Hash of the inputs, baselines and masks."""
+    digest = hashlib.sha256()
     for x, baseline, index in zip(players.inputs, players.baselines, players.layout.indices, strict=True):
         for part, tensor in (("input", x), ("baseline", baseline), ("players", index)):
             add_tensor(digest, tensor, part)
-    return digest.hexdigest()[:32]
+    return digest.digest()
 
 
 def checkpoint_folder(path: str | os.PathLike[str] | None) -> Path | None:

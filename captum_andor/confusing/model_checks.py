@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -9,10 +10,11 @@ from torch import Tensor, nn
 
 from captum_andor._utils.datasets import Samples
 from captum_andor._utils.devices import Model, device_of
+from captum_andor._utils.model_identity import ModelIdentity, model_identity
 from captum_andor._utils.user_warnings import warn
 from captum_andor.games import are_probabilities
 
-__all__ = ["check_labels", "check_mode", "check_model", "warn_of_probabilities"]
+__all__ = ["Checked", "check_labels", "check_mode", "check_model", "warn_of_probabilities"]
 
 _CHECKED_SAMPLES = 8  # rows that are asked twice: a dropout of 10 % moves one of them almost surely
 _REPEATS_WITHIN = 1e-3  # of the largest output: above what one batch and another of the same rows differ by
@@ -39,15 +41,32 @@ def _is_exported(model: nn.Module) -> bool:
     return isinstance(model, torch.fx.GraphModule) and "train" in vars(model)
 
 
-def check_model(name: str, model: Model, samples: Samples, reads_logits: bool) -> Any:
-    """Outputs of a model for the first samples, once it is seen to repeat them, in a batch and alone.
+@dataclass(frozen=True)
+class Checked:
+    """A model that answers as it should.
+
+    Attributes:
+        output: What it returns for the first samples.
+        identity: Its parts that calls do not change; None where that was not asked for.
+    """
+
+    output: Any
+    identity: ModelIdentity | None
+
+
+def check_model(name: str, model: Model, samples: Samples, reads_logits: bool, identify: bool = False) -> Checked:
+    """See that a model repeats its outputs for the first samples, in a batch and alone.
 
     Raises:
         ValueError: If it is in training mode, or answers differently.
     """
     check_mode(name, model)
     count = min(len(samples), _CHECKED_SAMPLES)
-    once, again = _answers(model, samples, 0, count), _answers(model, samples, 0, count)
+    once = _answers(model, samples, 0, count, name)
+    # Between two calls: what the first one creates is there, and what every call changes shows.
+    before = model_identity(model) if identify else None
+    again = _answers(model, samples, 0, count)
+    identity = None if before is None else before.lasting(model_identity(model))
     if not _are_alike(once, again):
         raise ValueError(
             f"model {name!r} answers differently when called twice with the same inputs; switch off what is "
@@ -57,7 +76,7 @@ def check_model(name: str, model: Model, samples: Samples, reads_logits: bool) -
         _check_alone(name, model, samples, once)
     if reads_logits and isinstance(once, Tensor) and once.ndim == 2 and are_probabilities(once):
         warn_of_probabilities(name, "and add up to 1 ")
-    return once
+    return Checked(once, identity)
 
 
 def warn_of_probabilities(name: str, clause: str = "") -> None:
@@ -107,7 +126,23 @@ def check_labels(name: str, output: Any, labels: Tensor | None) -> None:
 
 
 @torch.no_grad()
-def _answers(model: Model, samples: Samples, start: int, stop: int) -> Any:
-    """Outputs for some samples."""
+def _answers(model: Model, samples: Samples, start: int, stop: int, name: str = "") -> Any:
+    """Outputs for some samples.
+
+    Raises:
+        TypeError: If the model cannot take inputs of their dtype.
+    """
     device = device_of(model)
-    return model(*(x if device is None else x.to(device) for x in samples.rows(start, stop)))
+    try:
+        return model(*(x if device is None else x.to(device) for x in samples.rows(start, stop)))
+    except (RuntimeError, NotImplementedError) as error:
+        own = next((p.dtype for p in model.parameters()), None) if isinstance(model, nn.Module) else None
+        given = [x.dtype for x in samples.inputs]
+        if own is None or own in given or not any(dtype.is_floating_point or dtype == torch.uint8 for dtype in given):
+            raise
+        kinds = ", ".join(str(dtype).removeprefix("torch.") for dtype in given)
+        kind = str(own).removeprefix("torch.")
+        raise TypeError(
+            f"model {name!r} has parameters of {kind}, and its inputs are {kinds}: it cannot take them ({error}). "
+            f"Convert the inputs, e.g. x.to(torch.{kind})."
+        ) from error

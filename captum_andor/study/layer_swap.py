@@ -13,7 +13,7 @@ from torch import nn
 from captum_andor._utils.checks import check_count
 from captum_andor._utils.datasets import Samples, read_samples
 from captum_andor._utils.devices import process_of
-from captum_andor._utils.hashing import digest_of_state
+from captum_andor._utils.model_identity import digest_of_model
 from captum_andor._utils.progress import progress_bar
 from captum_andor._utils.statistics import Array
 from captum_andor.confusing import ConfusingSampleAnalyzer, SetRule
@@ -124,7 +124,7 @@ class LayerSwapStudy:
         self._shares = _shares(model, self.cells, cuts)
         self._manifest = {
             "seed": seed,
-            "first network before training": digest_of_state(model),
+            "first network before training": digest_of_model(model),
             "settings": json.loads(json.dumps(dict(settings or {}))),
         }
         self._check_folder(write=False)  # what is never run leaves no trace

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from torch import nn
 
 from captum_andor._utils.datasets import Samples
-from captum_andor._utils.hashing import digest_of_state
+from captum_andor._utils.model_identity import digest_of_model
 from captum_andor._utils.statistics import Array, ranks
 from captum_andor._utils.storage import read_arrays, write_arrays
 from captum_andor._utils.user_warnings import warn
@@ -87,7 +87,7 @@ class Tables:
 
     def get(self, network: Network, model: nn.Module, columns: dict[str, Array]) -> NetworkTable:
         """The table of a network, from its file if that is of the same weights."""
-        path, digest = self.folder / f"{network.name}.npz", digest_of_state(model)
+        path, digest = self.folder / f"{network.name}.npz", digest_of_model(model)
         if path.exists():
             try:
                 header, arrays = read_arrays(path, _FORMAT, "LayerSwapStudy.run", self._check)

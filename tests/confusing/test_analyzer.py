@@ -373,7 +373,7 @@ def test_a_folder_of_another_evaluation_is_refused(tmp_path: Path) -> None:
     other = Counting()
     with torch.no_grad():
         other.model[1].weight += 0.1  # type: ignore[index, operator]
-    with pytest.raises(ValueError, match="other weights of model 'a'"):
+    with pytest.raises(ValueError, match="another model 'a', which differs in model.1.weight"):
         evaluate(x, other)
     content = json.loads((kept / "manifest.json").read_text())
     assert content["format"] == "captum_andor.evaluation" and len(content["samples"]) == 6
@@ -398,10 +398,14 @@ def test_a_map_over_batches_gives_the_report_of_the_whole() -> None:
     pd.testing.assert_frame_equal(made.collect(made.explain_batch(frame), (x, y)).scores, report.scores)
     lists = pd.DataFrame({"sample": range(7), "input": x.numpy().tolist()})  # as Spark may have them
     single = ConfusingSampleAnalyzer(scores=V_SCORES).add_model("a", network(0).float())
-    report = single.collect(single.explain_batch(lists), (x, y))
+    report = single.collect(single.explain_batch(lists), (x.float(), y))
     pd.testing.assert_frame_equal(report.scores, single.evaluate((x.float(), y)).scores, rtol=1e-5)
     with pytest.raises(ValueError, match="sample 6 is missing"):
         made.collect(tables[:2], (x, y))
+    with pytest.raises(TypeError, match="parameters of float32, and its inputs are float64"):
+        single.collect(single.explain_batch(lists), (x, y))
+    with pytest.raises(TypeError, match="parameters of float32, and its inputs are uint8"):
+        single.explain_batch({"sample": range(7), "input": (255 * x).byte().numpy()})
     with pytest.raises(ValueError, match="there twice"):
         made.collect([*tables, tables[2]], (x, y))
     with pytest.raises(ValueError, match="this analyzer does not have"):
