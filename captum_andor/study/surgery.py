@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.batchnorm import _BatchNorm, _NormBase
+from torch.nn.parameter import is_lazy
+from torch.nn.utils.parametrizations import _SpectralNorm
 
 from captum_andor._utils.devices import device_of
 
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = ["Cut", "Frozen", "copy_part", "criticality", "freeze", "reinitialise", "split_at"]
+
+_NORMS = (_NormBase, _SpectralNorm)  # batch and instance norms, and the vectors of spectral norms
 
 
 class Cut(NamedTuple):
@@ -59,10 +63,13 @@ def split_at(model: nn.Module, layer: str) -> Cut:
     for side, part in zip(("below", "from"), cut, strict=True):
         if not any(name in parameters for name in part):
             raise ValueError(f"there are no parameters {side} layer {layer!r}; cut elsewhere.")
-    low = {id(parameters[name]): name for name in cut.low if name in parameters}
-    tied = [(low[id(parameters[n])], n) for n in cut.high if n in parameters and id(parameters[n]) in low]
+    tensors = _tensors(model)
+    low = {id(tensors[name]): name for name in cut.low}
+    tied = [(low[id(tensors[name])], name) for name in cut.high if id(tensors[name]) in low]
     if tied:
-        raise ValueError(f"layer {layer!r} cuts through tied weights {tied}; cut where both are on one side.")
+        raise ValueError(
+            f"layer {layer!r} cuts through tied weights or statistics {tied}; cut where both are on one side."
+        )
     return cut
 
 
@@ -135,7 +142,7 @@ def reinitialise(model: nn.Module, names: Iterable[str], make_model: Callable[[i
 
 @dataclass
 class Frozen:
-    """Parameters and batch-norm statistics that stay as they are until :meth:`thaw`."""
+    """Parameters, statistics of norms and other buffers that stay as they are until :meth:`thaw`."""
 
     parameters: list[nn.Parameter] = field(default_factory=list)
     handles: list[Any] = field(default_factory=list)
@@ -149,10 +156,13 @@ class Frozen:
 
 
 def freeze(model: nn.Module, names: Iterable[str]) -> Frozen:
-    """Keep a part of a model as it is while the rest is trained, batch-norm statistics included.
+    """Keep a part of a model as it is while the rest is trained, its statistics and other buffers included.
+
+    Batch, instance and spectral norms whose statistics are frozen run in evaluation mode, and keep their flag; other
+    buffers have their values back after each call.
 
     Args:
-        model (torch.nn.Module): ``model.train()`` may be called afterwards: frozen batch norms stay in evaluation mode.
+        model (torch.nn.Module): ``model.train()`` may be called afterwards.
         names (iterable of str): Which parameters and buffers, as :func:`split_at` names them.
 
     Returns:
@@ -170,22 +180,53 @@ def freeze(model: nn.Module, names: Iterable[str]) -> Frozen:
         >>> frozen.thaw()
     """
     names = set(names)
-    unknown = sorted(names - set(_tensors(model)))
+    tensors = _tensors(model)
+    unknown = sorted(names - set(tensors))
     if unknown:
         raise ValueError(f"{unknown} are no parameters or buffers of the model.")
+    kept = {id(tensors[name]) for name in names}  # a module may stand in the model under several names
     frozen = Frozen()
-    for name, parameter in model.named_parameters(remove_duplicate=False):
-        if name in names and parameter.requires_grad:
+    for parameter in model.parameters():
+        if id(parameter) in kept and parameter.requires_grad:
             parameter.requires_grad_(False)
             frozen.parameters.append(parameter)
-    for name, module in model.named_modules():
-        if isinstance(module, _BatchNorm) and names & {_joined(name, own) for own, _ in module.named_buffers()}:
-            frozen.handles.append(module.register_forward_pre_hook(_in_evaluation_mode))
+    for module in model.modules():
+        buffers = [buffer for buffer in module.buffers(recurse=False) if id(buffer) in kept]
+        if buffers and isinstance(module, _NORMS):
+            frozen.handles += _in_evaluation_mode(module)
+        elif buffers:
+            frozen.handles.append(_with_buffers_back(module, buffers))
     return frozen
 
 
-def _in_evaluation_mode(module: nn.Module, arguments: Any) -> None:
-    module.eval()
+def _in_evaluation_mode(module: nn.Module) -> list[Any]:
+    """Hooks that switch a module, not its parts, to evaluation mode for the time of each call."""
+    modes: list[bool] = []
+
+    def before(module: nn.Module, arguments: Any) -> None:
+        modes.append(module.training)
+        module.training = False
+
+    def after(module: nn.Module, arguments: Any, output: Any) -> None:
+        module.training = modes.pop()
+
+    return [
+        module.register_forward_pre_hook(before, prepend=True),
+        module.register_forward_hook(after, always_call=True),
+    ]
+
+
+def _with_buffers_back(module: nn.Module, buffers: list[Tensor]) -> Any:
+    """Hook that gives buffers their values back after each call."""
+    values = [buffer.detach().clone() for buffer in buffers]
+
+    def after(module: nn.Module, arguments: Any, output: Any) -> None:
+        with torch.no_grad():
+            for buffer, value in zip(buffers, values, strict=True):
+                if not _same(buffer, value.to(buffer.device)):
+                    buffer.copy_(value)
+
+    return module.register_forward_hook(after, always_call=True)
 
 
 def criticality(
@@ -280,8 +321,16 @@ def _on_device(model: nn.Module, inputs: Any) -> list[Tensor]:
 
 
 def _tensors(model: nn.Module) -> dict[str, Tensor]:
-    """Parameters and buffers by name, in the order of modules."""
-    return dict(model.state_dict(keep_vars=True))
+    """Parameters and buffers by name, in the order of modules.
+
+    Raises:
+        ValueError: If a module has not made its parameters yet.
+    """
+    found = {name: tensor for name, tensor in model.state_dict(keep_vars=True).items() if isinstance(tensor, Tensor)}
+    lazy = [name for name, tensor in found.items() if is_lazy(tensor)]
+    if lazy:
+        raise ValueError(f"{lazy} have no shape before the first call of the model; call it once on a batch.")
+    return found
 
 
 def _own(module: nn.Module) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -310,9 +311,10 @@ def _references(
     rows = torch.empty(len(inputs), count, dtype=torch.int64, device="cpu")
     for label in sorted(set(classes.tolist())):
         candidates = (known == label).nonzero()[:, 0]
-        candidates = candidates[loss_of_others[candidates].argsort(stable=True)][: count + 1]
+        candidates = candidates[loss_of_others[candidates].argsort(stable=True)]
         for i in (classes == label).nonzero()[:, 0].tolist():
-            usable = [j for j in candidates.tolist() if not torch.equal(others[j], inputs[i])][:count]
+            others_than_itself = (j for j in candidates.tolist() if not torch.equal(others[j], inputs[i]))
+            usable = list(islice(others_than_itself, count))
             if len(usable) < count:
                 raise ValueError(
                     f"class {label} has {len(usable)} references for sample {i}, beside itself; n_references={count} "

@@ -144,3 +144,61 @@ def test_what_cannot_be_done_is_named() -> None:
         freeze(model, ["9.weight"])
     with pytest.raises(ValueError, match="loader has no samples"):
         criticality(model, model, iter([]))
+
+
+class Part(nn.Module):
+    """Statistics of every kind, one norm under two names, a buffer of its own, and a dropout that must stay on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.spectral = nn.utils.parametrizations.spectral_norm(nn.Linear(6, 6))
+        self.old_spectral = nn.utils.spectral_norm(nn.Linear(6, 6))
+        self.instance = nn.InstanceNorm1d(6, track_running_stats=True)
+        self.batch = nn.BatchNorm1d(6)
+        self.alias = self.batch
+        self.register_buffer("seen", torch.zeros(1))
+        self.dropout = nn.Dropout(0.5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.seen += len(x)
+        x = self.old_spectral(self.spectral(x))
+        x = self.instance(x[:, :, None].expand(-1, -1, 3) * torch.tensor([1.0, 2.0, 4.0]))[:, :, 0]
+        return self.dropout(self.alias(x))
+
+
+def test_nothing_of_a_frozen_part_moves_and_afterwards_all_is_as_before() -> None:
+    """Spectral norm's vectors, instance norms and a batch norm named by an alias moved."""
+    torch.manual_seed(0)
+    model = nn.Sequential(Part(), nn.Linear(6, 2))
+    x = torch.randn(8, 6)
+    names = [name for name in model.state_dict() if name.startswith("0.") and not name.startswith("0.batch")]
+    before = state(model)
+    frozen = freeze(model, names)
+    model.train()
+    with torch.no_grad():
+        outputs = {tuple(model(x)[:, 0].tolist()) for _ in range(3)}
+    model(x).sum().backward()
+    assert not changed(before, model)
+    assert len(outputs) == 3 and all(module.training for module in model.modules())  # the dropout is still one
+    frozen.thaw()
+    model(x)
+    moved = changed(before, model)
+    assert {"0.seen", "0.batch.running_mean", "0.instance.running_mean"} <= moved
+    assert any("_u" in name for name in moved) and all(module.training for module in model.modules())
+
+
+class WithState(nn.Linear):
+    def get_extra_state(self) -> dict[str, int]:
+        return {"version": 1}
+
+    def set_extra_state(self, state: dict[str, int]) -> None:
+        pass
+
+
+def test_shared_statistics_extra_states_and_lazy_modules() -> None:
+    norm = nn.BatchNorm1d(3, affine=False)
+    with pytest.raises(ValueError, match="tied weights or statistics"):
+        split_at(nn.Sequential(nn.Linear(3, 3), norm, nn.Linear(3, 3), norm), "2")
+    with pytest.raises(ValueError, match=r"6.weight', '6.bias'\] have no shape before the first call"):
+        split_at(network(), "3")
+    assert split_at(nn.Sequential(WithState(2, 2), nn.Linear(2, 1)), "1").low == ("0.weight", "0.bias")

@@ -291,3 +291,18 @@ def test_bad_input() -> None:
         detect(linear(), a, b, (b, torch.tensor([0, 1])), column="height")
     with pytest.raises(ValueError, match="radius must be positive"):
         attack_beside_references(linear(), a, 0, b, radius=0)
+
+
+def test_copies_of_a_sample_among_the_references_are_passed_over() -> None:
+    """With more copies than one the others of the class were not looked at: "0 references"."""
+    torch.manual_seed(0)
+    model = nn.Linear(3, 2).eval()
+    x, y = torch.rand(12, 3), torch.arange(12) % 2
+    best = int(nn.functional.cross_entropy(model(x), y, reduction="none")[y == 0].argmin()) * 2
+    copies = (torch.cat([x, x[best].expand(6, 3)]), torch.cat([y, torch.zeros(6, dtype=torch.long)]))
+    found = connectivity_score(model, (x[best : best + 1], y[best : best + 1]), copies, n_references=3)
+    others = [i for i in range(12) if i != best]
+    expected = connectivity_score(
+        model, (x[best : best + 1], y[best : best + 1]), (x[others], y[others]), n_references=3
+    )
+    assert found.equals(expected)
