@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from captum_andor.confusing.views import View
-from captum_andor.games import Players
+from captum_andor.games import NOBODY, Players
 
 __all__ = ["Attributer"]
 
@@ -86,7 +86,9 @@ class Attributer:
             arguments["baselines"] = parts if is_tuple else parts[0]
         if "feature_mask" in takes:
             layout = players.layout
-            masks = tuple(i.expand(-1, *shape) for i, shape in zip(layout.indices, layout.shapes, strict=True))
+            # Captum knows no elements without a player: those are one more.
+            indices = (torch.where(i == NOBODY, layout.n_players, i) for i in layout.indices)
+            masks = tuple(i.expand(-1, *shape) for i, shape in zip(indices, layout.shapes, strict=True))
             arguments["feature_mask"] = masks if is_tuple else masks[0]
         if "target" in takes:
             arguments["target"] = self._target(model, players, labels)

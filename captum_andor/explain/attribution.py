@@ -127,8 +127,9 @@ class AndOrInteractions(PerturbationAttribution):  # type: ignore[misc]  # captu
             additional_forward_args (Any, optional): Further arguments of ``forward_func``, not explained; tensors with
                 dimensions are tiled along dimension 0, which must be the batch. Default: None
             feature_mask (Tensor or tuple[Tensor, ...], optional): Integer ids that broadcast to the inputs; elements of
-                equal id, also across inputs, are one player. A first dimension of N gives each example its own mask; an
-                id that an example lacks is a player of no effect there. Default: None (every element is a player)
+                equal id, also across inputs, are one player; those of a negative id are none and keep their value
+                (special tokens, templates, padding). A first dimension of N gives each example its own mask; an id that
+                an example lacks is a player of no effect there. Default: None (every element is a player)
             perturbations_per_eval (int, optional): Coalitions in one forward pass, each of N rows (the first coalition
                 always goes alone). None chooses by the size of the inputs. Default: None
             show_progress (bool, optional): Show a tqdm bar over the coalitions. Default: False

@@ -13,7 +13,7 @@ from captum_andor._utils.checks import check_count
 from captum_andor._utils.progress import progress_bar
 from captum_andor.explain.attribution import AndOrInteractions
 from captum_andor.explain.explanation import AndOrExplanation, split_explanation
-from captum_andor.games import Players, Score, repeat_target, score_output, standard_target
+from captum_andor.games import Players, Score, present_elements, repeat_target, score_output, standard_target
 from captum_andor.games.transforms import all_coalitions, mobius
 from captum_andor.split import Split
 from captum_andor.visualization import new_figure, shown
@@ -194,7 +194,7 @@ class _Game:
         coalitions = all_coalitions(self.n, self.inputs.device)
         x = self.inputs[rows.to(self.inputs.device)]
         index = self.index if len(self.index) == 1 else self.index[rows.to(self.index.device)]
-        present = coalitions[:, index.flatten()].view(-1, *index.shape)
+        present = present_elements(coalitions, index)
         masked = torch.where(present, x, baseline).flatten(0, 1)
         values = score_output(
             self.forward_func(masked), repeat_target(_of_rows(self.target, rows), 1 << self.n), self.score

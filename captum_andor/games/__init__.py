@@ -4,11 +4,13 @@ from captum_andor.games import indices, masks, transforms
 from captum_andor.games.game import Game as Game
 from captum_andor.games.interpretable import InterpretableModel
 from captum_andor.games.players import (
+    NOBODY as NOBODY,
     Baselines as Baselines,
     Inputs as Inputs,
     InputsT as InputsT,
     PlayerLayout as PlayerLayout,
     Players as Players,
+    present_elements as present_elements,
 )
 from captum_andor.games.scores import (
     Score as Score,

@@ -16,9 +16,10 @@ InputsT = TypeVar("InputsT", Tensor, tuple[Tensor, ...])
 Baseline: TypeAlias = int | float | bool | Tensor | None
 Baselines: TypeAlias = Baseline | tuple[Baseline, ...]
 
+NOBODY = -1  # in the place of a player's number: the element is kept in every coalition
 _EXACT_IDS = 2**53  # above, float64 merges neighbouring ids
 
-__all__ = ["Baselines", "Inputs", "InputsT", "PlayerLayout", "Players"]
+__all__ = ["NOBODY", "Baselines", "Inputs", "InputsT", "PlayerLayout", "Players", "present_elements"]
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,8 @@ class PlayerLayout:
 
     Attributes:
         feature_ids: The sorted ids of the feature mask; position i is player i.
-        indices: Per input, the player of each element: int64, broadcastable to the input, first dim 1 or N.
+        indices: Per input, the player of each element: int64, broadcastable to the input, first dim 1 or N; -1 where
+            it belongs to none and is always kept.
         shapes: Per input, its shape without the batch dimension.
         is_tuple: Whether the inputs came as a tuple.
     """
@@ -82,11 +84,13 @@ class Players:
         )
         ids = _standard_masks(feature_mask, self.inputs)
         unique = torch.unique(torch.cat([mask.flatten().cpu() for mask in ids]))
+        unique = unique[unique >= 0]
+        if not len(unique):
+            raise ValueError("feature_mask has no player: every id is negative, which keeps an element as it is.")
         self.layout = PlayerLayout(
             feature_ids=tuple(unique.tolist()),
             indices=tuple(
-                torch.searchsorted(unique.to(mask.device), mask.contiguous()) if feature_mask is not None else mask
-                for mask in ids
+                _numbered(mask, unique.to(mask.device)) if feature_mask is not None else mask for mask in ids
             ),
             shapes=tuple(tuple(x.shape[1:]) for x in self.inputs),
             is_tuple=isinstance(inputs, tuple),
@@ -130,14 +134,29 @@ class Players:
         )
 
 
+def _numbered(mask: Tensor, ids: Tensor) -> Tensor:
+    """The number of each element's player; NOBODY where the id is negative."""
+    return torch.where(mask < 0, NOBODY, torch.searchsorted(ids, mask.contiguous()))
+
+
+def present_elements(coalitions: Tensor, index: Tensor) -> Tensor:
+    """Whether each element keeps its value: bool, shape ``(k, *index.shape)``; those of nobody always do."""
+    if bool((index == NOBODY).any()):
+        coalitions = torch.cat([coalitions, torch.ones_like(coalitions[:, :1])], dim=1)
+    return coalitions[:, index.flatten()].view(len(coalitions), *index.shape)
+
+
 def _mask(x: Tensor, baseline: Tensor, index: Tensor, coalitions: Tensor) -> Tensor:
-    present = coalitions.to(x.device)[:, index.flatten()].view(len(coalitions), *index.shape)
+    present = present_elements(coalitions.to(x.device), index)
     # where, not arithmetic: NaN and inf in inputs or baselines, and integer dtypes, must survive.
     return torch.where(present, x, baseline).flatten(0, 1)
 
 
 def _scatter(player_values: Tensor, index: Tensor, shape: tuple[int, ...]) -> Tensor:
     leading = player_values.shape[:-1]
+    if bool((index == NOBODY).any()):
+        player_values = torch.cat([player_values, torch.zeros_like(player_values[..., :1])], dim=-1)
+        index = torch.where(index == NOBODY, player_values.shape[-1] - 1, index)
     if len(index) == 1:
         spread = player_values[..., index.flatten()].view(*leading, *index.shape[1:])
     else:

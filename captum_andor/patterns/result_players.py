@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from captum_andor._utils.checks import is_int
-from captum_andor.games import Inputs, PlayerLayout
+from captum_andor.games import NOBODY, Inputs, PlayerLayout
 from captum_andor.patterns.interactions import PlayerKey
 from captum_andor.patterns.leading_axes import Picks, take
 from captum_andor.patterns.player_names import Names, standard_names
@@ -156,5 +156,5 @@ def _check_player_map(name: str, index: Tensor, wanted: tuple[int, ...], n: int,
         raise ValueError(f"{name} has dtype {index.dtype} and shape {tuple(index.shape)}")
     if any(have not in (1, size) for have, size in zip(index.shape[1:], wanted, strict=True)):
         raise ValueError(f"{name} of shape {tuple(index.shape)} does not fit an input of shape {wanted}")
-    if index.numel() and not 0 <= int(index.min()) <= int(index.max()) < n:
+    if index.numel() and not NOBODY <= int(index.min()) <= int(index.max()) < n:
         raise ValueError(f"{name} names players that there are not")

@@ -171,7 +171,7 @@ def _player_map(explanation: Result, input_index: int) -> npt.NDArray[np.int64]:
     if bool((channels != channels[0]).any()):
         raise ValueError("feature_mask must be the same in all channels to be drawn on the image.")
     feature_ids: npt.NDArray[np.int64] = np.asarray(explanation.feature_ids, dtype=np.int64)
-    return np.take(feature_ids, channels[0].numpy())
+    return np.take(np.append(feature_ids, -1), channels[0].numpy())  # -1 in both for elements of no player
 
 
 def _panels(

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from captum_andor import AndOrInteractions
 from captum_andor.games.players import Players
 
 X = torch.arange(1.0, 13.0).view(2, 2, 3)
@@ -21,7 +22,7 @@ def masked(x: Any, coalition: list[bool], baselines: Any = None, feature_mask: A
     ("mask", "ids"),
     [
         (torch.tensor([[0, 0, 5], [5, 0, 9]]), (0, 5, 9)),
-        (torch.tensor([-3, 0, 7]), (-3, 0, 7)),
+        (torch.tensor([-3, 0, 7]), (0, 7)),  # elements of negative ids are no player
         (torch.tensor([1, 0]).view(2, 1).expand(2, 3), (0, 1)),
         (torch.arange(6).view(3, 2).T, (0, 1, 2, 3, 4, 5)),
         (torch.tensor(4), (4,)),
@@ -39,8 +40,22 @@ def test_players_are_the_sorted_ids_of_the_mask(mask: Tensor | None, ids: tuple[
         only = torch.zeros(1, len(ids), dtype=torch.bool)
         only[0, player] = True
         kept = players.masked(only)[0] != 0
-        expected = (torch.arange(6).view(2, 3) == own) if mask is None else mask == own
+        expected = (torch.arange(6).view(2, 3) == own) if mask is None else (mask == own) | (mask.long() < 0)
         assert torch.equal(kept, expected.expand(2, 2, 3))
+
+
+def test_elements_of_negative_ids_keep_their_value_and_get_nothing() -> None:
+    """For BOS tokens, templates and padding."""
+    x = torch.arange(1.0, 7.0).view(2, 3)
+    mask = torch.tensor([[0, -1, 4], [-1, 4, 0]])  # an own mask for each example
+    method = AndOrInteractions(lambda z: z.prod(1))
+    found = method.attribute(x, feature_mask=mask)
+    assert found[0].tolist() == pytest.approx([3.0, 0, 3.0]) and found[1].tolist() == pytest.approx([0, 60, 60.0])
+    lm = method.logical_model(x[:1], feature_mask=mask[:1])
+    assert [(p.kind, p.players, p.value) for p in lm[0].patterns] == [("and", (0, 4), pytest.approx(6.0))]
+    assert lm.attributions()[0].tolist() == pytest.approx([3.0, 0, 3.0])
+    with pytest.raises(ValueError, match="every id is negative"):
+        method.attribute(x, feature_mask=torch.tensor([-1, -2, -1]))
 
 
 def test_equal_ids_in_several_inputs_are_one_player() -> None:
