@@ -23,7 +23,7 @@ from captum_andor.confusing.score_names import Labels, check_flips, check_label_
 from captum_andor.confusing.scoring import Scoring
 from captum_andor.confusing.views import Views
 from captum_andor.confusing.witness_scores import check_witnesses, witness_columns
-from captum_andor.games import Score, check_score
+from captum_andor.games import Score, check_output_field, check_score
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -59,6 +59,8 @@ class ConfusingSampleAnalyzer:
             Default: 12
         high_order (int, optional): Lowest number of players that counts as high order. Default: None (above n / 2)
         tolerance (float, optional): Duality gap of the sparse splits. Default: 1e-2
+        output (str or int, optional): Which part of what the models return holds the class scores, as in
+            :class:`AndOrInteractions`. Default: None (the tensor itself, or ``logits`` where there are some)
 
     Raises:
         ValueError: If a score is unknown or a number out of its range.
@@ -85,6 +87,7 @@ class ConfusingSampleAnalyzer:
         max_players: int = 12,
         high_order: int | None = None,
         tolerance: float = 1e-2,
+        output: str | int | None = None,
     ) -> None:
         check_score(score)
         self.scores = check_scores(scores, primary)
@@ -98,6 +101,8 @@ class ConfusingSampleAnalyzer:
         self.max_players = max_players
         self.high_order = high_order
         self.tolerance = tolerance
+        check_output_field(output)
+        self.output = output
         self._models: dict[str, Model] = {}
         self._references: dict[str, tuple[Model, tuple[str, ...] | None]] = {}
         self._report: ConfusingReport | None = None
@@ -312,6 +317,7 @@ class ConfusingSampleAnalyzer:
             perturbations_per_eval=perturbations_per_eval,
             checkpoint_dir=folder,
             attribute=attributer,
+            output_field=self.output,
         )
 
     def _check_models(self, labels: str) -> None:

@@ -27,7 +27,7 @@ from captum_andor.confusing.folder_manifest import (
 )
 from captum_andor.confusing.model_checks import Checked, check_labels, check_model, warn_of_probabilities
 from captum_andor.confusing.views import View, Views
-from captum_andor.games import Game, Players, are_probabilities
+from captum_andor.games import Game, OutputField, Players, are_probabilities
 
 __all__ = ["Evaluation", "Evaluator", "checkpoint_folder"]
 
@@ -66,6 +66,7 @@ class Evaluator:
         perturbations_per_eval: Coalitions of each in one forward pass; None chooses.
         checkpoint_dir: Where outputs are kept; None keeps none.
         attribute: Makes attributions of a batch; None makes none.
+        output_field: Which part of what the models return holds the class scores.
     """
 
     models: dict[str, Model]
@@ -76,6 +77,7 @@ class Evaluator:
     perturbations_per_eval: int | None
     checkpoint_dir: Path | None
     attribute: Attributer | None = None
+    output_field: OutputField = None
     _manifest: dict[str, Any] = field(default_factory=dict, repr=False)
     _asked: set[str] = field(default_factory=set, repr=False)  # models of whose answers a few were asked for again
 
@@ -131,7 +133,7 @@ class Evaluator:
         """
         found = {}
         for name, model in self.models.items():
-            found[name] = check_model(name, model, samples, self.reads_logits, identify)
+            found[name] = check_model(name, model, samples, self.reads_logits, identify, self.output_field)
             check_labels(name, found[name].output, samples.labels)
         return found
 
@@ -233,7 +235,7 @@ class Evaluator:
     def _run(self, name: str, model: Model, players: Players) -> Tensor:
         first = name not in self._asked
         self._asked.add(name)
-        game = Game(model, players, "output", None, (), self.perturbations_per_eval, check_repeats=first)
+        game = Game(model, players, "output", None, (), self.perturbations_per_eval, first, self.output_field)
         try:
             values = game.values()
             change = game.change()

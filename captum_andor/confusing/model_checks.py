@@ -12,7 +12,7 @@ from captum_andor._utils.datasets import Samples
 from captum_andor._utils.devices import Model, device_of
 from captum_andor._utils.model_identity import ModelIdentity, model_identity
 from captum_andor._utils.user_warnings import warn
-from captum_andor.games import are_probabilities
+from captum_andor.games import OutputField, are_probabilities, picked_output
 
 __all__ = ["Checked", "check_labels", "check_mode", "check_model", "warn_of_probabilities"]
 
@@ -54,7 +54,9 @@ class Checked:
     identity: ModelIdentity | None
 
 
-def check_model(name: str, model: Model, samples: Samples, reads_logits: bool, identify: bool = False) -> Checked:
+def check_model(
+    name: str, model: Model, samples: Samples, reads_logits: bool, identify: bool = False, field: OutputField = None
+) -> Checked:
     """See that a model repeats its outputs for the first samples, in a batch and alone.
 
     Raises:
@@ -62,10 +64,10 @@ def check_model(name: str, model: Model, samples: Samples, reads_logits: bool, i
     """
     check_mode(name, model)
     count = min(len(samples), _CHECKED_SAMPLES)
-    once = _answers(model, samples, 0, count, name)
+    once = _answers(model, samples, 0, count, field, name)
     # Between two calls: what the first one creates is there, and what every call changes shows.
     before = model_identity(model) if identify else None
-    again = _answers(model, samples, 0, count)
+    again = _answers(model, samples, 0, count, field)
     identity = None if before is None else before.lasting(model_identity(model))
     if not _are_alike(once, again):
         raise ValueError(
@@ -73,7 +75,7 @@ def check_model(name: str, model: Model, samples: Samples, reads_logits: bool, i
             "random in it."
         )
     if isinstance(once, Tensor) and once.ndim and len(once) == count > 1:
-        _check_alone(name, model, samples, once)
+        _check_alone(name, model, samples, once, field)
     if reads_logits and isinstance(once, Tensor) and once.ndim == 2 and are_probabilities(once):
         warn_of_probabilities(name, "and add up to 1 ")
     return Checked(once, identity)
@@ -87,10 +89,10 @@ def warn_of_probabilities(name: str, clause: str = "") -> None:
     )
 
 
-def _check_alone(name: str, model: Model, samples: Samples, once: Tensor) -> None:
+def _check_alone(name: str, model: Model, samples: Samples, once: Tensor, field: OutputField) -> None:
     last = len(once) - 1
     try:
-        alone = _answers(model, samples, last, last + 1)
+        alone = _answers(model, samples, last, last + 1, field)
     except Exception:  # a model may want a batch of a fixed size
         return
     if isinstance(alone, Tensor) and alone.shape[1:] == once.shape[1:] and not _are_alike(once[last:], alone, once):
@@ -126,7 +128,7 @@ def check_labels(name: str, output: Any, labels: Tensor | None) -> None:
 
 
 @torch.no_grad()
-def _answers(model: Model, samples: Samples, start: int, stop: int, name: str = "") -> Any:
+def _answers(model: Model, samples: Samples, start: int, stop: int, field: OutputField, name: str = "") -> Any:
     """Outputs for some samples.
 
     Raises:
@@ -134,7 +136,7 @@ def _answers(model: Model, samples: Samples, start: int, stop: int, name: str = 
     """
     device = device_of(model)
     try:
-        return model(*(x if device is None else x.to(device) for x in samples.rows(start, stop)))
+        returned = model(*(x if device is None else x.to(device) for x in samples.rows(start, stop)))
     except (RuntimeError, NotImplementedError) as error:
         own = next((p.dtype for p in model.parameters()), None) if isinstance(model, nn.Module) else None
         given = [x.dtype for x in samples.inputs]
@@ -146,3 +148,4 @@ def _answers(model: Model, samples: Samples, start: int, stop: int, name: str = 
             f"model {name!r} has parameters of {kind}, and its inputs are {kinds}: it cannot take them ({error}). "
             f"Convert the inputs, e.g. x.to(torch.{kind})."
         ) from error
+    return picked_output(returned, field)

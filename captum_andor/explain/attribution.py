@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -26,7 +26,18 @@ from captum_andor.explain.estimate import GameEstimate
 from captum_andor.explain.explanation import AndOrExplanation, split_explanation
 from captum_andor.explain.logical_model import LogicalModel, fitted_model
 from captum_andor.explain.masked_outputs import MaskedOutputs
-from captum_andor.games import Baselines, Game, InputsT, Players, Score, Target, check_score, standard_target
+from captum_andor.games import (
+    Baselines,
+    Game,
+    InputsT,
+    Players,
+    Score,
+    Target,
+    check_output_field,
+    check_score,
+    named_call,
+    standard_target,
+)
 from captum_andor.games.transforms import shapley_values
 from captum_andor.patterns import Names, ResultPlayers, standard_names
 from captum_andor.sampling import PATTERNS, SHAPLEY
@@ -53,9 +64,13 @@ class AndOrInteractions(PerturbationAttribution):  # type: ignore[misc]  # captu
             by ``target``, or ``f(output, target)``, whose result is v. Default: "output"
         max_players (int, optional): Above this number of players an error names the cost instead of starting a run that
             would not end. Raise it if you can afford the passes. Default: 20
-        check_repeats (bool, optional): Evaluate the baseline and the full input once more at the end of each call, each
-            alone, and warn if the score has moved by more than half of its digits: the model is random, keeps state or
-            mixes the rows of a batch (dropout, batch norm in training mode). Default: True
+        check_repeats (bool, optional): Ask for a handful of coalitions once more at the end of each call, each alone
+            and one example without the others, in eight forward passes at most, and warn if the score has moved by more
+            than half of its digits: the model is random, keeps state, or its answer for a row depends on the other
+            rows, their number or padding (dropout, batch norm in training mode). Default: True
+        output (str or int, optional): Which part of what the model returns is explained: the name of a field, as of
+            Hugging Face's ``ModelOutput`` or a dict, or a position in a tuple. Default: None (the tensor itself, or
+            ``logits`` where there are some)
 
     Raises:
         TypeError: If ``forward_func`` is not callable or ``max_players`` not an int.
@@ -79,6 +94,7 @@ class AndOrInteractions(PerturbationAttribution):  # type: ignore[misc]  # captu
         score: Score = "output",
         max_players: int = 20,
         check_repeats: bool = True,
+        output: str | int | None = None,
     ) -> None:
         if not callable(forward_func):
             raise TypeError(
@@ -93,6 +109,8 @@ class AndOrInteractions(PerturbationAttribution):  # type: ignore[misc]  # captu
         if not isinstance(check_repeats, (bool, np.bool_)):
             raise TypeError(f"check_repeats must be True or False; got {check_repeats!r}.")
         self.check_repeats = bool(check_repeats)
+        check_output_field(output)
+        self.output = output
 
     @log_usage()  # type: ignore[untyped-decorator]
     def attribute(
@@ -118,7 +136,9 @@ class AndOrInteractions(PerturbationAttribution):  # type: ignore[misc]  # captu
         output, at least float32; where the model returns one number per batch, their first dimension is 1.
 
         Args:
-            inputs (Tensor or tuple[Tensor, ...]): Inputs of any dtype and rank ≥ 1; dimension 0 is the batch in each.
+            inputs (Tensor, tuple[Tensor, ...] or dict): Inputs of any dtype and rank ≥ 1; dimension 0 is the batch in
+                each. A dict, such as a tokenizer's ``BatchEncoding``, is passed by name: players are in the tensors
+                that a dict of masks or baselines names, the rest is passed along, and attributions are a dict.
             baselines (scalar, Tensor, tuple of these, optional): What players outside a coalition are replaced by: a
                 number, or a tensor that broadcasts to its input; one per input. Default: None (zeros, False for bool)
             target (int, tuple, Tensor or list, optional): Which output: one index for all examples (an int or, for more
@@ -559,7 +579,16 @@ class AndOrInteractions(PerturbationAttribution):  # type: ignore[misc]  # captu
         score: Score | None = None,
     ) -> tuple[Players, Game]:
         check_score(self.score)  # which may have been set since
-        players = Players(inputs, baselines, feature_mask)
+        forward_func, names = self.forward_func, None
+        if isinstance(inputs, Mapping):
+            if additional_forward_args is not None:
+                raise ValueError("additional_forward_args cannot stand beside inputs by name: put them into inputs.")
+            call = named_call(forward_func, inputs, baselines, feature_mask)
+            inputs, baselines, feature_mask, forward_func = (
+                call.inputs, call.baselines, call.feature_mask, call.forward_func
+            )  # fmt: skip
+            names, additional_forward_args = call.names, call.further
+        players = Players(inputs, baselines, feature_mask, names)
         if not budgeted:
             self._check_cost(players)
         if additional_forward_args is None:
@@ -569,13 +598,14 @@ class AndOrInteractions(PerturbationAttribution):  # type: ignore[misc]  # captu
         else:
             arguments = (additional_forward_args,)
         game = Game(
-            self.forward_func,
+            forward_func,
             players,
             self.score if score is None else score,
             standard_target(target, players.n_examples),
             arguments,
             perturbations_per_eval,
             self.check_repeats,
+            self.output,
         )
         return players, game
 

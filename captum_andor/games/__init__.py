@@ -3,6 +3,12 @@
 from captum_andor.games import indices, masks, transforms
 from captum_andor.games.game import Game as Game
 from captum_andor.games.interpretable import InterpretableModel
+from captum_andor.games.model_calls import (
+    OutputField as OutputField,
+    check_output_field as check_output_field,
+    named_call as named_call,
+    picked_output as picked_output,
+)
 from captum_andor.games.players import (
     NOBODY as NOBODY,
     Baselines as Baselines,

@@ -15,6 +15,7 @@ from torch.nn.modules.module import register_module_forward_hook
 from captum_andor._utils.checks import is_int
 from captum_andor._utils.progress import Progress, progress_bar
 from captum_andor._utils.user_warnings import warn
+from captum_andor.games.model_calls import OutputField, picked_output
 from captum_andor.games.players import Players
 from captum_andor.games.repeats import Repeats
 from captum_andor.games.scores import Score, Target, are_probabilities, repeat_target, score_output
@@ -48,6 +49,7 @@ class Game:
         additional_forward_args: Further arguments; tensors are tiled along dimension 0.
         perturbations_per_eval: Coalitions per forward pass; None chooses by the size of the input.
         check_repeats: Ask for a handful of coalitions once more at the end of a call, each alone; see :meth:`change`.
+        output_field: Which part of what the model returns; see :func:`captum_andor.games.model_calls.picked_output`.
     """
 
     def __init__(
@@ -59,6 +61,7 @@ class Game:
         additional_forward_args: tuple[Any, ...],
         perturbations_per_eval: int | None,
         check_repeats: bool = False,
+        output_field: OutputField = None,
     ) -> None:
         _check_perturbations(perturbations_per_eval)
         self.forward_func = forward_func
@@ -67,6 +70,7 @@ class Game:
         self.target = target
         self.additional_forward_args = additional_forward_args
         self.perturbations_per_eval = perturbations_per_eval
+        self.output_field = output_field
         self._repeats = Repeats() if check_repeats else None
         self.output_dtype = torch.float64
         self.aggregates = False
@@ -142,7 +146,15 @@ class Game:
                 argument = argument[example : example + 1]
             arguments.append(argument)
         target = self.target[example : example + 1] if isinstance(self.target, (Tensor, list)) else self.target
-        game = Game(self.forward_func, self.players.of_example(example), self.score, target, tuple(arguments), 1)
+        game = Game(
+            self.forward_func,
+            self.players.of_example(example),
+            self.score,
+            target,
+            tuple(arguments),
+            1,
+            output_field=self.output_field,
+        )
         try:
             found = game._evaluate(coalition)
             return None if game.aggregates else found
@@ -264,6 +276,7 @@ class Game:
                 return torch.tensor(float(output), dtype=torch.float64, device="cpu")
             except OverflowError as error:
                 raise ValueError("forward_func returned a number that float64 cannot hold.") from error
+        output = picked_output(output, self.output_field)
         if not isinstance(output, Tensor):
             raise TypeError(
                 f"forward_func must return a tensor or a number; got {type(output).__name__}. "

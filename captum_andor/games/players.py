@@ -32,12 +32,14 @@ class PlayerLayout:
             it belongs to none and is always kept.
         shapes: Per input, its shape without the batch dimension.
         is_tuple: Whether the inputs came as a tuple.
+        names: Of the inputs, where they came as a dict.
     """
 
     feature_ids: tuple[int, ...]
     indices: tuple[Tensor, ...]
     shapes: tuple[tuple[int, ...], ...]
     is_tuple: bool
+    names: tuple[str, ...] | None = None
 
     @property
     def n_players(self) -> int:
@@ -54,6 +56,8 @@ class PlayerLayout:
         spread = tuple(
             _scatter(player_values, index, shape) for index, shape in zip(self.indices, self.shapes, strict=True)
         )
+        if self.names is not None:
+            return dict(zip(self.names, spread, strict=True))  # type: ignore[return-value]
         return spread if self.is_tuple else spread[0]
 
 
@@ -64,13 +68,20 @@ class Players:
         inputs: Tensor or tuple of tensors, dimension 0 the batch in each.
         baselines: As Captum's: None (zeros), a number, a tensor that broadcasts to the input, or a tuple of these.
         feature_mask: As Captum's: None (every element a player), or integer tensors that broadcast to the inputs.
+        names: Of the inputs, where they came as a dict.
 
     Raises:
         TypeError: If an argument is of the wrong kind, or a baseline cannot be held by the input's dtype.
         ValueError: If shapes or lengths do not match.
     """
 
-    def __init__(self, inputs: Inputs, baselines: Baselines = None, feature_mask: Inputs | None = None) -> None:
+    def __init__(
+        self,
+        inputs: Inputs,
+        baselines: Baselines = None,
+        feature_mask: Inputs | None = None,
+        names: tuple[str, ...] | None = None,
+    ) -> None:
         self.inputs = _check_inputs(inputs)
         self.n_examples = len(self.inputs[0])
         self.baselines = tuple(
@@ -94,6 +105,7 @@ class Players:
             ),
             shapes=tuple(tuple(x.shape[1:]) for x in self.inputs),
             is_tuple=isinstance(inputs, tuple),
+            names=names,
         )
 
     @property

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
@@ -89,7 +89,7 @@ class ResultPlayers:
         first = picks[0]
         rows = first if isinstance(first, slice) else slice(first, first + 1 or None)
         indices = tuple(player if len(player) == 1 else take(player, (rows,)) for player in self.layout.indices)
-        layout = PlayerLayout(self.feature_ids, indices, self.layout.shapes, self.layout.is_tuple)
+        layout = replace(self.layout, indices=indices)
         return ResultPlayers(self.feature_ids, self.names, layout, self.attribution_dtype)
 
     def stored(self) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
@@ -101,6 +101,7 @@ class ResultPlayers:
             "attribution_dtype": str(self.attribution_dtype).removeprefix("torch."),
             "input_shapes": None if layout is None else [list(shape) for shape in layout.shapes],
             "is_tuple": layout is not None and layout.is_tuple,
+            "input_names": None if layout is None or layout.names is None else list(layout.names),
         }
         return header, {f"players_{i}": x.cpu().numpy() for i, x in enumerate(layout.indices if layout else ())}
 
@@ -122,7 +123,12 @@ class ResultPlayers:
                 _check_player_map(f"players_{i}", index, wanted, len(feature_ids), shape)
             if header["is_tuple"] not in (True, False) or (len(shapes) != 1 and not header["is_tuple"]):
                 raise ValueError("is_tuple does not fit the inputs")
-            layout = PlayerLayout(feature_ids, indices, shapes, header["is_tuple"])
+            given = header.get("input_names")
+            if given is not None and (len(given) != len(shapes) or not all(isinstance(name, str) for name in given)):
+                raise ValueError("input_names do not fit the inputs")
+            layout = PlayerLayout(
+                feature_ids, indices, shapes, header["is_tuple"], None if given is None else tuple(given)
+            )
         if header["attribution_dtype"] not in _DTYPES:
             raise ValueError(f"attribution_dtype is {header['attribution_dtype']!r}")
         names = standard_names(header.get("player_names"), feature_ids)

@@ -123,7 +123,7 @@ def test_a_score_that_is_not_finite_names_its_coalition() -> None:
         AndOrInteractions(model).attribute(torch.ones(2, 3), feature_mask=mask)
 
 
-@pytest.mark.parametrize("output", [None, "text", (torch.ones(1),), {"logits": torch.ones(1)}])
+@pytest.mark.parametrize("output", [None, "text", (torch.ones(1),), {"scores": torch.ones(1)}])
 def test_the_model_must_return_a_tensor_or_a_number(output: Any) -> None:
     with pytest.raises(TypeError, match="forward_func must return a tensor or a number"):
         AndOrInteractions(lambda x: output).attribute(torch.ones(1, 2))

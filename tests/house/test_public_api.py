@@ -66,7 +66,7 @@ def test_public_names_are_frozen() -> None:
 @pytest.mark.parametrize(
     ("function", "expected"),
     [
-        (AndOrInteractions, "forward_func, score='output', max_players=20, check_repeats=True"),
+        (AndOrInteractions, "forward_func, score='output', max_players=20, check_repeats=True, output=None"),
         (
             AndOrInteractions.attribute,
             "self, inputs, baselines=None, target=None, additional_forward_args=None, feature_mask=None, "
@@ -131,7 +131,7 @@ def test_public_names_are_frozen() -> None:
         (
             ConfusingSampleAnalyzer,
             "score='log_odds', feature_mask=None, baselines=None, primary='net_order', scores=None, max_players=12, "
-            "high_order=None, tolerance=0.01",
+            "high_order=None, tolerance=0.01, output=None",
         ),
         (ConfusingSampleAnalyzer.add_model, "self, name, model"),
         (ConfusingSampleAnalyzer.add_reference, "self, name, model, of=None"),
