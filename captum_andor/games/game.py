@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -30,6 +31,9 @@ __all__ = ["Game"]
 _ACTIVATION_BYTES = {"cpu": 12 << 20}
 _BATCH_BYTES = {"cpu": 3 << 18}
 _BATCH_BYTES_ACCELERATOR = 1 << 26
+_MOST_OUTPUTS = 2000  # of one example with axes behind the classes: more are pixels or tokens
+_MOST_BYTES = 8 << 30  # of the values v of one call
+_OF_MODELS = (RuntimeError, AssertionError, IndexError, NotImplementedError)  # what models raise for a batch
 _ASKED_AGAIN = 64  # coalitions, to measure the noise of v
 _FEWEST_ROWS, _MOST_ROWS = 16, 4096
 
@@ -187,6 +191,7 @@ class Game:
         """
         with _widest_activation() as widest:
             first = self._evaluate(coalitions(0, 1))
+        self._check_size(first, total)
         self._activation_bytes = widest.bytes // self.players.n_examples
         values = first.new_empty(*first.shape[:-1], total)
         values[..., :1] = first
@@ -208,6 +213,12 @@ class Game:
                 self._take_output_as_aggregate(torch.Size((self.players.n_examples, *(self._trailing or ()))))
                 step = 1
                 continue
+            except _OF_MODELS:
+                # One coalition went well alone: the model may take batches of one size only.
+                if start > 1 or len(some) == 1 or self.perturbations_per_eval is not None:
+                    raise
+                step = 1
+                continue
             except KeyboardInterrupt:
                 if not keeps_when_interrupted:
                     raise
@@ -215,6 +226,22 @@ class Game:
             start += len(some)
             bar.update(len(some))
         return values
+
+    def _check_size(self, first: Tensor, total: int) -> None:
+        """After the first coalition: raise where the values of every pixel or token would be explained."""
+        each = first[..., 0].numel() // self.players.n_examples
+        if first.ndim > 3 and each > _MOST_OUTPUTS:
+            raise ValueError(
+                f"target={self.target!r} leaves {tuple(first.shape[1:-1])} values of the model's output, {each:,} of "
+                f"each example, and each would be explained by itself. Pass a target of one value, e.g. a tuple "
+                "(class, row, column), or let score reduce them, e.g. score=lambda output: output.sum((2, 3))."
+            )
+        size = 8 * first[..., 0].numel() * total
+        if size > _MOST_BYTES:
+            raise ValueError(
+                f"{first[..., 0].numel():,} outputs (target={self.target!r}) on {total:,} coalitions take "
+                f"{size / 2**30:.0f} GiB. Pass a target, fewer examples at once, a coarser feature_mask, or a budget."
+            )
 
     def _keep(self, coalitions: Tensor, values: Tensor) -> None:
         if self._repeats is not None:
@@ -321,10 +348,14 @@ class Game:
                 f"rows as for {self.players.n_examples}: its output does not grow with the batch. "
                 "Pass perturbations_per_eval=1."
             )
+        remedy = (
+            "where their number depends on the input, as that of detected boxes does, return a fixed number, e.g. the "
+            "sum of the scores of one class"
+            + ("; for values per batch pass perturbations_per_eval=1." if k > 1 else ".")
+        )
         raise ValueError(
             f"forward_func returned shape {tuple(output.shape)} for a batch of {k * self.players.n_examples} rows; "
-            f"expected {expected}. Its output must have one row per example; for values per batch pass "
-            "perturbations_per_eval=1."
+            f"expected {expected}. Its output must have one row per example; {remedy}"
         )
 
     def _raise_not_finite(self, values: Tensor, coalitions: Tensor) -> None:
@@ -354,7 +385,9 @@ def _widest_activation() -> Iterator[_Widest]:
     widest = _Widest()
     handle = register_module_forward_hook(widest)
     try:
-        yield widest
+        with warnings.catch_warnings():  # compiled modules are wary of such hooks; this one reads sizes
+            warnings.filterwarnings("ignore", r"Using `torch.compile\(module\)` when there are global hooks")
+            yield widest
     finally:
         handle.remove()
 

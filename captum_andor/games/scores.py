@@ -134,7 +134,7 @@ def score_output(output: Tensor, target: Target, score: Score) -> Tensor:
     output = output.double()
     if callable(score):
         if _takes_target(score):
-            values = _scored(score, output, target)
+            values = _scored_with_target(score, output, target)
             if output.ndim and (values.ndim == 0 or len(values) != len(output)):
                 raise ValueError(
                     f"score must return one value per row of the output, {len(output)} here; it returned shape "
@@ -169,6 +169,18 @@ def are_probabilities(output: Tensor) -> bool:
         return len(output) >= _MANY_ROWS
     rounding = max(1e-5, 4 * torch.finfo(output.dtype).eps)
     return output.shape[1] > 1 and bool(((output.double().sum(1) - 1).abs() < rounding).all())
+
+
+def _scored_with_target(score: Callable[..., Tensor], output: Tensor, target: Target) -> Tensor:
+    """As given or, where a loss wants one class per row, an int repeated."""
+    if not isinstance(target, int):
+        return _scored(score, output, target)
+    try:
+        return _scored(score, output, target)
+    except TypeError:
+        if not output.ndim:
+            raise
+        return _scored(score, output, torch.full((len(output),), target, device=output.device))
 
 
 def _scored(score: Callable[..., Tensor], *arguments: Any) -> Tensor:

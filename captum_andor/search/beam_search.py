@@ -111,7 +111,9 @@ class Search:
 
     def __init__(self, sample: Sample, values: Array) -> None:
         self.sample = sample
-        self.target = sample.centred(values[sample.place])
+        centred = values - values.mean()
+        unit = centred / max(float(np.abs(centred).max()), np.finfo(np.float64).tiny)  # squares of 1e-160 would vanish
+        self.target = sample.centred(unit[sample.place])
         self.total = float(self.target @ self.target)
         self.patterns: list[Pattern] = []
         self._refit()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -175,3 +176,90 @@ def test_the_batch_follows_the_widest_activation_inside_functions_too(wrap: bool
     assert rows_of_batches(wrap, a_megabyte // 64)[1] == 12 * 64
     assert rows_of_batches(wrap, 2)[1] == 4095  # all that are left
     assert not torch.nn.modules.module._global_forward_hooks
+
+
+def test_outputs_of_every_pixel_are_refused_after_the_first_coalition() -> None:
+    """All passes were spent before an allocator error."""
+    calls = []
+
+    def segmentation(z: Tensor) -> Tensor:
+        calls.append(len(z))
+        return z[:, :1].expand(-1, 21, -1, -1) * torch.arange(21.0).view(1, 21, 1, 1)
+
+    x, mask = torch.rand(1, 3, 48, 48), torch.arange(4).repeat_interleave(12).view(1, 1, 1, 48)
+    for call in ("attribute", "interactions", "logical_model", "estimate"):
+        with pytest.raises(ValueError, match=r"target=12 leaves \(48, 48\) values .* a tuple \(class, row, column\)"):
+            getattr(AndOrInteractions(segmentation), call)(x, target=12, feature_mask=mask)
+    assert calls == [1] * 4
+    assert AndOrInteractions(segmentation).attribute(x, target=(12, 3, 4), feature_mask=mask).shape == x.shape
+    summed = AndOrInteractions(segmentation, score=lambda output: output.sum((2, 3)))
+    assert summed.attribute(x, target=12, feature_mask=mask).shape == x.shape
+
+
+@pytest.mark.parametrize("per_eval", [None, 1])
+def test_outputs_whose_number_varies_are_told_to_be_reduced(per_eval: int | None) -> None:
+    """They were told to pass perturbations_per_eval=1, which was passed."""
+
+    def boxes(z: Tensor) -> Tensor:
+        return torch.ones(1 + int((z > 0.5).sum()), 6)
+
+    with pytest.raises(ValueError, match="return a fixed number, e.g. the sum of the scores of one class") as error:
+        AndOrInteractions(boxes).attribute(torch.ones(1, 4), perturbations_per_eval=per_eval)
+    assert per_eval is None or "perturbations_per_eval=1" not in str(error.value)
+
+
+def test_models_of_one_row_are_asked_row_by_row() -> None:
+    def one_row(z: Tensor) -> Tensor:
+        if len(z) != 1:
+            raise RuntimeError("expected a batch of one")
+        return z.prod(1)
+
+    assert AndOrInteractions(one_row).attribute(torch.full((1, 3), 2.0)).tolist() == [[pytest.approx(8 / 3)] * 3]
+
+    def broken(z: Tensor) -> Tensor:
+        if not z[:, 0].any():
+            return z.sum(1)
+        raise RuntimeError("on this input")
+
+    with pytest.raises(RuntimeError, match="on this input"):
+        AndOrInteractions(broken).attribute(torch.ones(1, 3))
+
+
+@pytest.mark.parametrize("target", [1, torch.tensor([1, 1]), [1, 1], np.array([1, 1])])
+@pytest.mark.parametrize(
+    "loss",
+    [
+        torch.nn.CrossEntropyLoss(reduction="none"),
+        lambda out, y: torch.nn.functional.nll_loss(out, y, reduction="none"),
+    ],
+)
+def test_losses_are_scores_in_every_form_of_target(loss: Any, target: Any) -> None:
+    """An int was a TypeError."""
+    linear, x = torch.nn.Linear(3, 4), torch.rand(2, 3)
+    found = AndOrInteractions(linear, score=loss).attribute(x, target=target)
+    expected = AndOrInteractions(lambda z: loss(linear(z).double(), torch.ones(len(z), dtype=torch.long))).attribute(x)
+    torch.testing.assert_close(found.double(), expected.double(), atol=1e-5, rtol=1e-4)
+
+
+def test_inputs_with_an_empty_axis_are_taken_as_captum_takes_them() -> None:
+    """Categorical (N, 0) beside numerical inputs."""
+    a, b = torch.rand(2, 0), torch.rand(2, 3)
+    model = lambda a, b: a.sum(1) + b.prod(1)  # noqa: E731
+    for mask in (None, (torch.zeros(1, 0, dtype=torch.long), torch.tensor([[0, 1, 1]]))):
+        empty, found = AndOrInteractions(model).attribute((a, b), feature_mask=mask)
+        assert empty.shape == (2, 0)
+        only = None if mask is None else mask[1]
+        torch.testing.assert_close(found, AndOrInteractions(lambda b: b.prod(1)).attribute(b, feature_mask=only))
+
+
+def test_compiled_models_warn_of_nothing() -> None:
+    model = torch.compile(torch.nn.Linear(3, 2), backend="eager")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        AndOrInteractions(model).attribute(torch.rand(1, 3), target=0)
+
+
+def test_what_thousands_of_players_would_cost_is_said_at_once() -> None:
+    """With 15 000 the message itself exceeded the limit of digits."""
+    with pytest.raises(ValueError, match=r"2\^15000 forward passes .* pass a budget"):
+        AndOrInteractions(lambda x: x.flatten(1).sum(1)).attribute(torch.rand(1, 15_000))

@@ -1,11 +1,13 @@
 """Logical models of many players: chosen on what the process predicts, where that predicts unseen coalitions better."""
 
+import warnings
 from itertools import combinations
 
 import pytest
 import torch
 from torch import Tensor
 
+from captum_andor import AndOrInteractions
 from captum_andor.sampling import held_out_at_random, paired_design, size_strata
 from captum_andor.search.beam_search import Pattern
 from captum_andor.search.options import Options
@@ -127,3 +129,18 @@ def test_gains_are_what_least_squares_saves(total: float | None) -> None:
     gains = pool._gains(taken)
     for place in (0, 1, 7, 10, 20):
         assert float(gains[place]) == pytest.approx(error(taken) - error([*taken, place]), abs=1e-3)
+
+
+@pytest.mark.parametrize("scale", [1e30, 1e-160])
+def test_units_of_v_choose_the_same_patterns_above_twenty_players(scale: float) -> None:
+    """The search works in float32, where squares of such values overflow or vanish."""
+    first = torch.randn(24, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+
+    def patterns(by: float) -> list[object]:
+        method = AndOrInteractions(lambda z: torch.tanh(z.double() @ first).sum(1) * by)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            model = method.logical_model(torch.ones(1, 24).double(), budget=200, max_patterns=6)
+        return [(p.kind, p.players, round(p.value / by, 6)) for p in model[0].patterns]
+
+    assert patterns(1.0) == patterns(scale)
