@@ -112,7 +112,7 @@ class ReportPlots:
         name, rule = self.model_named(model), SetRule(fraction)
         fig, axis = one_axis(plt_fig_axis, fig_size, use_pyplot)
         order_profiles(self.scoring, name, axis, rule)
-        shown(plt_fig_axis is None, use_pyplot)
+        shown(plt_fig_axis is None, use_pyplot, axis)
         return fig, axis
 
     def plot_overlap(
@@ -138,7 +138,7 @@ class ReportPlots:
         size = 2.6 + 0.55 * len(self.models)
         fig, axis = one_axis(plt_fig_axis, fig_size or (size + 0.8, size), use_pyplot)
         overlap_matrix(self.scoring, fig, axis, self.column_named(score), SetRule(fraction))
-        shown(plt_fig_axis is None, use_pyplot)
+        shown(plt_fig_axis is None, use_pyplot, axis)
         return fig, axis
 
     def plot_scores(
@@ -169,7 +169,7 @@ class ReportPlots:
         rule = SetRule(fraction)
         fig, axis = one_axis(plt_fig_axis, fig_size, use_pyplot)
         score_against_score(self.scoring, axis, a, b, column, rule)
-        shown(plt_fig_axis is None, use_pyplot)
+        shown(plt_fig_axis is None, use_pyplot, axis)
         return fig, axis
 
     def plot_gallery(

@@ -38,13 +38,14 @@ from captum_andor.search import (
     Options,
     Posterior,
     Weights,
-    budgeted_models,
     check_sample,
     check_sample_size,
     choose,
     complete_models,
     game_posteriors,
     models_of_estimates,
+    searched_models,
+    single_player_models,
 )
 
 if TYPE_CHECKING:
@@ -488,15 +489,17 @@ def sampled_model(
     n = coalitions.shape[1]
     check_sample(coalitions, options, any_weights=n <= COMPLETED_PLAYERS)
     games = flat_games(values)
-    if n <= COMPLETED_PLAYERS:
-        if posteriors is None:
-            posteriors = game_posteriors(coalitions, games, options.seed)
-        models = models_of_estimates(posteriors, options)
-    else:
-        given = coalitions.cpu().numpy()
-        plan = Design(given, held_out_at_random(given, options.seed), size_strata(given))
-        seen, held_out, strata = (torch.from_numpy(x).to(values.device) for x in plan)
-        models = budgeted_models(games, seen, held_out, strata, options)
+    given = coalitions.cpu().numpy()
+    plan = Design(given, held_out_at_random(given, options.seed), size_strata(given))
+    try:
+        if n <= COMPLETED_PLAYERS:
+            if posteriors is None:
+                posteriors = game_posteriors(coalitions, games, options.seed)
+            models = models_of_estimates(posteriors, options)
+        else:
+            models = searched_models(games, plan, options)
+    except KeyboardInterrupt:
+        models = single_player_models(games, plan, options)
     return fitted_model(models, values, coalitions, options, players)
 
 

@@ -17,6 +17,7 @@ __all__ = ["COLUMNS", "FORMAT", "TENSORS", "read_logical_model"]
 
 FORMAT = "captum_andor.logical_model"
 COLUMNS = ("output", "is_or", "members", "value")
+_ROUNDING = 1e-9
 TENSORS = ("t", "constant", "r2", "r2_interval", "r2_path", "values")
 
 
@@ -68,6 +69,21 @@ def _check_tensors(tensors: dict[str, Tensor], n: int, shape: tuple[int, ...]) -
     for name, (dtype, size) in expected.items():
         if tensors[name].dtype != dtype or tuple(tensors[name].shape) != size:
             raise ValueError(f"{name} is {tensors[name].dtype} {tuple(tensors[name].shape)}, not {dtype} {size}")
+    for name in ("value", "constant", "values"):
+        if not bool(tensors[name].isfinite().all()):
+            raise ValueError(f"{name} is not finite")
+    r2, interval, path = tensors["r2"], tensors["r2_interval"], tensors["r2_path"]
+    unknown = r2.isnan()
+    if bool((unknown != interval.isnan().all(-1)).any()) or bool((interval.isnan().any(-1) & ~unknown).any()):
+        raise ValueError("r2 and r2_interval do not say the same of what is unknown")
+    low, high = interval.nan_to_num().unbind(-1)
+    inside = (low <= r2 + _ROUNDING) & (r2 <= high + _ROUNDING) & (high <= 1 + _ROUNDING)
+    if not bool((inside | unknown).all()):
+        raise ValueError("r2 lies outside r2_interval, or above 1")
+    if bool(((path > 1 + _ROUNDING) | path.isinf()).any()) or bool((tensors["t"] < 0).any()):
+        raise ValueError("r2_path or t is out of range")
+    if coalitions is not None and len(torch.unique(coalitions, dim=0)) != rows:
+        raise ValueError("coalitions holds one twice")
     output = tensors["output"]
     if patterns and not 0 <= int(output.min()) <= int(output.max()) < math.prod(shape):
         raise ValueError("output is out of range")

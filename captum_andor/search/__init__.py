@@ -1,6 +1,13 @@
 """Search for logical models of games: choice, number and weights of patterns."""
 
-from captum_andor.search.budget import Budget as Budget, Known as Known, check_budget as check_budget, spend as spend
+from captum_andor.search.budget import (
+    Budget as Budget,
+    Known as Known,
+    check_budget as check_budget,
+    searched_models as searched_models,
+    single_player_models as single_player_models,
+    spend as spend,
+)
 from captum_andor.search.complete_games import complete_models as complete_models
 from captum_andor.search.estimated_games import (
     estimated_game as estimated_game,

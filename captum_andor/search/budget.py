@@ -11,6 +11,7 @@ from torch import Tensor
 
 from captum_andor._utils.checks import is_int
 from captum_andor._utils.progress import Progress, progress_bar
+from captum_andor._utils.user_warnings import warn
 from captum_andor.games import Game, flat_games
 from captum_andor.games.transforms import coalition_codes, coalition_members
 from captum_andor.sampling import DICTIONARY_PLAYERS, Design, design, held_out_at_random, size_strata
@@ -18,11 +19,11 @@ from captum_andor.search.complete_games import complete_models
 from captum_andor.search.least_squares import Models
 from captum_andor.search.options import Options
 from captum_andor.search.process_pursuit import budgeted_models
-from captum_andor.search.sampled_games import check_sample_size
+from captum_andor.search.sampled_games import check_sample_size, sampled_models
 
 Budget: TypeAlias = int | Literal["auto"] | None
 
-__all__ = ["Budget", "Known", "spend"]
+__all__ = ["Budget", "Known", "searched_models", "single_player_models", "spend"]
 
 _ENUMERATED_PLAYERS = 10  # all 1 024 coalitions cost what the default budget costs
 _DEFAULT_BUDGET = 1024  # of 256, 512, 1 024 and 2 048 the first that came near the R² of all coalitions
@@ -228,6 +229,37 @@ class Spender:
 def _modelled(values: Tensor, plan: Design | None, options: Options) -> Evaluated:
     games = flat_games(values)
     if plan is None:
-        return Evaluated(values, None, complete_models(games, options))
-    coalitions, held_out, strata = (torch.from_numpy(x).to(values.device) for x in plan)
-    return Evaluated(values, coalitions, budgeted_models(games, coalitions, held_out, strata, options))
+        try:
+            models = complete_models(games, options)
+        except KeyboardInterrupt:
+            models = complete_models(games, _single_players(games, options))
+        return Evaluated(values, None, models)
+    try:
+        models = searched_models(games, plan, options)
+    except KeyboardInterrupt:
+        models = single_player_models(games, plan, options)
+    return Evaluated(values, torch.from_numpy(plan.coalitions).to(values.device), models)
+
+
+def searched_models(games: Tensor, plan: Design, options: Options) -> Models:
+    """Logical models of games ``(B, m)`` by search on the coalitions of a design."""
+    coalitions, held_out, strata = (torch.from_numpy(x).to(games.device) for x in plan)
+    return budgeted_models(games, coalitions, held_out, strata, options)
+
+
+def single_player_models(games: Tensor, plan: Design, options: Options) -> Models:
+    """What is left after Ctrl-C during a search: models of single players, at once, with a warning.
+
+    The evaluations, which took the time, are kept with the model.
+    """
+    coalitions, held_out, strata = (torch.from_numpy(x).to(games.device) for x in plan)
+    return sampled_models(games, coalitions, held_out, strata, _single_players(games, options))
+
+
+def _single_players(games: Tensor, options: Options) -> Options:
+    warn(
+        f"interrupted during the search: the model is of single players, from all {games.shape[1]:,} coalitions that "
+        "were evaluated. Pass it as previous= to search again without evaluating them again."
+    )
+    most = options.max_patterns or max(games.shape[1] // 8, 1)
+    return replace(options, max_order=1, effort="stable", max_patterns=most, min_r2=None)

@@ -317,7 +317,7 @@ class LayerSwapResult:
             fig_size,
             use_pyplot,
         )
-        shown(plt_fig_axis is None, use_pyplot)
+        shown(plt_fig_axis is None, use_pyplot, axis)
         return fig, axis
 
     def plot_contrasts(
@@ -348,7 +348,7 @@ class LayerSwapResult:
         table = pd.concat([self.contrasts(name) for name in (*self.scores, *self.columns)])
         table = table[(table["variant"] == variant) & (table["compared"] == compared)]
         fig, axis = contrast_intervals(table, smallest_effect, plt_fig_axis, fig_size, use_pyplot)
-        shown(plt_fig_axis is None, use_pyplot)
+        shown(plt_fig_axis is None, use_pyplot, axis)
         return fig, axis
 
     def save(self, folder: str | os.PathLike[str]) -> None:

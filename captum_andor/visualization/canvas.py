@@ -32,15 +32,15 @@ _LONGEST = 34  # characters of a label that a figure of six inches has room for
 
 
 def new_figure(fig_size: tuple[float, float], use_pyplot: bool, layout: Literal["constrained"] | None = None) -> Figure:
-    """An empty figure, of pyplot or, which works without a display, of its own."""
+    """An empty figure, of pyplot or, which works without a display, of its own; its texts hold no formulas."""
+    from captum_andor.visualization.plain_text_figure import PlainTextFigure
+
     if use_pyplot:
         from matplotlib import pyplot
 
-        fig: Figure = pyplot.figure(figsize=fig_size, layout=layout)
+        fig: Figure = pyplot.figure(figsize=fig_size, layout=layout, FigureClass=PlainTextFigure)
         return fig
-    from matplotlib.figure import Figure as Bare
-
-    return Bare(figsize=fig_size, layout=layout)
+    return PlainTextFigure(figsize=fig_size, layout=layout)
 
 
 def one_axis(
@@ -53,8 +53,13 @@ def one_axis(
     return fig, fig.add_subplot()
 
 
-def shown(is_new: bool, use_pyplot: bool) -> None:
-    """Show a new figure, where pyplot made it."""
+def shown(is_new: bool, use_pyplot: bool, *drawn: Axes) -> None:
+    """Show a new figure, where pyplot made it; in axes that were given, names are drawn as they are, too."""
+    if not is_new:
+        from captum_andor.visualization.plain_text_figure import without_formulas
+
+        for axis in drawn:
+            without_formulas(axis)
     if is_new and use_pyplot:
         from matplotlib import pyplot
 

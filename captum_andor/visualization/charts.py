@@ -314,5 +314,5 @@ def plot_heatmap(
 def _finished(fig: Figure, axis: Axes, title: str | None, plt_fig_axis: Axis, use_pyplot: bool) -> tuple[Figure, Axes]:
     if title is not None:
         axis.set_title(title, fontsize=10)
-    shown(plt_fig_axis is None, use_pyplot)
+    shown(plt_fig_axis is None, use_pyplot, axis)
     return fig, axis

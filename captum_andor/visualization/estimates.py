@@ -61,5 +61,5 @@ def plot_shapley_values(
     axis.spines[["top", "right"]].set_visible(False)
     if title:
         axis.set_title(title, fontsize=10)
-    shown(plt_fig_axis is None, use_pyplot)
+    shown(plt_fig_axis is None, use_pyplot, axis)
     return fig, axis

@@ -83,5 +83,5 @@ def plot_graph(
     axis.set_ylim(-0.75, 2.3)
     axis.set_axis_off()
     axis.set_title(title_of(result, title) or "", fontsize=10)
-    shown(plt_fig_axis is None, use_pyplot)
+    shown(plt_fig_axis is None, use_pyplot, axis)
     return fig, axis

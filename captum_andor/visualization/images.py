@@ -75,7 +75,7 @@ def plot_image_interactions(
     heading = title_of(explanation, title) if plt_fig_axis is None else title
     if heading is not None:
         fig.suptitle(heading, fontsize=None if title else 9, y=0.99)
-    shown(plt_fig_axis is None, use_pyplot)
+    shown(plt_fig_axis is None, use_pyplot, *axes)
     return fig, axes
 
 
@@ -130,7 +130,7 @@ def plot_image_overview(
     if entries:
         axis.legend(handles=entries, loc="center left", bbox_to_anchor=(1.02, 0.5), frameon=False, fontsize=8)
     axis.set_title(title_of(explanation, title) or "", fontsize=10)
-    shown(plt_fig_axis is None, use_pyplot)
+    shown(plt_fig_axis is None, use_pyplot, axis)
     return fig, axis
 
 

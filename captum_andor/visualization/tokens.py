@@ -99,7 +99,7 @@ def plot_tokens(
     axis.set_ylim(-(line + 1) * height + 0.5, 1.4)
     axis.set_axis_off()
     axis.set_title(title_of(result, title) or "", fontsize=10)
-    shown(plt_fig_axis is None, use_pyplot)
+    shown(plt_fig_axis is None, use_pyplot, axis)
     return fig, axis
 
 

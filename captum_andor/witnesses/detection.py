@@ -81,7 +81,7 @@ class Detection:
         axis.plot([0, 1], [0, 1], ":", color="grey")
         axis.set(xlabel="false positives", ylabel="true positives", title=title or f"AUC {self.auc:.2f}")
         axis.set_aspect("equal")
-        shown(plt_fig_axis is None, use_pyplot)
+        shown(plt_fig_axis is None, use_pyplot, axis)
         return fig, axis
 
 

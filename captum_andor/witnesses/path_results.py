@@ -80,7 +80,7 @@ class Barriers:
         axis.plot(self.alphas, self.losses.T, color=SERIES[0], alpha=0.25, linewidth=0.8)
         axis.plot(self.alphas, self.losses.mean(0), color=SERIES[0], linewidth=2)
         axis.set(xlabel="from a to b", ylabel="loss", title=title)
-        shown(plt_fig_axis is None, use_pyplot)
+        shown(plt_fig_axis is None, use_pyplot, axis)
         return fig, axis
 
 
@@ -146,7 +146,7 @@ class Paths:
         axis.plot(np.linspace(0, 1, len(curve)), curve, color=SERIES[2], label=f"{len(self.points[pair]) - 2} bypasses")
         axis.set(xlabel="from a to b", ylabel="loss")
         axis.legend(frameon=False)
-        shown(plt_fig_axis is None, use_pyplot)
+        shown(plt_fig_axis is None, use_pyplot, axis)
         return fig, axis
 
     def plot_strip(

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
+from typing import Any
+
 import numpy as np
 import pattern_oracles
 import pytest
@@ -119,3 +122,30 @@ def test_what_no_coalition_had_is_said() -> None:
     some = rows[(rows.sum(1) < 11)]
     lm = LogicalModel.from_values(some.double().sum(1) ** 1.5, some, exact_ends=False)
     assert "none of 11 to 13 players" in repr(lm)
+
+
+@pytest.mark.parametrize(("n", "budget"), [(12, 512), (24, 512), (9, None)])
+def test_ctrl_c_during_the_search_keeps_what_was_evaluated(
+    n: int, budget: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """2 048 evaluated coalitions were lost."""
+    module = importlib.import_module(
+        "captum_andor.search.budget" if budget is None or n > 16 else "captum_andor.explain.logical_model"
+    )
+    name = "complete_models" if budget is None else "searched_models" if n > 16 else "models_of_estimates"
+    original = getattr(module, name)
+
+    def interrupted(*arguments: Any) -> Any:
+        monkeypatch.setattr(module, name, original)
+        raise KeyboardInterrupt
+
+    method, x = AndOrInteractions(lambda z: z[:, :3].prod(1) + 3 * z[:, 4] + z.sum(1) / n), torch.ones(1, n)
+    expected = method.logical_model(x, budget=budget)
+    monkeypatch.setattr(module, name, interrupted)
+    with pytest.warns(UserWarning, match="interrupted during the search: the model is of single players, from all"):
+        found = method.logical_model(x, budget=budget)
+    assert found.n_evaluations == expected.n_evaluations
+    assert found[0].patterns[0].players == (4,) and found.order_strength().shape == expected.order_strength().shape
+    assert 0 < float(found.r2) <= float(expected.r2) + 1e-9
+    again = method.logical_model(x, budget=budget, previous=found) if budget else expected
+    assert [p.players for p in again[0].patterns] == [p.players for p in expected[0].patterns]
