@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["check_count", "check_share", "is_int", "is_real"]
+__all__ = ["check_count", "check_seed", "check_share", "is_int", "is_real"]
 
 
 def is_int(number: object) -> bool:
@@ -28,6 +28,16 @@ def check_count(name: str, count: Any) -> None:
     """
     if not is_int(count) or count < 1:
         raise ValueError(f"{name} must be an int ≥ 1; got {count!r}.")
+
+
+def check_seed(seed: Any) -> None:
+    """Raise unless a seed is a whole number of at least 0.
+
+    Raises:
+        ValueError: If it is not.
+    """
+    if not is_int(seed) or seed < 0:
+        raise ValueError(f"seed must be an int ≥ 0; got {seed!r}.")
 
 
 def check_share(name: str, share: Any) -> None:

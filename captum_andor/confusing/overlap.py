@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from captum_andor._utils.checks import check_share, is_real
+from captum_andor._utils.checks import check_seed, check_share, is_real
 from captum_andor._utils.statistics import (
     Array,
     auc,
@@ -53,6 +53,7 @@ class SetRule:
 
     def __post_init__(self) -> None:
         check_share("fraction", self.fraction)
+        check_seed(self.seed)
         if self.threshold is not None and (not is_real(self.threshold) or np.isnan(self.threshold)):
             raise ValueError(f"threshold must be None or a number; got {self.threshold!r}.")
 

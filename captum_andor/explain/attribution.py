@@ -12,7 +12,7 @@ from captum.log import log_usage
 from torch import Tensor
 from torch.futures import Future
 
-from captum_andor._utils.checks import check_share, is_int
+from captum_andor._utils.checks import check_seed, check_share, is_int
 from captum_andor._utils.progress import progress_bar
 from captum_andor.explain.budgeted import (
     check_same_ends,
@@ -265,8 +265,7 @@ class AndOrInteractions(PerturbationAttribution):  # type: ignore[misc]  # captu
     ) -> GameEstimate:
         """The estimate by the arguments of Captum, in their order."""
         inputs, baselines, target, further, feature_mask, perturbations_per_eval, show_progress = arguments
-        if not is_int(seed) or seed < 0:
-            raise ValueError(f"seed must be an int ≥ 0; got {seed!r}.")
+        check_seed(seed)
         check_share("tolerance", tolerance)
         players, game = self._game(
             inputs, baselines, target, further, feature_mask, perturbations_per_eval, budgeted=True

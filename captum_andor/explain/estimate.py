@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from captum_andor._utils.checks import check_seed
 from captum_andor._utils.storage import read_arrays, write_arrays
 from captum_andor._utils.user_warnings import warn
 from captum_andor.explain.logical_model import LogicalModel, complete_model, sampled_model
@@ -100,8 +101,10 @@ class GameEstimate(IndexedResult):
 
         Raises:
             TypeError: If v is not real or coalitions are not bool.
-            ValueError: If shapes do not fit, a value is not finite, or there are fewer than two coalitions.
+            ValueError: If shapes do not fit, a value is not finite, there are fewer than two coalitions, or the seed is
+                no int ≥ 0.
         """
+        check_seed(seed)
         values = game_values(v)
         if coalitions is None:
             players = ResultPlayers.numbered(count_players(values, name="v"), player_names)

@@ -125,7 +125,10 @@ def check_pairs(model: Any, a: Any, b: Any, target: Any) -> tuple[Tensor, Tensor
             raise TypeError(f"{name} must be a floating-point tensor of inputs (pairs, …); got {got}.")
     if a.shape != b.shape or a.ndim < 2 or not len(a):
         raise ValueError(f"a and b must be of one shape (pairs, …); got {tuple(a.shape)} and {tuple(b.shape)}.")
-    classes = torch.as_tensor(target, device="cpu") if not isinstance(target, Tensor) else target
+    try:
+        classes = torch.as_tensor(target, device="cpu") if not isinstance(target, Tensor) else target
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise TypeError(f"target must be a class index or one per pair; got {target!r}.") from error
     if classes.is_floating_point() or classes.dtype == torch.bool or classes.shape not in ((), (len(a),)):
         raise ValueError(
             f"target must be a class index or one per pair, ({len(a)},); got {classes.dtype} of shape "

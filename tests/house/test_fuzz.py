@@ -102,7 +102,7 @@ class Call:
         """Shapley values by the definition, from masked inputs made one element at a time."""
         masks = self.masks or self.own_players()
         masks = tuple(m.expand(self.n_examples, *x.shape[1:]) for m, x in zip(masks, self.inputs, strict=True))
-        ids = sorted({int(i) for m in masks for i in m.flatten()})
+        ids = sorted({int(i) for m in masks for i in m.flatten() if i >= 0})  # a negative id is no player
         outputs = []
         for code in range(2 ** len(ids)):
             kept = torch.tensor([ids[i] for i in range(len(ids)) if code >> i & 1])
@@ -119,7 +119,10 @@ class Call:
         values = torch.stack(outputs, dim=-1)
         shapley = torch.stack([oracles.shapley_values(v) for v in values.reshape(-1, values.shape[-1])])
         shapley = shapley.view(*values.shape[:-1], len(ids))
-        places = [torch.tensor([ids.index(int(i)) for i in m.flatten()]).view(m.shape) for m in masks]
+        shapley = torch.cat([shapley, torch.zeros_like(shapley[..., :1])], dim=-1)
+        places = [
+            torch.tensor([ids.index(int(i)) if i >= 0 else len(ids) for i in m.flatten()]).view(m.shape) for m in masks
+        ]
         return tuple(
             torch.stack(
                 [
@@ -140,7 +143,7 @@ class Call:
     @staticmethod
     def masked(x: Tensor, baseline: Any, mask: Tensor, kept: Tensor) -> Tensor:
         given = torch.zeros((), dtype=x.dtype) if baseline is None else torch.as_tensor(baseline).to(x.dtype)
-        return torch.where(torch.isin(mask, kept), x, given.expand(x.shape))
+        return torch.where(torch.isin(mask, kept) | (mask < 0), x, given.expand(x.shape))
 
     def scored(self, output: Tensor) -> Tensor:
         if self.score == "prob":
@@ -161,7 +164,7 @@ def check(seed: int) -> bool:
     """Whether a call gave a result."""
     call = Call(seed)
     n_players = (
-        len({int(i) for m in call.masks or () for i in m.flatten()})
+        len({int(i) for m in call.masks or () for i in m.flatten() if i >= 0})
         if call.masks
         else sum(x[0].numel() for x in call.inputs)
     )
