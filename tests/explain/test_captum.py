@@ -131,9 +131,9 @@ class TestTraps:
         assert calls == [1, 15]
         torch.testing.assert_close(result, torch.full((1, 3, 224, 224), 0.25))
 
-    def test_negative_ids_are_players(self) -> None:
+    def test_negative_ids_are_no_players(self) -> None:
         result = AndOrInteractions(lambda x: x.sum(1)).attribute(torch.ones(1, 2), feature_mask=torch.tensor([-1, 0]))
-        assert result.tolist() == [[1, 1]]
+        assert result.tolist() == [[0, 1]]  # the first element is kept in every coalition
 
     def test_baselines_of_one_element_broadcast(self) -> None:
         result = AndOrInteractions(lambda x: x.sum(1)).attribute(torch.ones(2, 3), baselines=torch.full((1, 1), 0.5))

@@ -72,7 +72,7 @@ WRONG: dict[str, Edit] = {
     "values of another game": change("values", lambda a: a + np.arange(8)),
     "another l1": change("l1", lambda a: a + 1),
     "players out of range": change("players_0", lambda a: a + 1),
-    "negative players": change("players_0", lambda a: a - 1),
+    "negative players": change("players_0", lambda a: a - 2),
     "players as floats": change("players_0", lambda a: a.astype(float)),
     "an array too many": lambda header, arrays: arrays.__setitem__("more", np.zeros(2)),
     "an array too few": lambda header, arrays: arrays.__delitem__("noise"),
