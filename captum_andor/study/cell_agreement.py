@@ -81,28 +81,32 @@ class Agreement:
     def _members(self, scores: Array, label: str) -> Array:
         return SetRule(self.fraction).share_of(scores, label).astype(np.float64)
 
-    def _given(self, pair: int, cell: Cell, column: str, measure: str) -> list[Array]:
-        """The ranks that a partial correlation holds fixed."""
+    def _given(self, pair: int, cell: Cell, column: str, measure: str, view: int | None = None) -> list[Array]:
+        """The ranks that a partial correlation holds fixed; of the scores, those of one view or of the sum of all."""
         if measure == "spearman":
             return []
         both = [Network(pair), Network(pair, cell)]
-        given = [self.shared(pair, column), *(self.ranks(n, "n_active") for n in both), self.ranks(both[0], "ink")]
+        given = [
+            self.shared(pair, column, view),
+            *(self.ranks(n, "n_active") for n in both),
+            self.ranks(both[0], "ink"),
+        ]
         if measure == "given_loss":
             given += [self.ranks(n, name) for n in both for name in ("loss", "margin")]
             given.append(self.shared(pair, "loss"))
         return given
 
     @computed_once
-    def ranks(self, network: Network, column: str) -> Array:
-        """Ranks of the samples by a score or column, summed over views."""
-        return ranks(self.tables[network].suspicion(column))
+    def ranks(self, network: Network, column: str, view: int | None = None) -> Array:
+        """Ranks of the samples by a score or column, of one view or summed over views."""
+        return ranks(self.tables[network].suspicion(column, view))
 
     @computed_once
-    def shared(self, pair: int, column: str) -> Array:
+    def shared(self, pair: int, column: str, view: int | None = None) -> Array:
         """Ranks of the mean rank in first and new networks of all other pairs, the same controls for every cell."""
         others = [p for p in range(self.n_pairs) if p != pair]
         networks = [Network(p, cell) for p in others for cell in (None, NEW)]
-        return ranks(np.mean([self.ranks(n, column) for n in networks], axis=0))
+        return ranks(np.mean([self.ranks(n, column, view) for n in networks], axis=0))
 
     def contrast(self, weights: Mapping[Cell, float], column: str, measure: str) -> Measured:
         """A weighted sum of cells.
@@ -162,8 +166,13 @@ class Agreement:
         views = len(table.scores[column]) if column in table.scores else 1
         if views < 2:
             return float("nan")
-        given = self._given(network.pair, NEW if network.cell is None else network.cell, column, measure)
-        left = [residuals(ranks(table.suspicion(column, view)), given) for view in range(views)]
+        cell = NEW if network.cell is None else network.cell
+        # Each view less what the other networks have in common under this view: a mean over all views would leave half
+        # of the difference of their common parts, with opposite signs.
+        left = [
+            residuals(self.ranks(network, column, view), self._given(network.pair, cell, column, measure, view))
+            for view in range(views)
+        ]
         between = [float((left[i] * left[j]).mean()) for i in range(views) for j in range(i)]
         return spearman_brown(float(np.mean(between)), views)
 
