@@ -14,6 +14,7 @@ from torch.futures import Future
 
 from captum_andor._utils.checks import check_seed, check_share, is_int
 from captum_andor._utils.progress import progress_bar
+from captum_andor._utils.user_warnings import warn
 from captum_andor.explain.budgeted import (
     check_same_ends,
     ends_of,
@@ -45,6 +46,8 @@ from captum_andor.search import COMPLETED_PLAYERS, Budget, Effort, Options, Weig
 from captum_andor.split import NoiseBound, Split, check_split
 
 __all__ = ["AndOrInteractions"]
+
+_MANY_PLAYERS = 512  # of a logical model, that are worth a word before it starts
 
 
 class AndOrInteractions(PerturbationAttribution):  # type: ignore[misc]  # captum ships no usable types
@@ -537,6 +540,12 @@ class AndOrInteractions(PerturbationAttribution):  # type: ignore[misc]  # captu
         )
         names = standard_names(player_names, players.layout.feature_ids)
         first = check_budget(budget, players.n_players, self.max_players, options)
+        if players.n_players > _MANY_PLAYERS:
+            warn(
+                f"there are {players.n_players:,} players: after the forward passes, choosing patterns among them "
+                "takes up to a minute, and a budget shows only the strongest. Fewer players say more: pass a feature_mask, "
+                "of games.masks: image_grid, superpixels, words; for Shapley values alone, attribute(budget=…)."
+            )
         if first is not None and players.n_players <= COMPLETED_PLAYERS and densities is None:
             estimate = evaluated_estimate(
                 game, "auto" if isinstance(budget, str) else first, PATTERNS, options.seed, self.max_players, tolerance,

@@ -33,6 +33,7 @@ _LARGEST_ORDER = 4  # of a pattern that grows from a pair; the search on the coa
 _EXPLAINED = 1 - 1e-9  # R² of a search that leaves nothing to improve: the rounding of a float32 model
 _ALIKE = 1e-3  # share of a column that others do not explain, below which it is one of them
 _MOST_PATTERNS = 40  # with more the pursuit takes longer than the search, which is as good there
+_PROCESS_PLAYERS = 4096  # above, two fits and two pursuits take a minute
 _SWEEPS = 3  # over the patterns taken, exchanging each for a better one
 # Of the interval of R², on the scale of log(1 − R²): resampling does not see that the coalitions held out chose the
 # model. Without it 95 % intervals cover .90, .97, .92 at 128, 256, 512 (`python -m benchmarks.many_players coverage`).
@@ -52,7 +53,8 @@ def budgeted_models(values: Tensor, coalitions: Tensor, held_out: Tensor, strata
     for game, (part, v) in enumerate(zip(parts, values, strict=True)):
         count = options.max_patterns if options.min_r2 is None else None
         count = len(part.value) if count is None else count
-        if float(part.r2) < _EXPLAINED and 0 < count <= _MOST_PATTERNS:
+        few = 0 < count <= _MOST_PATTERNS and coalitions.shape[1] <= _PROCESS_PLAYERS
+        if float(part.r2) < _EXPLAINED and few:
             parts[game] = _better(part, v, coalitions, held_out, count, options)
     return joined_models(parts)
 

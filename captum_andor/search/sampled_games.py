@@ -37,6 +37,7 @@ _LEAST_COALITIONS = 16  # four held out: an interval of R² from fewer says noth
 _LEAST_SHARE = 0.02  # of coalitions that tell a pattern from none
 _FOLDS, _MOST_BY_CROSS_VALIDATION = 4, 240  # photos with 12 patches want up to 204 patterns at 1 024 coalitions
 _ADDITIVE = 1 - 1e-11  # R² of single players from which a game counts as additive: rounding of float64
+_SEARCHED_PLAYERS = 1024  # that a search looks at: of 12 288 it would compare 75 million pairs at every step
 _ROWS_TIMES_COLUMNS = 1 << 25  # numbers in the written shortlists of the games that are worked on at once
 
 
@@ -106,6 +107,10 @@ def choose(
     """The patterns that a search takes for each game, at most its count, most useful first."""
     if coalitions.shape[1] <= DICTIONARY_PLAYERS:
         return _from_dictionary(values, coalitions, options, counts)
+    if coalitions.shape[1] > _SEARCHED_PLAYERS:
+        return [
+            _among_leading(v, coalitions, strata, options, k, restarts) for v, k in zip(values, counts, strict=True)
+        ]
     rows = coalitions.cpu().numpy()
     largest = max(2, *orders_seen(rows))
     sample = Sample(rows, strata.cpu().numpy(), min(options.max_order or largest, largest), tuple(options.kinds))
@@ -117,6 +122,19 @@ def choose(
         for v, k, is_additive in zip(values.cpu().numpy(), counts, additive, strict=True)
     ]
     return [_ranked(v, coalitions, some)[:k] for v, some, k in zip(values, found, counts, strict=True)]
+
+
+def _among_leading(
+    v: Tensor, coalitions: Tensor, strata: Tensor, options: Options, count: int, restarts: int
+) -> list[Pattern]:
+    """The patterns of one game among the players that correlate most with it: a search grows with their square."""
+    present = coalitions.to(v.dtype)
+    centred = present - present.mean(0)
+    correlation = (centred.T @ (v - v.mean())).abs() / centred.square().sum(0).sqrt().clamp(min=1e-12)
+    leading = correlation.argsort(descending=True, stable=True)[:_SEARCHED_PLAYERS].sort().values
+    found = choose(v[None], coalitions[:, leading], strata, options, [count], restarts)[0]
+    ids = leading.tolist()
+    return [(is_or, tuple(ids[player] for player in players)) for is_or, players in found]
 
 
 def _chosen_and_counted(

@@ -149,3 +149,28 @@ def test_ctrl_c_during_the_search_keeps_what_was_evaluated(
     assert 0 < float(found.r2) <= float(expected.r2) + 1e-9
     again = method.logical_model(x, budget=budget, previous=found) if budget else expected
     assert [p.players for p in again[0].patterns] == [p.players for p in expected[0].patterns]
+
+
+@pytest.mark.parametrize("effort", ["stable", "accurate", "high"])
+@pytest.mark.parametrize("n", [12, 24])
+def test_constant_games_from_a_budget_have_no_patterns(n: int, effort: Any) -> None:
+    """ "cannot reshape tensor of 0 elements" at the higher efforts."""
+    method = AndOrInteractions(lambda x: torch.relu(x.sum(1) - 100))
+    found = method.logical_model(torch.ones(2, n), budget=256, effort=effort)
+    assert (
+        not found[0].patterns and found.r2.tolist() == [1.0, 1.0] and found.predict(torch.ones(1, n).bool()).sum() == 0
+    )
+
+
+def test_a_logical_model_of_thousands_of_players_says_so_and_ends() -> None:
+    """12 288 players were unfinished after seven minutes, without a word."""
+    calls = []
+
+    def model(z: Tensor) -> Tensor:
+        calls.append(len(z))
+        return 3 * z[:, 7] * z[:, 1500] + z[:, 40] + 0.01 * z.sum(1)
+
+    method, x = AndOrInteractions(model), torch.ones(1, 1600)
+    with pytest.warns(UserWarning, match="there are 1,600 players: .*games.masks"):
+        found = method.logical_model(x, budget=256, max_patterns=3)
+    assert {(p.kind, p.players) for p in found[0].patterns} >= {("and", (7, 1500))}
