@@ -543,8 +543,9 @@ class AndOrInteractions(PerturbationAttribution):  # type: ignore[misc]  # captu
         if players.n_players > _MANY_PLAYERS:
             warn(
                 f"there are {players.n_players:,} players: after the forward passes, choosing patterns among them "
-                "takes up to a minute, and a budget shows only the strongest. Fewer players say more: pass a feature_mask, "
-                "of games.masks: image_grid, superpixels, words; for Shapley values alone, attribute(budget=…)."
+                "takes up to a minute, and a budget shows only the strongest. Fewer players say more: pass a "
+                "feature_mask, of games.masks: image_grid, superpixels, words; for Shapley values alone, "
+                "attribute(budget=…)."
             )
         if first is not None and players.n_players <= COMPLETED_PLAYERS and densities is None:
             estimate = evaluated_estimate(
