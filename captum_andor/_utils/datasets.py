@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,11 +24,13 @@ class Samples:
         inputs: One tensor per model input, dimension 0 the samples.
         labels: int64, shape ``(N,)``; None where there are none.
         is_tuple: Whether an input is a tuple of tensors.
+        names: Of the model's inputs, where an input is a dict.
     """
 
     inputs: tuple[Tensor, ...]
     labels: Tensor | None
     is_tuple: bool
+    names: tuple[str, ...] | None = None
 
     def __len__(self) -> int:
         return len(self.inputs[0])
@@ -40,6 +42,8 @@ class Samples:
     @property
     def pair(self) -> tuple[Any, Tensor | None]:
         """Inputs and labels in the form in which :func:`read_samples` takes them."""
+        if self.names is not None:
+            return dict(zip(self.names, self.inputs, strict=True)), self.labels
         return self.inputs if self.is_tuple else self.inputs[0], self.labels
 
     def single(self, name: str) -> Tensor:
@@ -54,7 +58,8 @@ class Samples:
 
     def first(self, count: int) -> Samples:
         """Only the first samples."""
-        return Samples(self.rows(0, count), None if self.labels is None else self.labels[:count], self.is_tuple)
+        labels = None if self.labels is None else self.labels[:count]
+        return Samples(self.rows(0, count), labels, self.is_tuple, self.names)
 
 
 def read_samples(data: Any, labelled: bool) -> Samples:
@@ -72,6 +77,8 @@ def read_samples(data: Any, labelled: bool) -> Samples:
         samples = _whole(data, None)
     elif isinstance(data, tuple) and len(data) == 2 and _is_column(data[1]):
         samples = _whole(*data)
+    elif isinstance(data, Mapping):
+        samples = _whole(*_pair(data, "dataset"))
     elif isinstance(data, DataLoader):
         _check_order(data)
         samples = _joined([_batch(batch, i, data.dataset) for i, batch in enumerate(data)])
@@ -116,14 +123,14 @@ def _items(data: Any) -> Iterator[Any]:
 
 
 def _whole(inputs: Any, labels: Any, source: Any = None) -> Samples:
-    tensors, is_tuple = _tensors(inputs, "dataset")
+    tensors, is_tuple, names = _tensors(inputs, "dataset")
     sizes = [len(x) if x.ndim else 0 for x in tensors]
     if len(set(sizes)) > 1 or not sizes[0]:
         raise ValueError(f"dataset's inputs must share one number of samples ≥ 1 in dimension 0; got {sizes}.")
     column = None if labels is None else _labels(labels, "dataset's labels", source)
     if column is not None and len(column) != sizes[0]:
         raise ValueError(f"dataset has {sizes[0]} inputs and {len(column)} labels; pass one label per input.")
-    return Samples(tensors, column, is_tuple)
+    return Samples(tensors, column, is_tuple, names)
 
 
 def _batch(batch: Any, position: int, source: Any) -> Samples:
@@ -135,23 +142,32 @@ def _batch(batch: Any, position: int, source: Any) -> Samples:
 
 def _item(item: Any, position: int, source: Any) -> Samples:
     inputs, label = _pair(item, f"item {position} of the dataset")
-    tensors, is_tuple = _tensors(inputs, f"item {position} of the dataset")
+    tensors, is_tuple, names = _tensors(inputs, f"item {position} of the dataset")
     column = None if label is None else _labels(label, f"the label of item {position}", source).reshape(-1)
     if column is not None and len(column) != 1:
         raise TypeError(f"the label of item {position} must be one class index; got {len(column)} numbers.")
-    return Samples(tuple(x[None] for x in tensors), column, is_tuple)
+    return Samples(tuple(x[None] for x in tensors), column, is_tuple, names)
 
 
 def _pair(item: Any, name: str) -> tuple[Any, Any]:
     if isinstance(item, (Tensor, np.ndarray)):
         return item, None
+    if isinstance(item, Mapping):
+        inputs = dict(item)
+        labels = [inputs.pop(key) for key in ("label", "labels") if key in inputs]
+        return inputs, labels[0] if labels else None
     if isinstance(item, (tuple, list)) and 1 <= len(item) <= 2:
         return item[0], item[1] if len(item) == 2 else None
     size = f" of {len(item)}" if isinstance(item, (tuple, list)) else ""
     raise TypeError(f"{name} must be (input, label); got {type(item).__name__}{size}.")
 
 
-def _tensors(inputs: Any, name: str) -> tuple[tuple[Tensor, ...], bool]:
+def _tensors(inputs: Any, name: str) -> tuple[tuple[Tensor, ...], bool, tuple[str, ...] | None]:
+    """The tensors of an input, whether it is a tuple, and their names, where it is a dict."""
+    names = None
+    if isinstance(inputs, Mapping):
+        names = tuple(inputs)
+        inputs = tuple(np.asarray(x) if isinstance(x, (list, int, float)) else x for x in inputs.values())
     is_tuple = isinstance(inputs, (tuple, list))
     parts = tuple(inputs) if is_tuple else (inputs,)
     if not parts or not all(isinstance(x, (Tensor, np.ndarray)) for x in parts):
@@ -160,7 +176,8 @@ def _tensors(inputs: Any, name: str) -> tuple[tuple[Tensor, ...], bool]:
             f"the input of {name} must be a tensor, an array or a tuple of these; got {kinds or 'nothing'}. "
             "Convert pictures first, e.g. with transform=torchvision.transforms.ToTensor()."
         )
-    return tuple((x if isinstance(x, Tensor) else torch.as_tensor(x, device="cpu")).detach() for x in parts), is_tuple
+    tensors = tuple((x if isinstance(x, Tensor) else torch.as_tensor(x, device="cpu")).detach() for x in parts)
+    return tensors, is_tuple, names
 
 
 def _labels(labels: Any, name: str, source: Any = None) -> Tensor:
@@ -239,7 +256,9 @@ def _joined(parts: list[Samples]) -> Samples:
     except (RuntimeError, ValueError) as error:
         raise ValueError(f"inputs of the dataset do not fit together: {error}") from error
     columns = [part.labels for part in parts if part.labels is not None]
-    return Samples(inputs, torch.cat(columns) if columns else None, parts[0].is_tuple)
+    if len({part.names for part in parts}) > 1:
+        raise ValueError(f"inputs of the dataset have different names, e.g. {parts[0].names} and others.")
+    return Samples(inputs, torch.cat(columns) if columns else None, parts[0].is_tuple, parts[0].names)
 
 
 def _check_order(loader: DataLoader[Any]) -> None:

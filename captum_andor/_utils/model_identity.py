@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from captum_andor._utils.hashing import add_tensor
 
-__all__ = ["ModelIdentity", "digest_of_model", "model_identity"]
+__all__ = ["ModelIdentity", "add_value", "digest_of_model", "model_identity"]
 
 _PLAIN = (bool, int, float, complex, str, bytes, type(None), torch.dtype, torch.device, torch.Size, np.generic, range)
 _SIMPLE = (*_PLAIN, Tensor, types.FunctionType, types.BuiltinFunctionType, tuple, list, dict)
@@ -64,6 +64,28 @@ def model_identity(model: Any) -> ModelIdentity:
 def digest_of_model(model: Any) -> str:
     """One hash of a model."""
     return model_identity(model).digest.hex()[:32]
+
+
+def add_value(digest: Any, value: Any) -> None:
+    """Add a setting to a hash: tensors and arrays by content, collections by parts, functions as models."""
+    if isinstance(value, Tensor):
+        add_tensor(digest, value)
+    elif isinstance(value, np.ndarray):
+        digest.update(f"{value.dtype}{value.shape}".encode())
+        digest.update(np.ascontiguousarray(value).tobytes() if value.dtype != object else repr(value.tolist()).encode())
+    elif isinstance(value, Mapping):
+        digest.update(f"{len(value)}{{".encode())
+        for key, part in value.items():
+            digest.update(f"{key!r}:".encode())
+            add_value(digest, part)
+    elif isinstance(value, (tuple, list)):
+        digest.update(f"{len(value)}(".encode())
+        for part in value:
+            add_value(digest, part)
+    elif callable(value):
+        digest.update(digest_of_model(value).encode())
+    else:
+        digest.update(repr(value).encode())
 
 
 class _Parts:

@@ -188,8 +188,11 @@ class ConfusingSampleAnalyzer:
         (20 KB at n = 9 and ten classes), so that further scores and labels cost no forward pass.
 
         Args:
-            dataset (data set, DataLoader, or tuple): Items ``(input, label)``; a loader of batches of these, which must
-                not shuffle; or a pair ``(inputs, labels)`` of tensors. An input is a tensor or a tuple of tensors.
+            dataset (data set, DataLoader, tuple or dict): Items ``(input, label)``; a loader of batches of these, which
+                must yield all samples in their order; or a pair ``(inputs, labels)`` of tensors. An input is a tensor,
+                a tuple of tensors or a dict of them, with which the model is called by name and whose tensors without
+                an entry in ``feature_mask`` are passed along; an item that is a dict holds its label as ``"label"`` or
+                ``"labels"``. Labels are class indices.
             labels (str, optional): ``"given"``: v is about the data set's label. ``"predicted"``: about what each model
                 predicts; then inputs need no labels. Default: "given"
             attributions (dict, optional): Captum methods to compare across models, by name: a class such as

@@ -79,6 +79,11 @@ class Attributer:
 
     def _attribute(self, name: str, model: str, players: Players, labels: Tensor) -> tuple[Tensor, ...]:
         arguments: dict[str, Any] = {}
+        if players.layout.names is not None:
+            raise ValueError(
+                f"attributions[{name!r}]: Captum's methods call models by position, and the inputs of this dataset "
+                "have names. Pass a dataset of tuples and a model that takes them."
+            )
         takes = self._takes(name, model)
         is_tuple = players.layout.is_tuple
         if "baselines" in takes:

@@ -14,7 +14,8 @@ from torch import Tensor
 
 from captum_andor._utils.datasets import Samples
 from captum_andor._utils.devices import Model, device_of, process_of
-from captum_andor._utils.hashing import add_tensor, add_value
+from captum_andor._utils.hashing import add_tensor
+from captum_andor._utils.model_identity import add_value
 from captum_andor._utils.progress import Progress, progress_bar
 from captum_andor._utils.storage import Spec, read_arrays, write_arrays
 from captum_andor._utils.user_warnings import warn
@@ -27,7 +28,7 @@ from captum_andor.confusing.folder_manifest import (
 )
 from captum_andor.confusing.model_checks import Checked, check_labels, check_model, warn_of_probabilities
 from captum_andor.confusing.views import View, Views
-from captum_andor.games import Game, OutputField, Players, are_probabilities
+from captum_andor.games import Game, OutputField, Players, are_probabilities, by_name
 
 __all__ = ["Evaluation", "Evaluator", "checkpoint_folder"]
 
@@ -235,7 +236,16 @@ class Evaluator:
     def _run(self, name: str, model: Model, players: Players) -> Tensor:
         first = name not in self._asked
         self._asked.add(name)
-        game = Game(model, players, "output", None, (), self.perturbations_per_eval, first, self.output_field)
+        game = Game(
+            by_name(model, players.layout.names),
+            players,
+            "output",
+            None,
+            (),
+            self.perturbations_per_eval,
+            first,
+            self.output_field,
+        )
         try:
             values = game.values()
             change = game.change()

@@ -12,7 +12,7 @@ from captum_andor._utils.datasets import Samples
 from captum_andor._utils.devices import Model, device_of
 from captum_andor._utils.model_identity import ModelIdentity, model_identity
 from captum_andor._utils.user_warnings import warn
-from captum_andor.games import OutputField, are_probabilities, picked_output
+from captum_andor.games import OutputField, are_probabilities, by_name, picked_output
 
 __all__ = ["Checked", "check_labels", "check_mode", "check_model", "warn_of_probabilities"]
 
@@ -136,7 +136,9 @@ def _answers(model: Model, samples: Samples, start: int, stop: int, field: Outpu
     """
     device = device_of(model)
     try:
-        returned = model(*(x if device is None else x.to(device) for x in samples.rows(start, stop)))
+        returned = by_name(model, samples.names)(
+            *(x if device is None else x.to(device) for x in samples.rows(start, stop))
+        )
     except (RuntimeError, NotImplementedError) as error:
         own = next((p.dtype for p in model.parameters()), None) if isinstance(model, nn.Module) else None
         given = [x.dtype for x in samples.inputs]

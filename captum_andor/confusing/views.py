@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias
 
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from captum_andor._utils.datasets import Samples
-from captum_andor.games import Baselines, Inputs, Players
+from captum_andor.games import NOBODY, Baselines, Inputs, Players
 from captum_andor.games.masks import image_grid
 
 OneBaseline: TypeAlias = Baselines | Callable[[Any], Baselines]
@@ -77,7 +77,7 @@ class Views:
         baselines = self._baselines(samples, start, stop, view.baseline)
         mask = self._mask(samples, start, stop, view.mask)
         inputs = tuple(x if device is None else x.to(device) for x in samples.rows(start, stop))
-        players = Players(inputs, baselines, mask)
+        players = Players(inputs, baselines, mask, samples.names)
         n = players.n_players
         if max_players is not None and n > max_players:
             raise ValueError(
@@ -100,6 +100,8 @@ class Views:
 
     def _baselines(self, samples: Samples, start: int, stop: int, position: int) -> Any:
         given = self.baselines[position]
+        if isinstance(given, Mapping):
+            given = tuple(given.get(name) for name in _names(given, samples, "baselines"))
         if not callable(given):
             return _rows_of(given, samples, start, stop)
         return _called(given, samples, start, stop, "baselines", _broadcast_baseline)
@@ -108,6 +110,12 @@ class Views:
         given = self.masks[position]
         if given is None:
             return _default_mask(samples)
+        if isinstance(given, Mapping):
+            names = _names(given, samples, "feature_mask")
+            given = tuple(
+                given[name] if name in given else torch.full((1,) * x.ndim, NOBODY, device=x.device)
+                for name, x in zip(names, samples.inputs, strict=True)
+            )
         if callable(given):
             masks = _called(given, samples, start, stop, "feature_mask", _broadcast_mask)
         else:
@@ -153,7 +161,10 @@ def _called(
     results = []
     for i in range(start, stop):
         one = samples.rows(i, i + 1)
-        given = function(one if samples.is_tuple else one[0])
+        named = None if samples.names is None else dict(zip(samples.names, one, strict=True))
+        given = function(named or (one if samples.is_tuple else one[0]))
+        if named is not None and isinstance(given, Mapping):
+            given = tuple(given.get(key) for key in named)
         parts = given if isinstance(given, tuple) else (given,)
         if len(parts) != len(one):
             raise ValueError(
@@ -185,8 +196,9 @@ def _numbered(masks: tuple[Tensor, ...], start: int) -> tuple[Tensor, ...]:
     numbered, counts = [], []
     for row in zip(*flat, strict=True):
         ids, inverse = torch.unique(torch.cat(row), return_inverse=True)
-        numbered.append(inverse)
-        counts.append(len(ids))
+        nobody = int((ids < 0).sum())  # elements of negative ids are no player
+        numbered.append((inverse - nobody).clamp(min=NOBODY))
+        counts.append(len(ids) - nobody)
     if len(set(counts)) > 1:
         other = next(i for i, count in enumerate(counts) if count != counts[0])
         raise ValueError(
@@ -198,7 +210,22 @@ def _numbered(masks: tuple[Tensor, ...], start: int) -> tuple[Tensor, ...]:
     return tuple(part.view(mask.shape) for part, mask in zip(parts, masks, strict=True))
 
 
+def _names(given: Mapping[str, Any], samples: Samples, argument: str) -> tuple[str, ...]:
+    """Names of the inputs, once those of a baseline or mask are seen to be among them."""
+    if samples.names is None:
+        raise ValueError(f"{argument} is a dict, but the inputs of the dataset have no names; pass a tuple.")
+    unknown = [name for name in given if name not in samples.names]
+    if unknown or not given:
+        raise ValueError(f"{argument} names {unknown}; the inputs of the dataset are {list(samples.names)}.")
+    return samples.names
+
+
 def _default_mask(samples: Samples) -> Tensor | None:
+    if samples.names is not None and len(samples.names) > 1:
+        raise ValueError(
+            f"the inputs of the dataset are {list(samples.names)}: name those that hold players by feature_mask="
+            f"{{{samples.names[0]!r}: mask}}; the others are passed along."
+        )
     if len(samples.inputs) == 1 and samples.inputs[0].ndim == 4:
         height, width = samples.inputs[0].shape[2:]
         return image_grid(height, width, min(3, height), min(3, width))

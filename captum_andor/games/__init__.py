@@ -5,6 +5,7 @@ from captum_andor.games.game import Game as Game
 from captum_andor.games.interpretable import InterpretableModel
 from captum_andor.games.model_calls import (
     OutputField as OutputField,
+    by_name as by_name,
     check_output_field as check_output_field,
     named_call as named_call,
     picked_output as picked_output,

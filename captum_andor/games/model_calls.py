@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, TypeAlias
 import torch
 from torch import Tensor
 
-__all__ = ["NamedCall", "OutputField", "check_output_field", "named_call", "picked_output"]
+__all__ = ["NamedCall", "OutputField", "by_name", "check_output_field", "named_call", "picked_output"]
 
 OutputField: TypeAlias = "str | int | None"
 
@@ -55,6 +55,13 @@ def _shown(returned: Any) -> str:
     if isinstance(returned, (tuple, list)):
         return f"{kind} of {len(returned)} parts ({', '.join(type(part).__name__ for part in returned[:4])})"
     return kind
+
+
+def by_name(model: Callable[..., Any], names: tuple[str, ...] | None) -> Callable[..., Any]:
+    """A model that takes its inputs by name, called by position; the model itself where there are no names."""
+    if names is None:
+        return model
+    return lambda *inputs: model(**dict(zip(names, inputs, strict=True)))
 
 
 class NamedCall(NamedTuple):

@@ -91,6 +91,7 @@ class Networks:
         path.parent.mkdir(parents=True, exist_ok=True)
         content = {
             "format": _FORMAT,
+            "network": network.name,
             "state": {name: tensor.detach().cpu() for name, tensor in model.state_dict().items()},
             "columns": {name: _column(name, column) for name, column in columns.items()},
         }
@@ -106,6 +107,8 @@ class Networks:
             content = torch.load(path, map_location="cpu", weights_only=True)
             if content["format"] != _FORMAT:
                 raise ValueError("its format is another")
+            if content.get("network", network.name) != network.name:
+                raise ValueError(f"it is network {content['network']}")
             model.load_state_dict(content["state"])
             columns = {name: column.numpy() for name, column in content["columns"].items()}
         except Exception as error:  # whatever unpickling a damaged file raises

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from captum_andor._utils.datasets import Samples
-from captum_andor._utils.hashing import add_value
+from captum_andor._utils.model_identity import add_value
 from captum_andor._utils.storage import read_manifest, write_manifest
 from captum_andor.confusing import ConfusingSampleAnalyzer
 
@@ -34,7 +34,7 @@ def check_manifest(path: Path, settings: dict[str, Any], write: bool) -> None:
 
 
 def fingerprint(analyzer: ConfusingSampleAnalyzer, samples: Samples, test: Samples | None) -> str:
-    """Hash of samples and of all settings that scores depend on; functions count by name."""
+    """Hash of samples and of all settings that scores depend on; functions count by code and closure."""
     digest = hashlib.sha256()
     for some in (samples, test):
         if some is not None:

@@ -161,3 +161,58 @@ def test_one_number_per_sample_is_an_input_like_others() -> None:
 
     report = analyzer(Scaled().eval()).evaluate(((X, torch.arange(1, 21).float()), Y % 2))
     assert report.scores["ink"].tolist() == [1.0] * 20 and len(report.scores) == 20
+
+
+class Classifier(nn.Module):
+    """Takes what a tokenizer gives; the mask of attention is passed along."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.embedding, self.head = nn.Embedding(20, 6), nn.Linear(6, 3)
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Any:
+        weight = attention_mask[..., None].float()
+        return {"logits": self.head(torch.tanh((self.embedding(input_ids) * weight).sum(1) / weight.sum(1)))}
+
+
+def test_data_sets_of_dicts_have_players_where_the_mask_names_them() -> None:
+    """As tokenized data sets of Hugging Face are."""
+    ids = torch.randint(3, 20, (8, 5), generator=torch.Generator().manual_seed(0))
+    attention, labels = torch.ones_like(ids), torch.arange(8) % 3
+    attention[::2, 4] = 0
+    mask = torch.tensor([[-1, 0, 1, 2, -1]])
+    model = Classifier().eval()
+
+    def scores(data: Any, feature_mask: Any, of: Any = model, baselines: Any = None) -> Any:
+        made = ConfusingSampleAnalyzer(
+            scores=("net_order", "flip_rate"), feature_mask=feature_mask, baselines=baselines
+        )
+        return made.add_model("m", of).evaluate(data).scores
+
+    rows = [
+        {"input_ids": i, "attention_mask": a, "label": int(y)} for i, a, y in zip(ids, attention, labels, strict=True)
+    ]
+    lists = [{k: v.tolist() if isinstance(v, Tensor) else v for k, v in row.items()} for row in rows]
+    whole = {"input_ids": ids, "attention_mask": attention}
+    nobody = torch.full((1, 5), -1)
+    expected = scores(((ids, attention), labels), (mask, nobody), lambda i, a: model(i, a), (2, 0))
+    for data in (rows, lists, DataLoader(rows, batch_size=3), {**whole, "labels": labels}, (whole, labels)):
+        found = scores(data, {"input_ids": mask}, baselines={"input_ids": 2})
+        assert found["label"].tolist() == labels.tolist()
+        np.testing.assert_allclose(found["net_order"], expected["net_order"], rtol=1e-4, atol=1e-6)
+    with pytest.raises(ValueError, match="name those that hold players by feature_mask="):
+        scores(rows, None)
+    with pytest.raises(ValueError, match=r"feature_mask names \['ids'\]"):
+        scores(rows, {"ids": mask})
+    with pytest.raises(ValueError, match="have no names"):
+        scores((X, Y), {"x": mask}, nn.Linear(4, 3).eval())
+
+
+def test_elements_of_no_player_in_masks_of_each_sample() -> None:
+    """Renumbering the players of each sample made one of them."""
+    masks = torch.tensor([[-1, 0, 1, 1], [0, -1, 1, 1]]).repeat(10, 1)
+    linear = nn.Linear(4, 3).eval()
+    report = ConfusingSampleAnalyzer(scores=("net_order",), feature_mask=masks).add_model("m", linear).evaluate((X, Y))
+    assert (report.scores["n_active"] == 2).all()
+    assert report.scoring.views and report.scoring.values("m", report.scoring.views[0]).shape == (20, 4)
