@@ -385,6 +385,10 @@ class GameEstimate(IndexedResult):
             size = (math.prod(values.shape[:-1]), 4 * players.n_players + 8)
             if not known or values.shape[-1] != count or theta.shape != size or not isinstance(header["seed"], int):
                 raise ValueError("its arrays do not fit together")
+            if rows is not None and len(torch.unique(rows, dim=0)) != count:
+                raise ValueError("coalitions holds one twice")
+            if bool(theta.isinf().any()):
+                raise ValueError("theta is not finite")
             return replace(estimate_of(values, rows, header["seed"], players, theta), axes=fields["axes"])
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise ValueError(f"{path} does not hold an estimate ({error}); it is damaged.") from error

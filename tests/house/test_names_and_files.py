@@ -82,3 +82,24 @@ def test_a_logical_model_with_contradictory_numbers_is_not_read(
     damaged(tmp_path / "model", "captum_andor.logical_model", **changes)
     with pytest.raises(ValueError, match=fault):
         LogicalModel.load(tmp_path / "model")
+
+
+@pytest.mark.parametrize(
+    ("changes", "fault"),
+    [
+        ({"values": lambda a: a * np.nan}, "not hold an estimate"),
+        ({"values": lambda a: a[..., :-1]}, "do not fit together"),
+        ({"coalitions": lambda a: np.repeat(a[:1], len(a), 0)}, "holds one twice"),
+        ({"theta": lambda a: a + np.inf}, "theta is not finite"),
+    ],
+)
+def test_an_estimate_with_contradictory_numbers_is_not_read(
+    tmp_path: Path, changes: dict[str, Any], fault: str
+) -> None:
+    estimate = AndOrInteractions(lambda x: torch.tanh(x.sum(1)) + x.prod(1)).estimate(torch.ones(1, 9), budget=128)
+    estimate.save(tmp_path / "estimate")
+    loaded = GameEstimate.load(tmp_path / "estimate")
+    torch.testing.assert_close(loaded.shapley_values(), estimate.shapley_values())
+    damaged(tmp_path / "estimate", "captum_andor.game_estimate", **changes)
+    with pytest.raises(ValueError, match=fault):
+        GameEstimate.load(tmp_path / "estimate")
