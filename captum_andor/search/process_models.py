@@ -27,7 +27,7 @@ from captum_andor.search.least_squares import Models, game_models, joined_models
 from captum_andor.search.options import Options
 from captum_andor.search.posterior import Posterior, ProcessPosterior
 from captum_andor.search.sampled_fits import model_of_patterns, t_values
-from captum_andor.search.sampled_games import searched_patterns
+from captum_andor.search.sampled_games import chosen_patterns, searched_patterns
 
 __all__ = ["COMPLETED_PLAYERS", "models_of_estimates"]
 
@@ -150,6 +150,7 @@ def _searched(posterior: ProcessPosterior, judged: Judged, options: Options) -> 
     if not errors[0] < _BETTER * errors[1]:
         return None
     place = torch.searchsorted(ascending, rows)
+    patterns = chosen_patterns(v, coalitions, strata, len(patterns), options)
     return model_of_patterns(v, coalitions, patterns, options), [(rows, mean, deviation, predicted[place])]
 
 

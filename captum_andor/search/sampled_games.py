@@ -29,6 +29,7 @@ __all__ = [
     "check_sample",
     "check_sample_size",
     "choose",
+    "chosen_patterns",
     "sampled_models",
     "searched_patterns",
 ]
@@ -209,6 +210,12 @@ def _path_errors(rows: Tensor, y: Tensor, test: Tensor, truth: Tensor, patterns:
     turned = torch.linalg.solve_triangular(upper, test_columns - mean, upper=True, left=False)
     predicted = torch.cat([torch.zeros_like(truth)[:, None], (turned * inner).cumsum(1)], dim=1) + y.mean()
     return (truth[:, None] - predicted).square()
+
+
+def chosen_patterns(v: Tensor, coalitions: Tensor, strata: Tensor, count: int, options: Options) -> list[Pattern]:
+    """So many patterns by a search that sees all coalitions; arguments as for :func:`searched_patterns`."""
+    patterns = choose(v[None], coalitions, strata, options, [count])[0]
+    return _closed(v, coalitions, patterns, options) if options.exact_ends else patterns
 
 
 def _from_dictionary(values: Tensor, coalitions: Tensor, options: Options, counts: list[int]) -> list[list[Pattern]]:
