@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,8 +11,11 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset, RandomSampler, SubsetRandomSampler, WeightedRandomSampler
 
+from captum_andor._utils.user_warnings import warn
+
 __all__ = ["Samples", "read_samples"]
 
+_NAMES_SHOWN = 6
 _READ_TWICE = 3  # samples of a map-style data set that are read again, to see whether it changes them
 
 
@@ -25,12 +28,14 @@ class Samples:
         labels: int64, shape ``(N,)``; None where there are none.
         is_tuple: Whether an input is a tuple of tensors.
         names: Of the model's inputs, where an input is a dict.
+        class_names: In the order of the labels, where labels are names whose order was taken to be alphabetical.
     """
 
     inputs: tuple[Tensor, ...]
     labels: Tensor | None
     is_tuple: bool
     names: tuple[str, ...] | None = None
+    class_names: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.inputs[0])
@@ -59,7 +64,7 @@ class Samples:
     def first(self, count: int) -> Samples:
         """Only the first samples."""
         labels = None if self.labels is None else self.labels[:count]
-        return Samples(self.rows(0, count), labels, self.is_tuple, self.names)
+        return Samples(self.rows(0, count), labels, self.is_tuple, self.names, self.class_names)
 
 
 def read_samples(data: Any, labelled: bool) -> Samples:
@@ -73,24 +78,26 @@ def read_samples(data: Any, labelled: bool) -> Samples:
         TypeError: If it is none of these, or an input or label is of the wrong kind.
         ValueError: If labels lack or do not match the inputs, shapes differ, or it shuffles or changes its samples.
     """
+    classes = _ClassNames(data.dataset if isinstance(data, DataLoader) else data)
     if isinstance(data, (Tensor, np.ndarray)):
-        samples = _whole(data, None)
+        samples = _whole(data, None, classes)
     elif isinstance(data, tuple) and len(data) == 2 and _is_column(data[1]):
-        samples = _whole(*data)
+        samples = _whole(*data, classes)
     elif isinstance(data, Mapping):
-        samples = _whole(*_pair(data, "dataset"))
+        samples = _whole(*_pair(data, "dataset"), classes)
     elif isinstance(data, DataLoader):
-        _check_order(data)
-        samples = _joined([_batch(batch, i, data.dataset) for i, batch in enumerate(data)])
-        _check_first_batch(data, samples)
+        _check_order(data, classes)
+        samples = _joined([_batch(batch, i, classes) for i, batch in enumerate(data)])
+        _check_first_batch(data, samples, classes)
     elif isinstance(data, Iterable) or hasattr(data, "__getitem__"):
-        _check_repeats(data)
-        samples = _stacked([_item(item, i, data) for i, item in enumerate(_items(data))])
+        _check_repeats(data, classes)
+        samples = _stacked([_item(item, i, classes) for i, item in enumerate(_items(data))])
     else:
         raise TypeError(
             "dataset must be a pair of tensors (inputs, labels), a DataLoader, or a data set of items (input, label); "
             f"got {type(data).__name__}."
         )
+    samples = classes.in_order(samples)
     if labelled and samples.labels is None:
         raise ValueError(
             'dataset has no labels: pass items (input, label) or a pair (inputs, labels), or labels="predicted".'
@@ -122,28 +129,28 @@ def _items(data: Any) -> Iterator[Any]:
     return (data[i] for i in range(len(data))) if _is_map(data) else iter(data)
 
 
-def _whole(inputs: Any, labels: Any, source: Any = None) -> Samples:
+def _whole(inputs: Any, labels: Any, classes: _ClassNames) -> Samples:
     tensors, is_tuple, names = _tensors(inputs, "dataset")
     sizes = [len(x) if x.ndim else 0 for x in tensors]
     if len(set(sizes)) > 1 or not sizes[0]:
         raise ValueError(f"dataset's inputs must share one number of samples ≥ 1 in dimension 0; got {sizes}.")
-    column = None if labels is None else _labels(labels, "dataset's labels", source)
+    column = None if labels is None else _labels(labels, "dataset's labels", classes)
     if column is not None and len(column) != sizes[0]:
         raise ValueError(f"dataset has {sizes[0]} inputs and {len(column)} labels; pass one label per input.")
     return Samples(tensors, column, is_tuple, names)
 
 
-def _batch(batch: Any, position: int, source: Any) -> Samples:
+def _batch(batch: Any, position: int, classes: _ClassNames) -> Samples:
     inputs, labels = _pair(batch, f"batch {position} of the loader")
     if _is_label(labels):  # batch_size=None: the loader gives single samples
-        return _item(batch, position, source)
-    return _whole(inputs, labels, source)
+        return _item(batch, position, classes)
+    return _whole(inputs, labels, classes)
 
 
-def _item(item: Any, position: int, source: Any) -> Samples:
+def _item(item: Any, position: int, classes: _ClassNames) -> Samples:
     inputs, label = _pair(item, f"item {position} of the dataset")
     tensors, is_tuple, names = _tensors(inputs, f"item {position} of the dataset")
-    column = None if label is None else _labels(label, f"the label of item {position}", source).reshape(-1)
+    column = None if label is None else _labels(label, f"the label of item {position}", classes).reshape(-1)
     if column is not None and len(column) != 1:
         raise TypeError(f"the label of item {position} must be one class index; got {len(column)} numbers.")
     return Samples(tuple(x[None] for x in tensors), column, is_tuple, names)
@@ -180,11 +187,12 @@ def _tensors(inputs: Any, name: str) -> tuple[tuple[Tensor, ...], bool, tuple[st
     return tensors, is_tuple, names
 
 
-def _labels(labels: Any, name: str, source: Any = None) -> Tensor:
-    """Class indices from numbers, or from names where the data set says which class each is (``class_to_idx``)."""
-    names = labels if isinstance(labels, str) else _first(labels)
-    if isinstance(names, str):
-        labels = _indices_of(labels, name, source)
+def _labels(labels: Any, name: str, classes: _ClassNames) -> Tensor:
+    """Class indices from numbers or from names."""
+    if isinstance(labels if isinstance(labels, str) else _first(labels), str):
+        every = [labels] if isinstance(labels, str) else list(np.asarray(labels, dtype=object).reshape(-1))
+        indices = classes.indices(every, name)
+        labels = indices[0] if isinstance(labels, str) else indices
     try:
         column = labels.detach() if isinstance(labels, Tensor) else _as_column(labels)
     except (TypeError, ValueError, RuntimeError) as error:
@@ -217,20 +225,43 @@ def _first(labels: Any) -> Any:
     return np.asarray(labels, dtype=object).reshape(-1)[0]
 
 
-def _indices_of(labels: Any, name: str, source: Any) -> Any:
-    index_of = getattr(source, "class_to_idx", None)
-    if not isinstance(index_of, dict):
-        raise TypeError(
-            f"{name} are names of classes, e.g. {labels if isinstance(labels, str) else _first(labels)!r}, and "
-            "which output of the model each stands for is not known; pass class indices, e.g. "
-            "[classes.index(name) for name in labels] with the classes in the order of the outputs."
+class _ClassNames:
+    """Names of classes among the labels of one data set.
+
+    A data set that has ``class_to_idx`` says which class each is; otherwise their alphabetical order is taken, as
+    scikit-learn and torchvision number classes, and said.
+    """
+
+    def __init__(self, source: Any) -> None:
+        known = getattr(source, "class_to_idx", None)
+        self._known: dict[str, int] | None = known if isinstance(known, dict) else None
+        self._seen: dict[str, int] = {}
+
+    def indices(self, names: list[Any], where: str) -> list[int]:
+        """The class of each name or, until all names are known, the number under which it was first seen."""
+        other = next((name for name in names if not isinstance(name, str)), None)
+        if other is not None:
+            raise TypeError(f"{where} must all be names of classes or all be integers; got {other!r} among names.")
+        if self._known is None:
+            return [self._seen.setdefault(name, len(self._seen)) for name in names]
+        unknown = next((name for name in names if name not in self._known), None)
+        if unknown is not None:
+            raise ValueError(f"{where}: {unknown!r} is not among the classes of the dataset, {list(self._known)}.")
+        return [self._known[name] for name in names]
+
+    def in_order(self, samples: Samples) -> Samples:
+        """The samples with their labels in the alphabetical order of the names, if these were numbered as they came."""
+        if not self._seen or samples.labels is None:
+            return samples
+        names = sorted(self._seen)
+        place = torch.tensor([names.index(name) for name in self._seen])
+        shown = ", ".join(f"{name!r} = {i}" for i, name in enumerate(names[:_NAMES_SHOWN]))
+        warn(
+            f"dataset has names of classes as labels, which are taken for outputs in alphabetical order: {shown}"
+            f"{', …' if len(names) > _NAMES_SHOWN else ''}. If the model's outputs are in another order, pass indices, "
+            "e.g. [classes.index(name) for name in labels]."
         )
-    every = [labels] if isinstance(labels, str) else list(np.asarray(labels, dtype=object).reshape(-1))
-    unknown = next((each for each in every if each not in index_of), None)
-    if unknown is not None:
-        raise ValueError(f"{name}: {unknown!r} is not among the classes of the dataset, {list(index_of)}.")
-    indices = [index_of[each] for each in every]
-    return indices[0] if isinstance(labels, str) else indices
+        return replace(samples, labels=place[samples.labels], class_names=tuple(names))
 
 
 def _stacked(items: list[Samples]) -> Samples:
@@ -261,13 +292,13 @@ def _joined(parts: list[Samples]) -> Samples:
     return Samples(inputs, torch.cat(columns) if columns else None, parts[0].is_tuple, parts[0].names)
 
 
-def _check_order(loader: DataLoader[Any]) -> None:
+def _check_order(loader: DataLoader[Any], classes: _ClassNames) -> None:
     """Raise unless a loader of a map-style data set gives its samples 0, 1, 2, … and all of them."""
     data = loader.dataset
     if isinstance(data, IterableDataset) or not hasattr(data, "__len__"):
         return
     if _is_map(data):
-        _check_repeats(data)
+        _check_repeats(data, classes)
     if isinstance(loader.sampler, (RandomSampler, SubsetRandomSampler, WeightedRandomSampler)):
         raise _disordered("shuffles", "pass DataLoader(..., shuffle=False), or the data set itself")
     sampler: Any = loader.sampler if loader.batch_sampler is None else loader.batch_sampler
@@ -304,20 +335,20 @@ def _yielded(sampler: Any) -> list[int]:
     return found
 
 
-def _check_first_batch(loader: DataLoader[Any], samples: Samples) -> None:
+def _check_first_batch(loader: DataLoader[Any], samples: Samples, classes: _ClassNames) -> None:
     """Raise where an iterable data set gives other inputs when it is read again; one that is spent tells nothing."""
     if not isinstance(loader.dataset, IterableDataset):
         return
     batch = next(iter(loader), None)
     if batch is not None:
-        _check_equal(_batch(batch, 0, loader.dataset).inputs, samples.inputs, 0)
+        _check_equal(_batch(batch, 0, classes).inputs, samples.inputs, 0)
 
 
-def _check_repeats(data: Any) -> None:
+def _check_repeats(data: Any, classes: _ClassNames) -> None:
     if not _is_map(data):
         return
     for i in range(min(len(data), _READ_TWICE)):
-        once, again = _item(data[i], i, data), _item(data[i], i, data)
+        once, again = _item(data[i], i, classes), _item(data[i], i, classes)
         _check_equal(once.inputs, again.inputs, i)
 
 

@@ -135,7 +135,7 @@ class Evaluator:
         found = {}
         for name, model in self.models.items():
             found[name] = check_model(name, model, samples, self.reads_logits, identify, self.output_field)
-            check_labels(name, found[name].output, samples.labels)
+            check_labels(name, found[name].output, samples)
         return found
 
     def fingerprints(

@@ -114,11 +114,17 @@ def _are_alike(a: Any, b: Any, of: Any = None) -> bool:
     return bool(((x - y).abs() <= _REPEATS_WITHIN * size.clamp(min=1e-30)).all())
 
 
-def check_labels(name: str, output: Any, labels: Tensor | None) -> None:
+def check_labels(name: str, output: Any, samples: Samples) -> None:
     """Before anything long is computed; outputs of a wrong shape are reported where they are computed."""
+    labels = samples.labels
     if labels is None or not isinstance(output, Tensor) or output.ndim not in (1, 2):
         return
     classes = 2 if output.ndim == 1 else max(output.shape[1], 2)
+    if samples.class_names and len(samples.class_names) != classes:
+        raise ValueError(
+            f"labels of the dataset are {len(samples.class_names)} names, {list(samples.class_names)[:6]}, and model "
+            f"{name!r} has {classes} classes: which output each stands for is not known. Pass indices."
+        )
     outside = ((labels < 0) | (labels >= classes)).nonzero().flatten().tolist()
     if outside:
         raise ValueError(

@@ -255,6 +255,11 @@ def connectivity_score(
     check_count("n_references", n_references)
     asked, known = read_samples(samples, labelled=labels == "given"), read_samples(references, labelled=True)
     inputs, others = asked.single("samples"), known.single("references")
+    if labels == "given" and asked.class_names != known.class_names:
+        raise ValueError(
+            f"samples have labels {asked.class_names or 'by number'}, references {known.class_names or 'by number'}: "
+            "which are the same classes is not known. Pass indices in both."
+        )
     if inputs.shape[1:] != others.shape[1:]:
         raise ValueError(f"samples have shape {tuple(inputs.shape[1:])}, references {tuple(others.shape[1:])}.")
     assert known.labels is not None

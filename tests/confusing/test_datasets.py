@@ -133,11 +133,24 @@ def test_labels_of_every_form_are_themselves(labels: Any) -> None:
     assert read_samples((X, labels), True).labels.tolist() == Y.tolist()
 
 
-def test_one_hot_labels_and_names_of_classes_are_not_guessed() -> None:
+def test_one_hot_labels_are_refused_and_names_of_classes_numbered_as_is_said() -> None:
     with pytest.raises(ValueError, match="argmax"):
         analyzer().evaluate((X, nn.functional.one_hot(Y)))
-    with pytest.raises(TypeError, match="pass class indices, e.g"):
+    names = ("cow", "ant", "bee")
+    for data in (
+        (X, [names[y] for y in Y]),
+        (X, np.array([names[y] for y in Y])),
+        (X, pd.Series([names[y] for y in Y])),
+        [(x, names[y]) for x, y in zip(X, Y, strict=True)],
+        DataLoader([(x, names[y]) for x, y in zip(X, Y, strict=True)], batch_size=3),  # type: ignore[arg-type]
+    ):
+        with pytest.warns(UserWarning, match="alphabetical order: 'ant' = 0, 'bee' = 1, 'cow' = 2"):
+            found = analyzer().evaluate(data).scores["label"]
+        assert found.tolist() == [(2, 0, 1)[y] for y in Y]
+    with pytest.warns(UserWarning, match="alphabetical"), pytest.raises(ValueError, match=r"are 1 names, \['cat'\]"):
         analyzer().evaluate((X, ["cat"] * 20))
+    with pytest.raises(TypeError, match="all be names of classes or all be integers"):
+        analyzer().evaluate((X, ["cat", 1] * 10))
 
     class Named(Dataset[Any]):
         class_to_idx: ClassVar = {"dog": 2, "cat": 0, "cow": 1}
