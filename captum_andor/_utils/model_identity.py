@@ -10,6 +10,7 @@ import functools
 import hashlib
 import inspect
 import pickle
+import sys
 import types
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -179,9 +180,14 @@ class _Parts:
     def _add_function(self, path: str, function: types.FunctionType) -> None:
         code = function.__code__
         self._put(path, _code(code))
-        for name, value in inspect.getclosurevars(function).nonlocals.items():
+        try:
+            closure = inspect.getclosurevars(function).nonlocals
+        except ValueError:  # a variable that has no value yet
+            self.unhashed.append(f"{path}.__closure__".lstrip("."))
+            closure = {}
+        for name, value in closure.items():
             self.add(f"{path}<{name}>", value)
-        if not _is_library(function):
+        if not _is_installed(function):
             for name in _names(code):
                 if name in function.__globals__:
                     self.add(f"{path}<{name}>", function.__globals__[name])
@@ -211,16 +217,33 @@ def _name(value: Any) -> str:
     return f"{getattr(value, '__module__', '')}.{getattr(value, '__qualname__', getattr(value, '__name__', ''))}"
 
 
-def _is_library(value: Any) -> bool:
-    """Whether it is of torch, numpy or Python itself: by its name it is known."""
-    root = str(getattr(value, "__module__", "") or "").partition(".")[0]
-    return root in ("torch", "numpy", "builtins", "torchvision", "captum")
+def _root(value: Any) -> str:
+    return str(getattr(value, "__module__", "") or "").partition(".")[0]
+
+
+def _is_library(kind: type) -> bool:
+    """Whether a type is of torch, NumPy or Python itself: its objects pickle, and refer to much that is no setting."""
+    return _root(kind) in ("torch", "numpy") or _root(kind) in sys.stdlib_module_names
+
+
+def _is_installed(function: types.FunctionType) -> bool:
+    """Whether a function is of an installed package, whose globals (loggers, registries) are none of a model."""
+    return _root(function) in sys.stdlib_module_names or any(
+        folder in function.__code__.co_filename for folder in ("site-packages", "dist-packages")
+    )
 
 
 def _code(code: types.CodeType) -> bytes:
     """Instructions, names and constants, those of inner functions included."""
-    constants = [_code(c) if isinstance(c, types.CodeType) else repr(c).encode() for c in code.co_consts]
-    return b"|".join([code.co_code, repr(code.co_names).encode(), *constants])
+    return b"|".join([code.co_code, repr(code.co_names).encode(), *map(_constant, code.co_consts)])
+
+
+def _constant(value: Any) -> bytes:
+    if isinstance(value, types.CodeType):
+        return _code(value)
+    if isinstance(value, frozenset):  # whose order is another one in every process
+        return repr(sorted(map(repr, value))).encode()
+    return repr(value).encode()
 
 
 def _names(code: types.CodeType) -> list[str]:

@@ -119,17 +119,13 @@ def named_call(
     if whole and len(names) > 1:
         raise ValueError(f"{whole[0]} must be a dict like inputs, with entries for {list(names)}.")
     rest = tuple(name for name in inputs if name not in names)
-
-    def called(*arguments: Any) -> Any:
-        return forward_func(**dict(zip((*names, *rest), arguments, strict=True)))
-
     return NamedCall(
         names,
         tuple(inputs[name] for name in names),
         _in_order(baselines, names),
         _masks(feature_mask, names, inputs),
         tuple(inputs[name] for name in rest),
-        called,
+        by_name(forward_func, (*names, *rest)),
     )
 
 

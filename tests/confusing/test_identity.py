@@ -5,7 +5,10 @@ from __future__ import annotations
 import copy
 import functools
 import json
+import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -114,6 +117,29 @@ def test_functions_are_known_by_code_closure_defaults_and_globals() -> None:
     loop.append(loop)
     assert digest_of_model(lambda x: loop)  # ends
     assert model_identity(lambda x: handle).unhashed == ("<handle>",)
+
+
+def test_the_digest_of_a_function_is_the_same_in_every_process() -> None:
+    """Sets print in another order, and loggers refer to all others."""
+    code = (
+        "import logging, torch, torchvision\n"
+        "from captum_andor._utils.model_identity import digest_of_model, model_identity\n"
+        "logger, settings = logging.getLogger('mine'), {'of': {'a', 'b', 'c', 'd'}}\n"
+        "def model(x):\n"
+        "    logger.debug('called')\n"
+        "    return x if 'a' in {'a', 'b', 'c', 'd', 'e'} and settings else -x\n"
+        "torch.manual_seed(0)\n"
+        "found = model_identity(model)\n"
+        "assert len(found.parts) < 20 and not found.unhashed, found\n"
+        "print(digest_of_model(model), digest_of_model(torchvision.models.squeezenet1_1()))\n"
+    )
+    printed = {
+        subprocess.run(
+            [sys.executable, "-c", code], env={**os.environ, "PYTHONHASHSEED": seed}, capture_output=True, check=True
+        ).stdout
+        for seed in ("1", "2", "3")
+    }
+    assert len(printed) == 1
 
 
 handle = (i for i in range(3))  # a generator can be neither read nor pickled
