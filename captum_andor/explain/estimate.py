@@ -318,8 +318,7 @@ class GameEstimate(IndexedResult):
 
         mean, std = (part.cpu().numpy() for part in self.shapley_values(return_std=True))
         count, n = math.prod(self.shape), self.n_players
-        places = self.axes.places(np.repeat(np.arange(count), n))
-        columns: dict[str, Any] = dict(zip(self.axes.names, places, strict=True))
+        columns: dict[str, Any] = dict(self.axes.columns(np.repeat(np.arange(count), n)))
         columns["player"] = np.tile(np.asarray(self.feature_ids), count)
         if self.player_names is not None:
             columns["name"] = list(self.player_names) * count

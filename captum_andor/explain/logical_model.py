@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -18,10 +18,21 @@ from torch import Tensor
 from captum_andor._utils.checks import check_count
 from captum_andor._utils.storage import write_arrays
 from captum_andor.explain.explained import Explained
+from captum_andor.explain.minimal_sources import minimal_sources
 from captum_andor.explain.stored_logical_model import COLUMNS, FORMAT, TENSORS, read_logical_model
 from captum_andor.games import flat_games, game_values
 from captum_andor.games.transforms import all_coalitions, coalition_codes, coalition_members, count_players
-from captum_andor.patterns import Axes, IndexedResult, Interaction, Names, PatternTable, Picks, ResultPlayers, take
+from captum_andor.patterns import (
+    Axes,
+    IndexedResult,
+    Interaction,
+    Names,
+    PatternTable,
+    Picks,
+    ResultPlayers,
+    rule_of,
+    take,
+)
 from captum_andor.sampling import (
     DICTIONARY_PLAYERS,
     Design,
@@ -75,6 +86,8 @@ class LogicalModel(Explained):
         values (Tensor): v on the coalitions evaluated, float64, shape ``(…, m)``.
         coalitions (Tensor): These, bool, shape ``(m, n)``; None for all 2^n in the order of their bit codes.
         estimate (GameEstimate): The estimate of the game that the model was made from; None for models of values.
+        evaluate (Callable): What asks the explained model for v on coalitions ``(m, n)``, ``(K, m)`` for the outputs
+            that it was made for; of models of prompts alone, else None. No file holds it.
 
     Examples::
 
@@ -99,6 +112,11 @@ class LogicalModel(Explained):
     players: ResultPlayers
     coalitions: Tensor | None = field(default=None)
     estimate: IndexedResult | None = field(default=None)
+    evaluate: Callable[[Tensor], Tensor] | None = field(default=None)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What copies and pickles hold: everything but the explained model."""
+        return {**self.__dict__, "evaluate": None}
 
     @classmethod
     def from_values(
@@ -310,6 +328,69 @@ class LogicalModel(Explained):
               some. Patterns of large t are those that stay when the values move a little.
         """
         return self.table.to_dataframe(self.axes, self.players.key).assign(t=self.t.cpu().numpy())
+
+    def rules(self) -> list[str]:
+        """The model in sentences, strongest first: what v has without any player, the patterns, what is left over.
+
+        Returns:
+            - **rules** (*list of str*): Of several outputs all in order, each sentence behind the name of its output.
+
+        Examples::
+
+            >>> v = [0.0, 1.0, 1.0, 1.0, 0.0, 1.0, 1.0, 4.0]
+            >>> for rule in LogicalModel.from_values(v, player_names=["a", "b", "c"]).rules():
+            ...     print(rule)
+            all 3 only together: +3
+            any one of a, b: +1
+            without any: 0
+            left over: 0.0% of the variance
+        """
+        if math.prod(self.shape) != 1:
+            names = self.axes.output_labels() or [str(list(i)) for i in np.ndindex(*self.shape)]
+            each = (self[tuple(map(int, place))] for place in np.ndindex(*self.shape))
+            return [f"{name}: {rule}" for name, one in zip(names, each, strict=True) for rule in one.rules()]
+        r2 = float(self.r2.squeeze())
+        left = "unknown, v differs on too few prompts" if math.isnan(r2) else f"{max(1 - r2, 0.0):.1%} of the variance"
+        return [
+            *(rule_of(pattern, self.n_players) for pattern in self.patterns),
+            f"without any: {float(self.constant.squeeze()):.3g}".replace("-", "−"),
+            f"left over: {left}",
+        ]
+
+    def minimal_sources(self, tolerance: float = 0.1, max_sets: int = 10) -> pd.DataFrame:
+        """The smallest sets of players that keep the prediction, by this model, each asked of the explained one.
+
+        A set keeps it where v(S) lacks at most ``tolerance`` of what all players do together, v(N) - v(∅). Sets that
+        hold a smaller one of these are left out.
+
+        Args:
+            tolerance (float, optional): The share that may be missing. Default: 0.1
+            max_sets (int, optional): Most sets, the smallest first. Default: 10
+
+        Returns:
+            - **sets** (*pandas.DataFrame*): ``players``, ``names``, ``size``, ``predicted``: h(S); of models of prompts
+              ``v``: what the explained model says, in a pass for each that was not asked before, and ``kept``.
+
+        Raises:
+            TypeError: If a number is of the wrong kind.
+            ValueError: If the model is of several outputs, the tolerance is not in [0, 1), or max_sets < 1.
+
+        Examples::
+
+            >>> lm = LogicalModel.from_values([0.0, 2.0, 2.0, 2.0, 0.0, 2.0, 2.0, 2.0])
+            >>> lm.minimal_sources()["players"].tolist()
+            [(0,), (1,)]
+
+        Source: this package.
+        """
+        if math.prod(self.shape) != 1:
+            raise ValueError(f"minimal_sources() is of one output; this has {self.shape}. Index it first.")
+        check_count("max_sets", max_sets)
+        if isinstance(tolerance, bool) or not isinstance(tolerance, (int, float, np.number)):
+            raise TypeError(f"tolerance must be a number; got {tolerance!r}.")
+        if not 0 <= tolerance < 1:
+            raise ValueError(f"tolerance must be a share of v(N) - v(∅), from 0 to less than 1; got {tolerance}.")
+        return minimal_sources(self, float(tolerance), int(max_sets))
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the model to a file, atomically.

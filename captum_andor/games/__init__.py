@@ -2,7 +2,11 @@
 
 from captum_andor.games import indices, masks, transforms
 from captum_andor.games.game import Game as Game
-from captum_andor.games.interpretable import InterpretableModel
+from captum_andor.games.interpretable import (
+    InterpretableModel,
+    feature_names as feature_names,
+    numbered_names as numbered_names,
+)
 from captum_andor.games.model_calls import (
     OutputField as OutputField,
     by_name as by_name,

@@ -5,13 +5,17 @@ Source: this package.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
+from textwrap import shorten
 from typing import Any
 
 import torch
 from torch import Tensor
 
-__all__ = ["InterpretableModel"]
+__all__ = ["InterpretableModel", "feature_names", "numbered_names"]
+
+_LONGEST_NAME = 60  # characters: a passage is called by how it begins
 
 
 class InterpretableModel:
@@ -59,7 +63,7 @@ class InterpretableModel:
         self.interpretable_input = interpretable_input
         self.in_batches = in_batches
         self.inputs = torch.ones(1, int(interpretable_input.n_itp_features))
-        self.player_names = _distinct(list(getattr(interpretable_input, "values", None) or []), self.inputs.shape[1])
+        self.player_names = feature_names(interpretable_input)
 
     def __call__(self, present: Tensor) -> Tensor:
         """Outputs for some sets of features, ``(B, n)`` ones and zeros: shape ``(B, …)``."""
@@ -81,12 +85,25 @@ class InterpretableModel:
         return torch.cat(single)
 
 
-def _distinct(values: list[Any], count: int) -> list[str]:
-    """Names of features; what repeats gets a number."""
-    names = [str(value) for value in values] if len(values) == count else [f"feature {i}" for i in range(count)]
-    seen: dict[str, int] = {}
+def feature_names(interpretable_input: Any) -> list[str]:
+    """What the features of one of Captum's interpretable inputs are called: each once, a group by its members."""
+    count = int(interpretable_input.n_itp_features)
+    values = [str(value) for value in getattr(interpretable_input, "values", None) or []]
+    groups = getattr(interpretable_input, "formatted_mask", None)
+    if groups is not None and len(groups) == len(values):
+        values = [
+            " … ".join(value for value, group in zip(values, groups, strict=True) if group == i) for i in range(count)
+        ]
+    if len(values) != count:
+        values = [f"feature {i}" for i in range(count)]
+    return numbered_names([shorten(value, _LONGEST_NAME, placeholder="…") or repr(value) for value in values])
+
+
+def numbered_names(names: list[str]) -> list[str]:
+    """Names of which those that repeat get a number: a (1), a (2)."""
+    total, seen = Counter(names), Counter[str]()
     result = []
     for name in names:
-        seen[name] = seen.get(name, 0) + 1
-        result.append(f"{name} ({seen[name]})" if names.count(name) > 1 else name)
+        seen[name] += 1
+        result.append(f"{name} ({seen[name]})" if total[name] > 1 else name)
     return result

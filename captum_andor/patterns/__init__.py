@@ -14,6 +14,7 @@ from captum_andor.patterns.result import (
     restored_fields as restored_fields,
 )
 from captum_andor.patterns.result_players import ResultPlayers as ResultPlayers, stored_ids as stored_ids
+from captum_andor.patterns.rules import rule_of as rule_of
 from captum_andor.patterns.shapiq_bridge import from_shapiq as from_shapiq
 from captum_andor.patterns.strengths import (
     Strengths as Strengths,

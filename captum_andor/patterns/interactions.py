@@ -131,7 +131,7 @@ class PatternTable:
         """
         import pandas as pd
 
-        columns: dict[str, Any] = dict(zip(axes.names, axes.places(self.output.cpu().numpy()), strict=True))
+        columns: dict[str, Any] = dict(axes.columns(self.output.cpu().numpy()))
         columns["kind"] = _KINDS[self.is_or.cpu().numpy().astype(np.int64)]
         columns["players"] = key.players(self.members)
         if key.names is not None:

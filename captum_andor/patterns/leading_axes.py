@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -25,14 +26,21 @@ class Axes:
     Attributes:
         positions: For each axis that there was before any indexing, the positions left of it or, where an integer took
             the axis away, the one position.
+        labels: What the positions of the last axis are called, where a result names its outputs.
     """
 
     positions: tuple[range | int, ...]
+    labels: tuple[str, ...] | None = None
 
     @classmethod
     def of(cls, shape: Sequence[int]) -> Axes:
         """Axes of a whole leading shape, before any indexing."""
         return cls(tuple(map(range, shape)))
+
+    @classmethod
+    def labelled(cls, labels: tuple[str, ...]) -> Axes:
+        """A single axis of outputs with names."""
+        return cls((range(len(labels)),), labels)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -43,12 +51,12 @@ class Axes:
     def names(self) -> list[str]:
         """Column names of the axes, including axes that an integer index removed."""
         names = ["sample", "output", *(f"output_{i}" for i in range(1, len(self.positions)))]
-        return names[: len(self.positions)]
+        return ["output"] if self.labels is not None and len(self.positions) == 1 else names[: len(self.positions)]
 
     def pick(self, picks: Picks) -> Axes:
         """The axes after indexing by one integer or slice per axis left."""
         remaining = iter(picks)
-        return Axes(tuple(p[next(remaining)] if isinstance(p, range) else p for p in self.positions))
+        return Axes(tuple(p[next(remaining)] if isinstance(p, range) else p for p in self.positions), self.labels)
 
     def places(self, outputs: npt.NDArray[np.int64]) -> list[npt.NDArray[np.int64]]:
         """Positions along every axis, those taken away included, of outputs numbered through the leading shape."""
@@ -60,12 +68,26 @@ class Axes:
             for p in self.positions
         ]
 
+    def columns(self, outputs: npt.NDArray[np.int64]) -> dict[str, npt.NDArray[Any]]:
+        """Table columns of the positions, by the names of the axes; of the last one its labels, where it has some."""
+        found: dict[str, npt.NDArray[Any]] = dict(zip(self.names, self.places(outputs), strict=True))
+        if self.labels is not None:
+            found[self.names[-1]] = np.array(self.labels, dtype=object)[found[self.names[-1]]]
+        return found
+
+    def output_labels(self) -> list[str] | None:
+        """What the outputs are called, in the flattened leading shape; None where they have no names."""
+        if self.labels is None:
+            return None
+        last = self.places(np.arange(math.prod(self.shape)))[-1]
+        return [self.labels[i] for i in last.tolist()]
+
     def stored(self) -> list[Any]:
         """The positions as JSON-serialisable lists; inverse of :meth:`restored`."""
         return [[p.start, p.stop, p.step] if isinstance(p, range) else p for p in self.positions]
 
     @classmethod
-    def restored(cls, given: Any, shape: tuple[int, ...]) -> Axes:
+    def restored(cls, given: Any, shape: tuple[int, ...], labels: Any = None) -> Axes:
         """Axes from the lists that :meth:`stored` returns.
 
         Raises:
@@ -74,7 +96,16 @@ class Axes:
         entries = [entry if isinstance(entry, list) else [entry] for entry in given]
         if any(not is_int(i) or len(e) not in (1, 3) for e in entries for i in e):
             raise ValueError(f"its axes are {given!r}")
-        axes = cls(tuple(range(*entry) if len(entry) == 3 else entry[0] for entry in entries))
+        axes = cls(
+            tuple(range(*entry) if len(entry) == 3 else entry[0] for entry in entries),
+            None if labels is None else tuple(labels),
+        )
+        last = axes.positions[-1] if axes.positions else 0
+        if axes.labels is not None and (
+            not all(isinstance(label, str) for label in axes.labels)
+            or max(last if isinstance(last, range) else [last], default=0) >= len(axes.labels)
+        ):
+            raise ValueError("its output_labels do not fit its axes")
         if axes.shape != shape:
             raise ValueError(f"its axes have shape {axes.shape}, its outputs {shape}")
         return axes

@@ -130,8 +130,10 @@ class IndexedResult(ABC):
         outputs = "×".join(map(str, self.shape)) or "one"
         lines = [f"{type(self).__name__} of {outputs} output(s), {self._headline()}"]
         count = math.prod(self.shape)
-        for index in islice(product(*map(range, self.shape)), _SHOWN):
+        labels = self.axes.output_labels()
+        for place, index in enumerate(islice(product(*map(range, self.shape)), _SHOWN)):
             name = f"{list(index)} " if count > 1 else ""
+            name += f"{labels[place]!r}: " if labels is not None else ""
             first, *rest = self[index]._table()
             lines += [name + first, *rest]
         if count > _SHOWN:
@@ -152,7 +154,9 @@ class IndexedResult(ABC):
     def _stored(self) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
         """Entries of a file's header and arrays that hold the players and the axes."""
         header, arrays = self.players.stored()
-        return {**header, "axes": self.axes.stored()}, arrays
+        labels = self.axes.labels
+        named = {} if labels is None else {"output_labels": list(labels)}
+        return {**header, "axes": self.axes.stored(), **named}, arrays
 
 
 class Result(IndexedResult):
@@ -260,5 +264,5 @@ def restored_fields(
     Raises:
         ValueError: If they do not fit together.
     """
-    axes = Axes.restored(header["axes"], shape) if "axes" in header else Axes.of(shape)
+    axes = Axes.restored(header["axes"], shape, header.get("output_labels")) if "axes" in header else Axes.of(shape)
     return {"axes": axes, "players": ResultPlayers.restored(header, arrays, shape)}

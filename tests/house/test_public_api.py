@@ -32,7 +32,7 @@ ROOMS = [
     {"search"},
     {"visualization"},
     {"explain", "witnesses"},
-    {"confusing"},
+    {"confusing", "llm"},
     {"study"},
     {"__init__"},
 ]
@@ -207,6 +207,7 @@ def test_a_room_is_entered_by_its_face() -> None:
 
 
 ROOM_NAMES = {
+    "llm": ["AndOrLLMAttribution", "ContextInput", "MaskedTokenInput"],
     "confusing": ["ConfusingReport", "ConfusingSampleAnalyzer", "auc", "bootstrap", "partial_spearman", "spearman"],
     "explain": [
         "AndOrExplanation",

@@ -1,0 +1,72 @@
+"""The target: ids of the tokens whose probability is explained, and what they are called."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from captum_andor._utils.checks import is_int
+
+__all__ = ["TargetText", "target_text"]
+
+
+@dataclass(frozen=True)
+class TargetText:
+    """A target.
+
+    Attributes:
+        ids: Its tokens, at least one.
+        tokens: Their texts, without white space at the ends, as Captum's results show them.
+        text: The whole.
+    """
+
+    ids: tuple[int, ...]
+    tokens: tuple[str, ...]
+    text: str
+
+
+def target_text(target: Any, tokenizer: Any, skip_tokens: Sequence[Any] | None = None) -> TargetText:
+    """A target from a string or ids.
+
+    Args:
+        target: A string, which the tokenizer splits without special tokens; or ids, a tensor or a sequence.
+        tokenizer: Of the model.
+        skip_tokens: Tokens, by id or text, that are left out of it.
+
+    Raises:
+        TypeError: If it is neither.
+        ValueError: If it has no token.
+    """
+    if isinstance(target, str):
+        ids = [int(i) for i in torch.as_tensor(tokenizer.encode(target, add_special_tokens=False)).flatten()]
+    elif isinstance(target, Tensor):
+        if target.is_floating_point() or target.ndim > 2 or (target.ndim == 2 and len(target) != 1):
+            raise TypeError(
+                f"target must be a string or token ids of shape (T,); got {target.dtype} of {tuple(target.shape)}."
+            )
+        ids = [int(i) for i in target.flatten()]
+    elif isinstance(target, Sequence) and all(map(is_int, target)):
+        ids = [int(i) for i in target]
+    else:
+        raise TypeError(f"target must be a string, token ids or None; got {type(target).__name__}.")
+    skipped = {token if is_int(token) else tokenizer.convert_tokens_to_ids(token) for token in skip_tokens or ()}
+    ids = [i for i in ids if i not in skipped]
+    if not ids:
+        raise ValueError(f"target has no token (got {target!r:.60}): nothing to explain.")
+    largest = getattr(tokenizer, "vocab_size", None)
+    if min(ids) < 0 or (is_int(largest) and max(ids) >= max(int(largest), _length(tokenizer))):  # type: ignore[arg-type]
+        raise ValueError(f"target holds ids that the tokenizer does not have: {min(ids)} to {max(ids)}.")
+    tokens = tuple(_shown(str(tokenizer.decode(torch.tensor([i])))) for i in ids)
+    return TargetText(tuple(ids), tokens, str(tokenizer.decode(torch.tensor(ids))).strip())
+
+
+def _length(tokenizer: Any) -> int:
+    return len(tokenizer) if hasattr(tokenizer, "__len__") else 0
+
+
+def _shown(token: str) -> str:
+    return token.replace("\n", "\\n").strip() or repr(token)[1:-1]
