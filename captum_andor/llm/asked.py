@@ -51,12 +51,16 @@ class Asked:
 
     @torch.no_grad()
     def answers_as_before(self) -> bool:
-        """Ask v(N) once more: whether it is what it was, so that neither input nor model have changed."""
-        everyone = torch.ones_like(self.game.inputs, dtype=torch.bool)
-        before = self.game.answers.get(everyone[0].numpy().tobytes())
-        if before is None:
-            return not self.game.answers
-        (_, now), *_ = self.evaluation(self.game.prompts(everyone))
+        """Ask v(N) once more: whether it is what it was, so that neither input nor model have changed.
+
+        Where N has not been asked yet, the largest coalition that has.
+        """
+        if not self.game.answers:
+            return True
+        rows, _ = self.game.answered()
+        row = rows[int(rows.sum(1).argmax())]
+        before = self.game.answers[row.numpy().tobytes()]
+        (_, now), *_ = self.evaluation(self.game.prompts(row[None]))
         if now[0].shape != before.shape:
             return False
         known = before.isfinite()
@@ -122,17 +126,20 @@ def sum_and_each(scores: Tensor) -> Tensor:
 
 
 def warn_of_joining(inp: Any, target: str, text: TargetText, tokenizer: Any) -> None:
-    """Warn where the tokenizer splits the prompt and the target together otherwise than one after the other."""
+    """Warn where the tokenizer splits prompt and target together otherwise than one after the other.
+
+    With a space between them or without, since some tokenizers count the space to the word behind it.
+    """
     prompt = inp.to_model_input()
     if not isinstance(prompt, str) or not getattr(tokenizer, "is_fast", False):
         return
     special = bool(getattr(inp, "add_special_tokens", True))
-    alone, joined = (p.ids for p in read_prompts([prompt, prompt + target], tokenizer, special))
-    trailing = len(tokenizer("")["input_ids"]) if special else 0
-    if trailing and alone[-1] == joined[-1]:
-        return  # the tokenizer closes every text with a token of its own: nothing can be joined
-    if joined != (*alone, *text.ids):
-        own, behind = list(text.ids)[:6], list(joined[len(alone) - 1 :])[:6]
+    texts = [prompt, prompt + target, f"{prompt} {target}"]
+    alone, *joined = (p.ids for p in read_prompts(texts, tokenizer, special))
+    if special and len(tokenizer("")["input_ids"]) and all(ids[-1] == alone[-1] for ids in joined):
+        return  # the tokenizer ends every text with a token of its own: nothing is joined
+    if (*alone, *text.ids) not in joined:
+        own, behind = list(text.ids)[:6], list(joined[0][len(alone) - 1 :])[:6]
         warn(
             f"target={target!r:.50} is split otherwise behind the prompt ({behind}…) than alone ({own}…): a model "
             "would hardly write these tokens. Begin the target with a space, end the prompt with one, or pass the ids."

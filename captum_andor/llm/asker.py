@@ -74,7 +74,7 @@ class Asker:
         text = None
         if self.score is None:
             ids = self._generated(inp, read, gen_args) if target is None else target
-            text = target_text(ids, self.tokenizer, skip_tokens)
+            text = target_text(ids, self.tokenizer, skip_tokens, ModelCall(self.model, self.device).vocabulary)
             if isinstance(target, str) and skip_tokens is None:
                 warn_of_joining(inp, target, text, self.tokenizer)
         evaluation = self._evaluation(text, target, use_cache, in_tokens)

@@ -29,7 +29,8 @@ _TREE_TOKENS = {"cpu": 512}
 _TREE_TOKENS_ACCELERATOR = 4096
 _PADDED_TOKENS = {"cpu": 2048}
 _PADDED_TOKENS_ACCELERATOR = 16384
-_LOGIT_BYTES = 1 << 28  # of one call
+_FEWEST_TOKENS = 16  # in a pass, where memory is short
+_LOGIT_BYTES = 1 << 28  # of one softmax
 _ALLOWED = {torch.float64: 1e-6, torch.float32: 1e-4}  # how far log p may move, relative to max(1, |log p|)
 _ALLOWED_HALF = 0.5  # bf16 moves log p by .19 as root mean square (reference: docs/language_models.rst)
 _OF_MODELS = (TypeError, ValueError, RuntimeError, NotImplementedError, AttributeError, IndexError, AssertionError)
@@ -89,18 +90,31 @@ class TargetEvaluation:
             return
         ways = [way for way in self._ways if way != "tree" or not self._exceeds_attention(prompts)]
         left = list(range(len(prompts)))
-        for way, next_way in zip(ways, [*ways[1:], ""], strict=True):
+        while left:
+            way, last = ways[0], len(ways) == 1
             done: set[int] = set()
             try:
-                for places, values in self._checked(way, [prompts[i] for i in left], last=not next_way):
+                for places, values in self._checked(way, [prompts[i] for i in left], last):
                     done.update(places)
                     yield [left[i] for i in places], values
+            except torch.OutOfMemoryError:
+                if last or self._most_tokens(way) <= _FEWEST_TOKENS:
+                    raise
+                self.tokens_per_batch = self._most_tokens(way) // 2
             except _WayFailedError as failure:
-                _log.warning("prompts were evaluated as %s: %s; they are now evaluated as %s.", way, failure, next_way)
-                self._ways.remove(way)
+                _log.warning("prompts were evaluated as %s: %s; they are now evaluated as %s.", way, failure, ways[1])
+                self._ways.remove(ways.pop(0))
             left = [i for place, i in enumerate(left) if place not in done]
-            if not left:
-                return
+
+    def _most_tokens(self, way: str) -> int:
+        """In a pass."""
+        device = self.call.device.type
+        usual = (
+            _TREE_TOKENS.get(device, _TREE_TOKENS_ACCELERATOR)
+            if way == "tree"
+            else _PADDED_TOKENS.get(device, _PADDED_TOKENS_ACCELERATOR)
+        )
+        return self.tokens_per_batch or usual
 
     def _checked(self, way: str, prompts: Sequence[Prompt], last: bool) -> Iterator[Found]:
         """The parts of one way; of the first two the last prompt is asked again alone.
@@ -119,6 +133,8 @@ class TargetEvaluation:
                     return
                 if count < 2:
                     self._check(prompts[found[0][-1]], found[1][-1])
+            except torch.OutOfMemoryError:
+                raise
             except _OF_MODELS as error:
                 raise _WayFailedError(f"{type(error).__name__}: {error!s:.200}") from error
             yield found
@@ -163,7 +179,7 @@ class TargetEvaluation:
         return window is not None and max(map(len, prompts)) + len(self.target) > window
 
     def _tree(self, prompts: Sequence[Prompt]) -> Iterator[Found]:
-        most = self.tokens_per_batch or _TREE_TOKENS.get(self.call.device.type, _TREE_TOKENS_ACCELERATOR)
+        most = self._most_tokens("tree")
         cached: _Layers = []
         for part in tree_parts(prompts, self.target, most):
             cache = _cache_of([(k[:, :, part.kept], v[:, :, part.kept]) for k, v in cached])
@@ -200,7 +216,7 @@ class TargetEvaluation:
         common = self._common_prefix(prompts)
         cached = self._prefix_layers(prompts[0], common)
         order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]), reverse=True)
-        most = self.tokens_per_batch or _PADDED_TOKENS.get(self.call.device.type, _PADDED_TOKENS_ACCELERATOR)
+        most = self._most_tokens("padded")
         at = 0
         while at < len(order):
             longest = len(prompts[order[at]]) + len(self.target) - 1 - common

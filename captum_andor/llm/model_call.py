@@ -46,6 +46,12 @@ class ModelCall:
         return None
 
     @property
+    def vocabulary(self) -> int | None:
+        """How many tokens the model knows; None where its configuration does not tell."""
+        size = getattr(self.text_config, "vocab_size", None)
+        return size if isinstance(size, int) else None
+
+    @property
     def attention_window(self) -> int | None:
         """How many tokens back a layer attends, where that is bounded; None where it is not."""
         config = self.text_config

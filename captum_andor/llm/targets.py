@@ -29,13 +29,16 @@ class TargetText:
     text: str
 
 
-def target_text(target: Any, tokenizer: Any, skip_tokens: Sequence[Any] | None = None) -> TargetText:
+def target_text(
+    target: Any, tokenizer: Any, skip_tokens: Sequence[Any] | None = None, vocabulary: int | None = None
+) -> TargetText:
     """A target from a string or ids.
 
     Args:
         target: A string, which the tokenizer splits without special tokens; or ids, a tensor or a sequence.
         tokenizer: Of the model.
         skip_tokens: Tokens, by id or text, that are left out of it.
+        vocabulary: How many ids the model has; None where that is not known.
 
     Raises:
         TypeError: If it is neither.
@@ -57,15 +60,10 @@ def target_text(target: Any, tokenizer: Any, skip_tokens: Sequence[Any] | None =
     ids = [i for i in ids if i not in skipped]
     if not ids:
         raise ValueError(f"target has no token (got {target!r:.60}): nothing to explain.")
-    largest = getattr(tokenizer, "vocab_size", None)
-    if min(ids) < 0 or (is_int(largest) and max(ids) >= max(int(largest), _length(tokenizer))):  # type: ignore[arg-type]
-        raise ValueError(f"target holds ids that the tokenizer does not have: {min(ids)} to {max(ids)}.")
+    if min(ids) < 0 or (vocabulary is not None and max(ids) >= vocabulary):
+        raise ValueError(f"target holds ids that the model does not have: {min(ids)} to {max(ids)} of {vocabulary}.")
     tokens = tuple(_shown(str(tokenizer.decode(torch.tensor([i])))) for i in ids)
     return TargetText(tuple(ids), tokens, str(tokenizer.decode(torch.tensor(ids))).strip())
-
-
-def _length(tokenizer: Any) -> int:
-    return len(tokenizer) if hasattr(tokenizer, "__len__") else 0
 
 
 def _shown(token: str) -> str:
