@@ -24,7 +24,8 @@ class Explained(Result):
         Args:
             kind (str, optional): Of one output: ``"bars"``, ``"waterfall"``, ``"graph"``, ``"frontier"``, ``"tokens"``,
                 ``"image"`` (a panel a pattern) or ``"overview"`` (all on one) with the picture; of one or many:
-                ``"orders"``, ``"beeswarm"``, ``"heatmap"``. Default: "bars"
+                ``"orders"``, ``"beeswarm"``, ``"heatmap"`` (patterns × outputs), ``"attributions"`` (players ×
+                outputs). Default: "bars"
             *arguments: Further ones of the figure, e.g. the picture.
             **options: Likewise: k, title, fig_size, plt_fig_axis, use_pyplot, …
 

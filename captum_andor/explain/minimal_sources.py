@@ -23,6 +23,7 @@ __all__ = ["minimal_sources"]
 
 _AT_ONCE = 1 << 14  # coalitions predicted together
 _MOST_TRIED = 1 << 20  # sets of one size
+_ROUNDING = 1e-9  # of sums of strengths, relative
 
 
 def minimal_sources(model: LogicalModel, tolerance: float, max_sets: int) -> pd.DataFrame:
@@ -40,7 +41,6 @@ def minimal_sources(model: LogicalModel, tolerance: float, max_sets: int) -> pd.
     nothing, everything = model.predict(ends).flatten().tolist()
     known = None if model.evaluate is None else _asked(model, ends)
     effect = everything - nothing
-    least = everything - tolerance * effect
     used = _used(model.patterns, model.feature_ids)
     sets: list[tuple[int, ...]] = []
     predicted: list[float] = []
@@ -53,7 +53,7 @@ def minimal_sources(model: LogicalModel, tolerance: float, max_sets: int) -> pd.
             for row, members in zip(rows, fresh, strict=True):
                 row[list(members)] = True
             values = model.predict(rows).flatten()
-            suffices = values >= least if effect >= 0 else values <= least
+            suffices = _keeps(values, nothing, everything, tolerance)
             for i in suffices.nonzero().flatten().tolist():
                 sets.append(fresh[i])
                 predicted.append(float(values[i]))
@@ -74,10 +74,16 @@ def minimal_sources(model: LogicalModel, tolerance: float, max_sets: int) -> pd.
     if known is not None:
         empty, whole = known.tolist()
         found = _asked(model, rows)
-        wanted = whole - tolerance * (whole - empty)
         table["v"] = found.tolist()
-        table["kept"] = (found >= wanted if whole >= empty else found <= wanted).tolist()
+        table["kept"] = _keeps(found, empty, whole, tolerance).tolist()
     return pd.DataFrame(table)
+
+
+def _keeps(values: Tensor, nothing: float, everything: float, tolerance: float) -> Tensor:
+    """Where at most a share of what all players do together is missing."""
+    effect = everything - nothing
+    missing = (everything - values) * (1.0 if effect >= 0 else -1.0)
+    return missing <= tolerance * abs(effect) + _ROUNDING * max(abs(nothing), abs(everything))
 
 
 def _asked(model: LogicalModel, rows: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from captum_andor.visualization.attributions import plot_attributions
 from captum_andor.visualization.canvas import (
     NEGATIVE,
     POSITIVE,
@@ -28,6 +29,7 @@ from captum_andor.visualization.charts import (
 from captum_andor.visualization.estimates import plot_shapley_values
 from captum_andor.visualization.graph import plot_graph
 from captum_andor.visualization.images import plot_image_interactions, plot_image_overview
+from captum_andor.visualization.sources import Html as Html, sources_html
 from captum_andor.visualization.tokens import plot_tokens, result_html, tokens_html
 
 __all__ = [
@@ -35,6 +37,7 @@ __all__ = [
     "NEGATIVE",
     "POSITIVE",
     "new_figure",
+    "plot_attributions",
     "plot_bars",
     "plot_beeswarm",
     "plot_frontier",
@@ -48,10 +51,12 @@ __all__ = [
     "plot_waterfall",
     "result_html",
     "shown",
+    "sources_html",
     "tokens_html",
 ]
 
 KINDS: dict[str, Callable[..., Any]] = {
+    "attributions": plot_attributions,
     "bars": plot_bars,
     "beeswarm": plot_beeswarm,
     "frontier": plot_frontier,

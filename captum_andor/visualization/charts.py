@@ -273,7 +273,7 @@ def plot_heatmap(
     Args:
         results (LogicalModel, AndOrExplanation or iterable of these): Of the same players.
         k (int, optional): Patterns, those of most strength in all. Default: 15
-        labels (iterable of str, optional): Of the outputs. Default: None (their numbers)
+        labels (iterable of str, optional): Of the outputs. Default: None (their names or, without these, numbers)
         plt_fig_axis (tuple, optional): As in :func:`plot_orders`. Default: None
         fig_size (tuple, optional): Size of a new figure in inches. Default: None (by the numbers of both)
         title (str, optional): Title of the axis. Default: None
@@ -288,7 +288,7 @@ def plot_heatmap(
     check_count("k", k)
     patterns, strengths = strength_table(results)
     patterns, strengths = patterns[:k], strengths[:k]
-    names = None if labels is None else list(labels)
+    names = list(labels) if labels is not None else _output_labels(results)
     if names is not None and len(names) != strengths.shape[1]:
         raise ValueError(f"labels must be of {strengths.shape[1]} outputs; got {len(names)}.")
     size = (2.8 + min(0.32 * strengths.shape[1], 8.0), 1.4 + 0.28 * len(patterns))
@@ -309,6 +309,11 @@ def plot_heatmap(
         axis.set_xlabel("output")
     fig.colorbar(image, ax=axis, label="strength")
     return _finished(fig, axis, title, plt_fig_axis, use_pyplot)
+
+
+def _output_labels(results: Result | Iterable[Result]) -> list[str] | None:
+    """What the outputs of a single result are called."""
+    return results.axes.output_labels() if isinstance(results, Result) else None
 
 
 def _finished(fig: Figure, axis: Axes, title: str | None, plt_fig_axis: Axis, use_pyplot: bool) -> tuple[Figure, Axes]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from captum_andor._utils.checks import check_count
 from captum_andor.patterns import Result
 from captum_andor.visualization.canvas import LINE_STYLES, check_single, colour_of, new_figure, shown, title_of
+from captum_andor.visualization.sources import Html
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -103,8 +104,8 @@ def plot_tokens(
     return fig, axis
 
 
-def tokens_html(result: Result, tokens: Sequence[str] | None = None, k: int = 5) -> str:
-    """Write the marked sentence as HTML, all text escaped, for ``IPython.display.HTML``.
+def tokens_html(result: Result, tokens: Sequence[str] | None = None, k: int = 5) -> Html:
+    """Write the marked sentence as HTML, all text escaped.
 
     Args:
         result (LogicalModel or AndOrExplanation): Of one output.
@@ -112,7 +113,7 @@ def tokens_html(result: Result, tokens: Sequence[str] | None = None, k: int = 5)
         k (int, optional): Most patterns. Default: 5
 
     Returns:
-        - **html** (*str*): A table: the words, and a row for each pattern with its words marked.
+        - **html** (*Html*): A string that notebooks show: the words, and a row for each pattern with its words marked.
 
     Raises:
         ValueError: As :func:`plot_tokens`.
@@ -134,7 +135,7 @@ def tokens_html(result: Result, tokens: Sequence[str] | None = None, k: int = 5)
         bar = f'style="padding:1px 5px;border:none;border-bottom:3px {style} {colour_of(pattern.value)}"'
         marks = "".join(f"<td {bar if i in pattern.players else cell}></td>" for i in result.feature_ids)
         rows.append(f"<tr>{marks}<td {cell}>{pattern.kind.upper()} {pattern.value:+.3g}</td></tr>")
-    return f'<table style="border-collapse:collapse"><tr>{head}<td {cell}></td></tr>{"".join(rows)}</table>'
+    return Html(f'<table style="border-collapse:collapse"><tr>{head}<td {cell}></td></tr>{"".join(rows)}</table>')
 
 
 def result_html(result: Result) -> str:

@@ -234,6 +234,7 @@ ROOM_NAMES = {
         "NEGATIVE",
         "POSITIVE",
         "new_figure",
+        "plot_attributions",
         "plot_bars",
         "plot_beeswarm",
         "plot_frontier",
@@ -247,6 +248,7 @@ ROOM_NAMES = {
         "plot_waterfall",
         "result_html",
         "shown",
+        "sources_html",
         "tokens_html",
     ],
     "witnesses": [

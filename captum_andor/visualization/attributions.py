@@ -1,0 +1,80 @@
+"""Players × outputs: the Shapley value of every source for every token of an answer."""
+
+from __future__ import annotations
+
+import math
+from textwrap import shorten
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from captum_andor.visualization.canvas import NEGATIVE, POSITIVE, one_axis, shown
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from captum_andor.patterns import IndexedResult
+
+__all__ = ["plot_attributions"]
+
+_LONGEST = 24  # characters of a name beside an axis
+_NUMBERED = 240  # cells up to which each holds its number
+
+
+def plot_attributions(
+    result: IndexedResult,
+    labels: Any = None,
+    plt_fig_axis: tuple[Figure, Axes] | None = None,
+    fig_size: tuple[float, float] | None = None,
+    title: str | None = None,
+    use_pyplot: bool = True,
+) -> tuple[Figure, Axes]:
+    """Draw the Shapley value of every player for every output as a heat map, e.g. sources × tokens of an answer.
+
+    Args:
+        result (LogicalModel, AndOrExplanation or GameEstimate): Of one or many outputs.
+        labels (iterable of str, optional): Of the outputs. Default: None (their names, or their numbers)
+        plt_fig_axis (tuple, optional): Figure and axis to draw on. Default: None (a new figure)
+        fig_size (tuple, optional): Size of a new figure in inches. Default: None (by the numbers of both)
+        title (str, optional): Title of the axis. Default: None
+        use_pyplot (bool, optional): Make and show a new figure with pyplot; False works without a display. Default:
+            True
+
+    Returns:
+        - **fig, axis** (*tuple*): The figure and its axis; rows are outputs, columns players, green raises the score.
+
+    Raises:
+        ValueError: If labels are of another number.
+    """
+    from matplotlib.colors import LinearSegmentedColormap
+
+    count = math.prod(result.shape)
+    values = result.shapley_values().reshape(count, result.n_players).cpu().numpy()  # type: ignore[attr-defined]
+    rows = list(map(str, labels if labels is not None else result.axes.output_labels() or range(count)))
+    if len(rows) != count:
+        raise ValueError(f"labels must be of {count} outputs; got {len(rows)}.")
+    columns = list(result.player_names or map(str, result.feature_ids))
+    size = (2.4 + min(0.62 * len(columns), 14.0), 1.5 + min(0.34 * count, 12.0))
+    fig, axis = one_axis(plt_fig_axis, fig_size or size, use_pyplot)
+    span = float(np.abs(values).max()) or 1.0
+    colours = LinearSegmentedColormap.from_list("andor", [NEGATIVE, "white", POSITIVE])
+    image = axis.imshow(values, cmap=colours, vmin=-span, vmax=span, aspect="auto")
+    axis.set_xticks(range(len(columns)), [_short(name) for name in columns], rotation=40, ha="left", fontsize=8)
+    axis.xaxis.tick_top()
+    axis.set_yticks(range(count), [_short(name) for name in rows], fontsize=8)
+    if values.size <= _NUMBERED:
+        for i, j in np.ndindex(*values.shape):
+            dark = abs(values[i, j]) > 0.75 * span
+            axis.text(
+                j, i, f"{values[i, j]:+.2g}", ha="center", va="center", fontsize=7, color="white" if dark else "black"
+            )
+    fig.colorbar(image, ax=axis, label="Shapley value")
+    if title is not None:
+        axis.set_title(title, fontsize=10)
+    shown(plt_fig_axis is None, use_pyplot, axis)
+    return fig, axis
+
+
+def _short(name: str) -> str:
+    return shorten(name, _LONGEST, placeholder="…") or name[:_LONGEST]
