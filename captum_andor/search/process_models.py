@@ -88,7 +88,7 @@ def _model(posterior: Posterior, options: Options) -> Models:
     if options.max_patterns is None or options.min_r2 is not None:
         counted = replace(options, max_patterns=_count(posterior, folds, options), min_r2=None)
     found = complete_models(torch.cat([whole, *(fold.completed[None] for fold in folds)]), counted)
-    models = _of_game(found, 0)
+    models = _merged(_of_game(found, 0), posterior.coalitions)
     judged = [
         (fold.rows, fold.mean, fold.deviation, _predicted(found, 1 + i, posterior.coalitions[fold.rows]))
         for i, fold in enumerate(folds)
@@ -117,6 +117,31 @@ def _of_game(models: Models, game: int) -> Models:
     model = game_models(models, game)
     strong = model.value.abs() > _ROUNDING * model.value.abs().amax() if len(model.value) else model.is_or
     return model._replace(**{name: getattr(model, name)[strong] for name in ("game", "is_or", "members", "value", "t")})
+
+
+def _merged(models: Models, coalitions: Tensor) -> Models:
+    """A model in which patterns that no coalition given tells apart are one, the shortest of them.
+
+    Where OR{a, b} and OR{a, b, c} hold on the same coalitions, the process is unsure which it is and spreads the
+    strength over both; what was seen is reproduced by either. A pattern of all players is not merged: it stands for ∅
+    or N alone.
+    """
+    table = PatternTable(models.game, models.is_or, models.members, models.value)
+    columns, sizes, n = table.holds(coalitions), models.members.sum(1), models.members.shape[1]
+    value, kept = models.value.clone(), torch.ones(len(table), dtype=torch.bool, device=models.value.device)
+    shortest_first = sizes.argsort(stable=True).tolist()
+    for longer in reversed(shortest_first):
+        for shorter in shortest_first if sizes[longer] < n else ():
+            alike = models.is_or[longer] == models.is_or[shorter] and torch.equal(
+                columns[:, longer], columns[:, shorter]
+            )
+            inside = bool((models.members[shorter] <= models.members[longer]).all())
+            if sizes[shorter] < sizes[longer] and inside and alike:
+                value[shorter] += value[longer]
+                kept[longer] = False
+                break
+    merged = models._replace(value=value)
+    return merged._replace(**{name: getattr(merged, name)[kept] for name in ("game", "is_or", "members", "value", "t")})
 
 
 def _predicted(models: Models, game: int, coalitions: Tensor) -> Tensor:
