@@ -4,6 +4,7 @@
     python -m benchmarks.llm synthetic   # twenty sources with known patterns and noise
     python -m benchmarks.llm tokens      # tokens that go through the model, of the plain sum
     python -m benchmarks.llm time        # seconds on one thread: one prompt at a time against a tree
+    python -m benchmarks.llm equality    # five sources, Captum's ShapleyValues through its LLMAttribution: minutes
     python -m benchmarks.llm absence     # MiniLM, ten words: how kinds of absence agree
     python -m benchmarks.llm gpu         # 128 sources, 1 024 prompts; needs a GPU
 
@@ -119,10 +120,8 @@ def retrieval() -> None:
     print(f"exact, three patterns: {'; '.join(whole.rules())}")
     print("\nten splits: R² on the prompts that were not asked, median (lowest)")
     print("prompts  patterns  AND-OR            right OR  lasso             estimate's Shapley error  lasso's")
-    shapley = LogicalModel.from_values(v, max_patterns=40).shapley_values()
     exact_shapley = GameEstimate.from_values(v).shapley_values()
     assert isinstance(exact_shapley, Tensor)
-    del shapley
     for budget in (32, 64, 128):
         for patterns in (3, 10):
             ours, theirs, right, error, linear_error = [], [], 0, [], []
@@ -229,6 +228,33 @@ def timing() -> None:
         print(f"{label:26} one by one {one:.1f}, {method.way} {tree:.1f} (share {tree / one:.2f}), {moved:.1e}")
 
 
+def equality() -> None:
+    from captum.attr import FeatureAblation, LLMAttribution, ShapleyValues
+
+    model, tokenizer = smollm2()
+    inp = retrieval_input(tokenizer, SHORT[:5])
+    start = time.perf_counter()
+    ours = AndOrLLMAttribution(AndOrInteractions(model), tokenizer).attribute(inp, ANSWER)
+    middle = time.perf_counter()
+    captums = LLMAttribution(ShapleyValues(model), tokenizer).attribute(
+        inp, ANSWER, use_cached_outputs=False, forward_in_tokens=False
+    )
+    end = time.perf_counter()
+    moved = max(
+        float((ours.seq_attr - captums.seq_attr).abs().max()), float((ours.token_attr - captums.token_attr).abs().max())
+    )
+    found = {}
+    for cached in (True, False):
+        found[cached] = (
+            LLMAttribution(FeatureAblation(model), tokenizer)
+            .attribute(inp, ANSWER, use_cached_outputs=cached)
+            .token_attr
+        )
+    wrong = (found[True] - found[False]).abs().amax(1).tolist()
+    print(f"Captum's defaults less Captum without its cache, by token: {', '.join(f'{x:.2g}' for x in wrong)}")
+    print(f"five sources: {middle - start:.1f} s, Captum's {end - middle:.1f} s; attributions differ by {moved:.1e}")
+
+
 def absence() -> None:
     from tutorials.datasets.language_models import minilm
 
@@ -291,6 +317,7 @@ COMMANDS = {
     "synthetic": synthetic,
     "tokens": tokens,
     "time": timing,
+    "equality": equality,
     "absence": absence,
     "gpu": gpu,
 }

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-__all__ = ["column_groups", "image_grid", "superpixels", "vit_patches", "words"]
+__all__ = ["column_groups", "image_grid", "superpixels", "vit_patches", "vit_tokens", "words"]
 
 
 def image_grid(height: int, width: int, rows: int = 3, columns: int = 3, offset: tuple[int, int] = (0, 0)) -> Tensor:
@@ -83,6 +83,38 @@ def vit_patches(height: int, width: int, patch_size: int, merge: int = 1) -> Ten
     side = patch_size * merge
     row, column = (torch.arange(size, device="cpu") // side for size in (height, width))
     return (row[:, None] * (int(column[-1]) + 1) + column)[None, None]
+
+
+def vit_tokens(height: int, width: int, patch_size: int, merge: int = 1, special: int = 1) -> Tensor:
+    """Feature mask of a vision transformer's attention mask: absent patches are hidden from attention, not painted.
+
+    For models that take an ``attention_mask`` over ``special + patches`` tokens, as those of transformers 5 do:
+    ``attribute({"pixel_values": x, "attention_mask": ones}, feature_mask={"attention_mask": vit_tokens(…)})``.
+
+    Args:
+        height (int): Of the image, in pixels.
+        width (int): Of the image, in pixels.
+        patch_size (int): Side of a patch of the model, in pixels.
+        merge (int, optional): Side of a player, in patches. Default: 1
+        special (int, optional): Tokens before those of the patches, such as the class token, that are no player and are
+            always seen. Default: 1
+
+    Returns:
+        - **mask** (*Tensor*): int64, shape ``(1, special + patches)``, -1 for the special ones.
+
+    Raises:
+        ValueError: As :func:`vit_patches`, and if special is negative.
+
+    Examples::
+
+        >>> vit_tokens(4, 4, 1, merge=2)
+        tensor([[-1,  0,  0,  1,  1,  0,  0,  1,  1,  2,  2,  3,  3,  2,  2,  3,  3]])
+    """
+    if special < 0:
+        raise ValueError(f"special must be at least 0; got {special}.")
+    of_pixels = vit_patches(height, width, patch_size, merge)[0, 0]
+    of_patches = of_pixels[::patch_size, ::patch_size].flatten()
+    return torch.cat([torch.full((special,), -1), of_patches])[None]
 
 
 def superpixels(image: Tensor, n_segments: int = 12, compactness: float = 10.0) -> Tensor:

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from captum.attr import InterpretableInput
+from captum.attr import TextTemplateInput
 from torch import Tensor
 
 __all__ = ["ContextInput"]
@@ -19,11 +19,11 @@ _TEMPLATE = "Context:\n{context}\n\nQuestion: {query}"
 _NUMBERING = "[{number}] {source}"
 
 
-class ContextInput(InterpretableInput):  # type: ignore[misc]  # captum ships no usable types
+class ContextInput(TextTemplateInput):  # type: ignore[misc]  # captum ships no usable types
     r"""A prompt of sources and a question; the sources are the players.
 
     A source that is left out takes its separator and its number along; the others keep theirs. Everything else stays:
-    system text, template, question.
+    system text, template, question. Captum's own ``LLMAttribution`` takes it, too.
 
     Args:
         sources (sequence of str or mapping of str to str): The texts, e.g. retrieved passages; of a mapping the keys
@@ -73,6 +73,7 @@ class ContextInput(InterpretableInput):  # type: ignore[misc]  # captum ships no
         names: Sequence[str] | None = None,
     ) -> None:
         self.sources = _checked_sources(sources)
+        super().__init__(template=lambda *texts: separator.join(filter(None, texts)), values=self.sources)
         given = list(sources) if isinstance(sources, Mapping) and names is None else names
         self.values = _checked_names(given, len(self.sources))
         self.n_itp_features = len(self.sources)

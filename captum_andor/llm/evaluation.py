@@ -83,8 +83,14 @@ class TargetEvaluation:
         Args:
             prompts: Any number.
         """
+        if self._causal is None and len(self.target) == 1:
+            self._causal = True
         if self._causal is None and prompts:
-            self._causal = self._is_causal(prompts[0])
+            whole = self._whole_if_causal(prompts[0])
+            self._causal = whole is not None
+            if whole is not None and len(prompts) == 1:
+                yield [0], whole[None]
+                return
         if not self._causal or len(prompts) == 1 or any(prompt.further for prompt in prompts):
             yield from self._one_by_one(prompts)
             return
@@ -153,14 +159,13 @@ class TargetEvaluation:
         scale = other[:, 0].abs().clamp(min=1.0)
         return bool(((one[:, 0] - other[:, 0]).abs() <= allowed * scale).all())
 
-    def _is_causal(self, prompt: Prompt) -> bool:
-        """Whether what follows a token leaves its prediction alone, so that one pass serves the whole target."""
-        if len(self.target) == 1:
-            return True
-        whole = self.call.alone(prompt, self.target, False)
+    def _whole_if_causal(self, prompt: Prompt) -> Tensor | None:
+        """A prompt alone, if what follows a token leaves its prediction as it is: then one pass serves a whole target."""
+        whole = self.call.alone(prompt, self.target, self.complement)
+        self.n_tokens += len(prompt) + len(self.target) - 1
         first = self.call.alone(prompt, self.target[:1], False)
-        self.n_tokens += 2 * len(prompt) + len(self.target) - 1
-        return self._is_same(whole[:1], first)
+        self.n_tokens += len(prompt)
+        return whole if self._is_same(whole[:1], first) else None
 
     def _one_by_one(self, prompts: Sequence[Prompt]) -> Iterator[Found]:
         ask = self.call.alone if self._causal else self.call.token_by_token
