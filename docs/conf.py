@@ -36,7 +36,7 @@ sphinx_gallery_conf = {
     "filename_pattern": r"\.py$",
     "within_subsection_order": "gallery_order.position",
     "abort_on_example_error": True,
-    "capture_repr": (),  # what a tutorial shows it prints or draws
+    "capture_repr": ("_repr_html_",),  # what a tutorial shows it prints or draws, or it is HTML
     "download_all_examples": False,
     "show_signature": False,
     "default_thumb_file": str(Path(__file__).parent / "_static" / "demo.png"),

@@ -17,8 +17,6 @@ from captum_andor.patterns import Interaction
 if TYPE_CHECKING:
     import pandas as pd
 
-    from captum_andor.explain.logical_model import LogicalModel
-
 __all__ = ["minimal_sources"]
 
 _AT_ONCE = 1 << 14  # coalitions predicted together
@@ -26,11 +24,11 @@ _MOST_TRIED = 1 << 20  # sets of one size
 _ROUNDING = 1e-9  # of sums of strengths, relative
 
 
-def minimal_sources(model: LogicalModel, tolerance: float, max_sets: int) -> pd.DataFrame:
+def minimal_sources(model: Any, tolerance: float, max_sets: int) -> pd.DataFrame:
     """Sets of players that suffice and hold no smaller one that does, the smallest first; see ``LogicalModel``.
 
     Args:
-        model: Of one output.
+        model: A ``LogicalModel`` of one output.
         tolerance: Share of what all players do together that may be missing.
         max_sets: Most sets.
     """
@@ -86,14 +84,15 @@ def _keeps(values: Tensor, nothing: float, everything: float, tolerance: float) 
     return missing <= tolerance * abs(effect) + _ROUNDING * max(abs(nothing), abs(everything))
 
 
-def _asked(model: LogicalModel, rows: Tensor) -> Tensor:
+def _asked(model: Any, rows: Tensor) -> Tensor:
     """V of the model's one output on coalitions."""
     assert model.evaluate is not None
     if not len(rows):
         return torch.zeros(0, dtype=torch.float64)
     last = model.axes.positions[-1]
     place = last.start if isinstance(last, range) else last
-    return model.evaluate(rows)[place]
+    found: Tensor = model.evaluate(rows)[place]
+    return found
 
 
 def _used(patterns: Sequence[Interaction], feature_ids: tuple[int, ...]) -> list[int]:

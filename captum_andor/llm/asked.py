@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -100,7 +101,7 @@ class Evaluate:
 
 def key_of(target: Any) -> Any:
     """What tells targets apart."""
-    if isinstance(target, Tensor):
+    if isinstance(target, (Tensor, np.ndarray)):
         return tuple(target.flatten().tolist())
     return tuple(target) if isinstance(target, Sequence) and not isinstance(target, str) else target
 

@@ -23,6 +23,7 @@ from captum_andor.llm.targets import TargetText
 
 __all__ = ["AndOrLLMAttribution"]
 
+_NAME = "And Or LLM Attribution"  # Captum's would part LLM into letters
 _COALITIONS_AT_ONCE = 4096
 _ALL_PLAYERS, _BUDGET = 7, 128  # without a budget: all coalitions up to so many players, or so many passes
 _OF_VALUES = ("max_patterns", "min_r2", "max_order", "effort", "exact_ends", "seed", "kinds", "weights")
@@ -93,6 +94,8 @@ class AndOrLLMAttribution(LLMAttribution):  # type: ignore[misc]  # captum ships
     ) -> None:
         _check_method(attr_method, self.SUPPORTED_METHODS)
         target_values(attr_target)  # checks it
+        if not callable(getattr(tokenizer, "encode", None)) or not callable(getattr(tokenizer, "decode", None)):
+            raise TypeError(f"tokenizer must have encode() and decode(); got {type(tokenizer).__name__}.")
         for name, count, least in (("parallel_requests", parallel_requests, 1), ("retries", retries, 0)):
             if not is_int(count) or count < least:
                 raise TypeError(f"{name} must be an int ≥ {least}; got {count!r}.")
@@ -166,6 +169,7 @@ class AndOrLLMAttribution(LLMAttribution):  # type: ignore[misc]  # captum ships
         if not is_int(num_trials) or num_trials < 1:
             raise ValueError(f"num_trials must be an int ≥ 1; got {num_trials!r}.")
         asked = self._asked(inp, target, gen_args, skip_tokens, use_cached_outputs, forward_in_tokens)
+        _check_count(self.attr_method, inp, kwargs.get("budget"))
         game = asked.game
         game.on_answer = self._inspector(_inspect_forward, asked)
         method = self._method_of(game, "both" if self.include_per_token_attr else "sum")
@@ -174,7 +178,7 @@ class AndOrLLMAttribution(LLMAttribution):  # type: ignore[misc]  # captum ships
         if kwargs.get("return_standard_error"):
             raise ValueError("attribute() returns Captum's result, which holds no standard errors; use estimate().")
         trials = []
-        with game.progress(show, self.get_name()):
+        with game.progress(show, _NAME, _passes(kwargs.get("budget"), inp)):
             for _ in range(num_trials):
                 options = {"perturbations_per_eval": _COALITIONS_AT_ONCE, **kwargs} if is_ours else kwargs
                 found = method.attribute(game.inputs.to(self.device), **options)
@@ -265,6 +269,7 @@ class AndOrLLMAttribution(LLMAttribution):  # type: ignore[misc]  # captum ships
             ValueError: As :meth:`attribute`, and as ``AndOrInteractions.interactions``.
         """
         asked = self._asked(inp, target, gen_args, skip_tokens)
+        _check_count(self.attr_method, inp, None)
         found: AndOrExplanation = self._run(asked, "interactions", outputs, show_progress, None, **options)
         return found
 
@@ -330,7 +335,8 @@ class AndOrLLMAttribution(LLMAttribution):  # type: ignore[misc]  # captum ships
             if name in options:
                 raise TypeError(f"{what}() got an unexpected keyword argument {name!r}: inp says what the players are.")
         try:
-            with game.progress(show_progress, f"{self.get_name()} {what.replace('_', ' ')}"):
+            total = _passes(options.get("budget"), game.inp)
+            with game.progress(show_progress, f"{_NAME} {what.replace('_', ' ')}", total):
                 found = getattr(method, what)(
                     game.inputs, perturbations_per_eval=_COALITIONS_AT_ONCE, player_names=names, **options
                 )
@@ -414,6 +420,23 @@ def _check_method(attr_method: Any, supported: tuple[type, ...]) -> None:
         raise TypeError(
             "attr_method must be made with the language model itself, which has a device or parameters; got "
             f"{type(model).__name__}."
+        )
+
+
+def _passes(budget: Any, inp: Any) -> int | None:
+    """How many prompts are asked; None where that is not known before."""
+    if budget is None:
+        return 1 << min(int(inp.n_itp_features), 62)
+    return min(int(budget), 1 << min(int(inp.n_itp_features), 62)) if is_int(budget) else None
+
+
+def _check_count(method: Any, inp: Any, budget: Any) -> None:
+    """Raise where all prompts of too many players would be asked."""
+    n = int(inp.n_itp_features)
+    if isinstance(method, AndOrInteractions) and budget is None and n > method.max_players:
+        raise ValueError(
+            f"inp has {n} players: all 2^{n} prompts are too many, max_players is {method.max_players}. Pass a budget: "
+            "attribute(..., budget=256), logical_model(..., budget=256), or join sources."
         )
 
 

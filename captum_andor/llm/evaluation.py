@@ -68,6 +68,7 @@ class TargetEvaluation:
         self.use_cache = use_cache
         self.n_tokens = 0
         self._causal: bool | None = None if in_tokens else True
+        self._beside_tokens = False  # whether the last prompts had more than tokens, which no batch holds
         self._ways = ["tree", "padded", "one by one"]
         if not self._takes_trees():
             self._ways.remove("tree")
@@ -75,7 +76,9 @@ class TargetEvaluation:
     @property
     def way(self) -> str:
         """How prompts are evaluated now."""
-        return "token by token" if self._causal is False else self._ways[0]
+        if self._causal is False:
+            return "token by token"
+        return self._ways[-1] if self._beside_tokens else self._ways[0]
 
     def __call__(self, prompts: Sequence[Prompt]) -> Iterator[Found]:
         """Evaluate prompts, each once; yields what is known as soon as it is.
@@ -91,7 +94,8 @@ class TargetEvaluation:
             if whole is not None and len(prompts) == 1:
                 yield [0], whole[None]
                 return
-        if not self._causal or len(prompts) == 1 or any(prompt.further for prompt in prompts):
+        self._beside_tokens = any(prompt.further for prompt in prompts)
+        if not self._causal or len(prompts) == 1 or self._beside_tokens:
             yield from self._one_by_one(prompts)
             return
         ways = [way for way in self._ways if way != "tree" or not self._exceeds_attention(prompts)]
@@ -160,7 +164,7 @@ class TargetEvaluation:
         return bool(((one[:, 0] - other[:, 0]).abs() <= allowed * scale).all())
 
     def _whole_if_causal(self, prompt: Prompt) -> Tensor | None:
-        """A prompt alone, if what follows a token leaves its prediction as it is: then one pass serves a whole target."""
+        """A prompt alone, if what follows a token does not move its prediction: then one pass serves a whole target."""
         whole = self.call.alone(prompt, self.target, self.complement)
         self.n_tokens += len(prompt) + len(self.target) - 1
         first = self.call.alone(prompt, self.target[:1], False)

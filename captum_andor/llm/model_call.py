@@ -31,6 +31,11 @@ class ModelCall:
         self._names, self._takes_any = _argument_names(model)
         self.cache_name = next((name for name in _CACHE_NAMES if name in self._names), None)
 
+    @property
+    def _is_spread(self) -> bool:
+        """Whether layers are on several devices, so that the last one may not be where the inputs are."""
+        return len(set((getattr(self.model, "hf_device_map", None) or {}).values())) > 1
+
     def names(self, argument: str) -> bool:
         """Whether the model names this argument."""
         return argument in self._names
@@ -89,7 +94,7 @@ class ModelCall:
         given = {name: value for name, value in inputs.items() if self._takes_any or name in self._names}
         keeps = "logits_to_keep" in self._names
         if keeps:
-            given["logits_to_keep"] = positions
+            given["logits_to_keep"] = positions.cpu() if self._is_spread else positions
         logits = picked_output(self.model(**given), None)
         if not isinstance(logits, Tensor):
             raise TypeError(f"the model must return logits, or an output with logits; got {type(logits).__name__}.")

@@ -95,9 +95,10 @@ class PromptGame:
         return torch.stack(rows), self.values(torch.stack(list(self.answers.values())))
 
     @contextmanager
-    def progress(self, show: bool, description: str) -> Iterator[None]:
-        """Show a bar over what is evaluated."""
-        with progress_bar(show, None, description, unit="prompt") as bar:
+    def progress(self, show: bool, description: str, total: int | None = None) -> Iterator[None]:
+        """Show a bar over what is evaluated, which what is known already shortens."""
+        left = None if total is None else max(total - len(self.answers), 0)
+        with progress_bar(show, left, description, unit="prompt") as bar:
             self._bar = bar
             try:
                 yield

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -46,7 +47,8 @@ def target_text(
     """
     if isinstance(target, str):
         ids = [int(i) for i in torch.as_tensor(tokenizer.encode(target, add_special_tokens=False)).flatten()]
-    elif isinstance(target, Tensor):
+    elif isinstance(target, (Tensor, np.ndarray)):
+        target = torch.as_tensor(target)
         if target.is_floating_point() or target.ndim > 2 or (target.ndim == 2 and len(target) != 1):
             raise TypeError(
                 f"target must be a string or token ids of shape (T,); got {target.dtype} of {tuple(target.shape)}."

@@ -58,6 +58,7 @@ def plot_attributions(
     size = (2.4 + min(0.62 * len(columns), 14.0), 1.5 + min(0.34 * count, 12.0))
     fig, axis = one_axis(plt_fig_axis, fig_size or size, use_pyplot)
     span = float(np.abs(values).max()) or 1.0
+    digits = max(0, 1 - math.floor(math.log10(span)))  # two of the largest
     colours = LinearSegmentedColormap.from_list("andor", [NEGATIVE, "white", POSITIVE])
     image = axis.imshow(values, cmap=colours, vmin=-span, vmax=span, aspect="auto")
     axis.set_xticks(range(len(columns)), [_short(name) for name in columns], rotation=40, ha="left", fontsize=8)
@@ -65,10 +66,12 @@ def plot_attributions(
     axis.set_yticks(range(count), [_short(name) for name in rows], fontsize=8)
     if values.size <= _NUMBERED:
         for i, j in np.ndindex(*values.shape):
+            text = f"{values[i, j]:+.{digits}f}"
             dark = abs(values[i, j]) > 0.75 * span
             axis.text(
-                j, i, f"{values[i, j]:+.2g}", ha="center", va="center", fontsize=7, color="white" if dark else "black"
-            )
+                j, i, text if float(text) else "0", ha="center", va="center", fontsize=7,
+                color="white" if dark else "black",
+            )  # fmt: skip
     fig.colorbar(image, ax=axis, label="Shapley value")
     if title is not None:
         axis.set_title(title, fontsize=10)

@@ -44,8 +44,9 @@ class Html(str):
 def sources_html(result: Result, sources: Sequence[str], k: int = 5, title: str | None = None) -> Html:
     """Write the texts of a prompt with the k strongest patterns between them as HTML, all text escaped.
 
-    Each pattern has a letter, which stands beside every source that is in it: in a box with a solid frame for AND, with
-    a round dashed one for OR; green raises the score, orange lowers it. Light and dark follow the reader's theme.
+    Each pattern has a letter, which stands beside every source that is in it, unless all are: in a box with a solid
+    frame for AND, with a round dashed one for OR; green raises the score, orange lowers it. Light and dark follow the
+    reader's theme.
 
     Args:
         result (LogicalModel or AndOrExplanation): Of one output; players are the sources.
@@ -85,7 +86,7 @@ def sources_html(result: Result, sources: Sequence[str], k: int = 5, title: str 
         f'<p class="quiet">{escape(_quality(result, len(patterns)))}</p>',
     ]
     for player, name, text in zip(result.feature_ids, names, texts, strict=True):
-        mine = "".join(marks[id(p)] for p in patterns if player in p.players)
+        mine = "".join(marks[id(p)] for p in patterns if player in p.players and p.order < result.n_players)
         parts.append(f'<div class="source"><b>{escape(name)}</b>{mine}{escape(text)}</div>')
     return Html(f'<div class="andor-sources"><style>{_STYLE}</style>{"".join(parts)}</div>')
 

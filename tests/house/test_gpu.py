@@ -161,3 +161,20 @@ def test_estimates_are_those_of_the_cpu() -> None:
         answers.append((mean.cpu(), std.cpu(), estimate.r2.cpu(), model.r2.cpu()))
     for cpu, gpu in zip(*answers, strict=True):
         torch.testing.assert_close(cpu, gpu, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_language_model_on_the_gpu(dtype: torch.dtype) -> None:
+    pytest.importorskip("transformers")
+    from captum.attr import TextTemplateInput
+    from language_models import tiny, word_tokenizer
+
+    from captum_andor.llm import AndOrLLMAttribution
+
+    inp = TextTemplateInput("{} the {} {} e {} {}", ["a", "b", "c", "d", "who"])
+    on_cpu = AndOrLLMAttribution(AndOrInteractions(tiny("llama")), word_tokenizer()).attribute(inp, "yes no g")
+    method = AndOrLLMAttribution(AndOrInteractions(tiny("llama").to("cuda", dtype)), word_tokenizer())
+    found = method.attribute(inp, "yes no g")
+    assert found.seq_attr.device.type == "cuda" and method.way == "tree"
+    tolerance = 1e-3 if dtype == torch.float32 else 0.5
+    torch.testing.assert_close(found.seq_attr.cpu(), on_cpu.seq_attr, atol=tolerance, rtol=tolerance)

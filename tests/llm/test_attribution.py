@@ -8,10 +8,12 @@ import pickle
 import warnings
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from captum.attr import (
     FeatureAblation,
+    ImageMaskInput,
     KernelShap,
     LLMAttribution,
     RemoteLLMAttribution,
@@ -207,7 +209,7 @@ def test_a_target_that_the_model_writes(tokenizer) -> None:
     assert lm.axes.output_labels() == [method.target.text]
 
 
-@pytest.mark.parametrize("target", [[11, 12], torch.tensor([11, 12]), torch.tensor([[11, 12]])])
+@pytest.mark.parametrize("target", [[11, 12], torch.tensor([11, 12]), torch.tensor([[11, 12]]), np.array([11, 12])])
 def test_targets_as_ids(target) -> None:
     method, inp = planted()
     torch.testing.assert_close(method.attribute(inp, target).seq_attr, method.attribute(inp, "yes no").seq_attr)
@@ -285,6 +287,47 @@ def test_bad_methods(model, tokenizer) -> None:
         AndOrLLMAttribution(AndOrInteractions(model), tokenizer, "logits")
     with pytest.raises(TypeError, match="AndOrInteractions for logical_model"):
         AndOrLLMAttribution(FeatureAblation(model), tokenizer).logical_model(inp, "yes")
+
+
+def test_too_many_prompts_and_no_tokenizer(model, tokenizer) -> None:
+    inp = ContextInput(["a"] * 24, "who")
+    method = AndOrLLMAttribution(AndOrInteractions(model), tokenizer)
+    for call in (method.attribute, method.interactions):
+        with pytest.raises(ValueError, match="inp has 24 players"):
+            call(inp, "yes")
+    with pytest.raises(TypeError, match="tokenizer must have encode"):
+        AndOrLLMAttribution(AndOrInteractions(model), None)
+
+
+def test_progress_counts_prompts(capsys) -> None:
+    method, inp = planted()
+    method.logical_model(inp, "yes", budget=24, max_patterns=2, show_progress=True)
+    assert "And Or LLM Attribution logical model: 100%" in capsys.readouterr().err
+    method.interactions(inp, "yes", show_progress=True)
+    assert "8/8" in capsys.readouterr().err  # what the first call has asked is not asked again
+
+
+def test_a_picture_beside_the_prompt() -> None:
+    from PIL import Image
+
+    class Sees(PlantedAnswers):
+        def forward(self, input_ids, attention_mask=None, pixel_values=None):
+            output = super().forward(input_ids, attention_mask)
+            output.logits[..., WORDS.index("yes")] += pixel_values[:, :2].amax((1, 2))[:, None]
+            return output
+
+    picture = Image.new("RGB", (4, 4), (255, 255, 255))
+    mask = torch.arange(4)[:, None].expand(4, 4).clone()
+
+    def processor(image):
+        pixels = torch.tensor(np.array(image)[..., 0]).float()[None] / 255
+        return {"input_ids": torch.tensor([[2, 14]]), "attention_mask": torch.ones(1, 2), "pixel_values": pixels}
+
+    inp = ImageMaskInput(picture, mask, baseline=(0, 0, 0), processor_fn=processor)
+    method = AndOrLLMAttribution(AndOrInteractions(Sees()), word_tokenizer(), "log_odds")
+    found = method.logical_model(inp, "yes")
+    assert found.player_names == tuple(f"image_feature_{i}" for i in range(4))
+    assert (found.patterns[0].kind, found.patterns[0].players) == ("or", (0, 1)) and method.way == "one by one"
 
 
 def test_training_mode_is_named(tokenizer) -> None:

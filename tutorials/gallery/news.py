@@ -101,5 +101,4 @@ patterns[0].plot("tokens", use_pyplot=True)
 
 # %%
 # The same for a web page or a notebook:
-html = tokens_html(patterns[0])
-print(html[:200], "…")
+tokens_html(patterns[0])

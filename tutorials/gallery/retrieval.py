@@ -104,7 +104,7 @@ _ = result.plot_token_attr(show=True)
 # %%
 # As a graph of gates
 # -------------------
-patterns.plot("graph")
+patterns.plot("graph", k=2)
 
 # %%
 # Traps
