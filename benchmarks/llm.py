@@ -5,6 +5,7 @@
     python -m benchmarks.llm tokens      # tokens that go through the model, of the plain sum
     python -m benchmarks.llm time        # seconds on one thread: one prompt at a time against a tree
     python -m benchmarks.llm equality    # five sources, Captum's ShapleyValues through its LLMAttribution: minutes
+    python -m benchmarks.llm precision   # bfloat16 beside float32
     python -m benchmarks.llm absence     # MiniLM, ten words: how kinds of absence agree
     python -m benchmarks.llm gpu         # 128 sources, 1 024 prompts; needs a GPU
 
@@ -255,6 +256,22 @@ def equality() -> None:
     print(f"five sources: {middle - start:.1f} s, Captum's {end - middle:.1f} s; attributions differ by {moved:.1e}")
 
 
+def precision() -> None:
+    """log p of the answer in bfloat16 less that in float32, one prompt at a time and as a tree."""
+    model, tokenizer = smollm2()
+    inp, rows = retrieval_input(tokenizer), torch.from_numpy(paired_design(10, 32, PATTERNS, 0))
+    found = {}
+    for dtype, tokens in ((torch.float32, None), (torch.bfloat16, 1), (torch.bfloat16, None)):
+        method = AndOrLLMAttribution(AndOrInteractions(model.to(dtype)), tokenizer, tokens_per_batch=tokens)
+        found[dtype, tokens] = method._asker(inp, ANSWER, None, None).game.ask(rows)[..., 0].sum(1)
+    exact = found.pop((torch.float32, None))
+    print(
+        f"32 prompts, v of standard deviation {float(exact.std()):.2f} in float32; root mean square error in bfloat16:"
+    )
+    for (_, tokens), v in found.items():
+        print(f"  {'a tree' if tokens is None else 'a prompt a pass'}: {float((v - exact).square().mean().sqrt()):.2f}")
+
+
 def absence() -> None:
     from tutorials.datasets.language_models import minilm
 
@@ -318,6 +335,7 @@ COMMANDS = {
     "tokens": tokens,
     "time": timing,
     "equality": equality,
+    "precision": precision,
     "absence": absence,
     "gpu": gpu,
 }

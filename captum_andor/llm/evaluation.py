@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import Any, TypeAlias
 
 import torch
@@ -127,7 +128,7 @@ class TargetEvaluation:
         return self.tokens_per_batch or usual
 
     def _checked(self, way: str, prompts: Sequence[Prompt], last: bool) -> Iterator[Found]:
-        """The parts of one way; of the first two the last prompt is asked again alone.
+        """The parts of one way, once a prompt of the second, or of the only one, has been asked again alone.
 
         Raises:
             _WayFailedError: If it moved, or the model refuses such a pass.
@@ -136,20 +137,27 @@ class TargetEvaluation:
             yield from self._one_by_one(prompts)
             return
         parts = iter(self._tree(prompts) if way == "tree" else self._padded(prompts))
-        for count in range(len(prompts) + 1):
-            try:
-                found = next(parts, None)
-                if found is None:
-                    return
-                if count < 2:
-                    self._check(prompts[found[0][-1]], found[1][-1])
-            except torch.OutOfMemoryError:
-                raise
-            except _OF_MODELS as error:
-                raise _WayFailedError(f"{type(error).__name__}: {error!s:.200}") from error
-            yield found
+        try:
+            # the second part is behind the cache of the first, so that its prompts test both
+            first = list(islice(parts, 2))
+            self._check(prompts, *first[-1])
+            yield from first
+            while (found := next(parts, None)) is not None:
+                yield found
+        except torch.OutOfMemoryError:
+            raise
+        except _OF_MODELS as error:
+            raise _WayFailedError(f"{type(error).__name__}: {error!s:.200}") from error
 
-    def _check(self, prompt: Prompt, found: Tensor) -> None:
+    def _check(self, prompts: Sequence[Prompt], places: list[int], values: Tensor) -> None:
+        """Ask a prompt of a part again alone: the one of most hidden tokens or, of these, of most padding."""
+
+        def trial(row: int) -> tuple[int, int]:
+            prompt = prompts[places[row]]
+            return len(prompt.visible) - len(prompt), len(prompt)
+
+        row = min(range(len(places)), key=trial)
+        prompt, found = prompts[places[row]], values[row]
         alone = self.call.alone(prompt, self.target, self.complement)
         self.n_tokens += len(prompt) + len(self.target) - 1
         moved = float((found[:, 0] - alone[:, 0]).abs().max())

@@ -5,5 +5,14 @@ from captum_andor.study.contrasts import Verdict
 from captum_andor.study.dynamics import TrainingDynamics, trace_training
 from captum_andor.study.layer_swap import LayerSwapStudy
 from captum_andor.study.layer_swap_result import LayerSwapResult
+from captum_andor.study.variance_shares import seed_shares
 
-__all__ = ["LayerSwapResult", "LayerSwapStudy", "TrainingDynamics", "Verdict", "surgery", "trace_training"]
+__all__ = [
+    "LayerSwapResult",
+    "LayerSwapStudy",
+    "TrainingDynamics",
+    "Verdict",
+    "seed_shares",
+    "surgery",
+    "trace_training",
+]

@@ -97,7 +97,8 @@ fig, axis = pyplot.subplots(figsize=(8, 3), layout="constrained")
 _ = plot_attributions(tokens, plt_fig_axis=(fig, axis))
 
 # %%
-# The same as Captum draws it, since what ``attribute`` returns is Captum's own result:
+# The same as Captum draws it, since what ``attribute`` returns is Captum's own result. For Shapley values alone other
+# prompts tell more, so that some are new:
 result = method.attribute(inp, "Elena Marsh", budget=64)
 _ = result.plot_token_attr(show=True)
 

@@ -1,0 +1,257 @@
+"""What share of a network's luck sits in its low part: variance components of a crossed design of networks.
+
+Cell (i, j) is a network with low part i and high part j, its data order k = (i + j) mod M. For a sample x a score is
+y = common + L_i + H_j + O_k + rest; the mean product of two cells' scores is V_L where they share the row, V_H where
+they share the column, V_O where they share the order, and nothing beside what all have in common where they share none.
+Differences of these means are the components without bias, equal to those of the analysis of variance where no cell is
+missing, and defined where some are: so they serve the jackknife, too.
+
+Source: ours; variance components: Searle, Casella and McCulloch 1992; the crossed jackknife after Owen 2007.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from captum_andor._utils.checks import check_count
+from captum_andor._utils.statistics import Array, ranks
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["Shares", "components", "seed_shares", "shares_of", "standardised"]
+
+Factors: TypeAlias = "tuple[str, ...]"
+_GROUPS = 10  # of samples, left out one at a time
+_LEAST_LEVELS = 3
+
+
+def seed_shares(
+    scores: Any, order: str | None = "latin", *, ranked: bool = True, groups: int = _GROUPS
+) -> pd.DataFrame:
+    """Of what differs between networks for a sample, the share that each part decides.
+
+    Args:
+        scores (array or Tensor): Shape ``(views, M, M, samples)`` or ``(M, M, samples)``: entry ``[v, i, j]`` is of the
+            network with low part i and high part j, under view v, such as a baseline. With several views only what
+            these agree on counts: every square is a product of two of them.
+        order (str, optional): ``"latin"``, the data order of cell (i, j) is (i + j) mod M, and has a share; None, data
+            orders are the cells' own, part of the rest. Default: "latin"
+        ranked (bool, optional): Rank the samples within each network first. Default: True
+        groups (int, optional): Groups of samples that the jackknife leaves out. Default: 10
+
+    Returns:
+        - **shares** (*pandas.DataFrame*): Rows ``low``, ``high``, ``order`` (with a Latin square) and ``rest``: what no
+          part decides alone. Columns ``share`` (they add up to 1; an estimate may be negative), ``lower`` and
+          ``upper``, the ends of its 95 % interval over low levels, high levels and samples.
+
+    Raises:
+        TypeError: If scores are no numbers.
+        ValueError: If the shape is another, there are fewer than 3 levels, scores are not finite, or no network differs
+            from another.
+
+    Examples::
+
+        >>> rng = np.random.default_rng(0)
+        >>> low, rest = rng.normal(size=(8, 1, 400)), rng.normal(size=(8, 8, 400))
+        >>> shares = seed_shares(low + rest)  # half of what differs is the low part's
+        >>> float(round(shares.loc["low", "share"], 1)), list(shares.index)
+        (0.5, ['low', 'high', 'order', 'rest'])
+
+    Source: this package.
+    """
+    return shares_of(_checked(scores, order), order, ranked, groups).table()
+
+
+@dataclass(frozen=True)
+class Shares:
+    """Shares and what they become when levels or samples are left out.
+
+    Attributes:
+        factors: What the shares are of.
+        whole: The shares, shape ``(F,)``.
+        without_low: Without each low level, ``(M, F)``.
+        without_high: Without each high level, ``(M, F)``.
+        without_both: Without one of each, ``(M, M, F)``.
+        without_group: Without each group of samples, ``(G, F)``.
+        variance: Of what differs between networks, in units of the variance of a network's scores.
+    """
+
+    factors: Factors
+    whole: Array
+    without_low: Array
+    without_high: Array
+    without_both: Array
+    without_group: Array
+    variance: float
+
+    def __sub__(self, other: Shares) -> Shares:
+        """Differences of shares, e.g. of a score less those of the margin, with the same jackknife."""
+        return Shares(
+            self.factors,
+            self.whole - other.whole,
+            self.without_low - other.without_low,
+            self.without_high - other.without_high,
+            self.without_both - other.without_both,
+            self.without_group - other.without_group,
+            math.nan,
+        )
+
+    def low_less_high(self) -> tuple[float, float, float]:
+        """Share of the low part less that of the high part, with its interval."""
+        weights = np.array([{"low": 1.0, "high": -1.0}.get(factor, 0.0) for factor in self.factors])
+        whole, half = self.whole @ weights, self._half(weights)
+        return float(whole), float(whole - half), float(whole + half)
+
+    def table(self) -> pd.DataFrame:
+        """Shares with their intervals, a row each."""
+        import pandas as pd
+
+        half = np.array([self._half(weights) for weights in np.eye(len(self.factors))])
+        return pd.DataFrame(
+            {"share": self.whole, "lower": self.whole - half, "upper": self.whole + half}, index=list(self.factors)
+        )
+
+    def _half(self, weights: Array) -> float:
+        """Half of the 95 % interval of a weighted sum of shares."""
+        from scipy.stats import t
+
+        low, high, both, group = (
+            part @ weights for part in (self.without_low, self.without_high, self.without_both, self.without_group)
+        )
+        of_low, of_high, of_samples = map(_jackknifed, (low, high, group))
+        crossed = both - low[:, None] - high[None] + self.whole @ weights
+        of_both = (len(low) - 1) * (len(high) - 1) / crossed.size * float(np.square(crossed - crossed.mean()).sum())
+        variance = max(of_low + of_high + of_samples - 2 * of_both, of_low, of_high, of_samples)
+        if not variance > 0:
+            return 0.0
+        uncertain = of_low**2 / (len(low) - 1) + of_high**2 / (len(high) - 1) + of_samples**2 / (len(group) - 1)
+        freedom = max(variance**2 / uncertain, min(len(low), len(high)) - 1)
+        return float(t.ppf(0.975, freedom)) * math.sqrt(variance)
+
+
+def _jackknifed(without: Array) -> float:
+    """Variance of a statistic from its values without each unit."""
+    return (len(without) - 1) / len(without) * float(np.square(without - without.mean()).sum())
+
+
+def _checked(scores: Any, order: str | None) -> Array:
+    """Scores as float64 ``(views, M, M', samples)``."""
+    given = scores.detach().cpu().numpy() if isinstance(scores, torch.Tensor) else np.asarray(scores)
+    if given.dtype.kind not in "fiub":
+        raise TypeError(f"scores must be real numbers; got an array of {given.dtype}.")
+    found = given.astype(np.float64)
+    found = found[None] if found.ndim == 3 else found
+    if order not in ("latin", None):
+        raise ValueError(f'order must be "latin" or None; got {order!r}.')
+    if found.ndim != 4 or (order == "latin" and found.shape[1] != found.shape[2]):
+        raise ValueError(
+            f"scores must have the shape (views, M, M, samples) or (M, M, samples); got {tuple(given.shape)}."
+        )
+    if min(found.shape[1:3]) < _LEAST_LEVELS:
+        raise ValueError(f"scores must be of at least {_LEAST_LEVELS} levels of each part; got {found.shape[1:3]}.")
+    if not np.isfinite(found).all():
+        raise ValueError("scores must be finite.")
+    return found
+
+
+def standardised(scores: Array, ranked: bool) -> Array:
+    """Scores at mean 0 and variance 1 over the samples of each network, their ranks if so wished; 0 where constant."""
+    flat = scores.reshape(-1, scores.shape[-1])
+    values = np.stack([ranks(row) for row in flat]) if ranked else flat
+    values = values - values.mean(-1, keepdims=True)
+    size = values.std(-1, keepdims=True)
+    found: Array = np.where(size > 0, values / np.where(size > 0, size, 1.0), 0.0).reshape(scores.shape)
+    return found
+
+
+def shares_of(scores: Array, order: str | None, ranked: bool = True, groups: int = _GROUPS) -> Shares:
+    """Shares of scores ``(views, M, M', samples)`` with their jackknife.
+
+    Raises:
+        ValueError: If no network differs from another, or there are fewer samples than groups.
+    """
+    check_count("groups", groups)
+    samples = scores.shape[-1]
+    if not 2 <= groups <= samples:
+        raise ValueError(f"groups must be 2 to {samples}, the number of samples; got {groups}.")
+    y = standardised(scores, ranked)
+    group = np.arange(samples) % groups
+    return jackknifed(np.stack([_products(y[..., group == g]) for g in range(groups)]), y.shape[1:3], order)
+
+
+def jackknifed(products: npt.NDArray[Any], levels: tuple[int, int], order: str | None) -> Shares:
+    """Shares from mean products of cells, by groups of samples of equal size or nearly so.
+
+    Args:
+        products: Shape ``(G, C, C)`` for C cells in the order of rows.
+        levels: Numbers of rows and columns.
+        order: As :func:`seed_shares`.
+    """
+    rows, columns = levels
+    relation = _relations(rows, columns, order)
+    low, high = np.divmod(np.arange(rows * columns), columns)
+    mean = products.mean(0)
+    factors = ("low", "high", *(("order",) if order else ()), "rest")
+
+    def shares(gram: Array, kept: npt.NDArray[np.bool_]) -> Array:
+        found = components(gram[np.ix_(kept, kept)], relation[np.ix_(kept, kept)], bool(order))
+        scaled: Array = found / found.sum()
+        return scaled
+
+    everything = np.ones(rows * columns, dtype=bool)
+    total = float(components(mean, relation, bool(order)).sum())
+    if not total > 0:
+        raise ValueError("scores do not differ between networks beyond chance: there is nothing to share out.")
+    left = (products.sum(0) - products) / (len(products) - 1)
+    return Shares(
+        factors,
+        shares(mean, everything),
+        np.stack([shares(mean, low != i) for i in range(rows)]),
+        np.stack([shares(mean, high != j) for j in range(columns)]),
+        np.stack([[shares(mean, (low != i) & (high != j)) for j in range(columns)] for i in range(rows)]),
+        np.stack([shares(gram, everything) for gram in left]),
+        total,
+    )
+
+
+def _products(y: Array) -> Array:
+    """Mean products of every two cells over samples, of different views where there are several: ``(C, C)``."""
+    views = y.reshape(len(y), -1, y.shape[-1])
+    if len(views) == 1:
+        own: Array = views[0] @ views[0].T / views.shape[-1]
+        return own
+    total = views.sum(0)
+    both: Array = total @ total.T - np.einsum("vcn,vdn->cd", views, views)
+    return both / (len(views) * (len(views) - 1) * views.shape[-1])
+
+
+_SAME, _LOW, _HIGH, _ORDER, _NONE = range(5)
+
+
+def _relations(rows: int, columns: int, order: str | None) -> npt.NDArray[np.int64]:
+    """What every two cells have in common: ``(C, C)``."""
+    low, high = np.divmod(np.arange(rows * columns), columns)
+    relation = np.full((rows * columns,) * 2, _NONE)
+    if order:
+        k = (low + high) % rows
+        relation[k[:, None] == k[None]] = _ORDER
+    relation[low[:, None] == low[None]] = _LOW
+    relation[high[:, None] == high[None]] = _HIGH
+    np.fill_diagonal(relation, _SAME)
+    return relation
+
+
+def components(gram: Array, relation: npt.NDArray[np.int64], has_order: bool) -> Array:
+    """Variance components of low part, high part, order and rest, from mean products of cells."""
+    means = {kind: float(gram[relation == kind].mean()) for kind in (_SAME, _LOW, _HIGH, _NONE)}
+    named = [means[_LOW] - means[_NONE], means[_HIGH] - means[_NONE]]
+    if has_order:
+        named.append(float(gram[relation == _ORDER].mean()) - means[_NONE])
+    return np.array([*named, means[_SAME] - means[_NONE] - sum(named)])
