@@ -17,7 +17,7 @@ from captum_andor._utils.statistics import Array, ranks
 from captum_andor._utils.storage import read_arrays, write_arrays
 from captum_andor._utils.user_warnings import warn
 from captum_andor.confusing import ConfusingSampleAnalyzer
-from captum_andor.study.cells import Network
+from captum_andor.study.networks import AnyNetwork
 from captum_andor.study.surgery import accuracy
 
 __all__ = ["NetworkTable", "Tables", "similarity_of_values"]
@@ -85,7 +85,7 @@ class Tables:
     folder: Path
     batch_size: int
 
-    def get(self, network: Network, model: nn.Module, columns: dict[str, Array]) -> NetworkTable:
+    def get(self, network: AnyNetwork, model: nn.Module, columns: dict[str, Array]) -> NetworkTable:
         """The table of a network, from its file if that is of the same weights."""
         path, digest = self.folder / f"{network.name}.npz", digest_of_model(model)
         if path.exists():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 import torch
@@ -17,10 +17,22 @@ from captum_andor._utils.user_warnings import warn
 from captum_andor.study.cells import Network
 from captum_andor.study.surgery import Cut, copy_part, freeze, reinitialise, split_at
 
+
+class AnyNetwork(Protocol):
+    """A network of a study: its name, and the seed of its data order given that of the study."""
+
+    @property
+    def name(self) -> str:
+        """Name of the network, also that of its files."""
+
+    def order_seed(self, base: int) -> int:
+        """Seed of its data order."""
+
+
 MakeModel: TypeAlias = Callable[[int], nn.Module]
 Train: TypeAlias = Callable[[nn.Module, int, tuple[str, ...]], Any]
 
-__all__ = ["MakeModel", "Networks", "Train", "fresh"]
+__all__ = ["AnyNetwork", "MakeModel", "Networks", "Train", "fresh"]
 
 _FORMAT = "captum_andor.study.network"
 
@@ -53,7 +65,7 @@ class Networks:
     folder: Path
     seed: int
 
-    def path(self, network: Network) -> Path:
+    def path(self, network: AnyNetwork) -> Path:
         """Path of the file that keeps the network."""
         return self.folder / "networks" / f"{network.name}.pt"
 
@@ -61,7 +73,7 @@ class Networks:
         """Names of what lies below and above a layer."""
         return split_at(fresh(self.make_model, self.seed), layer)
 
-    def get(self, network: Network) -> tuple[nn.Module, dict[str, Array]]:
+    def get(self, network: AnyNetwork) -> tuple[nn.Module, dict[str, Array]]:
         """A finished network in evaluation mode, and the columns that came with it; it is trained if it is not there.
 
         Raises:
@@ -74,7 +86,7 @@ class Networks:
         self.keep(network, model, columns)
         return model, columns
 
-    def check(self, network: Network, model: nn.Module) -> None:
+    def check(self, network: AnyNetwork, model: nn.Module) -> None:
         """Raise unless a model has the parameters and buffers of a network.
 
         Raises:
@@ -85,7 +97,7 @@ class Networks:
             differing = [name for name in {**wanted, **given} if wanted.get(name) != given.get(name)]
             raise ValueError(f"model must have the parameters and buffers of {network.name}; {differing} differ.")
 
-    def keep(self, network: Network, model: nn.Module, columns: Mapping[str, Any]) -> None:
+    def keep(self, network: AnyNetwork, model: nn.Module, columns: Mapping[str, Any]) -> None:
         """Write a finished network, whole or not at all."""
         path = self.path(network)
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -98,7 +110,7 @@ class Networks:
         with written_whole(path) as file:
             torch.save(content, file)
 
-    def _read(self, network: Network) -> tuple[nn.Module, dict[str, Array]] | None:
+    def _read(self, network: AnyNetwork) -> tuple[nn.Module, dict[str, Array]] | None:
         path = self.path(network)
         if not path.exists():
             return None
@@ -117,13 +129,14 @@ class Networks:
             return None
         return model.eval(), columns
 
-    def _new(self, network: Network) -> nn.Module:
+    def _new(self, network: Any) -> nn.Module:
         """The network before training, nothing shared yet."""
         other = network.cell is not None and network.cell.other
         make = self.make_other if other and self.make_other is not None else self.make_model
         return fresh(make, network.initial_seed(self.seed))
 
-    def _trained(self, network: Network) -> tuple[nn.Module, dict[str, Array]]:
+    def _prepared(self, network: Any) -> tuple[nn.Module, tuple[str, ...], bool]:
+        """A network ready to be trained, the names of what it shares with another one, and whether that stays."""
         model, shared, frozen = self._new(network), (), False
         cell = network.cell
         if cell is not None and cell.layer is not None:
@@ -134,6 +147,10 @@ class Networks:
                 reinitialise(model, shared, self.make_model, first.initial_seed(self.seed))
             else:
                 copy_part(self.get(first)[0], model, shared)
+        return model, tuple(shared), frozen
+
+    def _trained(self, network: AnyNetwork) -> tuple[nn.Module, dict[str, Array]]:
+        model, shared, frozen = self._prepared(network)
         before = {name: tensor.clone() for name, tensor in model.state_dict().items() if name in set(shared)}
         held = freeze(model, shared) if frozen else None
         order = network.order_seed(self.seed)
@@ -159,7 +176,7 @@ def _column(name: str, column: Any) -> Tensor:
     return tensor
 
 
-def _check_unchanged(network: Network, model: nn.Module, before: dict[str, Tensor]) -> None:
+def _check_unchanged(network: AnyNetwork, model: nn.Module, before: dict[str, Tensor]) -> None:
     after = model.state_dict()
     changed = [name for name, tensor in before.items() if name not in after or not _equal(after[name], tensor)]
     if changed:

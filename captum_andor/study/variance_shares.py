@@ -171,18 +171,32 @@ def standardised(scores: Array, ranked: bool) -> Array:
     return found
 
 
-def shares_of(scores: Array, order: str | None, ranked: bool = True, groups: int = _GROUPS) -> Shares:
-    """Shares of scores ``(views, M, M', samples)`` with their jackknife.
+def shares_of(
+    scores: Array,
+    order: str | None,
+    ranked: bool = True,
+    groups: int = _GROUPS,
+    of_sample: npt.NDArray[np.int64] | None = None,
+) -> Shares:
+    """Shares of scores ``(views, M, M', entries)`` with their jackknife.
+
+    Args:
+        scores: Of samples or, with ``of_sample``, of several entries for each, such as masks; standardised then.
+        order: As :func:`seed_shares`.
+        ranked: As :func:`seed_shares`.
+        groups: As :func:`seed_shares`.
+        of_sample: Number of the sample that each entry is of; the entries of a sample stay together.
 
     Raises:
         ValueError: If no network differs from another, or there are fewer samples than groups.
     """
     check_count("groups", groups)
-    samples = scores.shape[-1]
+    number = np.arange(scores.shape[-1]) if of_sample is None else of_sample
+    samples = int(number.max()) + 1
     if not 2 <= groups <= samples:
         raise ValueError(f"groups must be 2 to {samples}, the number of samples; got {groups}.")
-    y = standardised(scores, ranked)
-    group = np.arange(samples) % groups
+    y = standardised(scores, ranked) if of_sample is None else scores
+    group = number % groups
     return jackknifed(np.stack([_products(y[..., group == g]) for g in range(groups)]), y.shape[1:3], order)
 
 

@@ -1,0 +1,217 @@
+"""The factorial study: its networks are what they say, it resumes bit for bit, and known worlds come out."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from torch import nn
+
+from captum_andor import ConfusingSampleAnalyzer
+from captum_andor.study import FactorialResult, FactorialStudy, seed_shares
+from captum_andor.study.grids import GridNetwork, cells_of_grid
+
+INPUTS = torch.rand(60, 6, generator=torch.Generator().manual_seed(0))
+LABELS = (INPUTS[:, 0] * INPUTS[:, 1] + INPUTS[:, 2] > 0.7).long()
+
+
+def make_model(seed):
+    return nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 2))
+
+
+def train(model, seed_order, frozen):
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.02)
+    order = torch.Generator().manual_seed(seed_order)
+    for _ in range(12):
+        rows = torch.randperm(len(INPUTS), generator=order)[:30]
+        loss = nn.functional.cross_entropy(model(INPUTS[rows]), LABELS[rows])
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    return model
+
+
+def analyzer():
+    return ConfusingSampleAnalyzer(baselines=[0, 0.5], scores=("net_order", "flip_rate"))
+
+
+def study(folder, **options):
+    settings = {"levels": 4, "perturbations": (1e-2,), **options}
+    return FactorialStudy(make_model, train, ["2", "4"], folder, **settings)
+
+
+@pytest.fixture(scope="module")
+def result(tmp_path_factory):
+    return study(tmp_path_factory.mktemp("study")).run((INPUTS, LABELS), analyzer(), (INPUTS[:20], LABELS[:20]))
+
+
+def same(a: nn.Module, b: nn.Module, names) -> bool:
+    one, two = a.state_dict(), b.state_dict()
+    return all(torch.equal(one[name], two[name]) for name in names)
+
+
+def test_cells_share_what_they_say(tmp_path) -> None:
+    own = study(tmp_path)._networks
+    low, high = own.cut("2")
+    a, b, c = (own.start(GridNetwork("initialisation", "2", i, j, 4)) for i, j in ((1, 2), (1, 3), (0, 2)))
+    assert same(a, b, low) and not same(a, b, high) and same(a, c, high) and not same(a, c, low)
+    donor = own.donor(1, 4)
+    trained = own.start(GridNetwork("trained low", "2", 1, 2, 4))
+    assert same(trained, donor, low) and same(trained, a, high) and not same(donor, a, low)
+    upper = own.start(GridNetwork("trained high", "2", 1, 3, 4))
+    assert same(upper, own.donor(3, 4), high) and same(upper, a, low)
+    first, moved = (own.start(GridNetwork(kind, "2", 0, 0, 4, 0.01)) for kind in ("initialisation", "moved"))
+    ratio = moved.state_dict()["2.weight"] / first.state_dict()["2.weight"] - 1
+    assert 0.005 < float(ratio.std()) < 0.02
+    orders = [n.order_seed(0) - 1_000_000 for n in cells_of_grid("initialisation", "2", 4)]
+    assert orders[:4] == [0, 1, 2, 3] and orders[4:8] == [1, 2, 3, 0]
+
+
+def test_tables_and_shares(result) -> None:
+    n_cells = 3 * 2 * 16
+    assert len(result.networks) == n_cells + 4 + 4
+    assert {"network", "kind", "layer", "low", "high", "accuracy", "loss", "low_moved"} <= set(result.networks.columns)
+    cells = result.networks[result.networks["kind"] == "trained low"]
+    assert (cells["low_moved"] > 0).all() and cells["test_accuracy"].between(0, 1).all()
+    shares = result.shares()
+    assert len(shares) == 3 * 2 * 4 and set(shares["factor"]) == {"low", "high", "order", "rest"}
+    assert shares.groupby(["grid", "layer"])["share"].sum().to_numpy() == pytest.approx(1.0)
+    first = shares.query("grid == 'initialisation' and layer == '2'")
+    place = {n: i for i, n in enumerate(result.members)}
+    cells = [place[n] for n in cells_of_grid("initialisation", "2", 4)]
+    scores = result.arrays["score/net_order"][cells].swapaxes(0, 1).reshape(2, 4, 4, -1)
+    wanted = seed_shares(scores)
+    np.testing.assert_allclose(first[["share", "lower", "upper"]], wanted.to_numpy(), atol=1e-9)
+    assert first["parameters"].unique() == pytest.approx(56 / (56 + 72 + 18))
+
+
+def test_contrasts_values_instability_and_the_verdict(result) -> None:
+    margin, score = result.shares("margin"), result.shares()
+    np.testing.assert_allclose(result.contrast()["share"], score["share"] - margin["share"], atol=1e-12)
+    assert len(result.shares("values")) == len(result.shares("flip_rate")) == len(score)
+    assert list(result.low_less_high().columns) == ["grid", "layer", "share", "lower", "upper"]
+    instability = result.instability()
+    assert instability["size"].tolist() == [1e-2] and instability["share"].between(-0.5, 2).all()
+    verdict = result.verdict()
+    assert verdict.outcome in ("supported", "not supported", "cannot be judged") and "initial low layers" in str(
+        verdict
+    )
+
+
+def known(result: FactorialResult, low: float, seed: int = 0) -> FactorialResult:
+    """The same study with scores of which initial low parts decide a share."""
+    rng = np.random.default_rng(seed)
+    basis = rng.normal(size=(20, 400)) / np.sqrt(20)
+    parts = {name: rng.normal(size=(4, 20)) @ basis for name in ("2", "4")}
+    scores = rng.normal(size=(len(result.members), 1, 20)) @ basis * np.sqrt(1 - low)
+    for i, network in enumerate(result.members):
+        if network.kind == "initialisation":
+            scores[i] += np.sqrt(low) * parts[network.layer][network.low]
+    scores = scores + rng.normal(size=400)
+    arrays = {**result.arrays, "score/net_order": np.repeat(scores, 2, axis=1)}
+    arrays["column/margin"] = rng.normal(size=(len(scores), 400))
+    return FactorialResult(result.members, arrays, result.of_networks, result.scores, result.parameters)
+
+
+@pytest.mark.parametrize(("low", "outcome"), [(0.97, "supported"), (0.0, "not supported")])
+def test_verdicts_of_known_worlds(result, low, outcome) -> None:
+    assert known(result, low).verdict().outcome == outcome
+
+
+def test_a_world_that_leaves_the_question_open(result) -> None:
+    verdict = known(result, 0.5).verdict()
+    assert verdict.outcome in ("cannot be judged", "not supported", "supported")
+    assert "net_order" in verdict.text
+
+
+def test_files_hold_everything(result, tmp_path) -> None:
+    result.save(tmp_path / "result.npz")
+    again = FactorialResult.load(tmp_path / "result.npz")
+    pd.testing.assert_frame_equal(again.shares(), result.shares())
+    pd.testing.assert_frame_equal(again.networks, result.networks)
+    assert again.verdict().text == result.verdict().text
+    (tmp_path / "other.npz").write_bytes(b"nothing")
+    with pytest.raises(ValueError, match="other.npz"):
+        FactorialResult.load(tmp_path / "other.npz")
+
+
+def test_the_figure(result) -> None:
+    fig, axes = result.plot(use_pyplot=False)
+    assert [axis.get_title() for axis in axes] == ["initialisation", "trained low", "trained high"]
+    assert [t.get_text() for t in axes[0].get_xticklabels()] == ["2", "4"] and fig is axes[0].figure
+
+
+def test_an_interrupted_study_goes_on_bit_for_bit(tmp_path, result) -> None:
+    class StoppedError(Exception):
+        pass
+
+    calls = []
+
+    def stops(model, seed_order, frozen):
+        calls.append(seed_order)
+        if len(calls) == 10:
+            raise StoppedError
+        return train(model, seed_order, frozen)
+
+    own = FactorialStudy(make_model, stops, ["2", "4"], tmp_path, levels=4, perturbations=(1e-2,))
+    with pytest.raises(StoppedError):
+        own.train()
+    again = study(tmp_path).run((INPUTS, LABELS), analyzer(), (INPUTS[:20], LABELS[:20]))
+    for name, array in result.arrays.items():
+        np.testing.assert_array_equal(array, again.arrays[name])
+    assert len(calls) == 10
+
+
+def test_two_processes_share_a_study(tmp_path, result) -> None:
+    code = (
+        f"import sys; sys.path[:0] = [r'{Path(__file__).parent}']; import test_factorial as t; "
+        f"t.study(r'{tmp_path}').run((t.INPUTS, t.LABELS), t.analyzer(), (t.INPUTS[:20], t.LABELS[:20]))"
+    )
+    processes = [
+        subprocess.Popen([sys.executable, "-c", code], env={**os.environ, "RANK": str(rank), "WORLD_SIZE": "2"})
+        for rank in range(2)
+    ]
+    assert [process.wait(300) for process in processes] == [0, 0]
+    again = study(tmp_path).run((INPUTS, LABELS), analyzer(), (INPUTS[:20], LABELS[:20]))
+    for name, array in result.arrays.items():
+        np.testing.assert_array_equal(array, again.arrays[name])
+
+
+def test_networks_trained_elsewhere(tmp_path) -> None:
+    own = study(tmp_path)
+    given = make_model(5)
+    own.add(own.networks[0], given)
+    assert same(own.network(own.networks[0]), given, given.state_dict())
+    with pytest.raises(ValueError, match="name must be one of"):
+        own.network("nothing")
+    with pytest.raises(ValueError, match="parameters and buffers"):
+        own.add(own.networks[0], nn.Linear(2, 2))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"levels": 3}, "levels must be 4"),
+        ({"grids": ["trained"]}, "grids must be some of"),
+        ({"grids": []}, "grids must be some of"),
+        ({"perturbations": (2.0,)}, "perturbations must lie"),
+    ],
+)
+def test_bad_settings(tmp_path, options, message) -> None:
+    with pytest.raises(ValueError, match=message):
+        study(tmp_path, **options)
+
+
+def test_other_settings_are_refused(tmp_path) -> None:
+    study(tmp_path, settings={"epochs": 3}).add("donor-000", make_model(0))
+    with pytest.raises(ValueError, match="study of other settings"):
+        study(tmp_path, settings={"epochs": 4})
+    with pytest.raises(ValueError, match="score must be one of"):
+        known_result = FactorialResult((), {}, {}, ("net_order",), {})
+        known_result.shares("nothing")
