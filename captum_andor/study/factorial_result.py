@@ -118,7 +118,7 @@ class FactorialResult:
     def cuts(self) -> list[tuple[str, str]]:
         """Grids and cuts of the study, each with its cells."""
         found = dict.fromkeys((n.kind, n.layer) for n in self.members if n.kind in GRIDS and n.layer is not None)
-        return sorted(found, key=lambda cut: (GRIDS.index(cut[0]), self.parameters[cut[1]]))  # type: ignore[arg-type]
+        return sorted(found, key=lambda cut: (GRIDS.index(cut[0]), self.parameters[cut[1]]))
 
     def shares(self, score: str | None = None) -> pd.DataFrame:
         """Of what differs between networks for a sample, the share that each part decides, at every cut.

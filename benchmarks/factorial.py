@@ -1,0 +1,160 @@
+"""What share of what differs between networks do their low layers decide? The factorial study on Fashion-MNIST.
+
+    python -m benchmarks.factorial mlp mlp-noisy            # a quarter of an hour each on two cores, with torchrun
+    python -m benchmarks.factorial plain                    # hours; goes on where it was
+    python -m benchmarks.factorial --report benchmarks/results/factorial
+
+Settings: {settings}. Networks are trained to an equal loss of the training images. Named before any run: the primary score is
+{primary}, the primary contrast that of the low share less the low share of the margin. ``torchrun --nproc-per-node 2 -m
+benchmarks.factorial …`` shares a study. Writes every per-network table (``tables.npz``, ``FactorialResult.load``), shares,
+contrasts and the verdict as CSV and text, and a figure.
+"""
+
+from __future__ import annotations
+
+import os
+
+for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(name, "1")
+
+import argparse
+import sys
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+import torch
+from torch import nn
+
+from benchmarks.layer_swap import Setting, data, maker, trainer
+from captum_andor import ConfusingSampleAnalyzer
+from captum_andor._utils.devices import process_of
+from captum_andor.games.masks import image_grid
+from captum_andor.study import FactorialResult, FactorialStudy
+
+PRIMARY = "net_order"
+SCORES = (PRIMARY, "flip_rate", "masked_margin")
+MLP = Setting(network="mlp", images=1000, samples=200, train_loss=0.1, max_epochs=60)
+SETTINGS = {
+    "mlp": MLP,
+    "mlp-noisy": replace(MLP, wrong_labels=0.1, train_loss=0.15),
+    "plain": Setting(samples=500),
+    "plain-noisy": Setting(samples=500, wrong_labels=0.1),
+    "resnet": Setting(network="resnet", samples=500),
+    "resnet-noisy": Setting(network="resnet", samples=500, wrong_labels=0.1),
+}
+
+
+def layers_of(setting: Setting) -> tuple[str, ...]:
+    """Every cut."""
+    return ("layer2", "layer3", "layer4") if setting.network == "mlp" else replace(setting, every_boundary=True).layers
+
+
+def maker_of(setting: Setting, channels: int) -> Callable[[int], nn.Module]:
+    """Makes networks: four dense layers, six convolutions, or a ResNet-8."""
+    if setting.network != "mlp":
+        return maker(setting, channels, "cpu")
+
+    def make(seed: int) -> nn.Module:
+        torch.manual_seed(seed)
+        sizes = (196, 64, 64, 64, 10)
+        parts: OrderedDict[str, nn.Module] = OrderedDict()
+        for i in range(4):
+            dense = [nn.Linear(sizes[i], sizes[i + 1])]
+            parts[f"layer{i + 1}"] = nn.Sequential(
+                *([nn.Flatten()] if i == 0 else []), *dense, *([nn.ReLU()] if i < 3 else [])
+            )
+        return nn.Sequential(parts)
+
+    return make
+
+
+def run(name: str, setting: Setting, levels: int, out: Path) -> None:
+    start = time.perf_counter()
+    torch.set_num_threads(1)
+    images, labels, test_images, test_labels = data(setting)
+    analyzer = ConfusingSampleAnalyzer(
+        baselines=[0, images.mean(0)],
+        feature_mask=image_grid(*images.shape[2:], 3, 3),
+        scores=SCORES,
+        primary=PRIMARY,
+    )
+    study = FactorialStudy(
+        maker_of(setting, images.shape[1]),
+        trainer(setting, images, labels, "cpu"),
+        layers_of(setting),
+        out / name,
+        levels=levels,
+        settings={**{k: v for k, v in asdict(setting).items() if k not in ("pairs", "variants")}, "primary": PRIMARY},
+    )
+    result = study.run(
+        (images[: setting.samples], labels[: setting.samples]), analyzer, (test_images, test_labels),
+        show_progress=sys.stderr.isatty(),
+    )  # fmt: skip
+    if process_of()[0] == 0:
+        write(result, out / name / "results")
+        minutes = (time.perf_counter() - start) / 60
+        print(f"## {name}: {setting}, {levels} levels, {len(study.networks)} networks, {minutes:.0f} minutes")
+        print(result.verdict())
+
+
+def write(result: FactorialResult, folder: Path) -> None:
+    """Tables, figure and verdicts."""
+    folder.mkdir(parents=True, exist_ok=True)
+    result.save(folder / "tables.npz")
+    names = [*result.scores, "margin", "loss", "values"]
+    for kind, table in (("shares", result.shares), ("low_less_high", result.low_less_high)):
+        for score in names:
+            table(score).round(4).to_csv(folder / f"{kind}_{score}.csv", index=False)
+    for other in ("margin", "values"):
+        result.contrast(other).round(4).to_csv(folder / f"contrast_{PRIMARY}_less_{other}.csv", index=False)
+    result.instability().round(4).to_csv(folder / "instability.csv", index=False)
+    result.networks.round(4).to_csv(folder / "networks.csv", index=False)
+    result.plot(use_pyplot=False)[0].savefig(folder / "shares.png", dpi=110)
+    (folder / "verdicts.txt").write_text("".join(f"{result.verdict(score)}\n" for score in result.scores))
+
+
+def report(out: Path) -> None:
+    """Print shares, contrasts and verdicts of all settings from the per-network tables."""
+    for file in sorted(out.glob("*/tables.npz")):
+        result = FactorialResult.load(file)
+        kept = result.networks.groupby("kind")[["accuracy", "loss", "test_accuracy", "low_moved", "high_moved"]].mean()
+        print(f"## {file.parent.name}\n{result.verdict()}\n")
+        for score in (PRIMARY, "margin", "values"):
+            table = result.shares(score)
+            table["interval"] = [
+                f"{s:+.3f} [{a:+.3f}, {b:+.3f}]"
+                for s, a, b in table[["share", "lower", "upper"]].itertuples(index=False)
+            ]
+            wide = table.pivot(index=["grid", "layer"], columns="factor", values="interval")
+            print(f"{score}\n{wide[['low', 'high', 'order', 'rest']].to_string()}\n")
+        low = result.contrast("margin").query("factor == 'low'")
+        print(
+            f"low share of {PRIMARY} less that of the margin\n{low.drop(columns='factor').round(3).to_string(index=False)}"
+        )
+        print(f"\ninstability\n{result.instability().round(3).to_string(index=False)}\n\n{kept.round(3).to_string()}\n")
+
+
+def main() -> None:
+    description = (__doc__ or "").format(settings=", ".join(SETTINGS), primary=PRIMARY)
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("settings", nargs="*", metavar="setting")
+    parser.add_argument("--levels", type=int, default=8)
+    parser.add_argument("--out", type=Path, default=Path("outputs/factorial"))
+    parser.add_argument("--report", type=Path, help="only print what the tables in this folder say")
+    options = parser.parse_args()
+    if options.report:
+        report(options.report)
+        return
+    for name in options.settings:
+        run(name, SETTINGS[name], options.levels, options.out)
+
+
+if __name__ == "__main__":
+    main()
