@@ -11,6 +11,7 @@ Writes tables as CSV, verdicts as text and two figures a setting.
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 import time
 from collections import OrderedDict
@@ -28,6 +29,7 @@ from torch import Tensor, nn
 
 from captum_andor import ConfusingSampleAnalyzer, LayerSwapStudy
 from captum_andor.games.masks import image_grid
+from captum_andor.study.contrasts import too_wide
 from captum_andor.study.surgery import criticality
 from tutorials.datasets.cifar10 import cifar10
 from tutorials.datasets.fashion import fashion_mnist
@@ -289,7 +291,7 @@ def report(out: Path) -> None:
     folders = [folder for folder in sorted(out.glob("*")) if (folder / "contrasts.csv").exists()]
     print(".. list-table:: Same low less same high, equal shares of parameters: difference [95 % interval]")
     print("   :header-rows: 1\n")
-    heads = ("setting", "score", "given what all share", "given loss, equal v", "pairs for .10", "verdict")
+    heads = ("setting", "score", "given what all share", "and given loss", "pairs for .10", "verdict")
     print("\n".join(f"   {'* -' if i == 0 else '  -'} {head}" for i, head in enumerate(heads)))
     for folder in folders:
         table = pd.read_csv(folder / "contrasts.csv")
@@ -297,10 +299,13 @@ def report(out: Path) -> None:
         verdicts = (folder / "verdicts.txt").read_text().splitlines()
         for score, variant in table[["score", "variant"]].drop_duplicates().itertuples(index=False):
             rows = table[(table["score"] == score) & (table["variant"] == variant)].set_index("measure")
-            shared, last = rows.loc["given_shared"], rows.loc["given_loss_and_values"]
+            shared, last = rows.loc["given_shared"], rows.loc["given_loss"]
             said = next((line.split(":")[0] for line in verdicts if f"by {score}," in line), "")
             needed = "more samples" if np.isinf(shared["pairs_needed"]) else f"{shared['pairs_needed']:.0f}"
             cells = (f"{folder.name}, {variant}", f"``{score}``", interval(shared), interval(last), needed, said)
+            gap = re.search(r"gap of ([0-9.]+)", str(shared["note"]))
+            if gap is not None and (refused := too_wide(float(gap[1]))) is not None:
+                cells = (*cells[:2], "–", "–", "–", f"Not compared: {refused}")
             print("\n".join(f"   {'* -' if i == 0 else '  -'} {cell}" for i, cell in enumerate(cells)))
 
 

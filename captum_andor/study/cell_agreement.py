@@ -18,9 +18,9 @@ from captum_andor.study.network_tables import NetworkTable
 __all__ = ["MEASURES", "Agreement"]
 
 # spearman: raw rank correlation. given_shared: partial, controlling for the mean rank in the other pairs' networks.
-# given_loss: also controlling for both networks' loss and margin. given_loss_and_values: also adjusted, by a jackknifed
-# regression, for how alike the networks' values v over masks are.
-MEASURES = ("spearman", "given_shared", "given_loss", "given_loss_and_values")
+# given_loss: also controlling for both networks' loss and margin. Not for how alike their v over masks are: scores are
+# functions of v, so that holding v fixed holds the thing itself fixed.
+MEASURES = ("spearman", "given_shared", "given_loss")
 
 
 @dataclass(frozen=True)
@@ -109,46 +109,12 @@ class Agreement:
         return ranks(np.mean([self.ranks(n, column, view) for n in networks], axis=0))
 
     def contrast(self, weights: Mapping[Cell, float], column: str, measure: str) -> Measured:
-        """A weighted sum of cells.
-
-        ``"given_loss_and_values"`` is that of ``"given_loss"`` at equal similarity of v: less the slope of agreement
-        on similarity, common to all cells beside an intercept for those that share nothing, the low and the high
-        part. Its pairs are the pseudo-values of the jackknife, as the slope comes from all pairs.
-        """
-        if measure != "given_loss_and_values":
-            return self._sum(weights, column, measure)
-        plain, values = (self._sum(weights, column, kind) for kind in ("given_loss", "values"))
-        pairs = range(self.n_pairs)
-        slope = self._slope(column, pairs)
-        whole = (plain - values * slope).values.mean()
-        pseudo = []
-        for left_out in pairs:
-            others = [pair for pair in pairs if pair != left_out]
-            adjusted = (plain.values - self._slope(column, others) * values.values)[others].mean()
-            pseudo.append(self.n_pairs * whole - (self.n_pairs - 1) * adjusted)
-        return Measured(np.array(pseudo), (plain - values * slope).influence)
-
-    def _sum(self, weights: Mapping[Cell, float], column: str, measure: str) -> Measured:
+        """A weighted sum of cells."""
         parts = [self.of(cell, column, measure) * weight for cell, weight in weights.items()]
         total = parts[0]
         for part in parts[1:]:
             total = total + part
         return total
-
-    def _slope(self, column: str, pairs: Sequence[int]) -> float:
-        """Regression slope of agreement given loss on the similarity of v, over cells and pairs, within each part."""
-        chosen = list(pairs)
-        x_left, y_left = [], []
-        for part in ("none", "low", "high"):
-            cells = [cell for cell in self.cells if cell.part == part and not cell.other]
-            if cells:
-                x = np.concatenate([self.of(cell, column, "values").values[chosen] for cell in cells])
-                y = np.concatenate([self.of(cell, column, "given_loss").values[chosen] for cell in cells])
-                x_left.append(x - x.mean())
-                y_left.append(y - y.mean())
-        x, y = np.concatenate(x_left), np.concatenate(y_left)
-        size = float(x @ x)
-        return float(x @ y) / size if size > 0 else 0.0
 
     def corrected(self, cell: Cell, column: str, measure: str) -> float:
         """Mean agreement divided by the reliability of both networks' scores; NaN without several views."""

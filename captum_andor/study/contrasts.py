@@ -14,9 +14,9 @@ from captum_andor.study.estimates import Estimate
 By: TypeAlias = Literal["parameters", "layers"]
 Weights: TypeAlias = dict[Cell, float]
 
-_WIDE = 0.3  # of the network: across a wider gap, that agreement grows evenly is an assumption
+WIDEST_GAP = 0.3  # of the network: across a wider gap, that agreement grows evenly is an assumption
 
-__all__ = ["By", "Verdict", "Weights", "at_cut", "at_equal_shares", "judged", "less"]
+__all__ = ["By", "Verdict", "Weights", "at_cut", "at_equal_shares", "judged", "less", "too_wide"]
 
 
 def at_cut(layer: str, variant: Variant) -> Weights:
@@ -91,50 +91,37 @@ class Verdict:
     Attributes:
         outcome: ``"supported"``, ``"not supported"`` or ``"cannot be judged"``.
         decides: The part that does: ``"low"``, ``"high"``, ``"neither"``; None where it cannot be judged.
-        about_confusion: Whether the difference stays given loss and the similarity of v; None where it is not supported
-            or that cannot be judged.
         text: The verdict in words, with its numbers.
         contrast: Same low less same high.
         beyond_new: Same low less both new.
-        given_loss_and_values: The contrast given loss, at equal similarity of v.
         pairs_needed: Pairs with which a difference of ``smallest_effect`` would be seen with 80 % power.
     """
 
     outcome: Literal["supported", "not supported", "cannot be judged"]
     decides: Literal["low", "high", "neither"] | None
-    about_confusion: bool | None
     text: str
     contrast: Estimate | None = None
     beyond_new: Estimate | None = None
-    given_loss_and_values: Estimate | None = None
     pairs_needed: float = float("nan")
 
     def __str__(self) -> str:
         return self.text
 
 
-def judged(
-    contrast: Estimate,
-    beyond_new: Estimate,
-    given_loss_and_values: Estimate,
-    smallest_effect: float,
-    score: str,
-    gap: float = 0.0,
-) -> Verdict:
+def judged(contrast: Estimate, beyond_new: Estimate, smallest_effect: float, score: str) -> Verdict:
     """The verdict by the stated rule; see :meth:`LayerSwapResult.verdict`."""
     needed = contrast.pairs_needed(smallest_effect)
     d, size = _shown(contrast), f"{smallest_effect:.2f}"
-    about: bool | None = None
     if np.isnan(contrast.low):
-        return Verdict("cannot be judged", None, None, f"Cannot be judged: {score} has no interval here.")
+        return Verdict("cannot be judged", None, f"Cannot be judged: {score} has no interval here.")
     outcome: Literal["supported", "not supported", "cannot be judged"]
     decides: Literal["low", "high", "neither"] | None
     if contrast.low > 0 and contrast.high >= smallest_effect and beyond_new.low > 0:
         outcome, decides = "supported", "low"
-        about, clause = _about_confusion(given_loss_and_values, smallest_effect)
         text = (
             f"Supported: by {score}, two networks that share the low part agree more than two that share as much of "
-            f"the high part, {d}, and more than two that share nothing, {_shown(beyond_new)}. {clause}"
+            f"the high part, {d}, and more than two that share nothing, {_shown(beyond_new)}. Whether this is special "
+            "to confusion, FactorialStudy tells: shares of the score less those of the margin."
         )
     elif contrast.high < 0:
         outcome, decides = "not supported", "high"
@@ -154,30 +141,17 @@ def judged(
         text = (
             f"Cannot be judged at this size: by {score}, low less high is {d}; {why}. {_more(needed, contrast, size)}"
         )
-    if gap > _WIDE:
-        text += f" (Equal shares are interpolated across a gap of {gap:.2f} of the network; cut it there, too.)"
-    return Verdict(
-        outcome,
-        decides,
-        about,
-        text,
-        contrast,
-        beyond_new,
-        given_loss_and_values,
-        needed,
+    return Verdict(outcome, decides, text, contrast, beyond_new, needed)
+
+
+def too_wide(gap: float) -> str | None:
+    """Why equal shares are not compared, where a gap between neighbouring cuts is too wide to interpolate across."""
+    if gap <= WIDEST_GAP:
+        return None
+    return (
+        f"equal shares would be interpolated across a gap of {gap:.2f} of the network, more than {WIDEST_GAP}; cut it "
+        "there, too"
     )
-
-
-def _about_confusion(adjusted: Estimate, smallest_effect: float) -> tuple[bool | None, str]:
-    shown = _shown(adjusted)
-    if adjusted.low > 0:
-        return True, f"It is about confusion: given loss and equal similarity of v the difference stays, {shown}."
-    if adjusted.high < smallest_effect:
-        return False, (
-            "But it is not about confusion: the whole function is alike, and given loss and equal similarity of v "
-            f"{shown} is left."
-        )
-    return None, f"Whether it is about confusion cannot be judged: given loss and equal similarity of v it is {shown}."
 
 
 def _more(needed: float, contrast: Estimate, size: str) -> str:

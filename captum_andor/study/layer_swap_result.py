@@ -14,7 +14,7 @@ import numpy as np
 
 from captum_andor.study.cell_agreement import MEASURES, Agreement
 from captum_andor.study.cells import NEW, Cell, Network, Variant
-from captum_andor.study.contrasts import By, Verdict, Weights, at_cut, at_equal_shares, judged, less
+from captum_andor.study.contrasts import By, Verdict, Weights, at_cut, at_equal_shares, judged, less, too_wide
 from captum_andor.study.estimates import Estimate
 from captum_andor.study.study_figures import agreement_over_shares, contrast_intervals
 from captum_andor.visualization import shown
@@ -140,6 +140,31 @@ class LayerSwapResult:
             row[f"{beside}_given_shared"] = float(agreement.of(cell, beside, "given_shared").values.mean())
         return row
 
+    def pairs(self, score: str | None = None) -> pd.DataFrame:
+        """Agreement of every pair in every cell, from which means and intervals over pairs can be recomputed.
+
+        Args:
+            score (str, optional): A score or column. Default: None (the primary)
+
+        Returns:
+            - **pairs** (*pandas.DataFrame*): One row per pair and cell: ``score``, ``pair``, ``cell``, ``spearman``,
+              ``given_shared``, ``given_loss``, ``iou``, ``values``.
+
+        Raises:
+            ValueError: If there is no such score.
+        """
+        import pandas as pd
+
+        column = self._column(score)
+        rows = []
+        for cell in self._agreement.cells:
+            kinds = (*MEASURES, "iou", "values")
+            found = {kind: self._agreement.of(cell, column, kind).values for kind in kinds}
+            for pair in range(self.n_pairs):
+                each = {kind: float(values[pair]) for kind, values in found.items()}
+                rows.append({"score": column, "pair": pair, "cell": cell.name, **each})
+        return pd.DataFrame(rows)
+
     def ceilings(self) -> pd.DataFrame:
         """Largest agreement that each score can reach, given its reliability.
 
@@ -183,7 +208,7 @@ class LayerSwapResult:
               ``"cut at <layer>"``, both sides of one cut; ``"equal shares of parameters"`` and ``"equal shares of
               layers"``, as much of the network shared on either side, mean over shares. ``measure``: ``"spearman"``,
               plain; ``"given_shared"``, given what all networks share; ``"given_loss"``, also given both networks'
-              loss and margin; ``"given_loss_and_values"``, that at equal similarity of v over masks.
+              loss and margin.
               ``difference`` with its 95 % interval ``low``, ``high`` over pairs and samples; ``pairs_needed`` for 80 %
               power; ``note``, why there is no number, or how wide a gap between cuts was interpolated across.
 
@@ -224,6 +249,10 @@ class LayerSwapResult:
                 found[f"equal shares of {by}"] = None, _NO_SIDES
                 continue
             low, high, gap = sides
+            refused = too_wide(gap)
+            if refused is not None:
+                found[f"equal shares of {by}"] = None, f"not compared: {refused}"
+                continue
             note = f"interpolated across a gap of {gap:.2f}" if gap > 0 else ""
             found[f"equal shares of {by}"] = less(low, high), note
         return found
@@ -245,11 +274,14 @@ class LayerSwapResult:
         matters:
 
         - *supported* if the 95 % interval of D lies above 0 and reaches δ, and that of same low less both new lies
-          above 0. It is *about confusion* if D's interval also lies above 0 given both networks' loss and margin and
-          at equal similarity of v over masks; it is not if that interval lies below δ.
+          above 0.
         - *not supported* if the interval of D lies below δ: the high part decides if it lies below 0, else neither
           decides by as much as δ more.
-        - *cannot be judged* otherwise, and where no cells are left whose accuracy and loss match.
+        - *cannot be judged* otherwise, where no cells are left whose accuracy and loss match, and where equal shares
+          would be interpolated across more than .3 of the network.
+
+        Whether a difference is special to confusion this design cannot tell: scores are functions of v, so that
+        holding the similarity of v fixed holds the thing itself fixed. :class:`FactorialStudy` compares shares instead.
 
         Where both parts decide alike, "supported" has a chance of 2.5 %; where low layers decide by δ more, "not
         supported" has.
@@ -276,12 +308,14 @@ class LayerSwapResult:
             raise ValueError(f"smallest_effect must be positive; got {smallest_effect!r}.")
         sides = at_equal_shares(self._shares[by], self._comparable(), variant)
         if sides is None or not self._matched[NEW]:
-            return Verdict("cannot be judged", None, None, f"Cannot be judged: {_NO_SIDES}.")
+            return Verdict("cannot be judged", None, f"Cannot be judged: {_NO_SIDES}.")
         low, high, gap = sides
+        refused = too_wide(gap)
+        if refused is not None:
+            return Verdict("cannot be judged", None, f"Cannot be judged: {refused}.")
         contrast = self._agreement.contrast(less(low, high), column, "given_shared").estimate()
         beyond = self._agreement.contrast(less(low, {NEW: 1.0}), column, "given_shared").estimate()
-        adjusted = self._agreement.contrast(less(low, high), column, "given_loss_and_values").estimate()
-        return judged(contrast, beyond, adjusted, smallest_effect, column, gap)
+        return judged(contrast, beyond, smallest_effect, column)
 
     def plot_agreement(
         self,
@@ -352,7 +386,7 @@ class LayerSwapResult:
         return fig, axis
 
     def save(self, folder: str | os.PathLike[str]) -> None:
-        """Write all tables as CSV and the verdicts as text.
+        """Write all tables as CSV, a row for each pair included, and the verdicts as text.
 
         Args:
             folder (str or PathLike): Made if it is not there; files of these names are replaced.
@@ -367,6 +401,7 @@ class LayerSwapResult:
             "ceilings": self.ceilings(),
             "cells": pd.concat([self.cells(name).assign(score=name) for name in names]),
             "contrasts": pd.concat([self.contrasts(name) for name in names]),
+            "pairs": pd.concat([self.pairs(name) for name in names]),
         }
         for name, table in tables.items():
             table.to_csv(path / f"{name}.csv", index=False, float_format="%.5g")
@@ -397,9 +432,7 @@ class LayerSwapResult:
             "values",
         ]
         contrasts = self.contrasts()
-        contrasts = contrasts[contrasts["measure"].isin(["given_shared", "given_loss_and_values"])].drop(
-            columns="score"
-        )
+        contrasts = contrasts[contrasts["measure"].isin(["given_shared", "given_loss"])].drop(columns="score")
         verdicts = "\n".join(f"{variant}: {self.verdict(variant=variant)}" for variant in self.variants)
         return "\n\n".join(
             (

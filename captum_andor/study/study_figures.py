@@ -24,7 +24,6 @@ _MEASURES = {
     "spearman": ("plain", "#999999"),
     "given_shared": ("given what all networks share", "#D55E00"),
     "given_loss": ("and given loss and margin", "#0072B2"),
-    "given_loss_and_values": ("and at equal similarity of v", "#009E73"),
 }
 
 

@@ -83,13 +83,34 @@ def test_a_false_verdict_is_as_rare_as_stated(n_pairs: int, n_samples: int) -> N
     assert stats.binom.ppf(0.001, 200, 0.95) <= sum(c.low <= 0 <= c.high for c in found)
 
 
-def test_an_effect_of_the_whole_function_is_told_from_one_on_confusion() -> None:
-    by_function = [world(0.9, 0.3, 8, 400, seed, whole=0.4).verdict() for seed in range(6)]
-    by_confusion = [world(0.9, 0.3, 8, 400, seed).verdict() for seed in range(6)]
-    assert all(v.outcome == "supported" for v in (*by_function, *by_confusion))
-    assert not any(v.about_confusion for v in by_function)
-    assert all(v.about_confusion for v in by_confusion)
-    assert "is about confusion" in by_confusion[0].text
+def test_a_supported_verdict_does_not_say_that_it_is_about_confusion() -> None:
+    for seed in range(3):
+        verdict = world(0.9, 0.3, 8, 400, seed).verdict()
+        assert verdict.outcome == "supported" and "FactorialStudy tells" in verdict.text
+        assert not hasattr(verdict, "about_confusion")
+
+
+def test_equal_shares_across_a_wide_gap_are_refused() -> None:
+    result = world(1.0, 0.2, 6, 300, 0)
+    result._shares["parameters"] = {LOW: 0.45, HIGH: 0.95, NEW: 0.0, OTHER_ORDER: 1.0}
+    verdict = result.verdict()
+    assert verdict.outcome == "cannot be judged" and "across a gap of 0.95" in verdict.text
+    table = result.contrasts().set_index(["compared", "measure"])
+    refused = table.loc[("equal shares of parameters", "given_shared")]
+    assert np.isnan(refused["difference"]) and "cut it there, too" in refused["note"]
+    assert not table.loc[f"cut at {LOW.layer}", "difference"].isna().any()
+
+
+def test_a_row_for_every_pair_from_which_means_can_be_recomputed(tmp_path) -> None:
+    result = world(0.9, 0.3, 5, 200, 0)
+    pairs = result.pairs()
+    assert len(pairs) == 5 * len(CELLS)
+    means = pairs.groupby("cell")[["spearman", "given_shared", "given_loss", "iou", "values"]].mean()
+    cells = result.cells().set_index("cell")
+    for name in means:
+        np.testing.assert_allclose(means[name], cells.loc[means.index, name], atol=1e-12)
+    result.save(tmp_path)
+    assert len((tmp_path / "pairs.csv").read_text().splitlines()) > len(pairs)
 
 
 def test_cells_of_another_accuracy_are_not_compared() -> None:
@@ -387,7 +408,7 @@ def test_figures_show_every_cell_and_every_score(tmp_path: Path) -> None:
     assert axis.get_ylabel() == "agreement by loss"
     result.save(tmp_path / "out")
     assert {path.name for path in (tmp_path / "out").iterdir()} == {
-        "networks.csv", "ceilings.csv", "cells.csv", "contrasts.csv", "verdicts.txt",
+        "networks.csv", "ceilings.csv", "cells.csv", "contrasts.csv", "pairs.csv", "verdicts.txt",
     }  # fmt: skip
     assert json.loads((tmp_path / "study" / "study.json").read_text())["format"] == "captum_andor.study"
 
