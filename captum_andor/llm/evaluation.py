@@ -302,7 +302,13 @@ _Layers: TypeAlias = "list[tuple[Tensor, Tensor]]"  # keys and values, (rows, he
 
 def _cache_of(layers: _Layers) -> Any:
     """A cache of transformers that holds these keys and values."""
-    from transformers import DynamicCache
+    try:
+        from transformers import DynamicCache
+    except ImportError as error:
+        raise ImportError(
+            'the cache of a language model needs transformers: pip install "captum_andor[llm]"; or pass '
+            "use_cached_outputs=False to attribute()."
+        ) from error
 
     cache = DynamicCache()
     for number, (keys, values) in enumerate(layers):

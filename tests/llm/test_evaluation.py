@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ pytest.importorskip("transformers")
 
 from language_models import WORDS, PlantedAnswers, tiny
 
-from captum_andor.llm.evaluation import TargetEvaluation
+from captum_andor.llm.evaluation import TargetEvaluation, _cache_of
 from captum_andor.llm.model_call import ModelCall, target_log_probabilities
 from captum_andor.llm.prompts import Prompt
 
@@ -139,6 +140,12 @@ def test_other_precisions(dtype: torch.dtype) -> None:
     assert evaluation.way == "tree"
     tolerance = 0.5 if dtype == torch.bfloat16 else 1e-8
     assert float((found - wanted)[..., 0].abs().max()) < tolerance
+
+
+def test_transformers_is_named_where_it_is_missing(monkeypatch) -> None:
+    monkeypatch.setitem(sys.modules, "transformers", None)
+    with pytest.raises(ImportError, match=r"captum_andor\[llm\]"):
+        _cache_of([])
 
 
 def test_log_odds_of_a_near_certain_token() -> None:
