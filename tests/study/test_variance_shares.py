@@ -24,26 +24,31 @@ def world(rng, m, n, low, high, order, views=1, noise=0.0):
     return np.stack([y + noise * rng.normal(size=y.shape) for _ in range(views)])
 
 
-def analysis_of_variance(y):
-    """Straight from the definition: mean squares of a Latin square, per sample, then averaged."""
-    m = len(y)
+def analysis_of_variance(a, b):
+    """Straight from the definition: mean squares of a Latin square, per sample, then averaged; products of two views."""
+    m = len(a)
     k = (np.arange(m)[:, None] + np.arange(m)[None]) % m
-    grand = y.mean((0, 1))
-    low, high = y.mean(1) - grand, y.mean(0) - grand
-    order = np.stack([y[k == level].mean(0) for level in range(m)]) - grand
-    rest = y - grand - low[:, None] - high[None] - order[k]
-    of_rest = (rest**2).sum((0, 1)) / ((m - 1) * (m - 2))
-    found = [((m * (e**2).sum(0) / (m - 1)) - of_rest) / m for e in (low, high, order)]
+
+    def effects(y):
+        grand = y.mean((0, 1))
+        low, high = y.mean(1) - grand, y.mean(0) - grand
+        order = np.stack([y[k == level].mean(0) for level in range(m)]) - grand
+        return low, high, order, y - grand - low[:, None] - high[None] - order[k]
+
+    *main, rest = (x * y for x, y in zip(effects(a), effects(b), strict=True))
+    of_rest = rest.sum((0, 1)) / ((m - 1) * (m - 2))
+    found = [((m * e.sum(0) / (m - 1)) - of_rest) / m for e in main]
     parts = np.array([*(part.mean() for part in found), of_rest.mean()])
     return parts / parts.sum()
 
 
+@pytest.mark.parametrize("views", [1, 2])
 @pytest.mark.parametrize("m", [3, 5, 8])
-def test_equal_to_the_analysis_of_variance(m) -> None:
-    scores = world(np.random.default_rng(0), m, 200, 0.3, 0.1, 0.1)
+def test_equal_to_the_analysis_of_variance(m, views) -> None:
+    scores = world(np.random.default_rng(0), m, 200, 0.3, 0.1, 0.1, views, noise=0.3)
     found = seed_shares(scores)
     assert list(found.index) == ["low", "high", "order", "rest"] and list(found.columns) == ["share", "lower", "upper"]
-    np.testing.assert_allclose(found["share"], analysis_of_variance(standardised(scores, True)[0]), atol=1e-12)
+    np.testing.assert_allclose(found["share"], analysis_of_variance(*standardised(scores, True)[[0, -1]]), atol=1e-12)
     assert found["share"].sum() == pytest.approx(1.0)
 
 
