@@ -4,7 +4,7 @@ from captum_andor._utils.statistics import auc, bootstrap, partial_spearman, spe
 from captum_andor.confusing.analyzer import ConfusingSampleAnalyzer
 from captum_andor.confusing.overlap import SetRule as SetRule
 from captum_andor.confusing.report import ConfusingReport
-from captum_andor.confusing.score_formulas import order_profile as order_profile
+from captum_andor.confusing.score_formulas import VALUE_SCORES as VALUE_SCORES, order_profile as order_profile
 from captum_andor.confusing.scoring import Scoring as Scoring
 from captum_andor.confusing.similarity import jaccard as jaccard
 

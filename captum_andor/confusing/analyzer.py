@@ -103,6 +103,7 @@ class ConfusingSampleAnalyzer:
         self.tolerance = tolerance
         check_output_field(output)
         self.output = output
+        self.only_scored = False  # set by studies that ask for scores of v alone; a report needs all coalitions
         self._models: dict[str, Model] = {}
         self._references: dict[str, tuple[Model, tuple[str, ...] | None]] = {}
         self._report: ConfusingReport | None = None
@@ -321,6 +322,7 @@ class ConfusingSampleAnalyzer:
             checkpoint_dir=folder,
             attribute=attributer,
             output_field=self.output,
+            only_scored=self.only_scored,
         )
 
     def _check_models(self, labels: str) -> None:

@@ -27,8 +27,10 @@ from captum_andor.confusing.folder_manifest import (
     write_folder_manifest,
 )
 from captum_andor.confusing.model_checks import Checked, check_labels, check_model, warn_of_probabilities
+from captum_andor.confusing.score_formulas import scored_coalitions
 from captum_andor.confusing.views import View, Views
 from captum_andor.games import Game, OutputField, Players, are_probabilities, by_name
+from captum_andor.games.transforms import coalition_members
 
 __all__ = ["Evaluation", "Evaluator", "checkpoint_folder"]
 
@@ -68,6 +70,7 @@ class Evaluator:
         checkpoint_dir: Where outputs are kept; None keeps none.
         attribute: Makes attributions of a batch; None makes none.
         output_field: Which part of what the models return holds the class scores.
+        only_scored: Whether to evaluate only the coalitions that scores of v read, and no others.
     """
 
     models: dict[str, Model]
@@ -79,6 +82,7 @@ class Evaluator:
     checkpoint_dir: Path | None
     attribute: Attributer | None = None
     output_field: OutputField = None
+    only_scored: bool = False
     _manifest: dict[str, Any] = field(default_factory=dict, repr=False)
     _asked: set[str] = field(default_factory=set, repr=False)  # models of whose answers a few were asked for again
 
@@ -247,7 +251,12 @@ class Evaluator:
             self.output_field,
         )
         try:
-            values = game.values()
+            if self.only_scored:
+                codes = scored_coalitions(players.n_players)
+                with progress_bar(False, None, "") as silent:
+                    values = game.evaluate(coalition_members(codes, players.n_players), silent)
+            else:
+                values = game.values()
             change = game.change()
         except (ValueError, TypeError) as error:
             raise type(error)(f"model {name!r}: {error}") from error

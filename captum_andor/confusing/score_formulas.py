@@ -30,6 +30,7 @@ __all__ = [
     "order_profile",
     "reference_scores",
     "salient",
+    "scored_coalitions",
     "split_scores",
     "value_scores",
 ]
@@ -50,24 +51,34 @@ def effect(values: Tensor) -> Tensor:
 
 def lost_by_one(values: Tensor) -> Tensor:
     """Mean over players i of v(N) − v(N∖i): shape ``(N,)``."""
-    return values[:, -1] - values[:, _without(count_players(values), 1)].mean(1)
+    return values[:, -1] - values[:, _without(values, 1)].mean(1)
 
 
 def n_flips(values: Tensor) -> Tensor:
     """On how many of the n (n − 1)/2 masks with two players removed v < 0: shape ``(N,)``."""
-    return (values[:, _without(count_players(values), 2)] < 0).sum(1)
+    return (values[:, _without(values, 2)] < 0).sum(1)
 
 
 def n_active(values: Tensor) -> Tensor:
-    """Number of players whose presence changes v on any coalition: int64, shape ``(N,)``."""
-    return active_players(values, _ACTIVE_SHARE * values.abs().amax(1)).sum(1)
+    """Number of players whose presence changes v on any coalition that was evaluated: int64, shape ``(N,)``."""
+    allowed = _ACTIVE_SHARE * values.abs().amax(1)
+    n, codes = _layout(values)
+    if codes is None:
+        return active_players(values, allowed).sum(1)
+    place = {code: i for i, code in enumerate(codes.tolist())}
+    active = []
+    for player in range(n):
+        pairs = [(place[c], place[c ^ 1 << player]) for c in place if c >> player & 1 and c ^ 1 << player in place]
+        with_it, without = torch.tensor(pairs).T
+        active.append(((values[:, with_it] - values[:, without]).abs() > allowed[:, None]).any(1))
+    return torch.stack(active).sum(0)
 
 
 def value_scores(values: Tensor, scale: float) -> dict[str, Tensor]:
     """Scores that need no split.
 
     Args:
-        values (Tensor): v, float64, shape ``(N, 2^n)``.
+        values (Tensor): v, float64, shape ``(N, 2^n)``, or on :func:`scored_coalitions` alone.
         scale (float): Mean of |v(N) − v(∅)|.
 
     Returns:
@@ -76,7 +87,7 @@ def value_scores(values: Tensor, scale: float) -> dict[str, Tensor]:
           which v < 0 (NaN below two players); ``masked_margin``, −mean_i v(N∖i).
     """
     lost = lost_by_one(values)
-    n = count_players(values)
+    n, _ = _layout(values)
     return {
         "net_order": _ratio(lost, effect(values).abs() + _SOFTENING * scale),
         "flip_rate": n_flips(values).double() / (n * (n - 1) / 2) if n > 1 else torch.full_like(lost, torch.nan),
@@ -84,10 +95,38 @@ def value_scores(values: Tensor, scale: float) -> dict[str, Tensor]:
     }
 
 
-def _without(n: int, removed: int) -> Tensor:
-    """Bit codes of the coalitions that lack so many players."""
+def scored_coalitions(n: int) -> Tensor:
+    """Bit codes of the coalitions that :func:`value_scores` reads: ∅, those without two and one players, N; sorted."""
+    codes = {0, *(code for removed in range(min(n, 3)) for code in _lacking(n, removed).tolist())}
+    return torch.tensor(sorted(codes), dtype=torch.int64, device="cpu")
+
+
+def _lacking(n: int, removed: int) -> Tensor:
+    """Bit codes of the coalitions that lack so many of n players."""
     codes = [(1 << n) - 1 - sum(1 << i for i in some) for some in combinations(range(n), removed)]
     return torch.tensor(codes, dtype=torch.int64, device="cpu")
+
+
+def _layout(values: Tensor) -> tuple[int, Tensor | None]:
+    """Number of players, and the bit codes of the columns; None where these are all coalitions.
+
+    The number of columns tells: 2 + n + n (n - 1) / 2 is a power of two for n = 3 alone, where both are the same.
+    """
+    size = values.shape[1]
+    if size & size - 1 == 0:
+        return count_players(values), None
+    n = round(((8 * size - 15) ** 0.5 - 1) / 2)
+    codes = scored_coalitions(n)
+    if len(codes) != size:
+        raise ValueError(f"values are of {size} coalitions, neither all nor those that scores read.")
+    return n, codes
+
+
+def _without(values: Tensor, removed: int) -> Tensor:
+    """Columns of the coalitions that lack so many players."""
+    n, codes = _layout(values)
+    wanted = _lacking(n, removed)
+    return wanted if codes is None else torch.searchsorted(codes, wanted)
 
 
 def high_order(n_players: int) -> int:

@@ -17,7 +17,7 @@ from captum_andor._utils.datasets import read_samples
 from captum_andor._utils.devices import process_of
 from captum_andor._utils.model_identity import digest_of_model
 from captum_andor._utils.progress import progress_bar
-from captum_andor.confusing import ConfusingSampleAnalyzer
+from captum_andor.confusing import VALUE_SCORES, ConfusingSampleAnalyzer
 from captum_andor.study.factorial_result import FactorialResult
 from captum_andor.study.grids import GRIDS, MOST_LEVELS, GridNetwork, GridNetworks, check_grids, networks_of
 from captum_andor.study.network_tables import NetworkTable, Tables
@@ -28,7 +28,7 @@ from captum_andor.study.surgery import split_at
 __all__ = ["FactorialStudy"]
 
 _LEAST_LEVELS = 4  # the jackknife leaves one out, and three must stay
-_MASKS_KEPT = 32  # of v on all coalitions, evenly: the study compares v over masks, not single values
+_MASKS_KEPT = 64  # of v, evenly: the study compares v over masks, not single values
 
 
 class FactorialStudy:
@@ -215,7 +215,9 @@ class FactorialStudy:
             dataset (data set, DataLoader, or tuple): The labelled samples that networks are compared on, as in
                 :meth:`ConfusingSampleAnalyzer.evaluate`.
             analyzer (ConfusingSampleAnalyzer, optional): Its settings count: score, baselines, masks, scores, primary.
-                Several baselines tell the view-stable part. Default: None (the default ones)
+                Several baselines tell the view-stable part. Where ``scores`` names scores of v alone, such as
+                ``net_order`` and ``flip_rate``, the masks without more than two players are evaluated, and no others:
+                47 instead of 512 with nine players. Default: None (the default ones)
             test (data set, DataLoader, or tuple, optional): Held-out samples, for the accuracy. Default: None
             batch_size (int, optional): Samples in one batch. Default: 64
             show_progress (bool, optional): Show tqdm bars. Default: False
@@ -230,8 +232,11 @@ class FactorialStudy:
         held_out = None if test is None else read_samples(test, labelled=True)
         analyzer = ConfusingSampleAnalyzer() if analyzer is None else analyzer.clone()
         self.train(show_progress)
-        folder = self.folder / f"tables-{fingerprint(analyzer, samples, held_out)[:16]}"
-        tables = Tables(analyzer, samples, held_out, folder, batch_size)
+        # scores of v alone read v on N, ∅, and with one or two players gone
+        only_scored = analyzer.scores is not None and set(analyzer.scores) <= set(VALUE_SCORES)
+        kind = "scored-" if only_scored else ""
+        folder = self.folder / f"tables-{kind}{fingerprint(analyzer, samples, held_out)[:16]}"
+        tables = Tables(analyzer, samples, held_out, folder, batch_size, only_scored)
         found: dict[GridNetwork, NetworkTable] = {}
         values: dict[GridNetwork, npt.NDArray[np.float32]] = {}
         moved: dict[GridNetwork, dict[str, float]] = {}

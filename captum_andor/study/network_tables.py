@@ -77,6 +77,8 @@ class Tables:
         test: Held-out samples for the accuracy; None without.
         folder: Where tables are kept.
         batch_size: Samples in a batch.
+        only_scored: Whether v is evaluated only on the coalitions that its scores read: 47 instead of 512 with nine
+            players.
     """
 
     analyzer: ConfusingSampleAnalyzer
@@ -84,6 +86,7 @@ class Tables:
     test: Samples | None
     folder: Path
     batch_size: int
+    only_scored: bool = False
 
     def get(self, network: AnyNetwork, model: nn.Module, columns: dict[str, Array]) -> NetworkTable:
         """The table of a network, from its file if that is of the same weights."""
@@ -106,6 +109,7 @@ class Tables:
 
     def _evaluated(self, model: nn.Module) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
         analyzer = self.analyzer.clone().add_model("network", model)
+        analyzer.only_scored = self.only_scored
         scoring = analyzer.evaluate(self.samples.pair, batch_size=self.batch_size).scoring
         views = scoring.views
         columns = scoring.columns("network")
