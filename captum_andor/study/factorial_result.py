@@ -333,9 +333,15 @@ class FactorialResult:
             header["parameters"],
         )
 
+    def without_values(self) -> FactorialResult:
+        """The result without v over masks, which takes most of its space; shares of v are not to be had then."""
+        kept = {name: array for name, array in self.arrays.items() if name != _VALUES}
+        return FactorialResult(self.members, kept, self.of_networks, self.scores, self.parameters)
+
     def _checked(self, score: str | None) -> str:
         name = self.scores[0] if score is None else score
-        known = [*self.scores, *(n.removeprefix("column/") for n in self.arrays if n.startswith("column/")), _VALUES]
+        columns = [n.removeprefix("column/") for n in self.arrays if n.startswith("column/")]
+        known = [*self.scores, *columns, *([_VALUES] if _VALUES in self.arrays else [])]
         if name not in known:
             raise ValueError(f"score must be one of {known}; got {score!r}.")
         return name

@@ -22,6 +22,7 @@ from captum.attr import (
     TextTemplateInput,
     TextTokenInput,
 )
+from matplotlib import pyplot
 
 pytest.importorskip("transformers")
 
@@ -58,6 +59,7 @@ def test_equal_to_captum_at_five_players(model, tokenizer) -> None:
     assert (ours.input_tokens, ours.output_tokens) == (captums.input_tokens, captums.output_tokens)
     fig, _ = ours.plot_token_attr()
     assert fig is not None and ours.plot_seq_attr() is not None
+    pyplot.close("all")
 
 
 @pytest.mark.parametrize("method", [FeatureAblation, ShapleyValues])
