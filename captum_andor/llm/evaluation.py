@@ -68,7 +68,8 @@ class TargetEvaluation:
         self.tokens_per_batch = tokens_per_batch
         self.use_cache = use_cache
         self.n_tokens = 0
-        self._causal: bool | None = None if in_tokens else True
+        self.in_tokens = in_tokens
+        self._causal: bool | None = None
         self._beside_tokens = False  # whether the last prompts had more than tokens, which no batch holds
         self._ways = ["tree", "padded", "one by one"]
         if not self._takes_trees():
@@ -78,7 +79,7 @@ class TargetEvaluation:
     def way(self) -> str:
         """How prompts are evaluated now."""
         if self._causal is False:
-            return "token by token"
+            return "token by token" if self.in_tokens else "one by one"
         return self._ways[-1] if self._beside_tokens else self._ways[0]
 
     def __call__(self, prompts: Sequence[Prompt]) -> Iterator[Found]:
@@ -87,7 +88,7 @@ class TargetEvaluation:
         Args:
             prompts: Any number.
         """
-        if self._causal is None and len(self.target) == 1:
+        if self._causal is None and len(self.target) == 1 and self.in_tokens:
             self._causal = True
         if self._causal is None and prompts:
             whole = self._whole_if_causal(prompts[0])
@@ -173,17 +174,20 @@ class TargetEvaluation:
 
     def _whole_if_causal(self, prompt: Prompt) -> Tensor | None:
         """A prompt alone, if what follows a token does not move its prediction: then one pass serves a whole target."""
-        whole = self.call.alone(prompt, self.target, self.complement)
+        whole = self.call.alone(prompt, self.target, self.complement, whole=not self.in_tokens)
         self.n_tokens += len(prompt) + len(self.target) - 1
         first = self.call.alone(prompt, self.target[:1], False)
         self.n_tokens += len(prompt)
         return whole if self._is_same(whole[:1], first) else None
 
     def _one_by_one(self, prompts: Sequence[Prompt]) -> Iterator[Found]:
-        ask = self.call.alone if self._causal else self.call.token_by_token
         for place, prompt in enumerate(prompts):
             self.n_tokens += len(prompt) + len(self.target) - 1
-            yield [place], ask(prompt, self.target, self.complement)[None]
+            if self._causal is False and self.in_tokens:
+                found = self.call.token_by_token(prompt, self.target, self.complement)
+            else:
+                found = self.call.alone(prompt, self.target, self.complement, whole=self._causal is False)
+            yield [place], found[None]
 
     def _takes_trees(self) -> bool:
         """Whether the model names what a tree needs: a mask, positions and a cache of one kind for all layers."""

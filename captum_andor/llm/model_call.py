@@ -104,19 +104,20 @@ class ModelCall:
             raise ValueError(f"the model must return logits of shape (B, L, V); got {tuple(logits.shape)}.")
         return logits if keeps and logits.shape[1] == len(positions) else logits[:, positions.to(logits.device)]
 
-    def alone(self, prompt: Prompt, target: Sequence[int], complement: bool) -> Tensor:
+    def alone(self, prompt: Prompt, target: Sequence[int], complement: bool, whole: bool = False) -> Tensor:
         """Log-probabilities of a target after a prompt in a pass of its own, on the whole sequence at once.
 
         Args:
             prompt: The prompt.
             target: Ids, at least one.
             complement: Whether the log-probabilities of all other tokens are wanted.
+            whole: Whether the last token of the target is passed, too, which nothing is asked of.
 
         Returns:
             - **log_probabilities** (*Tensor*): float64, shape ``(T, 2)``.
         """
-        behind = list(target[:-1])
-        length = len(prompt) + len(behind)
+        behind = list(target if whole else target[:-1])
+        len(prompt) + len(behind)
         seen = prompt.seen or (True,) * len(prompt)
         inputs = {
             **prompt.further,
@@ -124,7 +125,7 @@ class ModelCall:
             "attention_mask": self.tensor([[*map(int, seen), *(1,) * len(behind)]]),
             "use_cache": False,
         }
-        positions = self.tensor([prompt.last_visible, *range(len(prompt), length)])
+        positions = self.tensor([prompt.last_visible, *range(len(prompt), len(prompt) + len(target) - 1)])
         return target_log_probabilities(self.logits(inputs, positions), self.tensor(target), complement)[0]
 
     def token_by_token(self, prompt: Prompt, target: Sequence[int], complement: bool) -> Tensor:
