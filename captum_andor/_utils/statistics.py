@@ -95,13 +95,40 @@ def partial_spearman(a: npt.ArrayLike, b: npt.ArrayLike, given: Sequence[npt.Arr
     return pearson(residual(x, controls), residual(y, controls))
 
 
+_NEARLY_DEPENDENT = 1e-8  # least eigenvalue of the products of columns, relative, that is trusted
+
+
 def residual(column: Array, given: Sequence[Array]) -> Array:
     """A column less the least-squares fit of others and a constant; zeros where they determine it."""
-    design = np.stack([np.ones_like(column), *given], axis=1)
-    left: Array = column - design @ np.linalg.lstsq(design, column, rcond=None)[0]
+    left = _residual_by_products(column, given)
+    if left is None:
+        design = np.stack([np.ones_like(column), *given], axis=1)
+        left = column - design @ np.linalg.lstsq(design, column, rcond=None)[0]
     # A column that the others determine has a residual of rounding error, which counts as 0.
     exhausted = np.square(left).sum() <= 1e-18 * max(np.square(column - column.mean()).sum(), 1e-300)
     return np.zeros_like(left) if exhausted else left
+
+
+def _residual_by_products(column: Array, given: Sequence[Array]) -> Array | None:
+    """The residual from products of columns; None where these are nearly dependent or not finite.
+
+    A decomposition of N × k is worth a thread to BLAS and its result to the next one: 1 000 × 10 on two threads takes
+    a hundred times as long as on one. Products of columns are k × k; a second step makes up for their rounding.
+    """
+    y: Array = np.asarray(column, dtype=np.float64) - np.mean(column)
+    if not given:
+        return y
+    x = np.stack([np.asarray(other, dtype=np.float64) - np.mean(other) for other in given])
+    size = np.sqrt(np.square(x).sum(1))
+    x = x[size > 0] / size[size > 0, None]
+    if not len(x) or not np.isfinite(x).all() or not np.isfinite(y).all():
+        return y if not len(x) and np.isfinite(y).all() else None
+    values, vectors = np.linalg.eigh(x @ x.T)
+    if values[0] < _NEARLY_DEPENDENT * values[-1]:
+        return None
+    for _ in range(2):
+        y = y - (vectors @ ((vectors.T @ (x @ y)) / values)) @ x
+    return y
 
 
 def auc(scores: npt.ArrayLike, members: npt.ArrayLike) -> float:

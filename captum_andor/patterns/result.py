@@ -71,6 +71,12 @@ class IndexedResult(ABC):
         return self.players.names
 
     @property
+    def output_names(self) -> tuple[str, ...] | None:
+        """Name of each output in the flattened leading shape, e.g. the tokens of an answer; None where it has none."""
+        labels = self.axes.output_labels()
+        return None if labels is None else tuple(labels)
+
+    @property
     def layout(self) -> PlayerLayout | None:
         """Player of each input element; None for results made from values."""
         return self.players.layout

@@ -124,7 +124,8 @@ def test_the_whole_target_and_its_tokens_from_the_same_passes(attr_target) -> No
     p = {"log_prob": lambda v: v.exp(), "prob": lambda v: v, "log_odds": lambda v: v.sigmoid()}[attr_target]
     torch.testing.assert_close(p(whole.values[0]), p(tokens.values).prod(0), atol=1e-9, rtol=1e-6)
     assert both.to_dataframe()["output"].isin(["yes no", "yes", "no"]).all()
-    assert "'yes no': " in repr(both) and both[1].axes.output_labels() == ["yes"]
+    assert "'yes no': " in repr(both) and both[1].output_names == ("yes",)
+    assert both.output_names == ("yes no", "yes", "no") and tokens.output_names == ("yes", "no")
 
 
 def test_results_keep_the_names_of_their_outputs(tmp_path) -> None:
@@ -208,7 +209,7 @@ def test_a_target_that_the_model_writes(tokenizer) -> None:
         written.append(int(model(torch.cat([ids, torch.tensor([written]).long()], 1)).logits[0, -1].argmax()))
     assert list(method.target.ids) == written and result.token_attr.shape == (3, 2)
     lm = method.logical_model(inp, gen_args={"max_new_tokens": 3, "do_sample": False})
-    assert lm.axes.output_labels() == [method.target.text]
+    assert lm.output_names == (method.target.text,)
 
 
 @pytest.mark.parametrize("target", [[11, 12], torch.tensor([11, 12]), torch.tensor([[11, 12]]), np.array([11, 12])])

@@ -149,3 +149,22 @@ def test_cross_validated_scores_find_what_is_there_and_no_more() -> None:
     assert ours.auc(ours.cross_validated_scores([noise], y, 5, 0), y) < 0.6
     perfect = ours.cross_validated_scores([y, np.full(1000, np.nan)], y, 5, 0)
     assert ours.auc(perfect, y) == 1.0
+
+
+@pytest.mark.parametrize("kind", ["plain", "none", "constant", "dependent", "nearly", "ranks"])
+def test_residuals_are_those_of_least_squares(kind: str) -> None:
+    draw = np.random.default_rng(0)
+    y, columns = draw.normal(size=300), [*draw.normal(size=(4, 300))]
+    if kind == "none":
+        columns = []
+    if kind == "constant":
+        columns.append(np.ones(300))
+    if kind == "dependent":
+        columns.append(columns[0] + columns[1])
+    if kind == "nearly":
+        columns.append(columns[0] + 1e-6 * draw.normal(size=300))
+    if kind == "ranks":
+        y, columns = y.argsort().argsort() * 1.0, [x.argsort().argsort() * 1.0 for x in columns]
+    design = np.stack([np.ones(300), *columns], axis=1)
+    wanted = y - design @ np.linalg.lstsq(design, y, rcond=None)[0]
+    np.testing.assert_allclose(ours.residual(y, columns), wanted, atol=1e-9 * np.abs(y).max())
