@@ -22,7 +22,7 @@ class Explained(Result):
         """Draw a figure of :mod:`captum_andor.visualization`.
 
         Args:
-            kind (str, optional): Of one output: ``"bars"``, ``"waterfall"``, ``"graph"``, ``"frontier"``, ``"tokens"``,
+            kind (str, optional): Of one output: ``"bars"``, ``"waterfall"``, ``"graph"``, ``"frontier"``, ``"matching"``, ``"tokens"``,
                 ``"image"`` (a panel a pattern) or ``"overview"`` (all on one) with the picture; of one or many:
                 ``"orders"``, ``"beeswarm"``, ``"heatmap"`` (patterns × outputs), ``"attributions"`` (players ×
                 outputs). Default: "bars"

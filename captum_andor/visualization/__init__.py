@@ -29,6 +29,7 @@ from captum_andor.visualization.charts import (
 from captum_andor.visualization.estimates import plot_shapley_values
 from captum_andor.visualization.graph import plot_graph
 from captum_andor.visualization.images import plot_image_interactions, plot_image_overview
+from captum_andor.visualization.matching import plot_matching
 from captum_andor.visualization.sources import Html as Html, sources_html
 from captum_andor.visualization.tokens import plot_tokens, result_html, tokens_html
 
@@ -45,6 +46,7 @@ __all__ = [
     "plot_heatmap",
     "plot_image_interactions",
     "plot_image_overview",
+    "plot_matching",
     "plot_orders",
     "plot_shapley_values",
     "plot_tokens",
@@ -63,6 +65,7 @@ KINDS: dict[str, Callable[..., Any]] = {
     "graph": plot_graph,
     "heatmap": plot_heatmap,
     "image": plot_image_interactions,
+    "matching": plot_matching,
     "overview": plot_image_overview,
     "orders": plot_orders,
     "tokens": plot_tokens,

@@ -253,6 +253,7 @@ ROOM_NAMES = {
         "plot_heatmap",
         "plot_image_interactions",
         "plot_image_overview",
+        "plot_matching",
         "plot_orders",
         "plot_shapley_values",
         "plot_tokens",

@@ -78,3 +78,19 @@ def test_heat_maps_take_the_names_of_outputs() -> None:
 def test_all_zero_attributions_are_drawn() -> None:
     _, axis = plot_attributions(LogicalModel.from_values(torch.zeros(2, 8)), use_pyplot=False)
     assert {t.get_text() for t in axis.texts} == {"0"}
+
+
+def test_matching_shows_what_patterns_say_of_every_masked_input() -> None:
+    from captum_andor import AndOrExplanation
+
+    exact = AndOrExplanation.from_values(V)
+    _, axis = KINDS["matching"](exact, use_pyplot=False)
+    dots, line = (torch.as_tensor(drawn.get_ydata()) for drawn in axis.get_lines())
+    torch.testing.assert_close(dots, line)
+    assert torch.equal(line, V.sort().values) and "16 masked inputs" in axis.get_xlabel()
+    rows = all_coalitions(5)[:24]
+    few = LogicalModel.from_values(rows.double().sum(1), rows, max_patterns=1, exact_ends=False)
+    _, axis = KINDS["matching"](few, use_pyplot=False, title="few")
+    assert len(axis.get_lines()[0].get_ydata()) == 24 and axis.get_title() == "few"
+    with pytest.raises(ValueError, match="Index it first"):
+        KINDS["matching"](LogicalModel.from_values(torch.rand(2, 8)), use_pyplot=False)
