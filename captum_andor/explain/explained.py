@@ -22,10 +22,10 @@ class Explained(Result):
         """Draw a figure of :mod:`captum_andor.visualization`.
 
         Args:
-            kind (str, optional): Of one output: ``"bars"``, ``"waterfall"``, ``"graph"``, ``"frontier"``, ``"matching"``, ``"tokens"``,
-                ``"image"`` (a panel a pattern) or ``"overview"`` (all on one) with the picture; of one or many:
-                ``"orders"``, ``"beeswarm"``, ``"heatmap"`` (patterns × outputs), ``"attributions"`` (players ×
-                outputs). Default: "bars"
+            kind (str, optional): Of one output: ``"bars"``, ``"waterfall"``, ``"graph"``, ``"frontier"``,
+                ``"matching"``, ``"tokens"``, ``"image"`` (a panel a pattern) or ``"overview"`` (all on one) with the
+                picture; of one or many: ``"orders"``, ``"beeswarm"``, ``"heatmap"`` (patterns × outputs),
+                ``"attributions"`` (players × outputs). Default: "bars"
             *arguments: Further ones of the figure, e.g. the picture.
             **options: Likewise: k, title, fig_size, plt_fig_axis, use_pyplot, …
 
