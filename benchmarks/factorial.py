@@ -140,7 +140,7 @@ def write(result: FactorialResult, folder: Path) -> None:
             table(score).round(4).to_csv(folder / f"{kind}_{score}.csv", index=False)
     for other in ("margin", "values"):
         result.contrast(other).round(4).to_csv(folder / f"contrast_{PRIMARY}_less_{other}.csv", index=False)
-    result.instability().round(4).to_csv(folder / "instability.csv", index=False)
+    result.instability().to_csv(folder / "instability.csv", index=False, float_format="%.4g")
     result.networks.round(4).to_csv(folder / "networks.csv", index=False)
     result.plot(use_pyplot=False)[0].savefig(folder / "shares.png", dpi=110)
     (folder / "verdicts.txt").write_text("".join(f"{result.verdict(score)}\n" for score in result.scores))
@@ -167,7 +167,8 @@ def report(out: Path) -> None:
         print(
             f"low share of {PRIMARY} less that of the margin\n{low.drop(columns='factor').round(3).to_string(index=False)}"
         )
-        print(f"\ninstability\n{result.instability().round(3).to_string(index=False)}\n\n{kept.round(3).to_string()}\n")
+        moved = ", ".join(f"{size:g}: {share:.2f}" for size, share in result.instability().itertuples(index=False))
+        print(f"\ninstability, share of copies moved by {moved}\n\n{kept.round(3).to_string()}\n")
 
 
 def coverage(worlds: int = 200) -> None:
