@@ -143,6 +143,9 @@ class FactorialResult:
     def contrast(self, other: str = "margin", score: str | None = None) -> pd.DataFrame:
         """Shares of a score less those of another, by the same jackknife: is it about confusion?
 
+        Where one of them has a single view, as the margin has, each view of the other counts by itself: what two
+        baselines agree on is not compared with all that differs.
+
         Args:
             other (str, optional): As ``score``. Default: "margin"
             score (str, optional): As in :meth:`shares`. Default: None (the primary)
@@ -156,7 +159,11 @@ class FactorialResult:
         import pandas as pd
 
         one, two = self._checked(score), self._checked(other)
-        parts = [self._framed(cut, (self._shares(cut, one) - self._shares(cut, two)).table()) for cut in self.cuts]
+        across = min(self._views(one), self._views(two)) > 1
+        parts = [
+            self._framed(cut, (self._shares(cut, one, across) - self._shares(cut, two, across)).table())
+            for cut in self.cuts
+        ]
         return pd.concat(parts, ignore_index=True)
 
     def low_less_high(self, score: str | None = None) -> pd.DataFrame:
@@ -355,13 +362,21 @@ class FactorialResult:
         return framed
 
     @computed_once
-    def _shares(self, cut: tuple[str, str], name: str) -> Shares:
+    def _shares(self, cut: tuple[str, str], name: str, across_views: bool = True) -> Shares:
         place = {network: i for i, network in enumerate(self.members)}
         m = self.levels
         y = self._standard([place[network] for network in cells_of_grid(*cut, m)], name)
         n_samples = self.arrays[f"score/{self.scores[0]}"].shape[-1]
         of_sample = np.repeat(np.arange(n_samples), y.shape[-1] // n_samples)
-        return shares_of(y.reshape(len(y), m, m, -1), "latin", ranked=False, of_sample=of_sample)
+        return shares_of(
+            y.reshape(len(y), m, m, -1), "latin", ranked=False, of_sample=of_sample, across_views=across_views
+        )
+
+    def _views(self, name: str) -> int:
+        """Number of views of a score or column."""
+        if name == _VALUES:
+            return int(self.arrays[_VALUES].shape[1])
+        return int(self.arrays[f"score/{name}"].shape[1]) if f"score/{name}" in self.arrays else 1
 
     def _standard(self, places: Sequence[int], name: str) -> Array:
         """Standardised scores of some networks: ``(V, K, samples)``; v over masks has a sample for each mask."""

@@ -177,6 +177,7 @@ def shares_of(
     ranked: bool = True,
     groups: int = _GROUPS,
     of_sample: npt.NDArray[np.int64] | None = None,
+    across_views: bool = True,
 ) -> Shares:
     """Shares of scores ``(views, M, M', entries)`` with their jackknife.
 
@@ -186,6 +187,7 @@ def shares_of(
         ranked: As :func:`seed_shares`.
         groups: As :func:`seed_shares`.
         of_sample: Number of the sample that each entry is of; the entries of a sample stay together.
+        across_views: Whether squares are products of different views; else the mean of each view's own.
 
     Raises:
         ValueError: If no network differs from another, or there are fewer samples than groups.
@@ -197,7 +199,9 @@ def shares_of(
         raise ValueError(f"groups must be 2 to {samples}, the number of samples; got {groups}.")
     y = standardised(scores, ranked) if of_sample is None else scores
     group = number % groups
-    return jackknifed(np.stack([_products(y[..., group == g]) for g in range(groups)]), y.shape[1:3], order)
+    return jackknifed(
+        np.stack([_products(y[..., group == g], across_views) for g in range(groups)]), y.shape[1:3], order
+    )
 
 
 def jackknifed(products: npt.NDArray[Any], levels: tuple[int, int], order: str | None) -> Shares:
@@ -235,14 +239,14 @@ def jackknifed(products: npt.NDArray[Any], levels: tuple[int, int], order: str |
     )
 
 
-def _products(y: Array) -> Array:
+def _products(y: Array, across_views: bool) -> Array:
     """Mean products of every two cells over samples, of different views where there are several: ``(C, C)``."""
     views = y.reshape(len(y), -1, y.shape[-1])
-    if len(views) == 1:
-        own: Array = views[0] @ views[0].T / views.shape[-1]
-        return own
+    own: Array = np.einsum("vcn,vdn->cd", views, views)
+    if len(views) == 1 or not across_views:
+        return own / (len(views) * views.shape[-1])
     total = views.sum(0)
-    both: Array = total @ total.T - np.einsum("vcn,vdn->cd", views, views)
+    both: Array = total @ total.T - own
     return both / (len(views) * (len(views) - 1) * views.shape[-1])
 
 

@@ -16,6 +16,7 @@ from torch import nn
 from captum_andor import ConfusingSampleAnalyzer
 from captum_andor.study import FactorialResult, FactorialStudy, seed_shares
 from captum_andor.study.grids import GridNetwork, cells_of_grid
+from captum_andor.study.variance_shares import standardised
 
 INPUTS = torch.rand(60, 6, generator=torch.Generator().manual_seed(0))
 LABELS = (INPUTS[:, 0] * INPUTS[:, 1] + INPUTS[:, 2] > 0.7).long()
@@ -93,7 +94,17 @@ def test_tables_and_shares(result) -> None:
 
 def test_contrasts_values_instability_and_the_verdict(result) -> None:
     margin, score = result.shares("margin"), result.shares()
-    np.testing.assert_allclose(result.contrast()["share"], score["share"] - margin["share"], atol=1e-12)
+    both = result.contrast("flip_rate")["share"]
+    np.testing.assert_allclose(both, score["share"] - result.shares("flip_rate")["share"], atol=1e-12)
+    # the margin has one view: each view of the score counts by itself, as if all were one view's
+    place = {n: i for i, n in enumerate(result.members)}
+    cells = [place[n] for n in cells_of_grid("initialisation", "2", 4)]
+    views = result.arrays["score/net_order"][cells].swapaxes(0, 1).reshape(2, 4, 4, -1)
+    alone = np.concatenate(list(views), axis=-1)
+    assert alone.shape == (4, 4, 120)
+    low = result.contrast().iloc[0]["share"] + margin.iloc[0]["share"]
+    each = [standardised(view[None].astype(float), True)[0] for view in views]
+    assert low == pytest.approx(seed_shares(np.concatenate(each, -1), ranked=False).loc["low", "share"], abs=1e-9)
     assert len(result.shares("values")) == len(result.shares("flip_rate")) == len(score)
     assert list(result.low_less_high().columns) == ["grid", "layer", "share", "lower", "upper"]
     instability = result.instability()
