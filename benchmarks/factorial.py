@@ -171,30 +171,53 @@ def report(out: Path) -> None:
         print(f"\ninstability, share of copies moved by {moved}\n\n{kept.round(3).to_string()}\n")
 
 
+def world(rng: np.random.Generator, levels: int, samples: int, low: float, high: float, order: float, views: int):
+    """Scores ``(views, M, M, samples)`` of which the parts decide known shares; with several views each adds noise."""
+    basis = rng.normal(size=(30, samples)) / 30**0.5
+    k = (np.arange(levels)[:, None] + np.arange(levels)) % levels
+    y = 1.2 * rng.normal(size=samples) + np.sqrt(low) * (rng.normal(size=(levels, 1, 30)) @ basis)
+    y = y + np.sqrt(high) * (rng.normal(size=(1, levels, 30)) @ basis)
+    y = y + np.sqrt(order) * (rng.normal(size=(levels, 30)) @ basis)[k]
+    y = y + np.sqrt(1 - low - high - order) * (rng.normal(size=(levels, levels, 30)) @ basis)
+    return np.stack([y + 0.5 * rng.normal(size=y.shape) if views > 1 else y for _ in range(views)])
+
+
 def coverage(worlds: int = 200) -> None:
     """Mean shares, how often 95 % intervals hold the true ones, and how often low is claimed to decide more than high."""
-    print(f"{worlds} worlds a row, 250 samples; scores in 30 smooth directions, ranked")
-    print("levels   low  high   mean low  mean high   covered: low  high  low-high   claimed: low > high  high > low")
-    for levels in (6, 8):
-        for low, high in ((0.0, 0.0), (0.05, 0.05), (0.1, 0.03), (0.2, 0.1), (0.5, 0.1)):
-            found, inside, claimed = [], [], []
-            for seed in range(worlds):
-                rng = np.random.default_rng((seed, levels))
-                basis = rng.normal(size=(30, 250)) / 30**0.5
-                y = 1.2 * rng.normal(size=250) + np.sqrt(low) * (rng.normal(size=(levels, 1, 30)) @ basis)
-                y = y + np.sqrt(high) * (rng.normal(size=(1, levels, 30)) @ basis)
-                y = y + np.sqrt(1 - low - high) * (rng.normal(size=(levels, levels, 30)) @ basis)
-                shares = shares_of(y[None], "latin")
-                table, (_, lower, upper) = shares.table(), shares.low_less_high()
-                found.append(table.loc[["low", "high"], "share"])
-                ends = [*table.loc[["low", "high"], ["lower", "upper"]].to_numpy(), (lower, upper)]
-                inside.append([a <= x <= b for (a, b), x in zip(ends, (low, high, low - high), strict=True)])
-                claimed.append([lower > 0, upper < 0])
-            mean, held, said = np.mean(found, 0), np.mean(inside, 0), np.mean(claimed, 0)
-            print(
-                f"{levels:6}  {low:.2f}  {high:.2f}      {mean[0]:+.3f}     {mean[1]:+.3f}         {held[0]:.3f} {held[1]:.3f}"
-                f"     {held[2]:.3f}               {said[0]:.3f}       {said[1]:.3f}"
-            )
+    print(f"{worlds} worlds a row; scores in 30 smooth directions, ranked; ties: rounded to eight values")
+    print("levels samples views ties   low  high order   mean: low  high order   covered: low  high order rest low-high"
+          "   a score less another of the same shares   claimed low > high")  # fmt: skip
+    settings = [
+        (levels, 250, 1, False, shares)
+        for levels in (6, 8)
+        for shares in ((0.0, 0.0, 0.0), (0.05, 0.05, 0.0), (0.1, 0.03, 0.0), (0.2, 0.1, 0.1), (0.5, 0.1, 0.0))
+    ]
+    settings += [(8, 250, 2, False, (0.1, 0.03, 0.05)), (8, 250, 2, False, (0.5, 0.1, 0.0))]
+    settings += [(8, 40, 1, False, (0.1, 0.1, 0.0)), (8, 40, 2, False, (0.5, 0.1, 0.0))]
+    settings += [(8, 250, 1, True, (0.1, 0.03, 0.0)), (8, 250, 1, True, (0.5, 0.1, 0.0))]
+    for levels, samples, views, ties, shares in settings:
+        low, high, order = shares
+        found, inside, claimed = [], [], []
+        for seed in range(worlds):
+            rng = np.random.default_rng((seed, levels))
+            y = world(rng, levels, samples, low, high, order, views)
+            other = world(rng, levels, samples, low, high, order, views)
+            if ties:
+                y, other = np.round(2 * y), np.round(2 * other)
+            one = shares_of(y, "latin")
+            table, (_, lower, upper) = one.table(), one.low_less_high()
+            apart = (one - shares_of(other, "latin")).table().loc["low"]
+            found.append(table.loc[["low", "high", "order"], "share"])
+            ends = [*table[["lower", "upper"]].to_numpy(), (lower, upper), (apart["lower"], apart["upper"])]
+            truth = (low, high, order, 1 - low - high - order, low - high, 0.0)
+            inside.append([a <= x <= b for (a, b), x in zip(ends, truth, strict=True)])
+            claimed.append(lower > 0)
+        mean, held = np.mean(found, 0), np.mean(inside, 0)
+        print(
+            f"{levels:6} {samples:7} {views:5} {'yes' if ties else 'no':>4}  {low:.2f}  {high:.2f}  {order:.2f}"
+            f"      {mean[0]:+.3f} {mean[1]:+.3f} {mean[2]:+.3f}        "
+            + " ".join(f"{x:.3f}" for x in held[:5]) + f"   {held[5]:.3f}   {np.mean(claimed):.3f}", flush=True,
+        )  # fmt: skip
 
 
 def masks() -> None:

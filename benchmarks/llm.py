@@ -120,12 +120,14 @@ def retrieval() -> None:
     whole = LogicalModel.from_values(v, max_patterns=3, player_names=inp.values)
     print(f"exact, three patterns: {'; '.join(whole.rules())}")
     print("\nten splits: R² on the prompts that were not asked, median (lowest)")
-    print("prompts  patterns  AND-OR            right OR  lasso             estimate's Shapley error  lasso's")
+    print("prompts  patterns  AND-OR            right OR  lasso             estimate's Shapley error  lasso's  "
+          "R² over all: stated interval holds it / is NaN / misses it")  # fmt: skip
     exact_shapley = GameEstimate.from_values(v).shapley_values()
     assert isinstance(exact_shapley, Tensor)
     for budget in (32, 64, 128):
         for patterns in (3, 10):
             ours, theirs, right, error, linear_error = [], [], 0, [], []
+            holds, unknown = 0, 0
             for seed in range(10):
                 rows = torch.from_numpy(paired_design(n, budget, PATTERNS, seed))
                 where = (rows.long() * (1 << torch.arange(n))).sum(1)
@@ -133,6 +135,8 @@ def retrieval() -> None:
                 rest[where] = False
                 found = LogicalModel.from_values(v[where], rows, max_patterns=patterns, seed=seed)
                 ours.append(r2(v[codes[rest]], found.predict(everything[rest])))
+                true, (low, high) = r2(v, found.predict(everything)), found.r2_interval.flatten().tolist()
+                holds, unknown = holds + (low <= true <= high), unknown + (low != low)
                 first = found.patterns[0]
                 right += (first.kind, first.players) == RIGHT
                 theirs.append(r2(v[codes[rest]], lasso(rows, v[where], everything[rest])))
@@ -146,6 +150,7 @@ def retrieval() -> None:
             print(
                 f"{budget:7} {patterns:9}  {np.median(ours):.3f} ({min(ours):.3f})  {right:8}/10  "
                 f"{np.median(theirs):.3f} ({min(theirs):.3f})  {np.median(error):24.3f}  {np.median(linear_error):.3f}"
+                f"    {holds} / {unknown} / {10 - holds - unknown}"
             )
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from numbers import Real
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
-__all__ = ["check_count", "check_seed", "check_share", "is_int", "is_real"]
+__all__ = ["check_choices", "check_count", "check_seed", "check_share", "is_int", "is_real"]
 
 
 def is_int(number: object) -> bool:
@@ -18,6 +18,21 @@ def is_int(number: object) -> bool:
 def is_real(number: object) -> bool:
     """Whether it is a real number of Python or NumPy, NaN and infinity included; ``True`` and ``False`` are not."""
     return isinstance(number, Real) and not isinstance(number, bool)
+
+
+NameT = TypeVar("NameT", bound=str)
+
+
+def check_choices(name: str, given: Any, known: tuple[NameT, ...]) -> tuple[NameT, ...]:
+    """Some of the known names, one alone or several, in the order of these.
+
+    Raises:
+        ValueError: If one is unknown, or there is none.
+    """
+    chosen = (given,) if isinstance(given, str) else tuple(given)
+    if not chosen or any(one not in known for one in chosen):
+        raise ValueError(f"{name} must be some of {list(known)}; got {list(chosen)}.")
+    return tuple(one for one in known if one in chosen)
 
 
 def check_count(name: str, count: Any) -> None:

@@ -6,6 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, get_args
 
+from captum_andor._utils.checks import check_choices
+
 Part: TypeAlias = Literal["none", "low", "high", "all"]
 Variant: TypeAlias = Literal["trainable", "frozen", "initialisation"]
 
@@ -120,8 +122,4 @@ def check_variants(variants: Any) -> tuple[Variant, ...]:
     Raises:
         ValueError: If one is unknown, or there is none.
     """
-    given = (variants,) if isinstance(variants, str) else tuple(variants)
-    unknown = [name for name in given if name not in VARIANTS]
-    if unknown or not given:
-        raise ValueError(f"variants must be some of {list(VARIANTS)}; got {list(given)}.")
-    return tuple(name for name in VARIANTS if name in given)
+    return check_choices("variants", variants, VARIANTS)

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from torch import nn
 
 from captum_andor._utils.checks import check_count
 from captum_andor._utils.datasets import read_samples
@@ -20,9 +19,10 @@ from captum_andor._utils.progress import progress_bar
 from captum_andor.confusing import VALUE_SCORES, ConfusingSampleAnalyzer
 from captum_andor.study.factorial_result import FactorialResult
 from captum_andor.study.grids import GRIDS, MOST_LEVELS, GridNetwork, GridNetworks, check_grids, networks_of
+from captum_andor.study.network_study import NetworkStudy
 from captum_andor.study.network_tables import NetworkTable, Tables
 from captum_andor.study.networks import MakeModel, Train, fresh
-from captum_andor.study.study_folder import check_manifest, fingerprint
+from captum_andor.study.study_folder import fingerprint
 from captum_andor.study.surgery import split_at
 
 __all__ = ["FactorialStudy"]
@@ -31,7 +31,7 @@ _LEAST_LEVELS = 4  # the jackknife leaves one out, and three must stay
 _MASKS_KEPT = 64  # of v, evenly: the study compares v over masks, not single values
 
 
-class FactorialStudy:
+class FactorialStudy(NetworkStudy):
     """Trains networks with every low part × every high part, and shares out what differs between them.
 
     Cell (i, j) of a grid has low part i, high part j and the data order (i + j) modulo M, a Latin square. There are up
@@ -84,6 +84,9 @@ class FactorialStudy:
     Source: this package; the claim is that of Zhang et al. 2025, arXiv 2502.08625.
     """
 
+    _title = "Factorial study"
+    _networks: GridNetworks
+
     def __init__(
         self,
         make_model: MakeModel,
@@ -125,16 +128,8 @@ class FactorialStudy:
         }
         self._check_folder(write=False)  # what is never run leaves no trace
 
-    def _check_folder(self, write: bool) -> None:
-        check_manifest(self.folder / "study.json", self._manifest, write)
-
     def _all(self) -> list[GridNetwork]:
         return list(networks_of(self.grids, self.layers, self.levels, self.perturbations))
-
-    @property
-    def networks(self) -> tuple[str, ...]:
-        """Names of all networks of the study, in the order in which they are trained; a file ``<name>.pt`` each."""
-        return tuple(network.name for network in self._all())
 
     def _own_first(self) -> list[GridNetwork]:
         """The networks in the order to take them: a process of several begins with every so-manieth of them.
@@ -145,61 +140,6 @@ class FactorialStudy:
         networks = self._all()
         own = networks[rank::processes]
         return [*own, *(network for network in reversed(networks) if network not in set(own))]
-
-    def network(self, name: str) -> nn.Module:
-        """A network of the study in evaluation mode; it is trained if it is not there.
-
-        Args:
-            name (str): One of :attr:`networks`.
-
-        Returns:
-            - **model** (*torch.nn.Module*): The network.
-
-        Raises:
-            ValueError: If there is no network of this name.
-        """
-        self._check_folder(write=True)
-        return self._networks.get(self._named(name))[0]
-
-    def add(self, name: str, model: nn.Module, columns: Mapping[str, Any] | None = None) -> FactorialStudy:
-        """Take a network that was trained elsewhere as one of the study.
-
-        Args:
-            name (str): One of :attr:`networks`.
-            model (torch.nn.Module): The trained network.
-            columns (dict, optional): As ``train`` returns. Default: None
-
-        Returns:
-            - **study** (*FactorialStudy*): This one.
-
-        Raises:
-            ValueError: If there is no network of this name, or the model has other parameters.
-        """
-        network = self._named(name)
-        self._networks.check(network, model)
-        self._check_folder(write=True)
-        self._networks.keep(network, model, columns or {})
-        return self
-
-    def _named(self, name: str) -> GridNetwork:
-        network = next((network for network in self._all() if network.name == name), None)
-        if network is None:
-            raise ValueError(f"name must be one of the study's networks, {list(self.networks)[:6]}…; got {name!r}.")
-        return network
-
-    def train(self, show_progress: bool = False) -> None:
-        """Train the networks that are not there yet.
-
-        Args:
-            show_progress (bool, optional): Show a tqdm bar over networks. Default: False
-        """
-        self._check_folder(write=True)
-        networks = self._own_first()
-        with progress_bar(show_progress, len(networks), "Factorial study, training", "network") as bar:
-            for network in networks:
-                if not self._networks.path(network).exists():
-                    self._networks.get(network)
-                bar.update(1)
 
     def run(
         self,

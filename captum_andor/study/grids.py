@@ -12,6 +12,7 @@ from typing import Any, Literal, TypeAlias, get_args
 import torch
 from torch import nn
 
+from captum_andor._utils.checks import check_choices
 from captum_andor.study.networks import Networks, fresh
 from captum_andor.study.surgery import copy_part, reinitialise
 
@@ -146,8 +147,4 @@ def check_grids(grids: Any) -> tuple[Grid, ...]:
     Raises:
         ValueError: If one is unknown, or there is none.
     """
-    given = (grids,) if isinstance(grids, str) else tuple(grids)
-    unknown = [name for name in given if name not in GRIDS]
-    if unknown or not given:
-        raise ValueError(f"grids must be some of {list(GRIDS)}; got {list(given)}.")
-    return tuple(name for name in GRIDS if name in given)
+    return check_choices("grids", grids, GRIDS)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,15 +21,16 @@ from captum_andor.study.cell_agreement import Agreement
 from captum_andor.study.cells import Cell, Network, Variant, cells_of, check_variants
 from captum_andor.study.contrasts import By
 from captum_andor.study.layer_swap_result import LayerSwapResult
+from captum_andor.study.network_study import NetworkStudy
 from captum_andor.study.network_tables import NetworkTable, Tables, similarity_of_values
 from captum_andor.study.networks import MakeModel, Networks, Train, fresh
-from captum_andor.study.study_folder import check_manifest, fingerprint
+from captum_andor.study.study_folder import fingerprint
 from captum_andor.study.surgery import split_at
 
 __all__ = ["LayerSwapStudy"]
 
 
-class LayerSwapStudy:
+class LayerSwapStudy(NetworkStudy):
     """Trains pairs of networks that share a part, and compares which samples confuse them.
 
     For each pair a first network is trained, then further ones with another initialisation and another data order,
@@ -91,6 +92,8 @@ class LayerSwapStudy:
     Source: this package; the claim is that of Zhang et al. 2025, arXiv 2502.08625.
     """
 
+    _title = "Layer-swap study"
+
     def __init__(
         self,
         make_model: MakeModel,
@@ -129,18 +132,8 @@ class LayerSwapStudy:
         }
         self._check_folder(write=False)  # what is never run leaves no trace
 
-    def _check_folder(self, write: bool) -> None:
-        check_manifest(self.folder / "study.json", self._manifest, write)
-
-    @property
-    def networks(self) -> tuple[str, ...]:
-        """Names of all networks of the study, in the order in which they are trained; a file ``<name>.pt`` each."""
-        return tuple(network.name for network in self._all())
-
-    def _all(self) -> Iterator[Network]:
-        for pair in range(self.n_pairs):
-            yield Network(pair)
-            yield from (Network(pair, cell) for cell in self.cells)
+    def _all(self) -> list[Network]:
+        return [Network(pair, cell) for pair in range(self.n_pairs) for cell in (None, *self.cells)]
 
     def _own_first(self) -> list[Network]:
         """The networks in the order to take them: a process of several begins with its share of the pairs.
@@ -151,62 +144,6 @@ class LayerSwapStudy:
         networks = list(self._all())
         own = [network for network in networks if network.pair % processes == rank]
         return [*own, *(network for network in reversed(networks) if network.pair % processes != rank)]
-
-    def network(self, name: str) -> nn.Module:
-        """A network of the study in evaluation mode; it is trained if it is not there.
-
-        Args:
-            name (str): One of :attr:`networks`.
-
-        Returns:
-            - **model** (*torch.nn.Module*): The network.
-
-        Raises:
-            ValueError: If there is no network of this name.
-        """
-        network = self._named(name)
-        self._check_folder(write=True)
-        return self._networks.get(network)[0]
-
-    def _named(self, name: str) -> Network:
-        network = next((network for network in self._all() if network.name == name), None)
-        if network is None:
-            raise ValueError(f"name must be one of the study's networks, {list(self.networks)}; got {name!r}.")
-        return network
-
-    def add(self, name: str, model: nn.Module, columns: Mapping[str, Any] | None = None) -> LayerSwapStudy:
-        """Take a network that was trained elsewhere as one of the study.
-
-        Args:
-            name (str): One of :attr:`networks`.
-            model (torch.nn.Module): The trained network.
-            columns (dict, optional): As ``train`` returns. Default: None
-
-        Returns:
-            - **study** (*LayerSwapStudy*): This one.
-
-        Raises:
-            ValueError: If there is no network of this name, or the model has other parameters.
-        """
-        network = self._named(name)
-        self._networks.check(network, model)
-        self._check_folder(write=True)
-        self._networks.keep(network, model, columns or {})
-        return self
-
-    def train(self, show_progress: bool = False) -> None:
-        """Train the networks that are not there yet.
-
-        Args:
-            show_progress (bool, optional): Show a tqdm bar over networks. Default: False
-        """
-        self._check_folder(write=True)
-        networks = self._own_first()
-        with progress_bar(show_progress, len(networks), "Layer-swap study, training", "network") as bar:
-            for network in networks:
-                if not self._networks.path(network).exists():
-                    self._networks.get(network)
-                bar.update(1)
 
     def run(
         self,

@@ -59,7 +59,7 @@ for absent in ("attention", "delete", "[UNK]", "[MASK]"):
 # %%
 # Two facts that only help together
 # ---------------------------------
-# A transformer of two layers, trained here until it answers questions such as "Ann works for Rome's office; Rome is in
+# A transformer of two layers, trained here until it answers questions such as "Ann works in Rome; Rome is
 # red: which colour has Ann?": it has to find the city of a person in one fact and the colour of the city in another.
 # The facts are synthetic; each is one token. Where a fact is missing it learns to say "nobody".
 names, cities, colours = (
