@@ -76,6 +76,7 @@ class LayerSwapStudy(NetworkStudy):
     Examples::
 
         >>> import tempfile, torch
+        >>> from torch import nn
         >>> from captum_andor import ConfusingSampleAnalyzer
         >>> def make_model(seed):
         ...     return nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2))
