@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from torch import nn
 
 from captum_andor._utils.checks import check_count
 from captum_andor._utils.datasets import read_samples
@@ -149,6 +150,7 @@ class FactorialStudy(NetworkStudy):
         test: Any = None,
         batch_size: int = 64,
         show_progress: bool = False,
+        evaluated_as: Callable[[nn.Module], nn.Module] | None = None,
     ) -> FactorialResult:
         """Train what is missing, evaluate all networks, and share out what differs.
 
@@ -162,6 +164,9 @@ class FactorialStudy(NetworkStudy):
             test (data set, DataLoader, or tuple, optional): Held-out samples, for the accuracy. Default: None
             batch_size (int, optional): Samples in one batch. Default: 64
             show_progress (bool, optional): Show tqdm bars. Default: False
+            evaluated_as (Callable, optional): What is evaluated in the place of a trained network, the same function in
+                a faster form: ``evaluated_as(model)`` returns it, e.g. with batch normalisation folded into the
+                convolutions, ``torch.fx.experimental.optimization.fuse``. Default: None (the network)
 
         Returns:
             - **result** (*FactorialResult*): Shares, contrasts, the verdict, figures.
@@ -176,8 +181,8 @@ class FactorialStudy(NetworkStudy):
         # scores of v alone read v on N, ∅, and with one or two players gone
         only_scored = analyzer.scores is not None and set(analyzer.scores) <= set(VALUE_SCORES)
         kind = "scored-" if only_scored else ""
-        folder = self.folder / f"tables-{kind}{fingerprint(analyzer, samples, held_out)[:16]}"
-        tables = Tables(analyzer, samples, held_out, folder, batch_size, only_scored)
+        folder = self.folder / f"tables-{kind}{fingerprint(analyzer, samples, held_out, evaluated_as)[:16]}"
+        tables = Tables(analyzer, samples, held_out, folder, batch_size, only_scored, evaluated_as)
         found: dict[GridNetwork, NetworkTable] = {}
         values: dict[GridNetwork, npt.NDArray[np.float32]] = {}
         moved: dict[GridNetwork, dict[str, float]] = {}

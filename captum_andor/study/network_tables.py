@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -79,6 +79,7 @@ class Tables:
         batch_size: Samples in a batch.
         only_scored: Whether v is evaluated only on the coalitions that its scores read: 47 instead of 512 with nine
             players.
+        evaluated_as: Makes of a network what is evaluated in its place; None for itself.
     """
 
     analyzer: ConfusingSampleAnalyzer
@@ -87,6 +88,7 @@ class Tables:
     folder: Path
     batch_size: int
     only_scored: bool = False
+    evaluated_as: Callable[[nn.Module], nn.Module] | None = None
 
     def get(self, network: AnyNetwork, model: nn.Module, columns: dict[str, Array]) -> NetworkTable:
         """The table of a network, from its file if that is of the same weights."""
@@ -108,6 +110,7 @@ class Tables:
             raise ValueError("it is of other samples")
 
     def _evaluated(self, model: nn.Module) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
+        model = model if self.evaluated_as is None else self.evaluated_as(model)
         analyzer = self.analyzer.clone().add_model("network", model)
         analyzer.only_scored = self.only_scored
         scoring = analyzer.evaluate(self.samples.pair, batch_size=self.batch_size).scoring

@@ -33,7 +33,7 @@ def check_manifest(path: Path, settings: dict[str, Any], write: bool) -> None:
         raise ValueError(f"folder {path.parent} holds a study of other settings ({shown}); take another folder.")
 
 
-def fingerprint(analyzer: ConfusingSampleAnalyzer, samples: Samples, test: Samples | None) -> str:
+def fingerprint(analyzer: ConfusingSampleAnalyzer, samples: Samples, test: Samples | None, *further: Any) -> str:
     """Hash of samples and of all settings that scores depend on; functions count by code and closure."""
     digest = hashlib.sha256()
     for some in (samples, test):
@@ -42,7 +42,7 @@ def fingerprint(analyzer: ConfusingSampleAnalyzer, samples: Samples, test: Sampl
             add_value(digest, some.labels)
     for value in (
         analyzer.score, analyzer.scores, analyzer.primary, analyzer.views.baselines, analyzer.views.masks,
-        analyzer.high_order, analyzer.tolerance,
+        analyzer.high_order, analyzer.tolerance, *(each for each in further if each is not None),
     ):  # fmt: skip
         add_value(digest, value)
     return digest.hexdigest()

@@ -230,3 +230,29 @@ def test_other_settings_are_refused(tmp_path) -> None:
     with pytest.raises(ValueError, match="score must be one of"):
         known_result = FactorialResult((), {}, {}, ("net_order",), {})
         known_result.shares("nothing")
+
+
+def test_what_is_evaluated_may_be_a_faster_form_of_the_network(tmp_path) -> None:
+    """Batch norm folded into convolutions: scores stay, tables lie in a folder of their own."""
+
+    def make_convolution(seed):
+        norm = nn.BatchNorm2d(4)
+        nn.init.uniform_(norm.running_mean)
+        nn.init.uniform_(norm.running_var, 0.5, 2.0)
+        return nn.Sequential(nn.Conv2d(1, 4, 2), norm, nn.ReLU(), nn.Flatten(), nn.Linear(8, 2))
+
+    def folded(model):
+        norms.append(sum(isinstance(part, nn.BatchNorm2d) for part in model.modules()))
+        folded_once = nn.utils.fusion.fuse_conv_bn_eval(model[0], model[1])
+        return nn.Sequential(folded_once, *model[2:]).eval()
+
+    norms: list[int] = []
+    images = INPUTS.reshape(60, 1, 2, 3)
+    small = FactorialStudy(
+        make_convolution, lambda model, order, frozen: model, ["3"], tmp_path, 4, ["initialisation"], ()
+    )
+    plain = small.run((images, LABELS), analyzer())
+    fast = small.run((images, LABELS), analyzer(), evaluated_as=folded)
+    assert norms == [1] * 16 and len(list(tmp_path.glob("tables-*"))) == 2
+    for name in ("score/net_order", "score/flip_rate"):
+        assert fast.arrays[name] == pytest.approx(plain.arrays[name], abs=1e-4)
