@@ -280,9 +280,11 @@ def masks() -> None:
         samples, found, seconds = (images[:100], labels[:100]), {}, {}
         for only_scored in (False, True):
             analyzer = ConfusingSampleAnalyzer(
-                baselines=[0, images.mean(0)], feature_mask=image_grid(*images.shape[2:], 3, 3), scores=SCORES
+                baselines=[0, images.mean(0)],
+                feature_mask=image_grid(*images.shape[2:], 3, 3),
+                scores=SCORES,
+                coalitions="auto" if only_scored else "all",
             ).add_model("network", model)
-            analyzer.only_scored = only_scored
             start = time.perf_counter()
             scoring = analyzer.evaluate(samples).scoring
             found[only_scored] = {score: scoring.columns("network")[score] for score in SCORES}

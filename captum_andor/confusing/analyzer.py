@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from captum.log import log_usage
 
@@ -18,7 +18,7 @@ from captum_andor.confusing.attribution_methods import Attributer
 from captum_andor.confusing.distributed import empty_table, evaluation_of, samples_of_batch, table_of
 from captum_andor.confusing.evaluation import Evaluation, Evaluator, checkpoint_folder
 from captum_andor.confusing.report import ConfusingReport
-from captum_andor.confusing.score_formulas import REFERENCE_SCORES
+from captum_andor.confusing.score_formulas import REFERENCE_SCORES, VALUE_SCORES
 from captum_andor.confusing.score_names import Labels, check_flips, check_label_kind, check_scores, wanted_scores
 from captum_andor.confusing.scoring import Scoring
 from captum_andor.confusing.views import Views
@@ -30,11 +30,14 @@ if TYPE_CHECKING:
 
 __all__ = ["ConfusingSampleAnalyzer"]
 
+_ROWS = 64  # samples in one batch, where patterns are asked of a report that was collected
+
 
 class ConfusingSampleAnalyzer:
     """Finds the samples that models decide for reasons that do not generalize, and compares models by them.
 
-    Every model is run on all 2^n masked copies of every sample, n patches (or other players) of which keep their value.
+    Every model is run on masked copies of every sample: of n patches (or other players) some keep their value, the
+    others take that of a baseline, in all 2^n ways or, for scores of v alone, in those that these read.
     From the scores v on these come *scores of confusion*: how fragile the decision is near the full input
     (``net_order``, ``flip_rate``, ``masked_margin``), and how far it rests on high-order interactions that offset each
     other (``offset`` and its like). The formulas are those of this package: the paper that names confusing samples
@@ -61,6 +64,10 @@ class ConfusingSampleAnalyzer:
         tolerance (float, optional): Duality gap of the sparse splits. Default: 1e-2
         output (str or int, optional): Which part of what the models return holds the class scores, as in
             :class:`AndOrInteractions`. Default: None (the tensor itself, or ``logits`` where there are some)
+        coalitions (str, optional): ``"auto"``: where ``scores`` names ``net_order``, ``flip_rate`` and
+            ``masked_margin`` alone, models are run only on the masked copies that these read, n (n + 1) / 2 + 2 of
+            2^n: with none, one, two or all players removed (47 of 512 with nine players); on the others when patterns
+            of a sample, or of all, are first asked for. ``"all"``: on all at once. Default: "auto"
 
     Raises:
         ValueError: If a score is unknown or a number out of its range.
@@ -88,6 +95,7 @@ class ConfusingSampleAnalyzer:
         high_order: int | None = None,
         tolerance: float = 1e-2,
         output: str | int | None = None,
+        coalitions: Literal["auto", "all"] = "auto",
     ) -> None:
         check_score(score)
         self.scores = check_scores(scores, primary)
@@ -103,10 +111,17 @@ class ConfusingSampleAnalyzer:
         self.tolerance = tolerance
         check_output_field(output)
         self.output = output
-        self.only_scored = False  # set by studies that ask for scores of v alone; a report needs all coalitions
+        if coalitions not in ("auto", "all"):
+            raise ValueError(f'coalitions must be "auto" or "all"; got {coalitions!r}.')
+        self.coalitions = coalitions
         self._models: dict[str, Model] = {}
         self._references: dict[str, tuple[Model, tuple[str, ...] | None]] = {}
         self._report: ConfusingReport | None = None
+
+    @property
+    def only_scored(self) -> bool:
+        """Whether models are run only on the masked copies that scores of v read."""
+        return self.coalitions == "auto" and self.scores is not None and set(self.scores) <= set(VALUE_SCORES)
 
     def clone(self) -> ConfusingSampleAnalyzer:
         """A new analyzer of the same settings, without models.
@@ -186,7 +201,8 @@ class ConfusingSampleAnalyzer:
         """Run all models on all masked samples and report.
 
         Memory holds the inputs and, for each model, baseline and mask, 4 · 2^n · C bytes a sample for C classes
-        (20 KB at n = 9 and ten classes), so that further scores and labels cost no forward pass.
+        (20 KB at n = 9 and ten classes; 2 KB where only scores of v are asked for), so that further scores and labels
+        cost no forward pass.
 
         Args:
             dataset (data set, DataLoader, tuple or dict): Items ``(input, label)``; a loader of batches of these, which
@@ -240,7 +256,7 @@ class ConfusingSampleAnalyzer:
         for name, model in self._models.items() if chosen else ():  # first, so that wrong settings cost nothing
             witness_columns_of[name] = witness_columns(model, name, samples, labels, chosen, batch_size)
         evaluation = evaluator.evaluate(samples, show_progress, "Confusing Sample Analyzer")
-        scoring = self._scoring(evaluation, labels == "predicted")
+        scoring = self._scoring(evaluation, labels == "predicted", evaluator)
         seen = len(evaluation.samples)  # after Ctrl-C, the first ones
         kept = {
             name: {title: column[:seen] for title, column in columns.items()}
@@ -305,8 +321,9 @@ class ConfusingSampleAnalyzer:
         """
         self._check_models(labels)
         samples = read_samples(dataset, labelled=labels == "given")
-        evaluation = evaluation_of(tables, self._evaluator(1, None, None, None), samples)
-        self._report = ConfusingReport(self._scoring(evaluation, labels == "predicted"))
+        evaluator = self._evaluator(_ROWS, None, None, None)
+        evaluation = evaluation_of(tables, evaluator, samples)
+        self._report = ConfusingReport(self._scoring(evaluation, labels == "predicted", evaluator))
         return self._report
 
     def _evaluator(
@@ -341,7 +358,7 @@ class ConfusingSampleAnalyzer:
     def _references_of(self, model: str) -> tuple[str, ...]:
         return tuple(name for name, (_, of) in self._references.items() if of is None or model in of)
 
-    def _scoring(self, evaluation: Evaluation, predicted: bool) -> Scoring:
+    def _scoring(self, evaluation: Evaluation, predicted: bool, evaluator: Evaluator) -> Scoring:
         references = {name: self._references_of(name) for name in self._models}
         return Scoring(
             evaluation=evaluation,
@@ -354,6 +371,7 @@ class ConfusingSampleAnalyzer:
             primary=self.primary,
             first_high=self.high_order,
             tolerance=self.tolerance,
+            evaluator=evaluator,
         )
 
     def summary(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Container, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,7 @@ from captum_andor.games.transforms import coalition_members
 __all__ = ["Evaluation", "Evaluator", "checkpoint_folder"]
 
 _FORMAT = "captum_andor.outputs"
+_SAME = 1e-4  # of the largest output: above what float32 outputs differ by between batches
 
 
 @dataclass(frozen=True)
@@ -125,6 +126,38 @@ class Evaluator:
         }
         return Evaluation(samples.first(done), self.views, outputs, ink, attributions)
 
+    @property
+    def _which(self) -> bytes:
+        """Of which coalitions outputs are, for fingerprints."""
+        return b"scored" if self.only_scored else b""
+
+    def _n_coalitions(self, n_players: int) -> int:
+        return len(scored_coalitions(n_players)) if self.only_scored else 1 << n_players
+
+    def on_all_coalitions(
+        self, samples: Samples, known: dict[tuple[str, View], Tensor], start: int, stop: int
+    ) -> dict[tuple[str, View], Tensor]:
+        """Outputs of all models on all coalitions of some samples, of which the scored ones are known.
+
+        Raises:
+            RuntimeError: If a model answers otherwise than it did.
+        """
+        every = replace(self, only_scored=False, checkpoint_dir=None, attribute=None, _manifest={}, _asked=set())
+        found: dict[tuple[str, View], list[Tensor]] = {}
+        with progress_bar(False, None, "") as bar:
+            for first in range(start, stop, self.batch_size):
+                last = min(first + self.batch_size, stop)
+                for key, part in every._chunk(samples, first, last, {}, bar):
+                    if key[0] == "outputs":
+                        found.setdefault(key[1:], []).append(part)
+        outputs = {key: _joined(("outputs", *key), parts) for key, parts in found.items()}
+        for key, whole in outputs.items():
+            before = known[key][start:stop]
+            now = whole[:, scored_coalitions(whole.shape[1].bit_length() - 1)]
+            if not torch.allclose(now, before, rtol=0, atol=_SAME * float(before.abs().max())):
+                raise RuntimeError(f"model {key[0]!r} answers otherwise than when it was evaluated; evaluate again.")
+        return outputs
+
     def chunk(self, samples: Samples) -> list[tuple[Any, Any]]:
         """Everything about some samples at once, kept nowhere."""
         with progress_bar(False, None, "") as bar:
@@ -152,7 +185,7 @@ class Evaluator:
                 stop = min(start + batch_size, len(samples))
                 players = self.views.players(samples, start, stop, view, self.max_players)
                 for i in range(stop - start):
-                    own = fingerprint_of_players(players.of_example(i))
+                    own = fingerprint_of_players(players.of_example(i)) + self._which
                     for name, digest in digests.items():
                         found.setdefault((name, view), []).append(hashlib.sha256(digest + own).hexdigest()[:32])
         return found
@@ -209,14 +242,14 @@ class Evaluator:
     def _outputs(self, name: str, model: Model, players: Players, digest: bytes | None) -> Tensor:
         if self.checkpoint_dir is None or digest is None:
             return self._run(name, model, players)
-        fingerprint = hashlib.sha256(digest + fingerprint_of_players(players)).hexdigest()[:32]
+        fingerprint = hashlib.sha256(digest + fingerprint_of_players(players) + self._which).hexdigest()[:32]
         path = self.checkpoint_dir / f"{fingerprint}.npz"
 
         def check(header: dict[str, Any], specs: dict[str, Spec]) -> None:
             if header["fingerprint"] != fingerprint:
                 raise ValueError("it is of other inputs or of another model than its name says")
             spec = specs["outputs"]
-            if len(spec.shape) != 3 or spec.shape[:2] != (players.n_examples, 1 << players.n_players):
+            if len(spec.shape) != 3 or spec.shape[:2] != (players.n_examples, self._n_coalitions(players.n_players)):
                 raise ValueError(f"its outputs have shape {spec.shape}")
             if str(spec.dtype) != header["dtype"]:
                 raise ValueError(f"its outputs are of dtype {spec.dtype}, not {header['dtype']}")

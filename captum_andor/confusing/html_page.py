@@ -151,9 +151,11 @@ def _reliability(scoring: Scoring) -> list[str]:
 
 
 def _model(scoring: Scoring, name: str, k: int) -> list[str]:
-    fig, axis = one_axis(None, (4.5, 3.4), False)
-    order_profiles(scoring, name, axis, SetRule())
-    profile = _image(fig, f"Strength of interactions by order, {name}")
+    profile = ""
+    if scoring.knows_patterns:
+        fig, axis = one_axis(None, (4.5, 3.4), False)
+        order_profiles(scoring, name, axis, SetRule())
+        profile = _image(fig, f"Strength of interactions by order, {name}")
     examples = gallery(scoring, name, scoring.primary, k, 5, False)[0]
     ranked = ranking(scoring, name, scoring.primary)
     count = min(_ROWS, len(ranked))

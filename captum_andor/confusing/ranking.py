@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from captum_andor.confusing.score_formulas import lost_by_one, n_flips
+from captum_andor.confusing.score_formulas import lost_by_one, n_flips, n_players
 from captum_andor.confusing.score_names import BOUNDED
 from captum_andor.confusing.scoring import Scoring, places
-from captum_andor.games.transforms import count_players
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,7 +38,7 @@ def _reasons(scoring: Scoring, name: str, column: str, loss_place: Any) -> list[
     lost = np.mean([lost_by_one(v).numpy() for v in values], axis=0)
     empty = np.mean([v[:, 0].numpy() for v in values], axis=0)
     flips = np.sum([n_flips(v).numpy() for v in values], axis=0)
-    masks = sum(count_players(v) * (count_players(v) - 1) // 2 for v in values)
+    masks = sum(n_players(v) * (n_players(v) - 1) // 2 for v in values)
     unit = "log-odds" if scoring.score == "log_odds" else "of its score"
     result = []
     for i in range(len(scoring)):

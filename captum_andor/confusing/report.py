@@ -5,6 +5,7 @@ Source: this package.
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -65,7 +66,6 @@ class ConfusingReport(ReportPlots):
 
     def __init__(self, scoring: Scoring) -> None:
         super().__init__(scoring)
-        self._similarity = Similarity(scoring)
         self.scores: pd.DataFrame = scoring.table()
 
     @property
@@ -234,7 +234,8 @@ class ConfusingReport(ReportPlots):
 
         Returns:
             - **similarity** (*pandas.DataFrame*): One row per sample and pair of models, or per pair and ``group``:
-              ``attribution_cosine``, ``attribution_spearman`` of Shapley values; ``interaction_jaccard``, weighted, of
+              ``value_correlation``, of v over all masked inputs; ``attribution_cosine``, ``attribution_spearman`` of
+              Shapley values; ``interaction_jaccard``, weighted, of
               equal players, kind and sign, in all and by order (``interaction_jaccard_1``, …); ``cross_r2``, how much
               of one model's v the ten patterns of the other explain after one scale ≥ 0 and shift, in both directions
               and their mean, and ``own_r2``, of the model's own v. Each has a ``…_ceiling``: the same between two
@@ -246,8 +247,30 @@ class ConfusingReport(ReportPlots):
             ValueError: If there is one model only.
         """
         table = self._similarity.table()
-        if not by_group:
-            return table
+        return self._by_group(table, fraction) if by_group else table
+
+    @functools.cached_property
+    def _similarity(self) -> Similarity:
+        return Similarity(self.scoring.complete())
+
+    def value_similarity(self, by_group: bool = False, fraction: float = 0.1) -> pd.DataFrame:
+        """How alike v is under two models, over the masked inputs that were evaluated; no patterns are needed.
+
+        Args:
+            by_group (bool, optional): As in :meth:`similarity`. Default: False
+            fraction (float, optional): As in :meth:`similarity`. Default: 0.1
+
+        Returns:
+            - **similarity** (*pandas.DataFrame*): As :meth:`similarity`, with ``value_correlation`` and
+              ``value_correlation_ceiling``.
+
+        Raises:
+            ValueError: If there is one model only.
+        """
+        table = Similarity(self.scoring, of_values=True).table()
+        return self._by_group(table, fraction) if by_group else table
+
+    def _by_group(self, table: pd.DataFrame, fraction: float) -> pd.DataFrame:
         rule = SetRule(fraction)
         members = {name: rule.members(self.scoring, name, self.scoring.primary) for name in self.models}
         of_pair = [

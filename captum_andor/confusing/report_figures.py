@@ -13,6 +13,7 @@ from captum_andor.confusing.overlap import SetRule, mean_known, mean_retest
 from captum_andor.confusing.sample_figures import (
     draw_attributions,
     draw_input,
+    draw_lost,
     draw_patterns,
     draw_shapley,
     explained,
@@ -102,17 +103,25 @@ def score_against_score(scoring: Scoring, axis: Axes, a: str, b: str, column: st
 def gallery(
     scoring: Scoring, name: str, column: str, k: int, n_patterns: int, use_pyplot: bool
 ) -> tuple[Figure, npt.NDArray[Any]]:
-    """The k most and the k least confusing samples, a row each: the input and its patterns."""
+    """The k most and the k least confusing samples, a row each: the input and its patterns.
+
+    Where v is known near the full input only, and no model is at hand, what it loses without each player stands in the
+    place of patterns.
+    """
     suspicion = scoring.suspicion(name, column)
     k = min(k, len(scoring))
+    n_patterns = n_patterns if scoring.can_explain else 1  # a map of what is lost without each player
     chosen = [*top(suspicion, k, name).tolist(), *top(-suspicion, k, name).tolist()[::-1]]
     fig = new_figure((1.35 * (1 + n_patterns), 1.65 * len(chosen)), use_pyplot, "constrained")
     axes = fig.subplots(len(chosen), 1 + n_patterns, squeeze=False)
     columns = scoring.columns(name)
     for row, index in enumerate(chosen):
-        model = explained(scoring, name, index, scoring.views[0], n_patterns)
         title = f"{'most' if row < k else 'least'}: #{index}, label {columns['label'][index]}"
         image = picture(scoring.evaluation.samples, index)
+        if not scoring.can_explain:
+            draw_lost(fig, axes[row], scoring, name, index, image, title)
+            continue
+        model = explained(scoring, name, index, scoring.views[0], n_patterns)
         if image is None:
             draw_shapley(axes[row, 0], model, title)
         else:
@@ -129,14 +138,17 @@ def compare(
     image = picture(scoring.evaluation.samples, index)
     maps = scoring.evaluation.attributions
     methods = list(dict.fromkeys(method for _, method, at in maps if at == view)) if image is not None else []
+    n_patterns = n_patterns if scoring.can_explain else 0
     width = 2 + len(methods) + n_patterns
     fig = new_figure((1.45 * width, 1.9 * len(names)), use_pyplot, "constrained")
     axes = fig.subplots(len(names), width, squeeze=False)
     for row, name in enumerate(names):
-        model = explained(scoring, name, index, view, n_patterns)
         columns = scoring.columns(name)
         head = f"{name}\nlabel {columns['label'][index]}, predicts {columns['predicted'][index]}"
-        if image is None:
+        model = explained(scoring, name, index, view, n_patterns) if scoring.can_explain else None
+        if model is None:
+            draw_lost(fig, axes[row], scoring, name, index, image, head)
+        elif image is None:
             axes[row, 0].text(0, 0.5, head, fontsize=8, va="center")
             axes[row, 0].set_axis_off()
             draw_shapley(axes[row, 1], model, "attributions")
@@ -145,5 +157,6 @@ def compare(
             draw_attributions(fig, axes[row, 1], shapley_map(model), image, f"Shapley\nv(N) {model.values[-1]:.2f}")
         for offset, method in enumerate(methods):
             draw_attributions(fig, axes[row, 2 + offset], maps[name, method, view][0][index], image, method)  # type: ignore[arg-type]
-        draw_patterns(fig, axes[row, 2 + len(methods) :], model, image)
+        if model is not None:
+            draw_patterns(fig, axes[row, 2 + len(methods) :], model, image)
     return fig, axes

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import torch
 from torch import Tensor
 
 from captum_andor._utils.datasets import Samples
+from captum_andor.confusing.score_formulas import lost_by_each
 from captum_andor.confusing.scoring import Scoring
 from captum_andor.confusing.views import View
 from captum_andor.explain import LogicalModel, complete_model
@@ -21,7 +23,16 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["draw_attributions", "draw_input", "draw_patterns", "draw_shapley", "explained", "picture", "shapley_map"]
+__all__ = [
+    "draw_attributions",
+    "draw_input",
+    "draw_lost",
+    "draw_patterns",
+    "draw_shapley",
+    "explained",
+    "picture",
+    "shapley_map",
+]
 
 _NO_ATTRIBUTION = 1e-9  # a map whose largest value is smaller is drawn as zero
 _LONGEST = 24  # characters of a pattern's players
@@ -31,7 +42,7 @@ def explained(scoring: Scoring, name: str, index: int, view: View, max_patterns:
     """The logical model of one sample under one view, which knows its inputs and so can be drawn."""
     evaluation = scoring.evaluation
     layout = evaluation.views.players(evaluation.samples, index, index + 1, view).layout
-    values = scoring.values(name, view)[index : index + 1]
+    values = scoring.values_of_sample(name, view, index)
     return complete_model(values, Options(max_patterns), ResultPlayers.of_inputs(layout, torch.float64))[0]
 
 
@@ -103,9 +114,38 @@ def draw_patterns(fig: Figure, axes: npt.NDArray[Any], model: LogicalModel, imag
 
 def draw_shapley(axis: Axes, model: LogicalModel, title: str) -> None:
     """Attributions of the players as bars."""
-    shapley = model.shapley_values().numpy()
-    axis.bar(range(len(shapley)), shapley, color=[POSITIVE if value > 0 else NEGATIVE for value in shapley])
-    axis.set_xticks(range(len(shapley)), [str(i) for i in model.feature_ids], fontsize=7)
+    _bars(axis, model.shapley_values().numpy(), model.feature_ids, title)
+
+
+def draw_lost(
+    fig: Figure,
+    axes: npt.NDArray[Any],
+    scoring: Scoring,
+    name: str,
+    index: int,
+    image: npt.NDArray[Any] | None,
+    title: str,
+) -> None:
+    """The input and what v loses without each player: a map over a picture, else bars."""
+    view, evaluation = scoring.views[0], scoring.evaluation
+    lost = lost_by_each(scoring.values(name, view)[index : index + 1])[0]
+    players = ResultPlayers.of_inputs(
+        evaluation.views.players(evaluation.samples, index, index + 1, view).layout, torch.float64
+    )
+    caption = "v lost without each"
+    if image is None:
+        axes[0].text(0, 0.5, title, fontsize=8, va="center")
+        axes[0].set_axis_off()
+        _bars(axes[1], lost.numpy(), players.feature_ids, caption)
+        return
+    draw_input(axes[0], image, title)
+    maps = players.scatter(lost)
+    draw_attributions(fig, axes[1], maps[0] if isinstance(maps, tuple) else maps, image, caption)
+
+
+def _bars(axis: Axes, attributions: npt.NDArray[Any], ids: Sequence[int], title: str) -> None:
+    axis.bar(range(len(attributions)), attributions, color=[POSITIVE if a > 0 else NEGATIVE for a in attributions])
+    axis.set_xticks(range(len(attributions)), [str(i) for i in ids], fontsize=7)
     axis.axhline(0, color="gray", linewidth=0.8)
     axis.set_title(title, fontsize=8)
 

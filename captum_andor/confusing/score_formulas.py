@@ -24,13 +24,16 @@ __all__ = [
     "VALUE_SCORES",
     "effect",
     "high_order",
+    "lost_by_each",
     "lost_by_one",
     "n_active",
     "n_flips",
+    "n_players",
     "order_profile",
     "reference_scores",
     "salient",
     "scored_coalitions",
+    "scored_codes",
     "split_scores",
     "value_scores",
 ]
@@ -47,6 +50,11 @@ _ACTIVE_SHARE = 1e-5  # of max|v|: above what float32 outputs differ by between 
 def effect(values: Tensor) -> Tensor:
     """Effect of all players together, v(N) − v(∅): shape ``(N,)``."""
     return values[:, -1] - values[:, 0]
+
+
+def lost_by_each(values: Tensor) -> Tensor:
+    """What v loses when one player goes, v(N) − v(N∖i): shape ``(N, n)``, the leave-one-out attribution."""
+    return values[:, -1:] - values[:, _without(values, 1)]
 
 
 def lost_by_one(values: Tensor) -> Tensor:
@@ -99,6 +107,16 @@ def scored_coalitions(n: int) -> Tensor:
     """Bit codes of the coalitions that :func:`value_scores` reads: ∅, those without two and one players, N; sorted."""
     codes = {0, *(code for removed in range(min(n, 3)) for code in _lacking(n, removed).tolist())}
     return torch.tensor(sorted(codes), dtype=torch.int64, device="cpu")
+
+
+def n_players(values: Tensor) -> int:
+    """Number of players of values on all coalitions, or on :func:`scored_coalitions`."""
+    return _layout(values)[0]
+
+
+def scored_codes(values: Tensor) -> Tensor | None:
+    """Bit codes of the columns of values on :func:`scored_coalitions`; None where the columns are all coalitions."""
+    return _layout(values)[1]
 
 
 def _lacking(n: int, removed: int) -> Tensor:

@@ -14,7 +14,7 @@ from torch import Tensor
 from captum_andor._utils.caching import computed_once
 from captum_andor._utils.checks import check_count
 from captum_andor._utils.statistics import Array, ranks, top
-from captum_andor.confusing.evaluation import Evaluation
+from captum_andor.confusing.evaluation import Evaluation, Evaluator
 from captum_andor.confusing.score_formulas import (
     REFERENCE_SCORES,
     SPLIT_SCORES,
@@ -24,6 +24,7 @@ from captum_andor.confusing.score_formulas import (
     n_active,
     reference_scores,
     salient,
+    scored_codes,
     split_scores,
     value_scores,
 )
@@ -59,6 +60,7 @@ class Scoring:
         first_high: Lowest order that counts as high; None for the first above half of the players.
         tolerance: Duality gap of the splits.
         witnesses: By model, further columns that do not come from interactions.
+        evaluator: Runs the models on the coalitions that were left out, when patterns are asked for; None cannot.
     """
 
     evaluation: Evaluation
@@ -72,6 +74,7 @@ class Scoring:
     first_high: int | None
     tolerance: float
     witnesses: Mapping[str, Mapping[str, Array]] = field(default_factory=dict)
+    evaluator: Evaluator | None = field(default=None, repr=False)
     _cache: dict[Any, Any] = field(default_factory=dict, repr=False)
 
     def __len__(self) -> int:
@@ -106,12 +109,13 @@ class Scoring:
             raise ValueError('the data set has no labels; pass labels="predicted".')
         if high_order is not None:
             check_count("high_order", high_order)
+        chosen = chosen or possible
         return replace(
-            self,
+            self if set(chosen) <= set(VALUE_SCORES) else self.complete(),
             score=score,
             predicted=predicted,
             primary=primary,
-            wanted=chosen or possible,
+            wanted=chosen,
             first_high=self.first_high if high_order is None else high_order,
             _cache={},
         )
@@ -167,8 +171,59 @@ class Scoring:
         """Sparse split of v, with arguments as for :meth:`values`."""
         return self._split(name, view, self._label_owner(name, label_of), noise_bound)
 
+    @property
+    def knows_patterns(self) -> bool:
+        """Whether v is known on all coalitions, not on those alone that scores of v read."""
+        return all(scored_codes(self.values(self.names[0], view)) is None for view in self.views)
+
+    @property
+    def can_explain(self) -> bool:
+        """Whether patterns of single samples can be had."""
+        return self.knows_patterns or self.evaluator is not None
+
+    @computed_once
+    def complete(self) -> Scoring:
+        """The same with v on all coalitions: models are run on those that were left out.
+
+        Raises:
+            RuntimeError: If there are no models to run, as after unpickling, or they answer otherwise than they did.
+        """
+        if self.knows_patterns:
+            return self
+        outputs = self._models_at_hand().on_all_coalitions(
+            self.evaluation.samples, self.evaluation.outputs, 0, len(self)
+        )
+        return replace(self, evaluation=replace(self.evaluation, outputs=outputs), _cache={})
+
+    @computed_once
+    def values_of_sample(self, name: str, view: View, index: int) -> Tensor:
+        """Values v of one sample on all coalitions: float64, shape ``(1, 2^n)``.
+
+        Raises:
+            RuntimeError: As :meth:`complete`.
+        """
+        if self.knows_patterns:
+            return self.values(name, view)[index : index + 1]
+        outputs = self._models_at_hand().on_all_coalitions(
+            self.evaluation.samples, self.evaluation.outputs, index, index + 1
+        )[name, view]
+        return score_output(outputs[0], self.labels(name)[index].expand(len(outputs[0])), self.score)[None]
+
+    def _models_at_hand(self) -> Evaluator:
+        if self.evaluator is None:
+            raise RuntimeError(
+                f"patterns need v on all masked inputs, scores={list(self.wanted)} read it near the full input, and "
+                'the models are not at hand. Evaluate with ConfusingSampleAnalyzer(…, coalitions="all").'
+            )
+        return self.evaluator
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "evaluator": None, "_cache": {}}  # a report can be sent without its models
+
     @computed_once
     def _split(self, name: str, view: View, label_owner: str | None, noise_bound: float) -> SplitResult:
+        if not self.knows_patterns:
+            return self.complete()._split(name, view, label_owner, noise_bound)
         return split_game(self._values(name, view, label_owner), "sparse", noise_bound, self.tolerance)
 
     def salient(self, name: str, view: View, label_of: str | None = None, noise_bound: float = 0.0) -> Tensor:

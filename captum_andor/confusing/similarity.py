@@ -14,6 +14,7 @@ from torch import Tensor
 from captum_andor._utils.caching import computed_once
 from captum_andor._utils.statistics import Array
 from captum_andor.confusing.overlap import pairs_of_views
+from captum_andor.confusing.score_formulas import n_players, scored_codes
 from captum_andor.confusing.scoring import Scoring
 from captum_andor.confusing.views import View
 from captum_andor.explain import complete_model
@@ -106,10 +107,12 @@ class Similarity:
     Attributes:
         scoring: Their values and splits.
         max_patterns: Patterns in the surrogates that are carried over from one model to another.
+        of_values: Whether to compare v alone, on the masked inputs that were evaluated.
     """
 
     scoring: Scoring
     max_patterns: int = 10
+    of_values: bool = False
     _cache: dict[Any, Any] = field(default_factory=dict, repr=False)
 
     def table(self) -> pd.DataFrame:
@@ -136,6 +139,8 @@ class Similarity:
         for key in between:
             if not key.startswith("interaction_jaccard_"):
                 columns[f"{key}_ceiling"] = ceilings.get(key, np.full(len(self.scoring), np.nan))
+        if self.of_values:
+            return columns
         columns["own_r2"] = _means([{"r2": self._own_r2(name, view)} for name in (a, b) for view in views])["r2"]
         for method in dict.fromkeys(key[1] for key in self.scoring.evaluation.attributions):
             columns |= self._given_attributions(a, b, method)
@@ -147,6 +152,10 @@ class Similarity:
         if codes is None:
             return {}
         values_a, values_b = self.scoring.values(a, view_a), _gathered(self.scoring.values(b, view_b), codes)
+        centred = [v - v.mean(1, keepdim=True) for v in (values_a, values_b)]
+        correlation = {"value_correlation": cosine(*centred).numpy()}
+        if self.of_values:
+            return correlation
         shapley_a, shapley_b = shapley_values(values_a), shapley_values(values_b)
         interactions = self._interactions(a, view_a)
         index = jaccard(interactions, _gathered(self._interactions(b, view_b), codes))
@@ -161,21 +170,23 @@ class Similarity:
             "cross_r2_a_for_b": forward,
             "cross_r2_b_for_a": back,
         }
-        return {name: column.numpy() for name, column in found.items()}
+        return correlation | {name: column.numpy() for name, column in found.items()}
 
     @computed_once
     def _codes(self, view_a: View, view_b: View) -> Tensor | None:
-        """For each coalition of one view's players that of their counterparts: ``(1 or N, 2^n)``; None without."""
-        size = self.scoring.values(self.scoring.names[0], view_a).shape[1]
+        """Columns of the coalitions of the counterparts of one view's players: ``(1 or N, 2^n)``; None without."""
+        values = self.scoring.values(self.scoring.names[0], view_a)
         if view_a.mask == view_b.mask:
-            return torch.arange(size, device="cpu")[None]
-        bits = all_coalitions(size.bit_length() - 1).long()
+            return torch.arange(values.shape[1], device="cpu")[None]
+        n, known = n_players(values), scored_codes(values)
+        bits = all_coalitions(n).long() if known is None else known[:, None] >> torch.arange(n, device="cpu") & 1
         rows = []
         for maps in self._pairs_of_maps(view_a, view_b):
             players = matched_players(*maps)
             if players is None:
                 return None
-            rows.append((bits << torch.tensor(players, device="cpu")).sum(1))
+            codes = (bits << torch.tensor(players, device="cpu")).sum(1)
+            rows.append(codes if known is None else torch.searchsorted(known, codes))
         return torch.stack(rows)
 
     def _pairs_of_maps(self, view_a: View, view_b: View) -> Iterator[tuple[Sequence[Tensor], Sequence[Tensor]]]:

@@ -6,6 +6,7 @@ import numpy as np
 
 from captum_andor.confusing.overlap import SetRule, overlap, reliability
 from captum_andor.confusing.ranking import ranking
+from captum_andor.confusing.score_formulas import n_players
 from captum_andor.confusing.scoring import Scoring
 from captum_andor.confusing.witness_scores import agreement_sentences, agreement_table
 
@@ -19,7 +20,8 @@ _MUCH_TIED = 0.2  # share of a set drawn among equal scores that is worth a sent
 def facts(scoring: Scoring) -> list[str]:
     """Lines that state the samples, models, baselines, masks and scores of an evaluation."""
     views = scoring.evaluation.views
-    n = {scoring.values(scoring.names[0], view).shape[1].bit_length() - 1 for view in scoring.views}
+    values = [scoring.values(scoring.names[0], view) for view in scoring.views]
+    n = {n_players(v) for v in values}
     about = "what each model predicts" if scoring.predicted else "the given label"
     score = scoring.score if isinstance(scoring.score, str) else getattr(scoring.score, "__name__", "a function")
     return [
@@ -27,6 +29,7 @@ def facts(scoring: Scoring) -> list[str]:
         f"{len(views.masks)} mask(s), {' or '.join(map(str, sorted(n)))} players",
         f"v is {score} of {about}; samples are ranked by {scoring.primary}"
         + (", its ranks summed over baselines and masks" if len(views) > 1 else ""),
+        *([] if scoring.knows_patterns else [f"v is known on the {values[0].shape[1]} masks that its scores read"]),
     ]
 
 

@@ -68,7 +68,8 @@ def trace_training(
     samples = {"train": read_samples(dataset, labelled=True)}
     if test is not None:
         samples["test"] = read_samples(test, labelled=True)
-    analyzer = ConfusingSampleAnalyzer() if analyzer is None else analyzer
+    analyzer = ConfusingSampleAnalyzer() if analyzer is None else analyzer.clone()
+    analyzer.coalitions = "all"  # strengths by order and similarities are of patterns
     found: list[_Checkpoint] = []
     total = len(checkpoints) if isinstance(checkpoints, Sized) else None
     with progress_bar(show_progress, total, "Training dynamics", "checkpoint") as bar:

@@ -17,7 +17,7 @@ from captum_andor._utils.datasets import read_samples
 from captum_andor._utils.devices import process_of
 from captum_andor._utils.model_identity import digest_of_model
 from captum_andor._utils.progress import progress_bar
-from captum_andor.confusing import VALUE_SCORES, ConfusingSampleAnalyzer
+from captum_andor.confusing import ConfusingSampleAnalyzer
 from captum_andor.study.factorial_result import FactorialResult
 from captum_andor.study.grids import GRIDS, MOST_LEVELS, GridNetwork, GridNetworks, check_grids, networks_of
 from captum_andor.study.network_study import NetworkStudy
@@ -178,11 +178,9 @@ class FactorialStudy(NetworkStudy):
         held_out = None if test is None else read_samples(test, labelled=True)
         analyzer = ConfusingSampleAnalyzer() if analyzer is None else analyzer.clone()
         self.train(show_progress)
-        # scores of v alone read v on N, ∅, and with one or two players gone
-        only_scored = analyzer.scores is not None and set(analyzer.scores) <= set(VALUE_SCORES)
-        kind = "scored-" if only_scored else ""
+        kind = "scored-" if analyzer.only_scored else ""
         folder = self.folder / f"tables-{kind}{fingerprint(analyzer, samples, held_out, evaluated_as)[:16]}"
-        tables = Tables(analyzer, samples, held_out, folder, batch_size, only_scored, evaluated_as)
+        tables = Tables(analyzer, samples, held_out, folder, batch_size, evaluated_as)
         found: dict[GridNetwork, NetworkTable] = {}
         values: dict[GridNetwork, npt.NDArray[np.float32]] = {}
         moved: dict[GridNetwork, dict[str, float]] = {}

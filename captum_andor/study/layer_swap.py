@@ -218,7 +218,8 @@ class LayerSwapStudy(NetworkStudy):
 
     def _table_folder(self, analyzer: ConfusingSampleAnalyzer, samples: Samples, test: Samples | None) -> Path:
         """A folder of its own for other samples or settings."""
-        return self.folder / f"tables-{fingerprint(analyzer, samples, test)[:16]}"
+        kind = "scored-" if analyzer.only_scored else ""
+        return self.folder / f"tables-{kind}{fingerprint(analyzer, samples, test)[:16]}"
 
 
 def _common_layers(model: nn.Module, other: nn.Module, layers: Sequence[str]) -> list[str]:

@@ -77,8 +77,6 @@ class Tables:
         test: Held-out samples for the accuracy; None without.
         folder: Where tables are kept.
         batch_size: Samples in a batch.
-        only_scored: Whether v is evaluated only on the coalitions that its scores read: 47 instead of 512 with nine
-            players.
         evaluated_as: Makes of a network what is evaluated in its place; None for itself.
     """
 
@@ -87,7 +85,6 @@ class Tables:
     test: Samples | None
     folder: Path
     batch_size: int
-    only_scored: bool = False
     evaluated_as: Callable[[nn.Module], nn.Module] | None = None
 
     def get(self, network: AnyNetwork, model: nn.Module, columns: dict[str, Array]) -> NetworkTable:
@@ -112,7 +109,6 @@ class Tables:
     def _evaluated(self, model: nn.Module) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
         model = model if self.evaluated_as is None else self.evaluated_as(model)
         analyzer = self.analyzer.clone().add_model("network", model)
-        analyzer.only_scored = self.only_scored
         scoring = analyzer.evaluate(self.samples.pair, batch_size=self.batch_size).scoring
         views = scoring.views
         columns = scoring.columns("network")

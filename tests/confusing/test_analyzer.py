@@ -307,7 +307,7 @@ class Counting(nn.Module):
 def test_ctrl_c_returns_what_is_done() -> None:
     x, y = images(8)
     model = Counting(interrupt_at=16 + 2 * 2 * 512 + 100)
-    made = ConfusingSampleAnalyzer(scores=V_SCORES).add_model("a", network(0)).add_model("b", model)
+    made = ConfusingSampleAnalyzer(scores=V_SCORES, coalitions="all").add_model("a", network(0)).add_model("b", model)
     with pytest.warns(UserWarning, match="first 4 of 8 samples"):
         report = made.evaluate((x, y), batch_size=2)
     assert report.n_samples == 4
@@ -324,17 +324,17 @@ CHECKED = 1 + 2 * 3 + 2  # one sample alone; three coalitions of a batch of two 
 def test_an_interrupted_evaluation_goes_on_from_its_checkpoints(tmp_path: Path) -> None:
     x, y = images(6)
     first = Counting()
-    made = ConfusingSampleAnalyzer(scores=V_SCORES).add_model("a", first)
+    made = ConfusingSampleAnalyzer(scores=V_SCORES, coalitions="all").add_model("a", first)
     expected = made.evaluate((x[:4], y[:4]), batch_size=2, checkpoint_dir=tmp_path / "kept").scores
     again = Counting()
-    made = ConfusingSampleAnalyzer(scores=V_SCORES).add_model("a", again)
+    made = ConfusingSampleAnalyzer(scores=V_SCORES, coalitions="all").add_model("a", again)
     found = made.evaluate((x, y), batch_size=2, checkpoint_dir=tmp_path / "kept").scores
     assert again.rows == CHECKED + 2 * 6 + 2 * 512  # the checks of the model, and the last two samples
     assert found.masked_margin[:4].tolist() == expected.masked_margin.tolist()
     damaged = sorted((tmp_path / "kept").glob("*.npz"))[0]
     damaged.write_bytes(damaged.read_bytes()[:-50])
     mended = Counting()
-    made = ConfusingSampleAnalyzer(scores=V_SCORES).add_model("a", mended)
+    made = ConfusingSampleAnalyzer(scores=V_SCORES, coalitions="all").add_model("a", mended)
     with pytest.warns(UserWarning, match=f"checkpoint_dir: .*{damaged.name}.* It is computed again"):
         again_found = made.evaluate((x, y), batch_size=2, checkpoint_dir=tmp_path / "kept").scores
     assert mended.rows == CHECKED + 2 * 6 + 2 * 512 and again_found.equals(found)
@@ -342,7 +342,7 @@ def test_an_interrupted_evaluation_goes_on_from_its_checkpoints(tmp_path: Path) 
     other = Counting()
     with torch.no_grad():
         other.model[1].weight += 0.1  # type: ignore[index, operator]
-    made = ConfusingSampleAnalyzer(scores=V_SCORES).add_model("b", other)
+    made = ConfusingSampleAnalyzer(scores=V_SCORES, coalitions="all").add_model("b", other)
     made.evaluate((x, y), batch_size=2, checkpoint_dir=tmp_path / "kept")
     assert other.rows == CHECKED + 2 * 6 + 6 * 512
     (tmp_path / "file").write_text("")
@@ -617,7 +617,7 @@ def test_no_warning_without_reason() -> None:
 
 def test_processes_share_the_batches_by_way_of_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     x, y = images(7)
-    alone = ConfusingSampleAnalyzer(scores=V_SCORES).add_model("a", Counting())
+    alone = ConfusingSampleAnalyzer(scores=V_SCORES, coalitions="all").add_model("a", Counting())
     expected = alone.evaluate((x, y), batch_size=2).scores
     monkeypatch.setenv("WORLD_SIZE", "3")
     kept, rows = tmp_path / "kept", []
@@ -625,7 +625,7 @@ def test_processes_share_the_batches_by_way_of_the_folder(tmp_path: Path, monkey
         monkeypatch.setenv("RANK", str(rank))
         model = Counting()
         found = (
-            ConfusingSampleAnalyzer(scores=V_SCORES)
+            ConfusingSampleAnalyzer(scores=V_SCORES, coalitions="all")
             .add_model("a", model)
             .evaluate((x, y), batch_size=2, checkpoint_dir=kept)
         )
