@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -108,6 +109,63 @@ class ConfusingReport(ReportPlots):
             True
         """
         return ConfusingReport(self.scoring.read_otherwise(score, labels, primary, scores, high_order))
+
+    def add_column(
+        self, name: str, values: npt.ArrayLike | Mapping[str, npt.ArrayLike], model: str | None = None
+    ) -> ConfusingReport:
+        """Put numbers of one's own beside the scores: loss under other networks, difficulty, early loss.
+
+        They are then a column like any other: to rank by, to compare models by, to hold fixed (``controls`` of
+        :meth:`overlap`).
+
+        Args:
+            name (str): Of the column.
+            values (array or dict): One finite number per sample, larger = more suspicious; a dict of arrays by model
+                where they differ.
+            model (str, optional): Of whose table it is a column, where ``values`` is an array. Default: None (of all)
+
+        Returns:
+            - **report** (*ConfusingReport*): This one.
+
+        Raises:
+            ValueError: If there is such a column already, a model is unknown or left out, or there is not one finite
+                number per sample.
+
+        Examples::
+
+            >>> import torch
+            >>> from captum_andor import ConfusingSampleAnalyzer
+            >>> analyzer = ConfusingSampleAnalyzer().add_model("linear", torch.nn.Linear(4, 3).eval())
+            >>> report = analyzer.evaluate((torch.rand(20, 4), torch.arange(20) % 3))
+            >>> int(report.add_column("age", range(20)).rank(score="age")["sample"][0])
+            19
+        """
+        if not isinstance(name, str) or not name:
+            raise ValueError(f"name must be a string that is not empty; got {name!r}.")
+        if name in self.scores.columns:
+            raise ValueError(f"the report has a column {name!r} already; choose another name.")
+        chosen = self.models if model is None else (self.model_named(model),)
+        given = values if isinstance(values, Mapping) else dict.fromkeys(chosen, values)
+        if set(given) != set(chosen):
+            raise ValueError(
+                f"values must be an array, or a dict of one for each of {list(chosen)}; got {list(given)}."
+            )
+        own = {}
+        for each, numbers in given.items():
+            column = np.asarray(numbers, dtype=np.float64)
+            if column.shape != (self.n_samples,) or not np.isfinite(column).all():
+                raise ValueError(
+                    f"values must be one finite number for each of the {self.n_samples} samples; got shape "
+                    f"{column.shape}" + ("" if np.isfinite(column).all() else ", some NaN or infinite") + "."
+                )
+            own[each] = column
+        added = {
+            each: {**self.scoring.added.get(each, {}), **({name: own[each]} if each in own else {})}
+            for each in self.models
+        }
+        self.scoring = replace(self.scoring, added=added)
+        self.scores = self.scoring.table()
+        return self
 
     def rank(self, model: str | None = None, score: str | None = None) -> pd.DataFrame:
         """Rank the samples, most confusing first, with the reasons.

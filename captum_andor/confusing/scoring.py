@@ -60,6 +60,7 @@ class Scoring:
         first_high: Lowest order that counts as high; None for the first above half of the players.
         tolerance: Duality gap of the splits.
         witnesses: By model, further columns that do not come from interactions.
+        added: By model, columns that the user brought, larger = more suspicious.
         evaluator: Runs the models on the coalitions that were left out, when patterns are asked for; None cannot.
     """
 
@@ -74,6 +75,7 @@ class Scoring:
     first_high: int | None
     tolerance: float
     witnesses: Mapping[str, Mapping[str, Array]] = field(default_factory=dict)
+    added: Mapping[str, Mapping[str, Array]] = field(default_factory=dict)
     evaluator: Evaluator | None = field(default=None, repr=False)
     _cache: dict[Any, Any] = field(default_factory=dict, repr=False)
 
@@ -117,6 +119,7 @@ class Scoring:
             primary=primary,
             wanted=chosen,
             first_high=self.first_high if high_order is None else high_order,
+            added=self.added,
             _cache={},
         )
 
@@ -270,9 +273,12 @@ class Scoring:
         plain = np.asarray(columns[column], dtype=np.float64)
         return -plain if column in _REVERSED else plain
 
-    @computed_once
     def columns(self, name: str) -> dict[str, Any]:
         """Columns of the table of scores for one model, shape ``(N,)`` each; scores are means over the views."""
+        return {**self._columns(name), **self.added.get(name, {})}
+
+    @computed_once
+    def _columns(self, name: str) -> dict[str, Any]:
         logits, labels, views = self.logits(name), self.labels(name), self.views
         values = [self.values(name, view) for view in views]
         effects = torch.stack([effect(v) for v in values])

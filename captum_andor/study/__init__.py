@@ -5,6 +5,7 @@ from captum_andor.study.contrasts import Verdict
 from captum_andor.study.dynamics import TrainingDynamics, trace_training
 from captum_andor.study.factorial import FactorialStudy
 from captum_andor.study.factorial_result import FactorialResult, FactorialVerdict
+from captum_andor.study.held_out import held_out_losses
 from captum_andor.study.layer_swap import LayerSwapStudy
 from captum_andor.study.layer_swap_result import LayerSwapResult
 from captum_andor.study.variance_shares import seed_shares
@@ -17,6 +18,7 @@ __all__ = [
     "LayerSwapStudy",
     "TrainingDynamics",
     "Verdict",
+    "held_out_losses",
     "seed_shares",
     "surgery",
     "trace_training",

@@ -236,6 +236,8 @@ ROOM_NAMES = {
         "LayerSwapStudy",
         "TrainingDynamics",
         "Verdict",
+        "held_out_losses",
+        "held_out_losses",
         "seed_shares",
         "surgery",
         "trace_training",
