@@ -237,7 +237,6 @@ ROOM_NAMES = {
         "TrainingDynamics",
         "Verdict",
         "held_out_losses",
-        "held_out_losses",
         "seed_shares",
         "surgery",
         "trace_training",
