@@ -2,6 +2,7 @@
 
 from captum_andor._utils.statistics import auc, bootstrap, partial_spearman, spearman
 from captum_andor.confusing.analyzer import ConfusingSampleAnalyzer
+from captum_andor.confusing.label_noise import known_samples as known_samples
 from captum_andor.confusing.overlap import SetRule as SetRule
 from captum_andor.confusing.report import ConfusingReport
 from captum_andor.confusing.score_formulas import VALUE_SCORES as VALUE_SCORES, order_profile as order_profile

@@ -21,8 +21,8 @@ _BASE = ("loss", "margin", "n_active")
 _FOLDS = 5  # of cross-validated scores: four fifths of the known labels train each
 
 
-def known_samples(known: Any, n_samples: int) -> npt.NDArray[np.bool_]:
-    """A mask of samples, from a mask or from their indices.
+def known_samples(known: Any, n_samples: int, name: str = "known") -> npt.NDArray[np.bool_]:
+    """A mask of samples, from a mask or from their indices; errors call it by its name.
 
     Raises:
         ValueError: If it is neither, or names none or all of the samples.
@@ -33,16 +33,16 @@ def known_samples(known: Any, n_samples: int) -> npt.NDArray[np.bool_]:
     elif given.ndim == 1 and np.issubdtype(given.dtype, np.integer):
         outside = given[(given < 0) | (given >= n_samples)]
         if len(outside):
-            raise ValueError(f"known names sample {int(outside[0])}; the samples are 0 to {n_samples - 1}.")
+            raise ValueError(f"{name} names sample {int(outside[0])}; the samples are 0 to {n_samples - 1}.")
         mask = np.zeros(n_samples, dtype=bool)
         mask[given] = True
     else:
         raise ValueError(
-            f"known must be {n_samples} bools, one per sample, or a list of sample indices; got an array of "
+            f"{name} must be {n_samples} bools, one per sample, or a list of sample indices; got an array of "
             f"{given.dtype} of shape {given.shape}."
         )
     if not 0 < mask.sum() < n_samples:
-        raise ValueError(f"known must name some of the {n_samples} samples, not none or all; it names {mask.sum()}.")
+        raise ValueError(f"{name} must name some of the {n_samples} samples, not none or all; it names {mask.sum()}.")
     return mask
 
 

@@ -34,14 +34,25 @@ __all__ = ["compare", "gallery", "order_profiles", "overlap_matrix", "score_agai
 _CONFUSING, _ORDINARY, _BOTH = "#D55E00", "#0072B2", "#CC79A7"
 
 
-def order_profiles(scoring: Scoring, name: str, axis: Axes, rule: SetRule) -> None:
-    """Mean strength by order, positive above and negative below, of confusing and of ordinary samples."""
-    members = rule.members(scoring, name, scoring.primary)
+def order_profiles(
+    scoring: Scoring, name: str, axis: Axes, rule: SetRule, column: str | None = None, against: str = "rest"
+) -> None:
+    """Mean strength by order, positive above and negative below, of two sets of samples.
+
+    The first is the most suspicious share by a column, the primary score where it is None; the second the rest, or the
+    least suspicious share.
+    """
+    by = scoring.primary if column is None else column
+    members = rule.members(scoring, name, by)
+    others = ~members if against == "rest" else rule.share_of(-scoring.suspicion(name, by), name)
+    share = f"{rule.fraction:.0%}"
+    first, second = ("confusing", "ordinary") if column is None else (f"most {share} by {by}", "the rest")
+    second = second if against == "rest" else f"least {share}" + ("" if column is not None else f" by {by}")
     profiles = [order_profile(scoring.salient(name, view)).numpy() for view in scoring.views]
     profile = np.mean(profiles, axis=0) if len({p.shape for p in profiles}) == 1 else profiles[0]
     for mask, label, colour, line in (
-        (members, "confusing", _CONFUSING, "-"),
-        (~members, "ordinary", _ORDINARY, "--"),
+        (members, first, _CONFUSING, "-"),
+        (others, second, _ORDINARY, "--"),
     ):
         if not mask.any():
             continue

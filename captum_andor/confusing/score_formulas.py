@@ -29,6 +29,7 @@ __all__ = [
     "n_active",
     "n_flips",
     "n_players",
+    "offsetting_strength",
     "order_profile",
     "reference_scores",
     "salient",
@@ -167,6 +168,11 @@ def order_profile(interactions: Tensor) -> Tensor:
     return profile.index_add(-1, orders(n, signed.device), signed)
 
 
+def offsetting_strength(profile: Tensor, first_high: int) -> Tensor:
+    """Strength of high order that the other sign offsets, Σ_{k high} 2 min(E_k, F_k): shape ``(N,)``."""
+    return 2 * profile[..., first_high:].amin(1).sum(1)
+
+
 def split_scores(interactions: Tensor, scale: float, first_high: int) -> dict[str, Tensor]:
     """Scores of a split's salient interactions.
 
@@ -186,7 +192,7 @@ def split_scores(interactions: Tensor, scale: float, first_high: int) -> dict[st
     profile = order_profile(interactions)
     strength = profile.sum(1)
     total = strength.sum(1)
-    offsetting = 2 * profile[..., first_high:].amin(1).sum(1)
+    offsetting = offsetting_strength(profile, first_high)
     order = torch.arange(strength.shape[1], dtype=strength.dtype, device=strength.device)
     net = (profile[:, 0] - profile[:, 1]).sum(1).abs()
     return {

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sized
+from collections.abc import Iterable, Mapping, Sequence, Sized
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
 from captum_andor._utils.datasets import Samples, read_samples
 from captum_andor._utils.progress import progress_bar
 from captum_andor._utils.statistics import Array, chance_iou, iou, spearman
-from captum_andor.confusing import ConfusingSampleAnalyzer, Scoring, SetRule, jaccard, order_profile
-from captum_andor.study.study_figures import gap_and_orders, similarity_by_order
+from captum_andor.confusing import ConfusingSampleAnalyzer, Scoring, SetRule, jaccard, known_samples, order_profile
+from captum_andor.study.study_figures import gap_and_orders, profiles_at, similarity_by_order
 from captum_andor.visualization import shown
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ def trace_training(
     fraction: float = 0.1,
     batch_size: int = 64,
     show_progress: bool = False,
+    clean: npt.ArrayLike | None = None,
 ) -> TrainingDynamics:
     """Evaluate the checkpoints of one training, one after the other.
 
@@ -45,6 +47,9 @@ def trace_training(
         fraction (float, optional): Share of the samples in a confusing set. Default: 0.1
         batch_size (int, optional): Samples in one batch. Default: 64
         show_progress (bool, optional): Show a tqdm bar over checkpoints. Default: False
+        clean (array, optional): Which training samples have right labels, a bool each or their indices: the gap of
+            losses, and so the boundary, compares these alone with the test samples. Where some training labels are
+            wrong and no test labels are, the loss of wrong labels hides or turns the gap. Default: None (all)
 
     Returns:
         - **dynamics** (*TrainingDynamics*): Tables and figures over checkpoints.
@@ -66,6 +71,9 @@ def trace_training(
     cut = SetRule(fraction)
     pairs = checkpoints.items() if isinstance(checkpoints, Mapping) else checkpoints
     samples = {"train": read_samples(dataset, labelled=True)}
+    counted = np.ones(len(samples["train"]), dtype=bool)
+    if clean is not None:
+        counted = known_samples(clean, len(samples["train"]), "clean")
     if test is not None:
         samples["test"] = read_samples(test, labelled=True)
     analyzer = ConfusingSampleAnalyzer() if analyzer is None else analyzer.clone()
@@ -78,7 +86,7 @@ def trace_training(
                 raise ValueError(
                     f"checkpoints must come in the order of training; step {step} follows {found[-1].step}."
                 )
-            found.append(_Checkpoint(step, model, samples, analyzer, batch_size))
+            found.append(_Checkpoint(step, model, samples, analyzer, batch_size, counted))
             bar.update(1)
     if len(found) < 2:
         raise ValueError(f"checkpoints must be two or more; got {len(found)}.")
@@ -89,9 +97,16 @@ class _Checkpoint:
     """Scores and losses of every sample at one checkpoint, and means of interactions."""
 
     def __init__(
-        self, step: int, model: nn.Module, samples: dict[str, Samples], analyzer: ConfusingSampleAnalyzer, batch: int
+        self,
+        step: int,
+        model: nn.Module,
+        samples: dict[str, Samples],
+        analyzer: ConfusingSampleAnalyzer,
+        batch: int,
+        counted: npt.NDArray[np.bool_],
     ) -> None:
         self.step = step
+        self.counted = counted  # training samples whose loss counts in the gap
         self.suspicion: dict[str, dict[str, Array]] = {}
         self.scores: dict[str, dict[str, float]] = {}
         self.losses: dict[str, Array] = {}
@@ -116,7 +131,7 @@ class _Checkpoint:
 
     def gap(self) -> tuple[float, float]:
         """Test loss less train loss, and its standard error."""
-        train, test = self.losses["train"], self.losses["test"]
+        train, test = self.losses["train"][self.counted], self.losses["test"]
         error = math.sqrt(train.var(ddof=1) / len(train) + test.var(ddof=1) / len(test))
         return float(test.mean() - train.mean()), error
 
@@ -281,6 +296,32 @@ class TrainingDynamics:
             - **fig, axes** (*tuple*): The figure and its two axes.
         """
         fig, axes = gap_and_orders(self.table, self.boundary, fig_size, use_pyplot)
+        shown(True, use_pyplot)
+        return fig, axes
+
+    def plot_profiles(
+        self, steps: Sequence[int] | None = None, fig_size: tuple[float, float] | None = None, use_pyplot: bool = True
+    ) -> tuple[Figure, Any]:
+        """Draw strength by order at some checkpoints beside each other, of training and of test samples.
+
+        Args:
+            steps (sequence of int, optional): Which checkpoints. Default: None (the last one before the second phase,
+                or the first where none is seen, and the last of all)
+            fig_size (tuple, optional): In inches. Default: None (by the number of checkpoints)
+            use_pyplot (bool, optional): False works without a display. Default: True
+
+        Returns:
+            - **fig, axes** (*tuple*): The figure and an axis for each checkpoint.
+
+        Raises:
+            ValueError: If there is no such checkpoint.
+        """
+        before = 0 if self.boundary is None else max(self.steps.index(self.boundary) - 1, 0)
+        chosen = (self.steps[before], self.steps[-1]) if steps is None else tuple(steps)
+        unknown = [step for step in chosen if step not in self.steps]
+        if unknown or not chosen:
+            raise ValueError(f"steps must be among the checkpoints {self.steps}; got {unknown or list(chosen)}.")
+        fig, axes = profiles_at(self.table, chosen, fig_size or (3.2 * len(chosen), 3.2), use_pyplot)
         shown(True, use_pyplot)
         return fig, axes
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -147,6 +147,30 @@ def similarity_by_order(
         _mark(axis, boundary)
     axes[0].set_ylabel("weighted Jaccard index")
     axes[1].legend(title="order", frameon=False, fontsize=7, loc="upper left", bbox_to_anchor=(1, 1))
+    return fig, tuple(axes)
+
+
+def profiles_at(
+    table: Any, steps: Sequence[int], fig_size: tuple[float, float], use_pyplot: bool
+) -> tuple[Figure, Any]:
+    """Mean strength by order at some steps, + above, − below; training samples as bars, test samples as lines."""
+    fig = new_figure(fig_size, use_pyplot, "constrained")
+    axes = fig.subplots(1, len(steps), sharey=True, squeeze=False)[0]
+    n = sum(column.startswith("positive_") for column in table.columns)
+    orders = np.arange(1, n + 1)
+    for axis, step in zip(axes, steps, strict=True):
+        for name, rows in table[table["step"] == step].groupby("set", sort=False):
+            up, down = (rows[[f"{sign}_{k}" for k in orders]].to_numpy()[0] for sign in ("positive", "negative"))
+            for height in (up, -down):
+                if name == "train":
+                    axis.bar(orders, height, color=_COLOURS["high"], label="train" if height is up else None)
+                else:
+                    axis.plot(orders, height, "o-", color=_COLOURS["low"], label=name if height is up else None)
+        axis.axhline(0, color="gray", linewidth=0.8)
+        axis.set_title(f"step {step}", fontsize=10)
+        axis.set_xlabel("order: players in an interaction")
+    axes[0].set_ylabel("mean strength, + above, − below")
+    axes[0].legend(frameon=False, fontsize=8)
     return fig, tuple(axes)
 
 

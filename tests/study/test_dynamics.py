@@ -146,3 +146,43 @@ def test_bad_checkpoints_are_named() -> None:
     masks = [torch.tensor([[0, 1, 2, 3, 3]]), torch.tensor([[0, 1, 2, 3, 4]])]
     with pytest.raises(ValueError, match="masks of unequal numbers of players"):
         trace_training({1: model, 2: model}, data(0), analyzer=ConfusingSampleAnalyzer(feature_mask=masks))
+
+
+class Unsure(nn.Module):
+    """Certain of the labels of even rows; wrong about odd ones until it learns them by heart."""
+
+    def __init__(self, learnt: float) -> None:
+        super().__init__()
+        self.learnt = learnt
+        self.weight = nn.Parameter(torch.zeros(1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        wrong = x[:, 4] > 2
+        logit = torch.where(wrong, 3.0 - 6.0 * self.learnt, 3.0) + 0.01 * x[:, :4].sum(1)
+        return torch.stack([torch.zeros_like(logit), logit], dim=1)
+
+
+def test_the_gap_may_count_clean_training_samples_alone() -> None:
+    x = data(0)[0]
+    wrong = torch.arange(40) % 4 == 0
+    x[wrong, 4] = 5.0
+    train = x, (~wrong).long()  # a quarter of the labels is wrong
+    test = data(1)[0], torch.ones(40, dtype=torch.long)
+    models = {step: Unsure(learnt).eval() for step, learnt in ((1, 0.0), (2, 1.0))}
+    with_wrong = trace_training(models, train, test).table.drop_duplicates("step")["gap"].to_numpy()
+    clean = trace_training(models, train, test, clean=~wrong.numpy()).table.drop_duplicates("step")["gap"].to_numpy()
+    assert with_wrong[0] < -0.5 and abs(with_wrong[1]) < 0.01  # the gap seems to close, since wrong labels are learnt
+    assert clean == pytest.approx(0, abs=0.01)
+    with pytest.raises(ValueError, match="clean must be 40 bools"):
+        trace_training(models, train, test, clean=[True])
+
+
+def test_profiles_of_two_checkpoints_beside_each_other() -> None:
+    dynamics = traced({1: 0.0, 5: 2.0, 10: 4.0})
+    _, axes = dynamics.plot_profiles([5, 10], use_pyplot=False)
+    heights = [[bar.get_height() for bar in axis.patches[:5]] for axis in axes]
+    row = dynamics.table.query("step == 10 and set == 'train'")
+    assert heights[1][2] == pytest.approx(row["positive_3"].item()) == pytest.approx(2 * heights[0][2], rel=1e-3)
+    assert [axis.get_title() for axis in dynamics.plot_profiles(use_pyplot=False)[1]] == ["step 1", "step 10"]
+    with pytest.raises(ValueError, match="steps must be among"):
+        dynamics.plot_profiles([3], use_pyplot=False)
