@@ -4,7 +4,7 @@ from pathlib import Path
 
 TUTORIALS = (
     "first_explanation", "census", "news", "photo_superpixels", "retrieval", "two_hops",
-    "confusing_seeds", "label_noise", "layers", "codes", "paths_between_inputs", "several_processes",
+    "confusing_seeds", "label_noise", "layers", "paper_figures", "codes", "paths_between_inputs", "several_processes",
 )  # fmt: skip
 
 
