@@ -16,7 +16,7 @@ Weights: TypeAlias = dict[Cell, float]
 
 WIDEST_GAP = 0.3  # of the network: across a wider gap, that agreement grows evenly is an assumption
 
-__all__ = ["By", "Verdict", "Weights", "at_cut", "at_equal_shares", "judged", "less", "too_wide"]
+__all__ = ["By", "Verdict", "Weights", "at_cut", "at_equal_shares", "confidence_of", "judged", "less", "too_wide"]
 
 
 def at_cut(layer: str, variant: Variant) -> Weights:
@@ -108,10 +108,17 @@ class Verdict:
         return self.text
 
 
-def judged(contrast: Estimate, beyond_new: Estimate, smallest_effect: float, score: str) -> Verdict:
+def confidence_of(score: str, scores: Sequence[str]) -> float:
+    """Confidence of the intervals that judge a score: 95 % for the primary, the first; the others share 5 %."""
+    return 0.95 if score == scores[0] else 1 - 0.05 / max(len(scores), 1)
+
+
+def judged(
+    contrast: Estimate, beyond_new: Estimate, smallest_effect: float, score: str, confidence: float = 0.95
+) -> Verdict:
     """The verdict by the stated rule; see :meth:`LayerSwapResult.verdict`."""
     needed = contrast.pairs_needed(smallest_effect)
-    d, size = _shown(contrast), f"{smallest_effect:.2f}"
+    d, size = _shown(contrast) + ("" if confidence == 0.95 else f" ({confidence:.1%})"), f"{smallest_effect:.2f}"
     if np.isnan(contrast.low):
         return Verdict("cannot be judged", None, f"Cannot be judged: {score} has no interval here.")
     outcome: Literal["supported", "not supported", "cannot be judged"]

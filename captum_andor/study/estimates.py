@@ -21,7 +21,7 @@ class Estimate:
 
     Attributes:
         mean: The mean.
-        low: Lower end of the 95 % interval.
+        low: Lower end of the interval, of 95 % unless another was asked for.
         high: Upper end.
         spread: Standard deviation of one pair, the part that more pairs average out.
         floor: Variance that stays however many pairs there are: that of the samples.
@@ -72,7 +72,7 @@ class Measured:
     def __mul__(self, factor: float) -> Measured:
         return Measured(self.values * factor, self.influence * factor, np.asarray(self.least) * factor**2)
 
-    def estimate(self) -> Estimate:
+    def estimate(self, confidence: float = 0.95) -> Estimate:
         """Mean and interval.
 
         The variance of the mean is that of a table of pairs × samples with both at random: mean squares of pairs and
@@ -98,7 +98,7 @@ class Measured:
         uncertain = of_pairs**2 / (pairs - 1) + of_samples**2 / (samples - 1)
         freedom = variance**2 / uncertain if variance > least else samples - 1
         variance = max(variance, least)
-        half = float(t.ppf(0.975, freedom)) * math.sqrt(variance)
+        half = float(t.ppf((1 + confidence) / 2, freedom)) * math.sqrt(variance)
         return Estimate(mean, mean - half, mean + half, math.sqrt(of_pairs * pairs), floor, pairs)
 
 

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from captum_andor._utils.caching import computed_once
+from captum_andor._utils.checks import check_share
 from captum_andor._utils.statistics import Array
 from captum_andor._utils.storage import read_arrays, write_arrays
 from captum_andor.study.grids import GRIDS, GridNetwork, cells_of_grid
@@ -120,12 +121,13 @@ class FactorialResult:
         found = dict.fromkeys((n.kind, n.layer) for n in self.members if n.kind in GRIDS and n.layer is not None)
         return sorted(found, key=lambda cut: (GRIDS.index(cut[0]), self.parameters[cut[1]]))
 
-    def shares(self, score: str | None = None) -> pd.DataFrame:
+    def shares(self, score: str | None = None, confidence: float = 0.95) -> pd.DataFrame:
         """Of what differs between networks for a sample, the share that each part decides, at every cut.
 
         Args:
             score (str, optional): A score, a column such as ``"margin"``, or ``"values"``, v over masks. Default: None
                 (the primary)
+            confidence (float, optional): Of each interval. Default: 0.95
 
         Returns:
             - **shares** (*pandas.DataFrame*): ``grid``, ``layer``, ``parameters`` below the cut, ``factor`` (``low``,
@@ -137,10 +139,11 @@ class FactorialResult:
         import pandas as pd
 
         name = self._checked(score)
-        parts = [self._framed(cut, self._shares(cut, name).table()) for cut in self.cuts]
+        check_share("confidence", confidence)
+        parts = [self._framed(cut, self._shares(cut, name).table(confidence)) for cut in self.cuts]
         return pd.concat(parts, ignore_index=True)
 
-    def contrast(self, other: str = "margin", score: str | None = None) -> pd.DataFrame:
+    def contrast(self, other: str = "margin", score: str | None = None, confidence: float = 0.95) -> pd.DataFrame:
         """Shares of a score less those of another, by the same jackknife: is it about confusion?
 
         Where one of them has a single view, as the margin has, each view of the other counts by itself: what two
@@ -149,6 +152,7 @@ class FactorialResult:
         Args:
             other (str, optional): As ``score``. Default: "margin"
             score (str, optional): As in :meth:`shares`. Default: None (the primary)
+            confidence (float, optional): Of each interval. Default: 0.95
 
         Returns:
             - **contrast** (*pandas.DataFrame*): As :meth:`shares`, of the differences.
@@ -159,9 +163,10 @@ class FactorialResult:
         import pandas as pd
 
         one, two = self._checked(score), self._checked(other)
+        check_share("confidence", confidence)
         across = min(self._views(one), self._views(two)) > 1
         parts = [
-            self._framed(cut, (self._shares(cut, one, across) - self._shares(cut, two, across)).table())
+            self._framed(cut, (self._shares(cut, one, across) - self._shares(cut, two, across)).table(confidence))
             for cut in self.cuts
         ]
         return pd.concat(parts, ignore_index=True)
@@ -210,7 +215,9 @@ class FactorialResult:
 
         *Determines* is read as: decides more than half of what differs between networks. Supported, if at some cut of
         the initialisation grid the interval of the low share lies above .5; not supported, if at every cut it lies
-        below; else it cannot be judged.
+        below; else it cannot be judged. Cuts are several chances to be wrong, and so are scores: what is claimed of
+        some cut has to hold at 1 − .05 / k (Bonferroni), k the cuts, times the scores unless it is the primary, which
+        was named first; that low shares exceed those of the margin, at all grids and cuts likewise.
 
         Args:
             score (str, optional): As in :meth:`shares`. Default: None (the primary)
@@ -222,18 +229,18 @@ class FactorialResult:
             ValueError: If there is no such score, or no initialisation grid.
         """
         name = self._checked(score)
-        low = self.shares(name).query("factor == 'low'")
-        initial = low[low["grid"] == "initialisation"]
+        initial = self._initial_low(name, 0.95)
+        scores = 1 if name == self.scores[0] else len(self.scores)
         if initial.empty:
             raise ValueError("verdict() needs the grid 'initialisation', which this study lacks.")
         top = initial.loc[initial["share"].idxmax()]
         shown_top = f"{top.share:.0%} [{top.lower:.0%}, {top.upper:.0%}], cut at {top.layer}"
-        if (initial["lower"] > _MOST).any():
+        if (self._initial_low(name, 1 - 0.05 / (len(initial) * scores))["lower"] > _MOST).any():
             outcome, text = (
                 "supported",
                 f"Supported: by {name}, initial low layers decide most of what differs, {shown_top}.",
             )
-        elif (initial["upper"] < _MOST).all():
+        elif (self._initial_low(name, 1 - 0.05 / scores)["upper"] < _MOST).all():
             outcome = "not supported"
             text = f"Not supported: by {name}, initial low layers decide at most {shown_top}, of what differs."
         else:
@@ -245,12 +252,16 @@ class FactorialResult:
                 most = rows.loc[rows["share"].idxmax()]
                 text += f" {words} carry over up to {most.share:.0%} [{most.lower:.0%}, {most.upper:.0%}]."
         if name not in _COLUMNS and "column/margin" in self.arrays:
-            text += f" {self._specific(name)}"
+            text += f" {self._specific(name, scores)}"
         return FactorialVerdict(outcome, text)
 
-    def _specific(self, name: str) -> str:
-        """Whether low shares are larger than those of the margin."""
-        low = self.contrast("margin", name).query("factor == 'low'")
+    def _initial_low(self, name: str, confidence: float) -> pd.DataFrame:
+        shares = self.shares(name, confidence)
+        return shares[(shares["factor"] == "low") & (shares["grid"] == "initialisation")]
+
+    def _specific(self, name: str, scores: int) -> str:
+        """Whether low shares are larger than those of the margin, at all grids and cuts together."""
+        low = self.contrast("margin", name, 1 - 0.05 / (len(self.cuts) * scores)).query("factor == 'low'")
         above = low[low["lower"] > 0]
         if above.empty:
             return "Nowhere is the low share of the score seen to exceed that of the margin."

@@ -14,7 +14,17 @@ import numpy as np
 
 from captum_andor.study.cell_agreement import MEASURES, Agreement
 from captum_andor.study.cells import NEW, Cell, Network, Variant
-from captum_andor.study.contrasts import By, Verdict, Weights, at_cut, at_equal_shares, judged, less, too_wide
+from captum_andor.study.contrasts import (
+    By,
+    Verdict,
+    Weights,
+    at_cut,
+    at_equal_shares,
+    confidence_of,
+    judged,
+    less,
+    too_wide,
+)
 from captum_andor.study.estimates import Estimate
 from captum_andor.study.study_figures import agreement_over_shares, contrast_intervals
 from captum_andor.visualization import shown
@@ -284,7 +294,8 @@ class LayerSwapResult:
         holding the similarity of v fixed holds the thing itself fixed. :class:`FactorialStudy` compares shares instead.
 
         Where both parts decide alike, "supported" has a chance of 2.5 %; where low layers decide by δ more, "not
-        supported" has.
+        supported" has. That is so of the primary score, which was named first; of k scores any other one is judged by
+        intervals of 1 − .05 / k (Bonferroni), so that the chance holds of them together.
 
         Args:
             score (str, optional): A score or column. Default: None (the primary)
@@ -313,9 +324,10 @@ class LayerSwapResult:
         refused = too_wide(gap)
         if refused is not None:
             return Verdict("cannot be judged", None, f"Cannot be judged: {refused}.")
-        contrast = self._agreement.contrast(less(low, high), column, "given_shared").estimate()
-        beyond = self._agreement.contrast(less(low, {NEW: 1.0}), column, "given_shared").estimate()
-        return judged(contrast, beyond, smallest_effect, column)
+        confidence = confidence_of(column, self.scores)
+        contrast = self._agreement.contrast(less(low, high), column, "given_shared").estimate(confidence)
+        beyond = self._agreement.contrast(less(low, {NEW: 1.0}), column, "given_shared").estimate(confidence)
+        return judged(contrast, beyond, smallest_effect, column, confidence)
 
     def plot_agreement(
         self,

@@ -109,17 +109,17 @@ class Shares:
         whole, half = self.whole @ weights, self._half(weights)
         return float(whole), float(whole - half), float(whole + half)
 
-    def table(self) -> pd.DataFrame:
+    def table(self, confidence: float = 0.95) -> pd.DataFrame:
         """Shares with their intervals, a row each."""
         import pandas as pd
 
-        half = np.array([self._half(weights) for weights in np.eye(len(self.factors))])
+        half = np.array([self._half(weights, confidence) for weights in np.eye(len(self.factors))])
         return pd.DataFrame(
             {"share": self.whole, "lower": self.whole - half, "upper": self.whole + half}, index=list(self.factors)
         )
 
-    def _half(self, weights: Array) -> float:
-        """Half of the 95 % interval of a weighted sum of shares."""
+    def _half(self, weights: Array, confidence: float = 0.95) -> float:
+        """Half of the interval of a weighted sum of shares."""
         from scipy.stats import t
 
         low, high, both, group = (
@@ -133,7 +133,7 @@ class Shares:
             return 0.0
         uncertain = of_low**2 / (len(low) - 1) + of_high**2 / (len(high) - 1) + of_samples**2 / (len(group) - 1)
         freedom = max(variance**2 / uncertain, min(len(low), len(high)) - 1)
-        return float(t.ppf(0.975, freedom)) * math.sqrt(variance)
+        return float(t.ppf((1 + confidence) / 2, freedom)) * math.sqrt(variance)
 
 
 def _jackknifed(without: Array) -> float:

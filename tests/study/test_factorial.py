@@ -135,6 +135,21 @@ def test_verdicts_of_known_worlds(result, low, outcome) -> None:
     assert known(result, low).verdict().outcome == outcome
 
 
+def test_claims_of_some_cut_or_another_score_need_wider_intervals(result) -> None:
+    """Twice the levels of chance: two cuts of the initialisation grid; two scores, of which one was named first."""
+    made = known(result, 0.85)
+    made.arrays["score/flip_rate"] = made.arrays["score/net_order"]
+    usual, wide = made.shares(), made.shares(confidence=0.9875)
+    half = lambda table: (table["upper"] - table["lower"]) / 2  # noqa: E731
+    assert (half(wide) >= 1.2 * half(usual)).all() and np.allclose(wide["share"], usual["share"])
+    low = {c: made.shares(confidence=c).query("grid == 'initialisation' and factor == 'low'") for c in (0.975, 0.9875)}
+    for score, confidence in (("net_order", 0.975), ("flip_rate", 0.9875)):
+        supported = bool((low[confidence]["lower"] > 0.5).any())
+        assert (made.verdict(score).outcome == "supported") == supported
+    with pytest.raises(ValueError, match="confidence"):
+        made.shares(confidence=95)
+
+
 def test_a_world_that_leaves_the_question_open(result) -> None:
     verdict = known(result, 0.5).verdict()
     assert verdict.outcome in ("cannot be judged", "not supported", "supported")

@@ -22,7 +22,7 @@ from captum_andor import ConfusingSampleAnalyzer, LayerSwapResult, LayerSwapStud
 from captum_andor._utils.statistics import partial_spearman, spearman
 from captum_andor.study.cell_agreement import Agreement
 from captum_andor.study.cells import NEW, OTHER_ORDER, Cell, Network, cells_of
-from captum_andor.study.contrasts import at_equal_shares
+from captum_andor.study.contrasts import at_equal_shares, confidence_of
 from captum_andor.study.estimates import Estimate, Measured, correlation, overlap_of_sets, residuals
 from captum_andor.study.network_tables import NetworkTable
 
@@ -73,6 +73,17 @@ def test_where_neither_decides_enough_data_say_neither_and_few_say_nothing() -> 
     assert {(v.outcome, v.decides) for v in found} <= {("not supported", "neither"), ("not supported", "high")}
     small = world(0.5, 0.5, 3, 60, 0).verdict()
     assert small.outcome == "cannot be judged" and "pairs" in small.text
+
+
+def test_scores_beside_the_primary_share_five_percent() -> None:
+    assert confidence_of("a", ["a", "b", "c"]) == 0.95
+    assert confidence_of("b", ["a", "b", "c"]) == confidence_of("loss", ["a", "b", "c"]) == pytest.approx(1 - 0.05 / 3)
+    made = world(0.7, 0.4, 4, 100, 1)
+    made.scores = ("other", "net_order")
+    first = world(0.7, 0.4, 4, 100, 1).verdict("net_order")
+    beside = made.verdict("net_order")
+    assert "(97.5%)" in beside.text and beside.contrast.mean == first.contrast.mean
+    assert beside.contrast.high - beside.contrast.low > 1.1 * (first.contrast.high - first.contrast.low)
 
 
 @pytest.mark.parametrize(("n_pairs", "n_samples"), [(3, 200), (8, 100)])
