@@ -115,6 +115,16 @@ def test_contrasts_values_instability_and_the_verdict(result) -> None:
     )
 
 
+def test_ranks_are_all_that_shares_need(result, tmp_path) -> None:
+    small = result.in_ranks()
+    assert small.arrays["score/net_order"].dtype == np.uint16
+    small.save(tmp_path / "ranks.npz")
+    again = FactorialResult.load(tmp_path / "ranks.npz")
+    for score in ("net_order", "flip_rate", "margin", "values"):
+        pd.testing.assert_frame_equal(again.shares(score), result.shares(score))
+    assert again.verdict().text == result.verdict().text
+
+
 def known(result: FactorialResult, low: float, seed: int = 0) -> FactorialResult:
     """The same study with scores of which initial low parts decide a share."""
     rng = np.random.default_rng(seed)
