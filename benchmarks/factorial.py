@@ -191,6 +191,7 @@ def write(result: FactorialResult, folder: Path) -> None:
     for other in ("margin", "values"):
         result.contrast(other).round(4).to_csv(folder / f"contrast_{PRIMARY}_less_{other}.csv", index=False)
     result.instability().to_csv(folder / "instability.csv", index=False, float_format="%.4g")
+    result.retest().round(4).to_csv(folder / "retest.csv", index=False)
     result.networks.round(4).to_csv(folder / "networks.csv", index=False)
     result.plot(use_pyplot=False)[0].savefig(folder / "shares.png", dpi=110)
     (folder / "verdicts.txt").write_text("".join(f"{result.verdict(score)}\n" for score in result.scores))
@@ -219,6 +220,7 @@ def report(out: Path) -> None:
         )
         moved = ", ".join(f"{size:g}: {share:.2f}" for size, share in result.instability().itertuples(index=False))
         print(f"\ninstability, share of copies moved by {moved}\n\n{kept.round(3).to_string()}\n")
+        print(f"repeats under the other baseline\n{result.retest().round(2).to_string(index=False)}\n")
 
 
 def world(rng: np.random.Generator, levels: int, samples: int, low: float, high: float, order: float, views: int):

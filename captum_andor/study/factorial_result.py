@@ -210,6 +210,23 @@ class FactorialResult:
             rows.append({"size": size, "share": within / whole})
         return pd.DataFrame(rows, columns=["size", "share"])
 
+    def retest(self) -> pd.DataFrame:
+        """How far each score repeats under another baseline or mask of the same network.
+
+        Returns:
+            - **retest** (*pandas.DataFrame*): One row per score: ``retest``, rank correlation of the samples between
+              two views of a network, mean over networks and pairs of views; ``of_differences``, the same of what a
+              network differs from the mean of all: the part of the differences that several baselines agree on, which
+              is what shares are of. NaN with one view.
+        """
+        import pandas as pd
+
+        rows = []
+        for name in self.scores:
+            y = self._standard(range(len(self.members)), name)
+            rows.append({"score": name, "retest": _across(y), "of_differences": _across(y - y.mean(1, keepdims=True))})
+        return pd.DataFrame(rows)
+
     def verdict(self, score: str | None = None) -> FactorialVerdict:
         """Whether the randomness of low-layer parameters determines the confusing samples.
 
@@ -413,3 +430,12 @@ class FactorialResult:
             return standardised(self.arrays[f"score/{name}"][list(places)].astype(np.float64).swapaxes(0, 1), True)
         column = self.arrays[f"column/{name}"][list(places)].astype(np.float64)
         return standardised(column[None], True)
+
+
+def _across(views: Array) -> float:
+    """Correlation of ``(V, K, N)`` between views, from products over networks and samples; NaN with one view."""
+    if len(views) < 2:
+        return float("nan")
+    own = float(np.square(views).sum())
+    between = float(np.square(views.sum(0)).sum()) - own
+    return between / (len(views) - 1) / own

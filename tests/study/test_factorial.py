@@ -115,6 +115,16 @@ def test_contrasts_values_instability_and_the_verdict(result) -> None:
     )
 
 
+def test_retest_is_the_correlation_between_views(result) -> None:
+    table = result.retest().set_index("score")
+    ranked = standardised(result.arrays["score/flip_rate"].astype(float).swapaxes(0, 1), True)
+    by_network = [np.corrcoef(a, b)[0, 1] for a, b in zip(*ranked, strict=True)]
+    assert table.loc["flip_rate", "retest"] == pytest.approx(np.mean(by_network), abs=1e-9)
+    differences = (ranked - ranked.mean(1, keepdims=True)).reshape(2, -1)
+    wanted = 2 * (differences[0] @ differences[1]) / np.square(differences).sum()
+    assert table.loc["flip_rate", "of_differences"] == pytest.approx(wanted, abs=1e-9)
+
+
 def test_ranks_are_all_that_shares_need(result, tmp_path) -> None:
     small = result.in_ranks()
     assert small.arrays["score/net_order"].dtype == np.uint16
