@@ -28,7 +28,8 @@ from tutorials.scripts.confusing_samples import smaller, train as train_small, w
 V_SCORES = ("net_order", "flip_rate", "masked_margin")
 SPLIT_SCORES = (*V_SCORES, "offset", "offset_strength", "mean_order", "high_order_share", "cancellation")
 REPEATS = 7
-HELD_OUT_IMAGES = 2000
+HELD_OUT_IMAGES = 1000
+FEW, MANY = 1, 8  # networks that judge a sample without having seen it
 
 
 def cost() -> None:
@@ -88,44 +89,41 @@ def held_out() -> None:
     def fit(x: torch.Tensor, y: torch.Tensor, seed: int) -> nn.Module:
         return train_small(x, y, seed)[0]
 
-    networks = {f"seed {seed}": fit(images, labels, 100 + seed) for seed in range(3)}
     analyzer = ConfusingSampleAnalyzer(baselines=[0, images.mean(0)], scores=V_SCORES)
-    for name, model in networks.items():
-        analyzer.add_model(name, model)
+    for seed in range(3):
+        analyzer.add_model(f"seed {seed}", fit(images, labels, 1000 + seed))
     report = analyzer.evaluate((images, labels))
-    table = held_out_losses(fit, (images, labels), folds=5, repeats=2)
-    judged = held_out_losses(fit, (images, labels), folds=5, repeats=2, seed=50)  # by other networks, for memorization
-    report.add_column("held_out_loss", table["held_out_loss"])
-    memorized = judged["memorization"].to_numpy()
+    few = held_out_losses(fit, (images, labels), folds=5, repeats=FEW)
+    report.add_column("held_out_few", few["held_out_loss"])
+    report.add_column("held_out", held_out_losses(fit, (images, labels), folds=5, repeats=MANY)["held_out_loss"])
+    judged = held_out_losses(fit, (images, labels), folds=5, repeats=4, seed=500)  # other networks: memorization
+    print(f"\n{len(images)} images, {wrong.sum()} wrong labels; three networks, means; five folds")
+    print(
+        "AUC of wrong labels, rank correlation with held-out loss; partial rank correlation with wrong labels and, of"
+    )
+    print("right labels, with memorization under other networks: given loss, margin, active players and ink (fit), and")
+    print(f"given held-out loss of {FEW} and of {MANY} networks a sample beside these")
+    heads = ("AUC", "rho", "wrong|fit", f"|held {FEW}", f"|held {MANY}", "mem.|fit", f"|held {FEW}", f"|held {MANY}")
+    print(f"{'':16}" + "".join(f"{head:>11}" for head in heads))
     clean = ~wrong
-    print(f"\n{len(images)} images, {wrong.sum()} wrong labels; three networks, means; 5 folds twice")
-    print(
-        "AUC of wrong labels; rank correlation with held-out loss; partial rank correlation with wrong labels, and, of"
-    )
-    print("right labels, with memorization under other networks: given loss, margin, active players and ink, and given")
-    print("held-out loss beside these [least, largest of three networks]")
-    print(
-        f"{'':16}{'AUC':>5}{'ρ held-out':>12}{'wrong | fit':>20}{'| held-out':>20}{'memorized | fit':>20}{'| held-out':>20}"
-    )
-    for column in (*V_SCORES, "loss", "held_out_loss"):
+    targets = ((wrong, slice(None)), (judged["memorization"].to_numpy(), clean))
+    for column in (*V_SCORES, "loss", "held_out_few", "held_out"):
         found = []
         for name in report.models:
-            own = report.scoring.suspicion(name, column)
-            out = report.scoring.suspicion(name, "held_out_loss")
-            fitted = [report.scoring.suspicion(name, c) for c in ("loss", "margin", "n_active", "ink") if c != column]
-            row = [auc(own, wrong), spearman(own, out)]
-            for target, rows in ((wrong, slice(None)), (memorized, clean)):
-                for given in (fitted, [*fitted, out]):
-                    known = column == "held_out_loss" and given is not fitted
-                    partial = partial_spearman(own[rows], target[rows], [g[rows] for g in given])
-                    row.append(float("nan") if known else partial)
+            of = {c: report.scoring.suspicion(name, c) for c in ("loss", "margin", "n_active", "ink", column)}
+            out = {c: report.scoring.suspicion(name, c) for c in ("held_out_few", "held_out")}
+            fitted = [of[c] for c in ("loss", "margin", "n_active", "ink") if c != column]
+            row = [auc(of[column], wrong), spearman(of[column], out["held_out"])]
+            for target, rows in targets:
+                for given in ([], ["held_out_few"], ["held_out"]):
+                    held = [g[rows] for g in (*fitted, *(out[c] for c in given))]
+                    known = column.startswith("held") and given
+                    row.append(np.nan if known else partial_spearman(of[column][rows], target[rows], held))
             found.append(row)
-        mean, least, most = np.mean(found, 0), np.min(found, 0), np.max(found, 0)
-        cells = [
-            f"{m:8.2f} [{low:5.2f},{high:5.2f}]" if np.isfinite(m) else f"{'–':>20}"
-            for m, low, high in zip(mean[2:], least[2:], most[2:], strict=True)
-        ]
-        print(f"{column:16}{mean[0]:5.2f}{mean[1]:12.2f}" + "".join(f"{cell:>20}" for cell in cells), flush=True)
+        mean = np.mean(found, 0)
+        print(f"{column:16}" + "".join(f"{x:11.2f}" if np.isfinite(x) else f"{'–':>11}" for x in mean), flush=True)
+    spread = held_out_losses(fit, (images, labels), folds=5, repeats=1, seed=900)["held_out_loss"]
+    print(f"held-out loss of one network a sample with that of {MANY}: rho {spearman(spread, out['held_out']):.2f}")
 
 
 def cnn(channels: int, size: int) -> nn.Module:

@@ -197,8 +197,30 @@ def write(result: FactorialResult, folder: Path) -> None:
     (folder / "verdicts.txt").write_text("".join(f"{result.verdict(score)}\n" for score in result.scores))
 
 
+def summarise(out: Path) -> None:
+    """Write ``summary.csv``, the table of the docs, from the tables of shares of all settings."""
+    import pandas as pd
+
+    rows = []
+    for name in (name for name in SETTINGS if (out / name / f"shares_{PRIMARY}.csv").exists()):
+        tables = {score: pd.read_csv(out / name / f"shares_{score}.csv") for score in (PRIMARY, "margin", "values")}
+        keyed = {score: table.set_index(["grid", "layer", "factor"]) for score, table in tables.items()}
+        for grid, layer in dict.fromkeys(zip(tables[PRIMARY]["grid"], tables[PRIMARY]["layer"], strict=True)):
+
+            def shown(score: str, factor: str, cut: tuple[str, str] = (grid, layer)) -> str:
+                share, lower, upper = keyed[score].loc[(*cut, factor), ["share", "lower", "upper"]]  # noqa: B023
+                return f"{share:.2f} [{lower:.2f}, {upper:.2f}]".replace("-", "−").replace("0.", ".")
+
+            row = {"network": name, "grid": grid, "cut": layer}
+            row |= {factor: shown(PRIMARY, factor) for factor in ("low", "high")}
+            row |= {"margin: low": shown("margin", "low"), "v over masks: low": shown("values", "low")}
+            rows.append(row)
+    pd.DataFrame(rows).to_csv(out / "summary.csv", index=False)
+
+
 def report(out: Path) -> None:
-    """Print shares, contrasts and verdicts of all settings from the per-network tables."""
+    """Print shares, contrasts and verdicts of all settings from the per-network tables, and write their summary."""
+    summarise(out)
     for file in sorted(out.glob("*/tables.npz")):
         result = FactorialResult.load(file)
         kept = result.networks.groupby("kind")[["accuracy", "loss", "test_accuracy", "low_moved", "high_moved"]].mean()
