@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
@@ -13,6 +14,7 @@ Array: TypeAlias = npt.NDArray[np.float64]
 __all__ = [
     "Array",
     "auc",
+    "auc_of_ranks",
     "bootstrap",
     "chance_iou",
     "cross_validated_scores",
@@ -23,15 +25,18 @@ __all__ = [
     "pearson",
     "ranks",
     "residual",
+    "residuals",
     "share_tied",
     "spearman",
     "spearman_brown",
     "spearman_interval",
+    "spearman_intervals",
     "top",
 ]
 
 _COUNTED = 3.0  # times the effective count: with it intervals cover .89 to 1 (`python -m benchmarks.overlap_coverage`)
 _LARGEST_CORRELATION = 0.999
+_ROUNDING = 1e-12  # of the largest variance: a smaller one is that of a constant column
 
 
 def ranks(scores: npt.ArrayLike) -> Array:
@@ -100,25 +105,34 @@ _NEARLY_DEPENDENT = 1e-8  # least eigenvalue of the products of columns, relativ
 
 def residual(column: Array, given: Sequence[Array]) -> Array:
     """A column less the least-squares fit of others and a constant; zeros where they determine it."""
-    left = _residual_by_products(column, given)
+    found: Array = residuals(np.asarray(column, dtype=np.float64)[None], given)[0]
+    return found
+
+
+def residuals(columns: Array, given: Sequence[Array]) -> Array:
+    """Columns ``(m, N)`` less the least-squares fits of others and a constant; zeros where these determine one."""
+    left = _residuals_by_products(columns, given)
     if left is None:
-        design = np.stack([np.ones_like(column), *given], axis=1)
-        left = column - design @ np.linalg.lstsq(design, column, rcond=None)[0]
+        design = np.stack([np.ones(columns.shape[1]), *given], axis=1)
+        left = columns - (design @ np.linalg.lstsq(design, columns.T, rcond=None)[0]).T
     # A column that the others determine has a residual of rounding error, which counts as 0.
-    exhausted = np.square(left).sum() <= 1e-18 * max(np.square(column - column.mean()).sum(), 1e-300)
-    return np.zeros_like(left) if exhausted else left
+    size = np.square(columns - columns.mean(1, keepdims=True)).sum(1)
+    exhausted = np.square(left).sum(1) <= 1e-18 * np.maximum(size, 1e-300)
+    found: Array = np.where(exhausted[:, None], 0.0, left)
+    return found
 
 
-def _residual_by_products(column: Array, given: Sequence[Array]) -> Array | None:
-    """The residual from products of columns; None where these are nearly dependent or not finite.
+def _residuals_by_products(columns: Array, given: Sequence[Array]) -> Array | None:
+    """The residuals from products of columns; None where these are nearly dependent or not finite.
 
     A decomposition of N × k is worth a thread to BLAS and its result to the next one: 1 000 × 10 on two threads takes
     a hundred times as long as on one. Products of columns are k × k; a second step makes up for their rounding.
     """
-    y: Array = np.asarray(column, dtype=np.float64) - np.mean(column)
-    if not given:
+    y: Array = columns - columns.mean(1, keepdims=True)
+    if not len(given):
         return y
-    x = np.stack([np.asarray(other, dtype=np.float64) - np.mean(other) for other in given])
+    x = np.asarray(given, dtype=np.float64)
+    x = x - x.mean(1, keepdims=True)
     size = np.sqrt(np.square(x).sum(1))
     x = x[size > 0] / size[size > 0, None]
     if not len(x) or not np.isfinite(x).all() or not np.isfinite(y).all():
@@ -127,19 +141,23 @@ def _residual_by_products(column: Array, given: Sequence[Array]) -> Array | None
     if values[0] < _NEARLY_DEPENDENT * values[-1]:
         return None
     for _ in range(2):
-        y = y - (vectors @ ((vectors.T @ (x @ y)) / values)) @ x
+        y = y - (((y @ x.T) @ vectors) / values) @ vectors.T @ x
     return y
+
+
+def auc_of_ranks(rank: Array, inside: npt.NDArray[np.bool_]) -> float:
+    """:func:`auc` from ranks of scores that are all known."""
+    n_in, n_out = int(inside.sum()), int((~inside).sum())
+    if not n_in or not n_out:
+        return float("nan")
+    return float((rank[inside].sum() - n_in * (n_in + 1) / 2) / (n_in * n_out))
 
 
 def auc(scores: npt.ArrayLike, members: npt.ArrayLike) -> float:
     """Probability that a member scores above a non-member, ties counting half; NaN without either kind."""
     values, inside = np.asarray(scores, dtype=np.float64), np.asarray(members, dtype=bool)
     known = ~np.isnan(values)
-    rank, inside = ranks(values[known]), inside[known]
-    n_in, n_out = int(inside.sum()), int((~inside).sum())
-    if not n_in or not n_out:
-        return float("nan")
-    return float((rank[inside].sum() - n_in * (n_in + 1) / 2) / (n_in * n_out))
+    return auc_of_ranks(ranks(values[known]), inside[known])
 
 
 def iou(a: npt.ArrayLike, b: npt.ArrayLike) -> float:
@@ -192,6 +210,46 @@ def spearman_interval(a: npt.ArrayLike, b: npt.ArrayLike, n_resamples: int, seed
     error = np.sqrt((1 + bounded**2 / 2) / max(count - 3, 0.5))
     z = np.arctanh(bounded)
     return min(low, float(np.tanh(z - 1.96 * error))), max(high, float(np.tanh(z + 1.96 * error)))
+
+
+def spearman_intervals(ranked: Array, n_resamples: int, seed: int) -> tuple[Array, Array]:
+    """:func:`spearman_interval` of every two of K columns of ranks without NaN, ``(K, N)``: both ends, ``(K, K)``.
+
+    All pairs are resampled together: a resample's correlations are products of columns weighted by how often each row
+    was drawn.
+    """
+    x = ranked - ranked.mean(1, keepdims=True)
+    k, n = x.shape
+    drawn = np.empty((n_resamples, k, k))
+    generator = np.random.default_rng(seed)
+    for i in range(n_resamples):
+        weight = np.bincount(generator.integers(0, n, n), minlength=n).astype(np.float64)
+        weighted = x * weight
+        mean = weighted.sum(1) / n
+        drawn[i] = _correlations(weighted @ x.T / n - np.outer(mean, mean))
+    r = _correlations(x @ x.T)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # columns that are constant in every resample
+        low, high = np.nanquantile(drawn, [0.025, 0.975], axis=0)
+    counts = np.array([_effective_count(column) for column in ranked])
+    count = np.minimum(n, _COUNTED * np.minimum(counts[:, None], counts))
+    bounded = np.clip(r, -_LARGEST_CORRELATION, _LARGEST_CORRELATION)
+    half = 1.96 * np.sqrt((1 + bounded**2 / 2) / np.maximum(count - 3, 0.5))
+    z = np.arctanh(bounded)
+    known = ~np.isnan(r)
+    return (
+        np.where(known, np.minimum(low, np.tanh(z - half)), np.nan),
+        np.where(known, np.maximum(high, np.tanh(z + half)), np.nan),
+    )
+
+
+def _correlations(products: Array) -> Array:
+    """Correlations from a matrix of centred products; NaN for columns that are constant but for rounding."""
+    size = np.diag(products)
+    known = size > _ROUNDING * max(float(size.max()), 1e-300)
+    scale = np.sqrt(np.where(known, size, 1.0))
+    found: Array = np.where(known[:, None] & known, products / np.outer(scale, scale), np.nan)
+    return found
 
 
 def _effective_count(x: Array) -> float:

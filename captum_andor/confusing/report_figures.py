@@ -74,7 +74,7 @@ def overlap_matrix(scoring: Scoring, fig: Figure, axis: Axes, column: str, rule:
     matrix = np.array([[iou(a, b) for b in sets] for a in sets])
     share = SetRule(rule.fraction)
     for i, name in enumerate(names):
-        matrix[i, i] = mean_retest(scoring, name, column, "any", share.agreement)
+        matrix[i, i] = mean_retest(scoring, name, column, "any", share)
     sizes = [int(members.sum()) for members in sets]
     chance = mean_known([chance_iou(a, b, len(scoring)) for a in sizes for b in sizes])
     image = axis.imshow(matrix, cmap="viridis", vmin=0, vmax=1)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = ["Scoring", "places"]
+
+Kept = TypeVar("Kept")
 
 _REVERSED = ("margin", "confidence", "code_homogeneity")  # columns that are low where a sample is suspicious
 _SMALL_EFFECT = 0.1  # of the mean |v(N) − v(∅)|
@@ -250,17 +252,26 @@ class Scoring:
                 found |= reference_scores(interactions, others)
         return {score: found[score].numpy() for score in self.wanted}
 
-    def suspicion(self, name: str, column: str, views: Sequence[View] | None = None) -> Array:
+    def once(self, key: Any, compute: Callable[[], Kept]) -> Kept:
+        """What a function of this object returns, kept under a key of its own."""
+        if key not in self._cache:
+            self._cache[key] = compute()
+        found: Kept = self._cache[key]
+        return found
+
+    @computed_once
+    def suspicion(self, name: str, column: str, views: tuple[View, ...] | None = None) -> Array:
         """How suspicious each sample is by a score or column, larger = more so, to rank by.
 
         Ranks are summed over views, where there are several: their scales differ.
         """
-        views = self.views if views is None else views
+        views = tuple(self.views) if views is None else views
         if column in self.wanted:
             each = [self.view_scores(name, view)[column] for view in views]
             return each[0] if len(each) == 1 else np.sum([ranks(scores) for scores in each], axis=0)
         return self.oriented(name, column)
 
+    @computed_once
     def oriented(self, name: str, column: str) -> Array:
         """A column of the table as numbers, larger = more suspicious (margin and confidence change their sign).
 
