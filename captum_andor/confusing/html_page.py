@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from captum_andor.confusing.html_gallery import GALLERY_STYLE, gallery_html, png_source
 from captum_andor.confusing.overlap import SetRule, overlap, reliability
 from captum_andor.confusing.ranking import ranking
-from captum_andor.confusing.report_figures import gallery, order_profiles, overlap_matrix, score_against_score
+from captum_andor.confusing.report_figures import order_profiles, overlap_matrix, score_against_score
 from captum_andor.confusing.sample_figures import picture
+from captum_andor.confusing.score_formulas import VALUE_SCORES
 from captum_andor.confusing.scoring import Scoring
 from captum_andor.confusing.text_page import facts
 from captum_andor.visualization import one_axis
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["page"]
 
+_PATTERNS = 5  # of each sample in the gallery
 _ROWS = 200  # of each model's table; with its thumbnails a page stays some megabytes
 _RESAMPLES = 500  # two digits of an interval; 1 000, the default of overlap(), take twice as long
 _OVERLAP_COLUMNS = {
@@ -111,7 +114,7 @@ def page(scoring: Scoring, title: str, k: int) -> str:
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{html.escape(title)}</title>\n<style>{_STYLE}</style>\n</head>\n"
+        f"<title>{html.escape(title)}</title>\n<style>{_STYLE}{GALLERY_STYLE}</style>\n</head>\n"
         f"<body>\n{body}\n<script>{_SCRIPT}</script>\n</body>\n</html>\n"
     )
 
@@ -152,11 +155,10 @@ def _reliability(scoring: Scoring) -> list[str]:
 
 def _model(scoring: Scoring, name: str, k: int) -> list[str]:
     profile = ""
-    if scoring.knows_patterns:
+    if set(scoring.wanted) - set(VALUE_SCORES):  # a split was solved for them
         fig, axis = one_axis(None, (4.5, 3.4), False)
         order_profiles(scoring, name, axis, SetRule())
-        profile = _image(fig, f"Strength of interactions by order, {name}")
-    examples = gallery(scoring, name, scoring.primary, k, 5, False)[0]
+        profile = f'<div class="figures">{_image(fig, f"Strength of interactions by order, {name}")}</div>'
     ranked = ranking(scoring, name, scoring.primary)
     count = min(_ROWS, len(ranked))
     note = f"The {count} most confusing of {len(ranked)} samples" if count < len(ranked) else f"All {count} samples"
@@ -164,7 +166,9 @@ def _model(scoring: Scoring, name: str, k: int) -> list[str]:
         f'<p class="quiet">{note}; orange rows: the full input does not score above the baseline, so net_order is '
         "unreliable for them.</p>",
         _samples(scoring, ranked.head(count)),
-        f'<p></p><div class="figures">{profile}{_image(examples, f"Most and least confusing samples, {name}")}</div>',
+        f"<h3>Most and least confusing samples, {html.escape(name)}</h3>",
+        gallery_html(scoring, name, scoring.primary, k, _PATTERNS),
+        profile,
     ]
 
 
@@ -253,12 +257,5 @@ def _png(fig: Figure) -> str:
 
 
 def _thumbnail(scoring: Scoring, index: int) -> str:
-    from matplotlib.image import imsave
-
     image = picture(scoring.evaluation.samples, index)
-    if image is None:
-        return ""
-    step = max(1, max(image.shape[:2]) // 96)
-    buffer = io.BytesIO()
-    imsave(buffer, image[::step, ::step], cmap="gray", vmin=0, vmax=1, format="png")
-    return f'<img alt="sample {index}" src="data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}">'
+    return "" if image is None else f'<img alt="sample {index}" src="{png_source(image)}">'

@@ -15,6 +15,7 @@ from captum_andor.confusing.score_formulas import lost_by_each
 from captum_andor.confusing.scoring import Scoring
 from captum_andor.confusing.views import View
 from captum_andor.explain import LogicalModel, complete_model
+from captum_andor.games import PlayerLayout
 from captum_andor.patterns import ResultPlayers
 from captum_andor.search import Options
 from captum_andor.visualization import NEGATIVE, POSITIVE
@@ -30,7 +31,9 @@ __all__ = [
     "draw_patterns",
     "draw_shapley",
     "explained",
+    "lost_of_sample",
     "picture",
+    "player_map",
     "shapley_map",
 ]
 
@@ -40,10 +43,31 @@ _LONGEST = 24  # characters of a pattern's players
 
 def explained(scoring: Scoring, name: str, index: int, view: View, max_patterns: int) -> LogicalModel:
     """The logical model of one sample under one view, which knows its inputs and so can be drawn."""
+    values = scoring.values_of_sample(name, view, index)
+    return complete_model(values, Options(max_patterns), _players_of(scoring, index, view))[0]
+
+
+def _players_of(scoring: Scoring, index: int, view: View) -> ResultPlayers:
     evaluation = scoring.evaluation
     layout = evaluation.views.players(evaluation.samples, index, index + 1, view).layout
-    values = scoring.values_of_sample(name, view, index)
-    return complete_model(values, Options(max_patterns), ResultPlayers.of_inputs(layout, torch.float64))[0]
+    return ResultPlayers.of_inputs(layout, torch.float64)
+
+
+def lost_of_sample(scoring: Scoring, name: str, index: int, view: View) -> tuple[Tensor, tuple[int, ...]]:
+    """What v of one sample loses without each player, and the ids of these."""
+    lost = lost_by_each(scoring.values(name, view)[index : index + 1])[0]
+    return lost, _players_of(scoring, index, view).feature_ids
+
+
+def player_map(scoring: Scoring, index: int, view: View, shape: tuple[int, ...]) -> npt.NDArray[np.int64] | None:
+    """Id of the player of every pixel, ``(H, W)``; None where the channels of a pixel are of several."""
+    players = _players_of(scoring, index, view)
+    layout = players.layout
+    if layout is None or not _one_player_a_pixel(layout, shape):
+        return None
+    ids = np.array([*players.feature_ids, -1])  # the last stands for what is no player
+    found: npt.NDArray[np.int64] = ids[layout.indices[0][0].expand(layout.shapes[0])[0].cpu().numpy()]
+    return found
 
 
 def picture(samples: Samples, index: int) -> npt.NDArray[Any] | None:
@@ -127,19 +151,16 @@ def draw_lost(
     title: str,
 ) -> None:
     """The input and what v loses without each player: a map over a picture, else bars."""
-    view, evaluation = scoring.views[0], scoring.evaluation
-    lost = lost_by_each(scoring.values(name, view)[index : index + 1])[0]
-    players = ResultPlayers.of_inputs(
-        evaluation.views.players(evaluation.samples, index, index + 1, view).layout, torch.float64
-    )
+    view = scoring.views[0]
+    lost, ids = lost_of_sample(scoring, name, index, view)
     caption = "v lost without each"
     if image is None:
         axes[0].text(0, 0.5, title, fontsize=8, va="center")
         axes[0].set_axis_off()
-        _bars(axes[1], lost.numpy(), players.feature_ids, caption)
+        _bars(axes[1], lost.numpy(), ids, caption)
         return
     draw_input(axes[0], image, title)
-    maps = players.scatter(lost)
+    maps = _players_of(scoring, index, view).scatter(lost)
     draw_attributions(fig, axes[1], maps[0] if isinstance(maps, tuple) else maps, image, caption)
 
 
@@ -152,11 +173,14 @@ def _bars(axis: Axes, attributions: npt.NDArray[Any], ids: Sequence[int], title:
 
 def _fits(model: LogicalModel, image: npt.NDArray[Any]) -> bool:
     """Whether all channels of a pixel are of one player."""
-    layout = model.layout
-    if layout is None or len(layout.shapes) != 1:
+    return model.layout is not None and _one_player_a_pixel(model.layout, image.shape[:2])
+
+
+def _one_player_a_pixel(layout: PlayerLayout, shape: tuple[int, ...]) -> bool:
+    if len(layout.shapes) != 1:
         return False
     channels = layout.indices[0][0].expand(layout.shapes[0])
-    return bool((channels == channels[:1]).all()) and tuple(channels.shape[1:]) == image.shape[:2]
+    return bool((channels == channels[:1]).all()) and tuple(channels.shape[1:]) == tuple(shape)
 
 
 def _short(players: tuple[int, ...]) -> str:
