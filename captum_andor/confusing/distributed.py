@@ -1,35 +1,67 @@
-"""Evaluation as a map over batches, for Ray, Spark and their like, and the report from what the map returned."""
+"""Evaluation as a map over batches, for Ray, Spark and their like: batches in, tables of plain columns out."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from captum_andor._utils.datasets import Samples
-from captum_andor.confusing.evaluation import Evaluation, Evaluator
+from captum_andor.confusing.evaluation import Evaluator
 from captum_andor.confusing.folder_manifest import digests_of
-from captum_andor.confusing.views import View
+from captum_andor.games import Score, score_output
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["empty_table", "evaluation_of", "samples_of_batch", "table_of"]
+Keep: TypeAlias = Literal["outputs", "scores"]
 
-_KEYS = ["model", "baseline", "mask"]
-_COLUMNS = {
+__all__ = ["COLUMNS", "Keep", "arrow_schema", "check_keep", "empty_table", "samples_of_batch", "table_of"]
+
+_EVERY = {
     "sample": "int64",
-    "model": "object",
+    "model": "string",
     "baseline": "int64",
     "mask": "int64",
     "ink": "float64",
-    "fingerprint": "object",
-    "classes": "int64",
-    "outputs": "object",
+    "fingerprint": "string",
+    "settings": "string",
 }
+# Column types by Arrow's names; what Spark and pandas call them follows.
+COLUMNS: dict[Keep, dict[str, str]] = {
+    "outputs": {**_EVERY, "classes": "int64", "outputs": "list<double>"},
+    "scores": {**_EVERY, "label": "int64", "logits": "list<double>", "values": "list<double>"},
+}
+_PANDAS = {"string": "object", "list<double>": "object"}
+
+
+def check_keep(keep: Any, only_scored: bool, scores: Any) -> Keep:
+    """What the rows of a table hold.
+
+    Raises:
+        ValueError: If it is neither, or scores need more than is kept.
+    """
+    if keep not in COLUMNS:
+        raise ValueError(f"keep must be one of {list(COLUMNS)}; got {keep!r}.")
+    if keep == "scores" and not only_scored:
+        raise ValueError(
+            'keep="scores" keeps v near the full input, for an analyzer whose scores= names net_order, flip_rate and '
+            f"masked_margin alone; its scores are {'all' if scores is None else list(scores)}."
+        )
+    found: Keep = keep
+    return found
+
+
+def arrow_schema(keep: Keep) -> Any:
+    """Schema of the tables, for engines that want it beforehand."""
+    import pyarrow as pa
+
+    types = {"int64": pa.int64(), "float64": pa.float64(), "string": pa.string()}
+    types["list<double>"] = pa.list_(pa.float64())
+    return pa.schema([(name, types[kind]) for name, kind in COLUMNS[keep].items()])
 
 
 def samples_of_batch(batch: Any) -> tuple[Samples, Tensor] | None:
@@ -55,13 +87,13 @@ def samples_of_batch(batch: Any) -> tuple[Samples, Tensor] | None:
     if not any(len(batch[name]) for name in ("sample", *inputs)):
         return None
     tensors = tuple(_tensor(name, batch[name]) for name in inputs)
-    rows = torch.as_tensor(np.asarray(batch["sample"], dtype=np.int64), device="cpu")
+    rows = torch.as_tensor(np.array(batch["sample"], dtype=np.int64), device="cpu")
     sizes = {len(rows), *(len(x) for x in tensors)}
     if len(sizes) > 1:
         raise ValueError(f"the columns of batch must be of equal length; got {sorted(sizes)}.")
     labels = None
     if "label" in names:
-        labels = torch.as_tensor(np.asarray(batch["label"], dtype=np.int64), device="cpu")
+        labels = torch.as_tensor(np.array(batch["label"], dtype=np.int64), device="cpu")
     return Samples(tensors, labels, inputs != ["input"]), rows
 
 
@@ -82,88 +114,65 @@ def _nested(row: Any) -> Any:
     return [_nested(part) for part in row] if isinstance(row, np.ndarray) and row.dtype == object else row
 
 
-def empty_table() -> pd.DataFrame:
+def empty_table(keep: Keep = "outputs") -> pd.DataFrame:
     """The table of a batch without rows, as some workers are given."""
     import pandas as pd
 
-    return pd.DataFrame({column: pd.Series(dtype=kind) for column, kind in _COLUMNS.items()})
+    return pd.DataFrame({column: pd.Series(dtype=_PANDAS.get(kind, kind)) for column, kind in COLUMNS[keep].items()})
 
 
-def table_of(evaluator: Evaluator, samples: Samples, rows: Tensor) -> pd.DataFrame:
-    """Outputs of all models on some samples, masked: a row per sample, model, baseline and mask."""
+def table_of(
+    evaluator: Evaluator, samples: Samples, rows: Tensor, settings: str, score: Score, keep: Keep, predicted: bool
+) -> pd.DataFrame:
+    """What all models say of some samples, masked: a row per sample, model, baseline and mask."""
     import pandas as pd
 
-    digests = digests_of(evaluator.checked_models(samples, identify=True))
-    fingerprints = evaluator.fingerprints(samples, digests)
+    if keep == "scores" and not predicted and samples.labels is None:
+        raise ValueError('keep="scores" needs a column "label" in batch, or labels="predicted".')
+    checked = evaluator.checked_models(samples, identify=True)
+    fingerprints = evaluator.fingerprints(samples, digests_of(checked))
     ink, blocks = {}, []
     for key, part in evaluator.chunk(samples):
         if key[0] == "ink":
             ink[key[1]] = part
         elif key[0] == "outputs":
             _, name, view = key
-            outputs = np.empty(len(part), dtype=object)
-            outputs[:] = list(part.flatten(1).numpy())
-            blocks.append(
-                pd.DataFrame(
-                    {
-                        "sample": rows.numpy(),
-                        "model": name,
-                        "baseline": view.baseline,
-                        "mask": view.mask,
-                        "ink": ink[view].numpy(),
-                        "fingerprint": fingerprints[name, view],
-                        "classes": part.shape[2],
-                        "outputs": outputs,
-                    }
-                )
-            )
+            columns = {
+                "sample": rows.numpy(),
+                "model": _strings([name] * len(rows)),
+                "baseline": view.baseline,
+                "mask": view.mask,
+                "ink": ink[view].numpy(),
+                "fingerprint": _strings(fingerprints[name, view]),
+                "settings": _strings([settings] * len(rows)),
+            }
+            held = _outputs(part) if keep == "outputs" else _scored(part, samples.labels, score, predicted)
+            blocks.append(pd.DataFrame({**columns, **held}))
     return pd.concat(blocks, ignore_index=True)
 
 
-def evaluation_of(tables: Any, evaluator: Evaluator, samples: Samples) -> Evaluation:
-    """The evaluation of a data set from the tables of its batches, in whatever order they came.
+def _outputs(part: Tensor) -> dict[str, Any]:
+    return {"classes": part.shape[2], "outputs": _lists(part.flatten(1))}
 
-    Raises:
-        TypeError: If they are no tables.
-        ValueError: If a row is missing, there twice, or of another model, baseline or mask.
-    """
+
+def _scored(part: Tensor, given: Tensor | None, score: Score, predicted: bool) -> dict[str, Any]:
+    """Logits of the whole inputs, and v of the label on all coalitions that were evaluated."""
+    logits = part[:, -1]
+    labels = logits.argmax(1) if predicted or given is None else given
+    size = part.shape[1]
+    values = score_output(part.flatten(0, 1), labels.repeat_interleave(size), score).view(-1, size)
+    return {"label": labels.numpy(), "logits": _lists(logits.double()), "values": _lists(values)}
+
+
+def _strings(texts: list[str]) -> Any:
+    """A column of Python's strings: Spark takes no strings of Arrow's, which pandas 3 would make of them."""
     import pandas as pd
 
-    digests = digests_of(evaluator.checked_models(samples, identify=True))
-    frames = [tables] if isinstance(tables, pd.DataFrame) else list(tables) if isinstance(tables, Iterable) else None
-    if not frames or not all(isinstance(frame, pd.DataFrame) for frame in frames):
-        raise TypeError("tables must be a pandas.DataFrame that explain_batch returned, or several of these.")
-    full = [frame for frame in frames if len(frame)]
-    table = pd.concat(full, ignore_index=True) if full else empty_table()
-    lacking = [column for column in _COLUMNS if column not in table.columns]
-    if lacking:
-        raise ValueError(f"tables lack the columns {lacking}; pass what explain_batch returned, whole.")
-    fingerprints = evaluator.fingerprints(samples, digests)
-    groups = {(name, View(b, m)): rows for (name, b, m), rows in table.groupby(_KEYS, sort=False)}
-    wanted = [(name, view) for name in evaluator.models for view in evaluator.views]
-    unknown = [key for key in groups if key not in wanted]
-    if unknown:
-        raise ValueError(f"tables hold rows of {unknown[0]}, which this analyzer does not have; use the same settings.")
-    outputs, ink = {}, {}
-    for key in wanted:
-        rows = groups.get(key)
-        found = np.array([], dtype=np.int64) if rows is None else np.sort(rows["sample"].to_numpy())
-        if rows is None or not np.array_equal(found, np.arange(len(samples))):
-            missing = sorted(set(range(len(samples))) - set(found.tolist()))
-            detail = f"sample {missing[0]} is missing" if missing else "some are there twice or beyond the data set"
-            raise ValueError(
-                f"tables must hold each of the {len(samples)} samples once for model {key[0]!r}, baseline "
-                f"{key[1].baseline}, mask {key[1].mask}; {detail}."
-            )
-        rows = rows.sort_values("sample")
-        other = rows["fingerprint"].to_numpy() != np.array(fingerprints[key])
-        if other.any():
-            raise ValueError(
-                f"tables are of another evaluation: for model {key[0]!r}, baseline {key[1].baseline}, mask "
-                f"{key[1].mask}, sample {int(other.argmax())} was explained with other weights, another baseline, mask "
-                "or input than this analyzer and data set have. Run explain_batch with these."
-            )
-        flat = torch.from_numpy(np.stack([np.asarray(row) for row in rows["outputs"]]))
-        outputs[key] = flat.view(len(samples), -1, int(rows["classes"].iloc[0]))
-        ink[key[1]] = torch.from_numpy(rows["ink"].to_numpy(dtype=np.float64))
-    return Evaluation(samples, evaluator.views, outputs, ink, {})
+    return pd.Series(texts, dtype=object)
+
+
+def _lists(rows: Tensor) -> Any:
+    """A column that holds an array in each row."""
+    column = np.empty(len(rows), dtype=object)
+    column[:] = list(rows.numpy())
+    return column

@@ -48,6 +48,8 @@ class Evaluation:
         outputs: By name of the model and view, its outputs on all coalitions: ``(N, 2^n, C)``, C ≥ 2 classes.
         ink: By view, the share of each input that differs from the baseline: float64, shape ``(N,)``.
         attributions: By name of the model, name of the method and view: for each input ``(N, …)``.
+        values: Where only these were kept, v of one label by name of the model and view, ``(N, m)`` for the m scored
+            coalitions; outputs are then of the whole inputs alone, ``(N, 1, C)``.
     """
 
     samples: Samples
@@ -55,6 +57,7 @@ class Evaluation:
     outputs: dict[tuple[str, View], Tensor]
     ink: dict[View, Tensor]
     attributions: dict[tuple[str, str, View], tuple[Tensor, ...]]
+    values: dict[tuple[str, View], Tensor] | None = None
 
 
 @dataclass(frozen=True)

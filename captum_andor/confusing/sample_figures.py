@@ -56,6 +56,8 @@ def _players_of(scoring: Scoring, index: int, view: View) -> ResultPlayers:
 def lost_of_sample(scoring: Scoring, name: str, index: int, view: View) -> tuple[Tensor, tuple[int, ...]]:
     """What v of one sample loses without each player, and the ids of these."""
     lost = lost_by_each(scoring.values(name, view)[index : index + 1])[0]
+    if not scoring.evaluation.samples.inputs[0].numel():  # only labels are known, and players by number
+        return lost, tuple(range(len(lost)))
     return lost, _players_of(scoring, index, view).feature_ids
 
 

@@ -113,6 +113,11 @@ class Scoring:
             raise ValueError('the data set has no labels; pass labels="predicted".')
         if high_order is not None:
             check_count("high_order", high_order)
+        if self.evaluation.values is not None and (score is not self.score or predicted != self.predicted):
+            raise ValueError(
+                f'tables of keep="scores" hold v of score={self.score!r} and of one label; run explain_batch with the '
+                "others."
+            )
         chosen = chosen or possible
         return replace(
             self if set(chosen) <= set(VALUE_SCORES) else self.complete(),
@@ -151,6 +156,8 @@ class Scoring:
 
     @computed_once
     def _values(self, name: str, view: View, label_owner: str | None) -> Tensor:
+        if self.evaluation.values is not None:
+            return self.evaluation.values[name, view].double()
         outputs = self.evaluation.outputs[name, view]
         labels = self.labels(label_owner or name)
         size = outputs.shape[1]

@@ -406,7 +406,7 @@ def test_a_map_over_batches_gives_the_report_of_the_whole() -> None:
         single.collect(single.explain_batch(lists), (x, y))
     with pytest.raises(TypeError, match="parameters of float32, and its inputs are uint8"):
         single.explain_batch({"sample": range(7), "input": (255 * x).byte().numpy()})
-    with pytest.raises(ValueError, match="there twice"):
+    with pytest.raises(ValueError, match="sample 6 is there twice"):
         made.collect([*tables, tables[2]], (x, y))
     with pytest.raises(ValueError, match="this analyzer does not have"):
         analyzer(scores=None).collect(tables, (x, y))

@@ -1,0 +1,233 @@
+"""The evaluation of a data set from tables of its batches, whatever order and file they come in."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from captum_andor._utils.datasets import Samples
+from captum_andor.confusing.distributed import COLUMNS, Keep
+from captum_andor.confusing.evaluation import Evaluation, Evaluator
+from captum_andor.confusing.folder_manifest import digests_of
+from captum_andor.confusing.views import View
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["evaluation_of", "samples_of_labels", "tables_of"]
+
+_SHOWN = 5  # missing samples that an error names
+_OWN = {"outputs": "outputs", "scores": "values"}  # the column that tells what a table keeps
+
+
+def samples_of_labels(labels: Any) -> Samples | None:
+    """Samples of which only the labels are known; None if it is no column of labels."""
+    if isinstance(labels, (list, range)) and not all(isinstance(label, (int, np.integer)) for label in labels):
+        return None
+    is_column = isinstance(labels, (np.ndarray, Tensor, list, range)) or (
+        hasattr(labels, "to_numpy") and not hasattr(labels, "columns")
+    )
+    given = np.asarray(labels.cpu() if isinstance(labels, Tensor) else labels) if is_column else None
+    if given is None or given.ndim != 1 or given.dtype.kind not in "iu":
+        return None
+    column = torch.as_tensor(given.astype(np.int64), device="cpu")
+    return Samples((torch.empty(len(column), 0),), column, False)
+
+
+def tables_of(tables: Any) -> Iterator[pd.DataFrame]:
+    """The frames of what was given: a frame, an Arrow table, a folder or file of Parquet, or several of these.
+
+    Raises:
+        TypeError: If it is none.
+        ValueError: If a folder holds no Parquet file, or a file cannot be read whole.
+    """
+    if hasattr(tables, "columns") and hasattr(tables, "iterrows"):
+        yield tables
+    elif hasattr(tables, "column_names") and hasattr(tables, "to_pandas"):
+        yield tables.to_pandas()
+    elif isinstance(tables, (str, os.PathLike)):
+        yield from _parquet(Path(tables))
+    elif isinstance(tables, Iterable) and not isinstance(tables, Mapping):
+        for table in tables:
+            yield from tables_of(table)
+    else:
+        raise TypeError(
+            "tables must be a pandas.DataFrame that explain_batch returned, an Arrow table, a Parquet file or folder, "
+            f"or several of these; got {type(tables).__name__}."
+        )
+
+
+def _parquet(path: Path) -> Iterator[pd.DataFrame]:
+    files = sorted(path.rglob("*.parquet")) if path.is_dir() else [path]
+    if not files:
+        raise ValueError(f"tables: folder {path} holds no file *.parquet.")
+    for file in files:
+        yield _whole(file)
+
+
+def _whole(file: Path) -> pd.DataFrame:
+    import pandas as pd
+
+    try:
+        return pd.read_parquet(file)
+    except (FileNotFoundError, ImportError):
+        raise
+    except Exception as error:  # whatever the reader raises for half a file
+        raise ValueError(
+            f"tables: {file} cannot be read ({error}). Was its writing broken off? Delete it and evaluate its samples "
+            "again."
+        ) from error
+
+
+class _Rows:
+    """Rows of one model and view, put in their places as they come."""
+
+    def __init__(self, n_samples: int) -> None:
+        self.seen = np.zeros(n_samples, dtype=np.int64)
+        self.columns: dict[str, Any] = {}
+
+    def put(self, places: np.ndarray[Any, Any], name: str, numbers: np.ndarray[Any, Any]) -> None:
+        if name not in self.columns:
+            self.columns[name] = np.zeros((len(self.seen), *numbers.shape[1:]), dtype=numbers.dtype)
+        kept = self.columns[name]
+        if kept.shape[1:] != numbers.shape[1:]:
+            raise ValueError(
+                f"tables hold rows of different lengths in column {name!r}: {kept.shape[1:]} and {numbers.shape[1:]}."
+            )
+        if numbers.dtype.itemsize > kept.dtype.itemsize:
+            kept = self.columns[name] = kept.astype(numbers.dtype)
+        kept[places] = numbers
+
+
+def evaluation_of(
+    tables: Any, evaluator: Evaluator, samples: Samples, settings: dict[Keep, str], predicted: bool
+) -> tuple[Evaluation, Keep]:
+    """The evaluation of a data set from the tables of its batches, in whatever order they came.
+
+    Raises:
+        TypeError: If they are no tables.
+        ValueError: If a row is missing, there twice, or of another model, baseline or mask.
+    """
+    with_inputs = samples.inputs[0].numel() > 0
+    fingerprints: dict[tuple[str, View], Any] = {}
+    if with_inputs:
+        digests = digests_of(evaluator.checked_models(samples, identify=True))
+        fingerprints = {key: np.array(found) for key, found in evaluator.fingerprints(samples, digests).items()}
+    wanted = [(name, view) for name in evaluator.models for view in evaluator.views]
+    gathered = {key: _Rows(len(samples)) for key in wanted}
+    keep: Keep | None = None
+    n_tables = 0
+    for table in tables_of(tables):
+        n_tables += 1
+        if not len(table):
+            continue
+        keep = _kept(table, keep)
+        for (name, baseline, mask), rows in table.groupby(["model", "baseline", "mask"], sort=False):
+            key = (str(name), View(int(baseline), int(mask)))
+            if key not in gathered:
+                raise ValueError(
+                    f"tables hold rows of {key}, which this analyzer does not have; use the same settings."
+                )
+            places = _places(rows, key, gathered[key], len(samples))
+            _check_origin(rows, key, places, settings[keep], fingerprints.get(key))
+            _gather(rows, places, gathered[key], keep, samples, predicted)
+    if not n_tables:
+        raise TypeError("tables must be a pandas.DataFrame that explain_batch returned, or several of these; got none.")
+    for key, found in gathered.items():
+        _check_whole(key, found)
+    return _joined(gathered, evaluator, samples, keep or "outputs"), keep or "outputs"
+
+
+def _kept(table: pd.DataFrame, before: Keep | None) -> Keep:
+    """What a table keeps: the same as those before."""
+    keep: Keep = "scores" if _OWN["scores"] in table.columns else "outputs"
+    lacking = [column for column in COLUMNS[keep] if column not in table.columns]
+    if lacking:
+        raise ValueError(f"tables lack the columns {lacking}; pass what explain_batch returned, whole.")
+    if before is not None and keep != before:
+        raise ValueError('tables hold rows of keep="outputs" and of keep="scores"; take those of one call.')
+    return keep
+
+
+def _places(rows: pd.DataFrame, key: tuple[str, View], found: _Rows, n_samples: int) -> np.ndarray[Any, Any]:
+    places: np.ndarray[Any, Any] = rows["sample"].to_numpy(dtype=np.int64)
+    outside = places[(places < 0) | (places >= n_samples)]
+    if len(outside):
+        raise ValueError(
+            f"tables hold sample {int(outside[0])} of model {key[0]!r}, but the data set has {n_samples:,} samples."
+        )
+    np.add.at(found.seen, places, 1)
+    return places
+
+
+def _check_origin(
+    rows: pd.DataFrame, key: tuple[str, View], places: np.ndarray[Any, Any], settings: str, wanted: Any
+) -> None:
+    """Raise where rows are of another model, other settings, or other inputs."""
+    where = f"model {key[0]!r}, baseline {key[1].baseline}, mask {key[1].mask}"
+    if wanted is not None:
+        other = rows["fingerprint"].to_numpy() != wanted[places]
+        if other.any():
+            raise ValueError(
+                f"tables are of another evaluation: for {where}, sample {int(places[other.argmax()])} was explained "
+                "with other weights, another baseline, mask or input than this analyzer and data set have. Run "
+                "explain_batch with these."
+            )
+    elif (rows["settings"].to_numpy() != settings).any():
+        raise ValueError(
+            f"tables are of another analyzer: for {where}, sample {int(places[0])} was explained by models of other "
+            "weights or code, other baselines, masks or scores. Collect with the analyzer that made them."
+        )
+
+
+def _gather(
+    rows: pd.DataFrame, places: np.ndarray[Any, Any], found: _Rows, keep: Keep, samples: Samples, predicted: bool
+) -> None:
+    found.put(places, "ink", rows["ink"].to_numpy(dtype=np.float64))
+    if keep == "outputs":
+        flat = np.stack([np.asarray(row) for row in rows["outputs"]])
+        found.put(places, "outputs", flat.reshape(len(rows), -1, int(rows["classes"].iloc[0])))
+        return
+    labels = rows["label"].to_numpy(dtype=np.int64)
+    if not predicted and samples.labels is not None:
+        other = labels != samples.labels.numpy()[places]
+        if other.any():
+            sample = int(places[other.argmax()])
+            raise ValueError(
+                f"tables hold v of label {labels[other.argmax()]} for sample {sample}, which is labelled "
+                f"{int(samples.labels[sample])}; collect with the labels that explain_batch was given."
+            )
+    for column in ("logits", "values"):
+        found.put(places, column, np.stack([np.asarray(row, dtype=np.float64) for row in rows[column]]))
+
+
+def _check_whole(key: tuple[str, View], found: _Rows) -> None:
+    if (found.seen == 1).all():
+        return
+    missing = np.flatnonzero(found.seen == 0)
+    shown = ", ".join(map(str, missing[:_SHOWN])) + (", …" if len(missing) > _SHOWN else "")
+    detail = (
+        f"sample {shown} is missing ({len(missing):,} in all)"
+        if len(missing)
+        else f"sample {int(np.argmax(found.seen > 1))} is there twice"
+    )
+    raise ValueError(
+        f"tables must hold each of the {len(found.seen):,} samples once for model {key[0]!r}, baseline "
+        f"{key[1].baseline}, mask {key[1].mask}; {detail}."
+    )
+
+
+def _joined(gathered: dict[tuple[str, View], _Rows], evaluator: Evaluator, samples: Samples, keep: Keep) -> Evaluation:
+    ink = {view: torch.from_numpy(found.columns["ink"]) for (_, view), found in gathered.items()}
+    if keep == "outputs":
+        outputs = {key: torch.from_numpy(found.columns["outputs"]) for key, found in gathered.items()}
+        return Evaluation(samples, evaluator.views, outputs, ink, {})
+    logits = {key: torch.from_numpy(found.columns["logits"])[:, None] for key, found in gathered.items()}
+    values = {key: torch.from_numpy(found.columns["values"]) for key, found in gathered.items()}
+    return Evaluation(samples, evaluator.views, logits, ink, {}, values)

@@ -1,0 +1,160 @@
+"""Reports from tables of batches: what rows hold, in which form and order they come, and what is refused."""
+
+from __future__ import annotations
+
+import pickle
+
+import pandas as pd
+import pytest
+import torch
+from torch import nn
+
+from captum_andor import ConfusingSampleAnalyzer
+from captum_andor.games.masks import image_grid
+
+N = 20
+X = torch.rand(N, 1, 6, 6, generator=torch.Generator().manual_seed(0))
+Y = torch.arange(N) % 10
+
+
+def analyzer(seed=0, **options):
+    made = ConfusingSampleAnalyzer(
+        **{
+            "scores": ("net_order", "masked_margin"),
+            "baselines": [0, 0.5],
+            "feature_mask": image_grid(6, 6, 3, 3),
+            **options,
+        }
+    )
+    for name in "ab":
+        torch.manual_seed(seed + ord(name))
+        made.add_model(name, nn.Sequential(nn.Flatten(), nn.Linear(36, 12), nn.ReLU(), nn.Linear(12, 10)).eval())
+    return made
+
+
+def batches(size=6):
+    return [{"sample": i.numpy(), "input": X[i].numpy(), "label": Y[i].numpy()} for i in torch.arange(N).split(size)]
+
+
+def tables(made, keep="scores", **options):
+    return [made.explain_batch(batch, keep=keep, **options) for batch in batches()]
+
+
+@pytest.mark.parametrize("keep", ["scores", "outputs"])
+@pytest.mark.parametrize("labels", ["given", "predicted"])
+def test_the_report_is_that_of_one_evaluation(keep, labels) -> None:
+    made = analyzer()
+    whole = made.evaluate((X, Y), labels=labels, batch_size=6)
+    found = made.collect(reversed(tables(made, keep, labels=labels)), (X, Y), labels=labels)
+    pd.testing.assert_frame_equal(found.scores, whole.scores)
+    assert found.overlap()["iou"].tolist() == whole.overlap()["iou"].tolist()
+    assert found.rank("a")["reasons"].tolist() == whole.rank("a")["reasons"].tolist()
+
+
+def test_rows_of_scores_are_small() -> None:
+    made = analyzer()
+    table = tables(made)[0]
+    size = sum(len(pickle.dumps(row._asdict())) for row in table.itertuples(index=False)) / len(table)
+    arrow = pytest.importorskip("pyarrow")
+    columns = arrow.Table.from_pandas(table, schema=made.arrow_schema("scores"), preserve_index=False)
+    assert columns.nbytes / len(table) < 700 and size < 1500
+    assert len(table["values"][0]) == 47 and len(table["logits"][0]) == 10
+
+
+def test_labels_alone_are_enough_for_a_report(tmp_path) -> None:
+    made = analyzer()
+    whole = made.evaluate((X, Y))
+    for labels in (Y, Y.numpy(), Y.tolist(), pd.Series(Y.numpy())):
+        found = made.collect(tables(made), labels)
+        pd.testing.assert_frame_equal(found.scores, whole.scores, rtol=1e-4, atol=1e-5)
+    found.to_html(tmp_path / "page.html", k=2)
+    assert "LOST {3}" in (tmp_path / "page.html").read_text()
+    with pytest.raises(RuntimeError, match="models are not at hand"):
+        found.similarity()
+    assert found.value_similarity()["value_correlation"].notna().all()
+
+
+def test_parquet_folders_and_arrow_tables(tmp_path) -> None:
+    arrow = pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    made = analyzer()
+    expected = made.collect(tables(made), Y).scores
+    for keep in ("scores", "outputs"):
+        as_arrow = [
+            arrow.Table.from_pandas(t, schema=made.arrow_schema(keep), preserve_index=False) for t in tables(made, keep)
+        ]
+        folder = tmp_path / keep
+        folder.mkdir()
+        for number, table in enumerate(as_arrow):
+            parquet.write_table(table, folder / f"part-{number}.parquet")
+        for given in (folder, str(folder), as_arrow, iter(as_arrow), [folder / f"part-{i}.parquet" for i in range(4)]):
+            pd.testing.assert_frame_equal(made.collect(given, Y).scores, expected, rtol=1e-4, atol=1e-5)
+    half = (folder / "part-1.parquet").read_bytes()
+    (folder / "part-1.parquet").write_bytes(half[: len(half) // 2])
+    with pytest.raises(ValueError, match=r"part-1.parquet cannot be read"):
+        made.collect(folder, Y)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ValueError, match="holds no file"):
+        made.collect(tmp_path / "empty", Y)
+
+
+def test_batches_of_arrow_pandas_and_nothing() -> None:
+    arrow = pytest.importorskip("pyarrow")
+    made = analyzer()
+    flat = pd.DataFrame({"sample": range(N), "input": X.numpy().tolist(), "label": Y.numpy()})
+    expected = made.explain_batch({"sample": range(N), "input": X.numpy(), "label": Y.numpy()}, keep="scores")
+    for batch in (flat, arrow.Table.from_pandas(flat)):
+        pd.testing.assert_frame_equal(made.explain_batch(batch, keep="scores"), expected)
+    empty = made.explain_batch({"sample": [], "input": [], "label": []}, keep="scores")
+    assert list(empty.columns) == list(expected.columns) and not len(empty)
+    assert made.arrow_schema("scores").names == list(expected.columns)
+    arrow.Table.from_pandas(empty, schema=made.arrow_schema("scores"), preserve_index=False)
+
+
+def test_other_models_and_settings_are_refused() -> None:
+    made = analyzer()
+    for other in (
+        analyzer(seed=5),
+        analyzer(baselines=[0, 0.4]),
+        analyzer(score="log_prob"),
+        analyzer(coalitions="all"),
+    ):
+        rows = tables(other, "scores" if other.only_scored else "outputs")
+        with pytest.raises(ValueError, match="of another analyzer"):
+            made.collect(rows, Y)
+    with pytest.raises(ValueError, match="of another analyzer"):
+        made.collect(tables(made, labels="predicted"), Y)
+    with pytest.raises(ValueError, match="v of label 0 for sample 0, which is labelled 1"):
+        made.collect(tables(made), (Y + 1) % 10)
+    mixed = [*tables(made)[:2], *tables(made, "outputs")[2:]]
+    with pytest.raises(ValueError, match="keep="):
+        made.collect(mixed, Y)
+    with pytest.raises(ValueError, match=r"sample 6, 7, 8, 9, 10, … is missing \(6 in all\)"):
+        made.collect([tables(made)[i] for i in (0, 2, 3)], Y)
+    with pytest.raises(ValueError, match="the data set has 10 samples"):
+        made.collect(tables(made), Y[:10])
+    with pytest.raises(ValueError, match="hold v of score"):
+        made.collect(tables(made), Y).rescore(score="log_prob")
+
+
+def test_bad_arguments() -> None:
+    made = analyzer()
+    with pytest.raises(ValueError, match="keep must be"):
+        made.explain_batch(batches()[0], keep="logits")
+    with pytest.raises(ValueError, match='needs a column "label"'):
+        made.explain_batch({"sample": [0], "input": X[:1].numpy()}, keep="scores")
+    with pytest.raises(ValueError, match="its scores are all"):
+        analyzer(scores=None).explain_batch(batches()[0], keep="scores")
+    with pytest.raises(TypeError, match="tables must be"):
+        made.collect({"sample": [1]}, Y)
+    with pytest.raises(ValueError, match="training mode"):
+        made._models["a"].train()
+        made.explain_batch(batches()[0])
+
+
+def test_what_workers_are_sent_holds_no_report() -> None:
+    made = analyzer()
+    before = len(pickle.dumps(made))
+    made.evaluate((X, Y))
+    assert len(pickle.dumps(made)) <= before + 200
+    assert pickle.loads(pickle.dumps(made))._report is None
