@@ -9,7 +9,14 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, IterableDataset, RandomSampler, SubsetRandomSampler, WeightedRandomSampler
+from torch.utils.data import (
+    DataLoader,
+    DistributedSampler,
+    IterableDataset,
+    RandomSampler,
+    SubsetRandomSampler,
+    WeightedRandomSampler,
+)
 
 from captum_andor._utils.user_warnings import warn
 
@@ -317,9 +324,13 @@ def _check_order(loader: DataLoader[Any], classes: _ClassNames) -> None:
             f"pass drop_last=False, or the data set itself, or torch.utils.data.Subset(data, range({len(once)}))",
         )
     first = next((i for i, index in enumerate(once) if index != i), 0)
+    shared = isinstance(loader.sampler, DistributedSampler) and loader.sampler.num_replicas > 1
     raise _disordered(
         f"has a sampler that gives sample {once[first]} at position {first}, {len(once)} of {size} samples in all",
-        "pass the data set itself, or torch.utils.data.Subset(data, indices) with the indices in the order wanted",
+        "pass the data set itself: with checkpoint_dir the processes that torchrun started share its batches, which a "
+        "DistributedSampler is not needed for"
+        if shared
+        else "pass the data set itself, or torch.utils.data.Subset(data, indices) with the indices in the order wanted",
     )
 
 

@@ -655,3 +655,32 @@ def test_torchrun_gives_the_report_of_one_process(tmp_path: Path) -> None:
     alone = pd.read_pickle(folders[0] + "alone")
     assert all(pd.read_pickle(folders[1] + rank).equals(alone) for rank in "01")
     assert sorted(p.name for p in Path(folders[0]).iterdir()) == sorted(p.name for p in Path(folders[1]).iterdir())
+
+
+def test_torchrun_restarts_when_a_process_is_killed(tmp_path: Path) -> None:
+    """The first start loses a process at its second batch; the second one goes on from the files."""
+    script = tmp_path / "evaluate.py"
+    script.write_text(
+        "import os, pathlib, signal, sys, torch\n"
+        "from captum_andor import ConfusingSampleAnalyzer\n"
+        "torch.manual_seed(0)\n"
+        "model = torch.nn.Linear(6, 3).eval()\n"
+        "kept = pathlib.Path(sys.argv[1])\n"
+        "def forward(x):\n"
+        "    if os.environ.get('RANK') == '1' and os.environ['TORCHELASTIC_RESTART_COUNT'] == '0':\n"
+        "        if len(list(kept.glob('*.npz'))) >= 2:\n"
+        "            os.kill(os.getpid(), signal.SIGKILL)\n"
+        "    return model(x)\n"
+        "analyzer = ConfusingSampleAnalyzer(scores=('net_order', 'flip_rate')).add_model('a', forward)\n"
+        "report = analyzer.evaluate((torch.rand(20, 6), torch.arange(20) % 3), batch_size=3, checkpoint_dir=kept)\n"
+        "report.scores.to_pickle(sys.argv[1] + os.environ.get('RANK', 'alone'))\n"
+        "print(os.environ.get('TORCHELASTIC_RESTART_COUNT'))\n"
+    )
+    folders = [str(tmp_path / "one"), str(tmp_path / "several")]
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "--max-restarts=2"]
+    subprocess.run([sys.executable, str(script), folders[0]], check=True, capture_output=True, timeout=120)
+    found = subprocess.run([*launcher, str(script), folders[1]], capture_output=True, text=True, timeout=180)
+    assert found.returncode == 0, found.stderr[-2000:]
+    assert found.stdout.split() == ["1", "1"]  # both ended after one restart
+    alone = pd.read_pickle(folders[0] + "alone")
+    assert all(pd.read_pickle(folders[1] + rank).equals(alone) for rank in "01")

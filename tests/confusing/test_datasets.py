@@ -229,3 +229,11 @@ def test_elements_of_no_player_in_masks_of_each_sample() -> None:
     report = ConfusingSampleAnalyzer(scores=("net_order",), feature_mask=masks).add_model("m", linear).evaluate((X, Y))
     assert (report.scores["n_active"] == 2).all()
     assert report.scoring.views and report.scoring.values("m", report.scoring.views[0]).shape == (20, 4)
+
+
+def test_a_distributed_sampler_is_refused_with_the_way_to_go() -> None:
+    data = TensorDataset(X, Y)
+    for shuffle in (False, True):
+        sampler = DistributedSampler(data, num_replicas=2, rank=1, shuffle=shuffle)
+        with pytest.raises(ValueError, match=r"checkpoint_dir.*DistributedSampler"):
+            analyzer().evaluate(DataLoader(data, batch_size=4, sampler=sampler))
