@@ -84,13 +84,16 @@ class ConfusingReport(ReportPlots):
     ) -> ConfusingReport:
         """Compute a report with other scores or labels from the same outputs, without a forward pass.
 
+        Where scores of v alone were asked for before, scores of patterns need the masks that were left out: naming some
+        here runs the models on these.
+
         Columns of witnesses stay as they were.
 
         Args:
             score (str or Callable, optional): What v is. Default: None (as it was)
             labels (str, optional): ``"given"`` or ``"predicted"``. Default: None (as it was)
             primary (str, optional): The score that ranks. Default: None (as it was)
-            scores (sequence of str, optional): Which scores to compute. Default: None (all that can be)
+            scores (sequence of str, optional): Which scores to compute. Default: None (all that cost no pass)
             high_order (int, optional): Lowest number of players that counts as high order. Default: None (as it was)
 
         Returns:

@@ -44,6 +44,7 @@ Kept = TypeVar("Kept")
 _REVERSED = ("margin", "confidence", "code_homogeneity")  # columns that are low where a sample is suspicious
 _SMALL_EFFECT = 0.1  # of the mean |v(N) − v(∅)|
 _ROWS = 1 << 16  # outputs scored at once
+_OF_VALUES = ("_values", "_split")  # what a report of the same v takes over, without a second copy
 
 
 @dataclass(frozen=True)
@@ -118,16 +119,20 @@ class Scoring:
                 f'tables of keep="scores" hold v of score={self.score!r} and of one label; run explain_batch with the '
                 "others."
             )
+        if chosen is None and not self.knows_patterns and primary in VALUE_SCORES:
+            chosen = tuple(name for name in possible if name in VALUE_SCORES)  # all that cost no pass
         chosen = chosen or possible
+        of = self if set(chosen) <= set(VALUE_SCORES) else self.complete()
+        same_values = score is self.score and predicted == self.predicted
         return replace(
-            self if set(chosen) <= set(VALUE_SCORES) else self.complete(),
+            of,
             score=score,
             predicted=predicted,
             primary=primary,
             wanted=chosen,
             first_high=self.first_high if high_order is None else high_order,
             added=self.added,
-            _cache={},
+            _cache={key: kept for key, kept in of._cache.items() if same_values and key[0] in _OF_VALUES},
         )
 
     def logits(self, name: str) -> Tensor:

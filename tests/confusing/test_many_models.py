@@ -72,3 +72,16 @@ def test_a_table_is_computed_once_and_can_be_changed(monkeypatch: pytest.MonkeyP
     assert (made.overlap()["iou"] >= 0).all()
     with pytest.raises(TypeError):
         made.overlap(n_resamples=10)
+
+
+def test_a_report_of_other_scores_shares_values_and_splits() -> None:
+    made = report("ab")
+    view = made.scoring.views[0]
+    values, split = made.scoring.values("a", view), made.scoring.split("a", view)
+    other = made.rescore(primary="flip_rate")
+    assert other.scoring.values("a", view) is values
+    full = made.rescore(scores=["offset"], primary="offset", high_order=3)
+    again = full.rescore(high_order=2)
+    assert again.scoring.split("a", view) is full.scoring.split("a", view)
+    assert torch.equal(full.scoring.split("a", view).and_values, split.and_values)
+    assert made.rescore(labels="predicted").scoring.values("a", view) is not values
