@@ -17,7 +17,7 @@ from captum_andor._utils.datasets import read_samples
 from captum_andor._utils.devices import Model
 from captum_andor._utils.model_identity import add_value
 from captum_andor.confusing.attribution_methods import Attributer
-from captum_andor.confusing.collected import evaluation_of, samples_of_labels
+from captum_andor.confusing.collected import evaluation_of, missing_samples, samples_of_labels
 from captum_andor.confusing.distributed import (
     COLUMNS,
     Keep,
@@ -342,6 +342,34 @@ class ConfusingSampleAnalyzer:
             ImportError: If pyarrow is not installed.
         """
         return arrow_schema(check_keep(keep, self.only_scored, self.scores))
+
+    def missing(self, folder: str | os.PathLike[str], n_samples: int, labels: Labels = "given") -> list[int]:
+        """Which samples a folder of Parquet tables does not hold yet, so that an evaluation can go on where it was.
+
+        Args:
+            folder (str or PathLike): Where an engine writes the tables of :meth:`explain_batch`; it need not exist.
+            n_samples (int): Number of samples of the data set.
+            labels (str, optional): As in :meth:`explain_batch`. Default: "given"
+
+        Returns:
+            - **samples** (*list of int*): Indices, ascending, of samples that lack a row of a model, baseline or mask.
+              A file that was broken off counts as missing, with a warning: delete it.
+
+        Raises:
+            ValueError: If rows are of other models or settings, or of samples beyond ``n_samples``.
+
+        Examples::
+
+            >>> import torch
+            >>> analyzer = ConfusingSampleAnalyzer(scores=("net_order",))
+            >>> _ = analyzer.add_model("linear", torch.nn.Linear(4, 3).eval())
+            >>> analyzer.missing("no_such_folder", 3)
+            [0, 1, 2]
+        """
+        self._check_models(labels)
+        check_count("n_samples", n_samples)
+        settings = {keep: self._fingerprint(keep, labels) for keep in COLUMNS}
+        return missing_samples(Path(folder), self._evaluator(_ROWS, None, None, None), n_samples, settings)
 
     def _fingerprint(self, keep: Keep, labels: str) -> str:
         """Hash of models and settings, without samples."""

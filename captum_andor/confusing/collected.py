@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from captum_andor._utils.datasets import Samples
+from captum_andor._utils.user_warnings import warn
 from captum_andor.confusing.distributed import COLUMNS, Keep
 from captum_andor.confusing.evaluation import Evaluation, Evaluator
 from captum_andor.confusing.folder_manifest import digests_of
@@ -20,7 +21,7 @@ from captum_andor.confusing.views import View
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["evaluation_of", "samples_of_labels", "tables_of"]
+__all__ = ["evaluation_of", "missing_samples", "samples_of_labels", "tables_of"]
 
 _SHOWN = 5  # missing samples that an error names
 _OWN = {"outputs": "outputs", "scores": "values"}  # the column that tells what a table keeps
@@ -64,11 +65,48 @@ def tables_of(tables: Any) -> Iterator[pd.DataFrame]:
 
 
 def _parquet(path: Path) -> Iterator[pd.DataFrame]:
-    files = sorted(path.rglob("*.parquet")) if path.is_dir() else [path]
+    files = _files(path)
     if not files:
         raise ValueError(f"tables: folder {path} holds no file *.parquet.")
     for file in files:
         yield _whole(file)
+
+
+def _files(path: Path) -> list[Path]:
+    return sorted(path.rglob("*.parquet")) if path.is_dir() else [path] if path.exists() else []
+
+
+def missing_samples(folder: Path, evaluator: Evaluator, n_samples: int, settings: dict[Keep, str]) -> list[int]:
+    """Samples that the Parquet files of a folder do not hold for every model, baseline and mask.
+
+    Raises:
+        ValueError: If rows are of other models or settings, or of samples beyond ``n_samples``.
+    """
+    keys = [(name, view) for name in evaluator.models for view in evaluator.views]
+    seen = {key: np.zeros(n_samples, dtype=bool) for key in keys}
+    for file in _files(folder):
+        try:
+            table = _whole(file)
+        except ValueError as error:
+            warn(str(error).removeprefix("tables: "))
+            continue
+        if not len(table):
+            continue
+        keep = _kept(table, None)
+        for key, rows in _groups(table, seen):
+            places = _in_range(rows, key, n_samples)
+            _check_origin(rows, key, places, settings[keep], None)
+            seen[key][places] = True
+    return [int(i) for i in np.flatnonzero(~np.all(list(seen.values()), axis=0))]
+
+
+def _groups(table: pd.DataFrame, known: Mapping[tuple[str, View], Any]) -> Iterator[tuple[tuple[str, View], Any]]:
+    """Rows of each model and view, all of which are known."""
+    for (name, baseline, mask), rows in table.groupby(["model", "baseline", "mask"], sort=False):
+        key = (str(name), View(int(baseline), int(mask)))
+        if key not in known:
+            raise ValueError(f"tables hold rows of {key}, which this analyzer does not have; use the same settings.")
+        yield key, rows
 
 
 def _whole(file: Path) -> pd.DataFrame:
@@ -128,13 +166,9 @@ def evaluation_of(
         if not len(table):
             continue
         keep = _kept(table, keep)
-        for (name, baseline, mask), rows in table.groupby(["model", "baseline", "mask"], sort=False):
-            key = (str(name), View(int(baseline), int(mask)))
-            if key not in gathered:
-                raise ValueError(
-                    f"tables hold rows of {key}, which this analyzer does not have; use the same settings."
-                )
-            places = _places(rows, key, gathered[key], len(samples))
+        for key, rows in _groups(table, gathered):
+            places = _in_range(rows, key, len(samples))
+            np.add.at(gathered[key].seen, places, 1)
             _check_origin(rows, key, places, settings[keep], fingerprints.get(key))
             _gather(rows, places, gathered[key], keep, samples, predicted)
     if not n_tables:
@@ -155,14 +189,13 @@ def _kept(table: pd.DataFrame, before: Keep | None) -> Keep:
     return keep
 
 
-def _places(rows: pd.DataFrame, key: tuple[str, View], found: _Rows, n_samples: int) -> np.ndarray[Any, Any]:
+def _in_range(rows: pd.DataFrame, key: tuple[str, View], n_samples: int) -> np.ndarray[Any, Any]:
     places: np.ndarray[Any, Any] = rows["sample"].to_numpy(dtype=np.int64)
     outside = places[(places < 0) | (places >= n_samples)]
     if len(outside):
         raise ValueError(
             f"tables hold sample {int(outside[0])} of model {key[0]!r}, but the data set has {n_samples:,} samples."
         )
-    np.add.at(found.seen, places, 1)
     return places
 
 

@@ -158,3 +158,36 @@ def test_what_workers_are_sent_holds_no_report() -> None:
     made.evaluate((X, Y))
     assert len(pickle.dumps(made)) <= before + 200
     assert pickle.loads(pickle.dumps(made))._report is None
+
+
+def test_what_a_folder_lacks_is_evaluated_and_nothing_else(tmp_path) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet")
+    arrow = pytest.importorskip("pyarrow")
+    made, folder = analyzer(), tmp_path / "scores"
+    assert made.missing(folder, N) == list(range(N))
+    folder.mkdir()
+
+    def write(name, table):
+        parquet.write_table(
+            arrow.Table.from_pandas(table, schema=made.arrow_schema("scores"), preserve_index=False), folder / name
+        )
+
+    first, second, *_ = tables(made)
+    write("0.parquet", first)
+    write("1.parquet", second[second["model"] == "a"])  # the other model's rows were not written
+    assert made.missing(folder, N) == list(range(6, N))
+    (folder / "2.parquet").write_bytes((folder / "0.parquet").read_bytes()[:200])
+    with pytest.warns(UserWarning, match=r"2.parquet cannot be read.*Delete it"):
+        assert made.missing(folder, N) == list(range(6, N))
+    for name in ("1.parquet", "2.parquet"):
+        (folder / name).unlink()
+    rows = made.missing(folder, N)
+    batch = {"sample": rows, "input": X[rows].numpy(), "label": Y[rows].numpy()}
+    write("rest.parquet", made.explain_batch(batch, keep="scores"))
+    assert made.missing(folder, N) == []
+    whole = made.evaluate((X, Y)).scores
+    pd.testing.assert_frame_equal(made.collect(folder, Y).scores, whole, rtol=1e-4, atol=1e-5)
+    with pytest.raises(ValueError, match="of another analyzer"):
+        analyzer(seed=3).missing(folder, N)
+    with pytest.raises(ValueError, match="the data set has 5 samples"):
+        made.missing(folder, 5)
