@@ -1,0 +1,185 @@
+"""Does an evaluation grow as its samples do, and what do engines cost beside one process?
+
+    python -m benchmarks.scale growth       # 1 000 to 20 000 images, four models: seconds, memory, bytes a row
+    python -m benchmarks.scale report       # overlaps of 30 models, pages of 2 x 1 000 and 10 x 50 000 samples
+    python -m benchmarks.scale ray          # Ray Data beside evaluate(), 5 000 samples (needs the extra "ray")
+
+Fashion-MNIST at 14 x 14, small CNNs (untrained: only time counts), nine patches, scores of v. ``growth`` writes images to
+Parquet, maps ``explain_batch`` over batches read from there, writes the rows to Parquet, and collects with labels alone; each
+size runs in a process of its own, whose largest memory is read at the end. One thread.
+"""
+
+from __future__ import annotations
+
+import os
+
+for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(name, "1")
+
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from captum_andor import ConfusingSampleAnalyzer
+from captum_andor.games.masks import image_grid
+from tutorials.datasets.fashion import fashion_mnist
+from tutorials.scripts.confusing_samples import small_network, smaller
+
+SIZES, MODELS, BATCH = (1_000, 5_000, 10_000, 20_000), 4, 250
+SCORES = ("net_order", "flip_rate", "masked_margin")
+
+
+def analyzer_of(models: int, view: bool = False) -> ConfusingSampleAnalyzer:
+    """An analyzer of small CNNs."""
+    made = ConfusingSampleAnalyzer(feature_mask=image_grid(14, 14, 3, 3), scores=SCORES, baselines=[0, 0.5][: 1 + view])
+    for seed in range(models):
+        torch.manual_seed(seed)
+        made.add_model(f"seed {seed}", small_network().eval())
+    return made
+
+
+def growth() -> None:
+    """Seconds and memory by number of samples, and the straight line through them."""
+    print(
+        f"{MODELS} models, one baseline, one thread: images from Parquet, rows to Parquet, the report from labels alone"
+    )
+    print(
+        f"{'samples':>8}{'evaluate, s':>13}{'ms a sample':>13}{'collect, s':>12}{'page, s':>9}{'peak MB':>9}{'bytes a row':>13}"
+    )
+    found = []
+    for size in SIZES:
+        command = [sys.executable, "-m", "benchmarks.scale", "one", str(size)]
+        numbers = [float(x) for x in subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()]
+        seconds, collect, page, peak, row = numbers
+        found.append((size, seconds, peak))
+        print(
+            f"{size:8}{seconds:13.1f}{seconds / size * 1e3:13.2f}{collect:12.1f}{page:9.1f}{peak:9.0f}{row:13.0f}",
+            flush=True,
+        )
+    sizes, times, peaks = np.array(found).T
+    for what, values, unit in (("time", times, "s"), ("memory", peaks, "MB")):
+        slope, start = np.polyfit(sizes, values, 1)
+        off = np.abs(values - start - slope * sizes).max() / values.max()
+        line = f"{what}: {start:.1f} {unit} + {slope * 1e3:.2f} {unit} a thousand samples, off the line by {off:.1%} at most"
+        print(f"{line}; ten million samples, computed: {(start + slope * 1e7) / (3600 if unit == 's' else 1024):.1f} "
+              + ("hours on one core" if unit == "s" else "GB to collect"))  # fmt: skip
+
+
+def one(size: int) -> None:
+    """One size, in a process of its own."""
+    import pandas as pd
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    images, labels = fashion_mnist(train=True)
+    made = analyzer_of(MODELS)
+    with tempfile.TemporaryDirectory() as folder:
+        pictures, rows = Path(folder) / "images.parquet", Path(folder) / "rows"
+        rows.mkdir()
+        flat = smaller(images[:size]).numpy().reshape(size, -1)
+        pq.write_table(
+            pa.table({"sample": np.arange(size), "input": list(flat), "label": labels[:size].numpy()}),
+            pictures,
+            row_group_size=BATCH,
+        )
+        known = labels[:size].clone()
+        del images, flat
+        start = time.perf_counter()
+        schema = made.arrow_schema("scores")
+        for number, batch in enumerate(pq.ParquetFile(pictures).iter_batches(BATCH)):
+            frame = batch.to_pandas()
+            inputs = np.stack(frame["input"]).reshape(-1, 1, 14, 14).astype(np.float32)
+            table = made.explain_batch(
+                {"sample": frame["sample"], "input": inputs, "label": frame["label"]}, keep="scores"
+            )
+            pq.write_table(
+                pa.Table.from_pandas(table, schema=schema, preserve_index=False), rows / f"{number:05d}.parquet"
+            )
+        seconds = time.perf_counter() - start
+        size_of_row = sum(file.stat().st_size for file in rows.iterdir()) / (size * MODELS)
+        start = time.perf_counter()
+        report = made.collect(rows, known)
+        collect = time.perf_counter() - start
+        assert isinstance(report.scores, pd.DataFrame)
+        start = time.perf_counter()
+        report.to_html(Path(folder) / "page.html")
+        page = time.perf_counter() - start
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(seconds, collect, page, peak, size_of_row)
+
+
+def report() -> None:
+    """Seconds of overlaps and pages."""
+
+    class Dense(nn.Sequential):
+        pass
+
+    def evaluated(models: int, samples: int):
+        torch.manual_seed(0)
+        x, y = torch.rand(samples, 6), torch.arange(samples) % 3
+        made = ConfusingSampleAnalyzer(scores=SCORES, baselines=[0, 0.5])
+        for seed in range(models):
+            torch.manual_seed(seed)
+            made.add_model(f"seed {seed}", Dense(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 3)).eval())
+        return made.evaluate((x, y), batch_size=2000)
+
+    found = evaluated(30, 1000)
+    start = time.perf_counter()
+    found.overlap()
+    first = time.perf_counter() - start
+    start = time.perf_counter()
+    found.overlap()
+    print(f"overlap of 30 models, 1 000 samples: {first:.2f} s, again {time.perf_counter() - start:.4f} s")
+    for models, samples in ((2, 1_000), (10, 50_000)):
+        found = evaluated(models, samples)
+        with tempfile.TemporaryDirectory() as folder:
+            start = time.perf_counter()
+            found.to_html(Path(folder) / "page.html")
+            seconds = time.perf_counter() - start
+            size = (Path(folder) / "page.html").stat().st_size / 1e6
+        print(f"page of {models} models, {samples:,} samples: {seconds:.1f} s, {size:.1f} MB")
+
+
+def ray() -> None:
+    """Ray Data on two cores beside evaluate() in one process, in turn."""
+    import ray as engine
+
+    images, labels = fashion_mnist(train=True)
+    x, y = smaller(images[:5_000]), labels[:5_000]
+    made = analyzer_of(MODELS)
+    engine.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+    engine.data.DataContext.get_current().enable_progress_bars = False
+    rows = (
+        engine.data.from_numpy(x.numpy())
+        .zip(engine.data.from_numpy(np.arange(5_000)))
+        .zip(engine.data.from_numpy(y.numpy()))
+    )
+    data = rows.rename_columns(["input", "sample", "label"]).repartition(20).materialize()
+    ratios = []
+    for _ in range(3):
+        start = time.perf_counter()
+        made.evaluate((x, y), batch_size=BATCH)
+        alone = time.perf_counter() - start
+        start = time.perf_counter()
+        tables = data.map_batches(made.explain_batch, fn_kwargs={"keep": "scores"}, batch_size=BATCH)
+        made.collect(tables.to_pandas(), y)
+        ratios.append((time.perf_counter() - start) * 2 / alone)
+        print(f"one process {alone:.1f} s, Ray on two cores {ratios[-1] * alone / 2:.1f} s")
+    print(f"core-seconds of Ray over those of one process: {statistics.median(ratios):.2f} (median of 3)")
+
+
+if __name__ == "__main__":
+    parts = {"growth": growth, "report": report, "ray": ray}
+    if sys.argv[1:2] == ["one"]:
+        one(int(sys.argv[2]))
+    else:
+        for part in sys.argv[1:] or ["growth", "report"]:
+            parts[part]()
