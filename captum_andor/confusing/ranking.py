@@ -45,7 +45,9 @@ def _reasons(scoring: Scoring, name: str, column: str, loss_place: Any) -> list[
         parts = []
         if not columns["trusted"][i]:
             v, v_empty = columns["value"][i], empty[i]
-            warning = f"net_order is unreliable: v(N) = {v:.2g} is not above v(∅) = {v_empty:.2g} under every baseline"
+            where = "for at least one baseline or mask, " if len(scoring.views) > 1 else ""
+            means = ", means over these:" if where else ":"
+            warning = f"net_order is unreliable: {where}v(N) is not above v(∅){means} {v:.2g} and {v_empty:.2g}"
             parts.append(warning)
         if scoring.given is not None and not columns["correct"][i]:
             parts.append(f"predicted as {columns['predicted'][i]}, labelled {columns['label'][i]}")

@@ -419,8 +419,15 @@ class ConfusingReport(ReportPlots):
             path (str or PathLike): The file; an existing one is replaced.
             title (str, optional): Of the page. Default: "Confusing samples"
             k (int, optional): Samples in each gallery, most and least confusing. Default: 6
+
+        Raises:
+            FileNotFoundError: If the folder of the path does not exist.
+            ValueError: If k is not positive.
         """
         check_count("k", k)
+        folder = Path(path).resolve().parent
+        if not folder.is_dir():  # before the figures are drawn
+            raise FileNotFoundError(f"path lies in a folder that does not exist, {folder}; make it first.")
         text = page(self.scoring, title, k)
         Path(path).write_text(text, encoding="utf-8")
 
