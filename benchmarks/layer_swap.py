@@ -29,7 +29,7 @@ from torch import Tensor, nn
 
 from captum_andor import ConfusingSampleAnalyzer, LayerSwapStudy
 from captum_andor.games.masks import image_grid
-from captum_andor.study.contrasts import too_wide
+from captum_andor.study.contrasts import confidence_of, too_wide
 from captum_andor.study.surgery import criticality
 from tutorials.datasets.cifar10 import cifar10
 from tutorials.datasets.fashion import fashion_mnist
@@ -73,6 +73,7 @@ SETTINGS = {
     "resnet": Setting(dataset="cifar10", network="resnet", images=1000, samples=100, pairs=3),
 }
 EARLY_EPOCHS = 3
+SMALLEST_EFFECT = 0.1  # that of the verdicts
 LARGE = {
     "images": 3000,
     "pairs": 30,
@@ -291,21 +292,27 @@ def report(out: Path) -> None:
     folders = [folder for folder in sorted(out.glob("*")) if (folder / "contrasts.csv").exists()]
     print(".. list-table:: Same low less same high, equal shares of parameters: difference [95 % interval]")
     print("   :header-rows: 1\n")
-    heads = ("setting", "score", "given what all share", "and given loss", "pairs for .10", "verdict")
+    heads = ("setting", "score", "given what all share", "of all scores", "and given loss", "pairs for .10", "verdict")
     print("\n".join(f"   {'* -' if i == 0 else '  -'} {head}" for i, head in enumerate(heads)))
     for folder in folders:
         table = pd.read_csv(folder / "contrasts.csv")
         table = table[table["compared"] == "equal shares of parameters"]
         verdicts = (folder / "verdicts.txt").read_text().splitlines()
+        names, pairs = list(dict.fromkeys(table["score"])), pd.read_csv(folder / "networks.csv")["pair"].nunique()
+        names = [name for name in names if name not in ("loss", "margin", "early_loss")]
         for score, variant in table[["score", "variant"]].drop_duplicates().itertuples(index=False):
             rows = table[(table["score"] == score) & (table["variant"] == variant)].set_index("measure")
             shared, last = rows.loc["given_shared"], rows.loc["given_loss"]
             said = next((line.split(":")[0] for line in verdicts if f"by {score}," in line), "")
             needed = "more samples" if np.isinf(shared["pairs_needed"]) else f"{shared['pairs_needed']:.0f}"
-            cells = (f"{folder.name}, {variant}", f"``{score}``", interval(shared), interval(last), needed, said)
+            low, high = ends(shared, confidence_of(score, names), pairs)
+            wider = f"{shared['difference']:+.2f} [{low:+.2f}, {high:+.2f}]" if score in names else "–"
+            if (said == "Supported" and low <= 0) or (said == "Not supported" and high >= SMALLEST_EFFECT):
+                said = "Cannot be judged"
+            cells = (f"{folder.name}, {variant}", f"``{score}``", interval(shared), wider, interval(last), needed, said)
             gap = re.search(r"gap of ([0-9.]+)", str(shared["note"]))
             if gap is not None and (refused := too_wide(float(gap[1]))) is not None:
-                cells = (*cells[:2], "–", "–", "–", f"Not compared: {refused}")
+                cells = (*cells[:2], "–", "–", "–", "–", f"Not compared: {refused}")
             print("\n".join(f"   {'* -' if i == 0 else '  -'} {cell}" for i, cell in enumerate(cells)))
 
 
@@ -314,6 +321,15 @@ def interval(row: object) -> str:
     if np.isnan(row["difference"]):  # type: ignore[index]
         return "–"
     return f"{row['difference']:+.2f} [{row['low']:+.2f}, {row['high']:+.2f}]"  # type: ignore[index]
+
+
+def ends(row: object, confidence: float, pairs: int) -> tuple[float, float]:
+    """Ends of an interval of another confidence, by Student's t with the fewest degrees of freedom there can be."""
+    from scipy.stats import t
+
+    middle, low, high = (float(row[name]) for name in ("difference", "low", "high"))  # type: ignore[index]
+    factor = t.ppf((1 + confidence) / 2, pairs - 1) / t.ppf(0.975, pairs - 1)
+    return middle - (middle - low) * factor, middle + (high - middle) * factor
 
 
 if __name__ == "__main__":
