@@ -1,5 +1,6 @@
 """Sphinx configuration. Needs no network, except npm once for formulas that show offline."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -8,6 +9,10 @@ import tempfile
 import urllib.request
 from importlib.metadata import version as installed_version
 from pathlib import Path
+
+# As in tests/conftest.py: tutorials are many small tensors, and two threads on two busy cores wait for each other.
+for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(name, "1")
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent.parent)]  # gallery_order; tutorials.datasets
 
