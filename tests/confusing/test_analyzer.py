@@ -683,6 +683,6 @@ def test_torchrun_restarts_when_a_process_is_killed(tmp_path: Path) -> None:
     if "RendezvousClosedError" in found.stderr:
         pytest.skip("torchrun of this torch (seen in 2.3) closes its own rendezvous when it restarts workers")
     assert found.returncode == 0, found.stderr[-2000:]
-    assert found.stdout.split() == ["1", "1"]  # both ended after one restart
+    assert found.stdout.count("1") == 2  # both ended after one restart; their lines may be mixed
     alone = pd.read_pickle(folders[0] + "alone")
     assert all(pd.read_pickle(folders[1] + rank).equals(alone) for rank in "01")
