@@ -159,13 +159,13 @@ def _model(scoring: Scoring, name: str, k: int) -> list[str]:
         fig, axis = one_axis(None, (4.5, 3.4), False)
         order_profiles(scoring, name, axis, SetRule())
         profile = f'<div class="figures">{_image(fig, f"Strength of interactions by order, {name}")}</div>'
-    ranked = ranking(scoring, name, scoring.primary)
-    count = min(_ROWS, len(ranked))
-    note = f"The {count} most confusing of {len(ranked)} samples" if count < len(ranked) else f"All {count} samples"
+    ranked = ranking(scoring, name, scoring.primary, _ROWS)
+    count = len(ranked)
+    note = f"The {count} most confusing of {len(scoring)} samples" if count < len(scoring) else f"All {count} samples"
     return [
         f'<p class="quiet">{note}; orange rows: the full input does not score above the baseline, so net_order is '
         "unreliable for them.</p>",
-        _samples(scoring, ranked.head(count)),
+        _samples(scoring, ranked),
         f"<h3>Most and least confusing samples, {html.escape(name)}</h3>",
         gallery_html(scoring, name, scoring.primary, k, _PATTERNS),
         profile,

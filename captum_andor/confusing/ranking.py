@@ -16,23 +16,25 @@ if TYPE_CHECKING:
 __all__ = ["ranking"]
 
 
-def ranking(scoring: Scoring, name: str, column: str) -> pd.DataFrame:
-    """Samples of one model, most suspicious first; see :meth:`ConfusingReport.rank`."""
+def ranking(scoring: Scoring, name: str, column: str, first: int | None = None) -> pd.DataFrame:
+    """Samples of one model, most suspicious first, or the first of them; see :meth:`ConfusingReport.rank`."""
     import pandas as pd
 
     columns = scoring.columns(name)
     place = places(scoring.suspicion(name, column), name)
     loss_place = places(scoring.suspicion(name, "loss"), name)
-    order = np.argsort(place)
+    order = np.argsort(place)[:first]
     shown = ("trusted", "label", "predicted", "correct", "loss", "margin", "n_active", "small_effect")
     table: dict[str, Any] = {"rank": place, "sample": np.arange(len(scoring)), column: columns[column]}
     table |= {key: columns[key] for key in shown if key != column}
     table["loss_rank"] = loss_place
-    table["reasons"] = _reasons(scoring, name, column, loss_place)
-    return pd.DataFrame(table).iloc[order].reset_index(drop=True)
+    found = pd.DataFrame(table).iloc[order].reset_index(drop=True)
+    found["reasons"] = _reasons(scoring, name, column, loss_place, order)
+    return found
 
 
-def _reasons(scoring: Scoring, name: str, column: str, loss_place: Any) -> list[str]:
+def _reasons(scoring: Scoring, name: str, column: str, loss_place: Any, samples: Any) -> list[str]:
+    """Why each of some samples is where it is."""
     columns = scoring.columns(name)
     values = [scoring.values(name, view) for view in scoring.views]
     lost = np.mean([lost_by_one(v).numpy() for v in values], axis=0)
@@ -41,7 +43,7 @@ def _reasons(scoring: Scoring, name: str, column: str, loss_place: Any) -> list[
     masks = sum(n_players(v) * (n_players(v) - 1) // 2 for v in values)
     unit = "log-odds" if scoring.score == "log_odds" else "of its score"
     result = []
-    for i in range(len(scoring)):
+    for i in samples:
         parts = []
         if not columns["trusted"][i]:
             v, v_empty = columns["value"][i], empty[i]

@@ -57,7 +57,7 @@ def summary(scoring: Scoring) -> str:
         lines += ["", "Evidence that uses no interactions:", *agreement_sentences(witnesses, scoring.primary)]
     for name in scoring.names:
         lines += ["", f"Look at first, {name}:"]
-        first = ranking(scoring, name, scoring.primary).head(_FIRST)
+        first = ranking(scoring, name, scoring.primary, _FIRST)
         lines += [f"  #{row.sample}: {row.reasons}" for row in first.itertuples()]
     return "\n".join(lines)
 
