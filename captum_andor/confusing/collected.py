@@ -212,7 +212,8 @@ def _check_origin(
                 "with other weights, another baseline, mask or input than this analyzer and data set have. Run "
                 "explain_batch with these."
             )
-    elif (rows["settings"].to_numpy() != settings).any():
+    # v in rows of scores is of one score and one label, which the fingerprint of inputs and weights does not tell
+    if (wanted is None or _OWN["scores"] in rows.columns) and (rows["settings"].to_numpy() != settings).any():
         raise ValueError(
             f"tables are of another analyzer: for {where}, sample {int(places[0])} was explained by models of other "
             "weights or code, other baselines, masks or scores. Collect with the analyzer that made them."

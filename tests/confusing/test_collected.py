@@ -122,8 +122,11 @@ def test_other_models_and_settings_are_refused() -> None:
         rows = tables(other, "scores" if other.only_scored else "outputs")
         with pytest.raises(ValueError, match="of another analyzer"):
             made.collect(rows, Y)
-    with pytest.raises(ValueError, match="of another analyzer"):
-        made.collect(tables(made, labels="predicted"), Y)
+    for dataset in (Y, (X, Y)):  # the fingerprint of an input does not tell of which score or label v is
+        with pytest.raises(ValueError, match="of another analyzer"):
+            made.collect(tables(made, labels="predicted"), dataset)
+        with pytest.raises(ValueError, match="of another analyzer"):
+            made.collect(tables(analyzer(score="log_prob")), dataset)
     with pytest.raises(ValueError, match="v of label 0 for sample 0, which is labelled 1"):
         made.collect(tables(made), (Y + 1) % 10)
     mixed = [*tables(made)[:2], *tables(made, "outputs")[2:]]
