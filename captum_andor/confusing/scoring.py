@@ -22,6 +22,7 @@ from captum_andor.confusing.score_formulas import (
     effect,
     high_order,
     n_active,
+    n_players,
     reference_scores,
     salient,
     scored_codes,
@@ -44,6 +45,7 @@ Kept = TypeVar("Kept")
 _REVERSED = ("margin", "confidence", "code_homogeneity")  # columns that are low where a sample is suspicious
 _SMALL_EFFECT = 0.1  # of the mean |v(N) − v(∅)|
 _ROWS = 1 << 16  # outputs scored at once
+_MOST_IN_A_FIGURE, _MOST_PLAYERS = 12, 20  # players of which all masked inputs are run without being asked; at all
 _OF_VALUES = ("_values", "_split")  # what a report of the same v takes over, without a second copy
 
 
@@ -114,7 +116,7 @@ class Scoring:
             raise ValueError('the data set has no labels; pass labels="predicted".')
         if high_order is not None:
             check_count("high_order", high_order)
-        if self.evaluation.values is not None and (score is not self.score or predicted != self.predicted):
+        if self.evaluation.values is not None and (score != self.score or predicted != self.predicted):
             raise ValueError(
                 f'tables of keep="scores" hold v of score={self.score!r} and of one label; run explain_batch with the '
                 "others."
@@ -123,7 +125,7 @@ class Scoring:
             chosen = tuple(name for name in possible if name in VALUE_SCORES)  # all that cost no pass
         chosen = chosen or possible
         of = self if set(chosen) <= set(VALUE_SCORES) else self.complete()
-        same_values = score is self.score and predicted == self.predicted
+        same_values = score == self.score and predicted == self.predicted
         return replace(
             of,
             score=score,
@@ -195,8 +197,11 @@ class Scoring:
 
     @property
     def can_explain(self) -> bool:
-        """Whether patterns of single samples can be had."""
-        return self.knows_patterns or self.evaluator is not None
+        """Whether patterns of single samples can be had, without more passes than a figure is worth."""
+        return self.knows_patterns or (self.evaluator is not None and self._most_players() <= _MOST_IN_A_FIGURE)
+
+    def _most_players(self) -> int:
+        return max(n_players(self.values(self.names[0], view)) for view in self.views)
 
     @computed_once
     def complete(self) -> Scoring:
@@ -231,6 +236,11 @@ class Scoring:
             raise RuntimeError(
                 f"patterns need v on all masked inputs, scores={list(self.wanted)} read it near the full input, and "
                 'the models are not at hand. Evaluate with ConfusingSampleAnalyzer(…, coalitions="all").'
+            )
+        if self._most_players() > _MOST_PLAYERS:
+            raise RuntimeError(
+                f"patterns need v on all 2^{self._most_players()} masked inputs of a sample, too many to run; take a "
+                f"mask of {_MOST_PLAYERS} players or fewer."
             )
         return self.evaluator
 

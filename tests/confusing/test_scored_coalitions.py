@@ -190,3 +190,15 @@ def test_kept_outputs_of_other_masks_are_not_taken(tmp_path) -> None:
         atol=1e-4,
         rtol=1e-4,
     )
+
+
+def test_many_players_are_scored_and_never_run_on_all_masks(tmp_path) -> None:
+    """24 players: 302 masks for the scores; a page must not ask for 2^24."""
+    inputs, labels = torch.rand(8, 24, generator=torch.Generator().manual_seed(2)), torch.arange(8) % 3
+    made = ConfusingSampleAnalyzer(scores=("net_order", "flip_rate"), max_players=24)
+    report = made.add_model("m", nn.Linear(24, 3).eval()).evaluate((inputs, labels))
+    assert report.scoring.values("m", report.scoring.views[0]).shape == (8, 302)
+    report.to_html(tmp_path / "page.html", k=1)
+    assert "LOST {23}" in (tmp_path / "page.html").read_text()
+    with pytest.raises(RuntimeError, match=r"2\^24 masked inputs"):
+        report.plot_order_profile(use_pyplot=False)
