@@ -4,7 +4,7 @@
     python -m benchmarks.factorial plain                    # hours; goes on where it was
     python -m benchmarks.factorial --report benchmarks/results/factorial
     python -m benchmarks.factorial --masks                  # 47 masks against all 512: equal scores, time
-    python -m benchmarks.factorial --coverage               # simulated worlds of known shares, two minutes
+    python -m benchmarks.factorial --coverage > benchmarks/results/factorial/coverage.csv   # simulated worlds, minutes
 
 Settings: {settings}. Networks are trained to an equal loss of the training images. Named before any run: the primary score is
 {primary}, the primary contrast that of the low share less the low share of the margin. ``torchrun --nproc-per-node 2 -m
@@ -32,6 +32,7 @@ import matplotlib
 matplotlib.use("Agg")
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import nn
 from torch.fx.experimental.optimization import fuse
@@ -56,12 +57,16 @@ SETTINGS = {
     "resnet-noisy": replace(CONVOLUTIONS, network="resnet", wrong_labels=0.1, train_loss=0.1),
 }
 RESNET_WIDTHS = (8, 16, 32)
+CORRECTED = 1 - 0.05 / 18  # for six cuts and three scores
 NEAR = 2.5  # times the loss to reach: that of batches in training mode at which all images are looked at
 
 
 def layers_of(setting: Setting) -> tuple[str, ...]:
-    """Every cut."""
-    return ("layer2", "layer3", "layer4") if setting.network == "mlp" else replace(setting, every_boundary=True).layers
+    """Every cut: the low part ends before the module that is named."""
+    if setting.network == "mlp":
+        return "layer2", "layer3", "layer4"
+    layers = replace(setting, every_boundary=True).layers
+    return layers if layers[-1] == "head" else (*layers, "head")
 
 
 def maker_of(setting: Setting, channels: int) -> Callable[[int], nn.Module]:
@@ -199,8 +204,6 @@ def write(result: FactorialResult, folder: Path) -> None:
 
 def summarise(out: Path) -> None:
     """Write ``summary.csv``, the table of the docs, from the tables of shares of all settings."""
-    import pandas as pd
-
     rows = []
     for name in (name for name in SETTINGS if (out / name / f"shares_{PRIMARY}.csv").exists()):
         tables = {score: pd.read_csv(out / name / f"shares_{score}.csv") for score in (PRIMARY, "margin", "values")}
@@ -225,8 +228,6 @@ def report(out: Path) -> None:
         result = FactorialResult.load(file)
         kept = result.networks.groupby("kind")[["accuracy", "loss", "test_accuracy", "low_moved", "high_moved"]].mean()
         print(f"## {file.parent.name}\n{result.verdict()}\n")
-        import pandas as pd
-
         for score in (PRIMARY, "margin", "values"):
             kept_shares = file.parent / f"shares_{score}.csv"
             table = pd.read_csv(kept_shares) if score == "values" else result.shares(score)
@@ -257,10 +258,7 @@ def world(rng: np.random.Generator, levels: int, samples: int, low: float, high:
 
 
 def coverage(worlds: int = 200) -> None:
-    """Mean shares, how often 95 % intervals hold the true ones, and how often low is claimed to decide more than high."""
-    print(f"{worlds} worlds a row; scores in 30 smooth directions, ranked; ties: rounded to eight values")
-    print("levels samples views ties   low  high order   mean: low  high order   covered: low  high order rest low-high"
-          "   a score less another of the same shares   claimed low > high")  # fmt: skip
+    """Print as CSV: mean shares, how often intervals hold the true ones, how often low is claimed to exceed high."""
     settings = [
         (levels, 250, 1, False, shares)
         for levels in (6, 8)
@@ -269,29 +267,40 @@ def coverage(worlds: int = 200) -> None:
     settings += [(8, 250, 2, False, (0.1, 0.03, 0.05)), (8, 250, 2, False, (0.5, 0.1, 0.0))]
     settings += [(8, 40, 1, False, (0.1, 0.1, 0.0)), (8, 40, 2, False, (0.5, 0.1, 0.0))]
     settings += [(8, 250, 1, True, (0.1, 0.03, 0.0)), (8, 250, 1, True, (0.5, 0.1, 0.0))]
+    rows = []
     for levels, samples, views, ties, shares in settings:
-        low, high, order = shares
-        found, inside, claimed = [], [], []
-        for seed in range(worlds):
-            rng = np.random.default_rng((seed, levels))
-            y = world(rng, levels, samples, low, high, order, views)
-            other = world(rng, levels, samples, low, high, order, views)
-            if ties:
-                y, other = np.round(2 * y), np.round(2 * other)
-            one = shares_of(y, "latin")
-            table, (_, lower, upper) = one.table(), one.low_less_high()
-            apart = (one - shares_of(other, "latin")).table().loc["low"]
-            found.append(table.loc[["low", "high", "order"], "share"])
-            ends = [*table[["lower", "upper"]].to_numpy(), (lower, upper), (apart["lower"], apart["upper"])]
-            truth = (low, high, order, 1 - low - high - order, low - high, 0.0)
-            inside.append([a <= x <= b for (a, b), x in zip(ends, truth, strict=True)])
-            claimed.append(lower > 0)
-        mean, held = np.mean(found, 0), np.mean(inside, 0)
-        print(
-            f"{levels:6} {samples:7} {views:5} {'yes' if ties else 'no':>4}  {low:.2f}  {high:.2f}  {order:.2f}"
-            f"      {mean[0]:+.3f} {mean[1]:+.3f} {mean[2]:+.3f}        "
-            + " ".join(f"{x:.3f}" for x in held[:5]) + f"   {held[5]:.3f}   {np.mean(claimed):.3f}", flush=True,
-        )  # fmt: skip
+        design = {"levels": levels, "samples": samples, "views": views, "ties": "yes" if ties else "no"}
+        drawn = [simulated(seed, levels, samples, views, ties, shares) for seed in range(worlds)]
+        mean = {name: f"{x:.3f}" for name, x in pd.DataFrame(drawn).mean().items()}
+        rows.append({**design, **dict(zip(("low", "high", "order"), shares, strict=True)), **mean})
+    print(pd.DataFrame(rows).to_csv(index=False, lineterminator="\n"), end="")
+
+
+def simulated(
+    seed: int, levels: int, samples: int, views: int, ties: bool, shares: tuple[float, float, float]
+) -> dict[str, float]:
+    """Of one world: estimates, and whether intervals at 95 % and at the corrected confidence hold the truth."""
+    rng = np.random.default_rng((seed, levels))
+    y, other = (world(rng, levels, samples, *shares, views) for _ in range(2))
+    if ties:
+        y, other = np.round(2 * y), np.round(2 * other)
+    one = shares_of(y, "latin")
+    table, strict, (_, lower, upper) = one.table(), one.table(CORRECTED), one.low_less_high()
+    apart = one - shares_of(other, "latin")  # of a score with the same shares
+    truth = {**dict(zip(("low", "high", "order"), shares, strict=True)), "rest": 1 - sum(shares)}
+
+    def holds(row: pd.Series, value: float) -> float:
+        return float(row["lower"] <= value <= row["upper"])
+
+    return {
+        **{f"mean {factor}": table.loc[factor, "share"] for factor in ("low", "high", "order")},
+        **{f"held: {factor}": holds(table.loc[factor], value) for factor, value in truth.items()},
+        "low − high": float(lower <= truth["low"] - truth["high"] <= upper),
+        "another score": holds(apart.table().loc["low"], 0.0),
+        "claimed": float(lower > 0),
+        "corrected: low": holds(strict.loc["low"], truth["low"]),
+        "corrected: another score": holds(apart.table(CORRECTED).loc["low"], 0.0),
+    }
 
 
 def masks() -> None:
