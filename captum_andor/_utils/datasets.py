@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.utils.data import (
@@ -36,6 +37,7 @@ class Samples:
         is_tuple: Whether an input is a tuple of tensors.
         names: Of the model's inputs, where an input is a dict.
         class_names: In the order of the labels, where labels are names whose order was taken to be alphabetical.
+        numbers: Index of each sample in the data set that they are some of, ascending; None where they are all.
     """
 
     inputs: tuple[Tensor, ...]
@@ -43,6 +45,7 @@ class Samples:
     is_tuple: bool
     names: tuple[str, ...] | None = None
     class_names: tuple[str, ...] = ()
+    numbers: npt.NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
         return len(self.inputs[0])
@@ -71,7 +74,13 @@ class Samples:
     def first(self, count: int) -> Samples:
         """Only the first samples."""
         labels = None if self.labels is None else self.labels[:count]
-        return Samples(self.rows(0, count), labels, self.is_tuple, self.names, self.class_names)
+        return replace(self, inputs=self.rows(0, count), labels=labels)
+
+    def chosen(self, numbers: npt.NDArray[np.int64]) -> Samples:
+        """Some samples of a whole data set, which keep their numbers."""
+        rows = torch.from_numpy(numbers)
+        labels = None if self.labels is None else self.labels[rows]
+        return replace(self, inputs=tuple(x[rows.to(x.device)] for x in self.inputs), labels=labels, numbers=numbers)
 
 
 def read_samples(data: Any, labelled: bool) -> Samples:

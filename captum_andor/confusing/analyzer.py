@@ -17,7 +17,7 @@ from captum_andor._utils.datasets import read_samples
 from captum_andor._utils.devices import Model
 from captum_andor._utils.model_identity import add_value
 from captum_andor.confusing.attribution_methods import Attributer
-from captum_andor.confusing.collected import evaluation_of, missing_samples, samples_of_labels
+from captum_andor.confusing.collected import Wanted, chosen_samples, evaluation_of, missing_samples, samples_of_labels
 from captum_andor.confusing.distributed import (
     COLUMNS,
     Keep,
@@ -386,7 +386,9 @@ class ConfusingSampleAnalyzer:
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_report": None}  # workers need the models, not the last report
 
-    def collect(self, tables: Any, dataset: Any, labels: Labels = "given") -> ConfusingReport:
+    def collect(
+        self, tables: Any, dataset: Any, labels: Labels = "given", samples: Wanted = None, seed: int = 0
+    ) -> ConfusingReport:
         """The report from what :meth:`explain_batch` returned for the batches of a data set.
 
         Args:
@@ -396,6 +398,11 @@ class ConfusingSampleAnalyzer:
                 and what rows are checked against. Or the labels alone, an array of class indices: then no inputs are
                 held, rows are checked to be of these models and settings, and figures have no pictures.
             labels (str, optional): As in :meth:`evaluate`. Default: "given"
+            samples (int, sequence of int or str, optional): What the report is about: so many samples, drawn at random;
+                those of these indices; or ``"finished"``, all that have their rows. Of millions a draw of 100 000 is
+                enough: the intervals of :meth:`ConfusingReport.overlap` state its error. Samples keep their indices in
+                the data set. Default: None (all, each of which must be there)
+            seed (int, optional): Of the draw. Default: 0
 
         Returns:
             - **report** (*ConfusingReport*): That of :meth:`evaluate`.
@@ -407,11 +414,13 @@ class ConfusingSampleAnalyzer:
         """
         self._check_models(labels)
         known = samples_of_labels(dataset)
-        samples = read_samples(dataset, labelled=labels == "given") if known is None else known
+        whole = read_samples(dataset, labelled=labels == "given") if known is None else known
+        chosen = chosen_samples(samples, whole, seed)
         evaluator = self._evaluator(_ROWS, None, None, None)
         settings = {keep: self._fingerprint(keep, labels) for keep in COLUMNS}
-        evaluation, keep = evaluation_of(tables, evaluator, samples, settings, labels == "predicted")
-        scoring = self._scoring(evaluation, labels == "predicted", evaluator)
+        predicted, finished = labels == "predicted", isinstance(samples, str)
+        evaluation, keep = evaluation_of(tables, evaluator, chosen, len(whole), settings, predicted, finished)
+        scoring = self._scoring(evaluation, predicted, evaluator)
         if known is not None or keep == "scores":
             scoring = replace(scoring, evaluator=None)  # patterns cannot be had without inputs
         self._report = ConfusingReport(scoring)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from captum_andor._utils.checks import check_seed, is_int
 from captum_andor._utils.datasets import Samples
 from captum_andor._utils.user_warnings import warn
 from captum_andor.confusing.distributed import COLUMNS, Keep
@@ -21,8 +22,9 @@ from captum_andor.confusing.views import View
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["evaluation_of", "missing_samples", "samples_of_labels", "tables_of"]
+__all__ = ["Wanted", "chosen_samples", "evaluation_of", "missing_samples", "samples_of_labels", "tables_of"]
 
+Wanted: TypeAlias = 'int | Sequence[int] | Literal["finished"] | None'
 _SHOWN = 5  # missing samples that an error names
 _OWN = {"outputs": "outputs", "scores": "values"}  # the column that tells what a table keeps
 
@@ -39,6 +41,34 @@ def samples_of_labels(labels: Any) -> Samples | None:
         return None
     column = torch.as_tensor(given.astype(np.int64), device="cpu")
     return Samples((torch.empty(len(column), 0),), column, False)
+
+
+def chosen_samples(wanted: Wanted, samples: Samples, seed: int) -> Samples:
+    """Those that a report is to be about: all for None and, until tables were read, for ``"finished"``.
+
+    Raises:
+        TypeError: If it is neither a number, nor indices.
+        ValueError: If there are not so many samples, or an index is outside or there twice.
+    """
+    n = len(samples)
+    if wanted is None or (isinstance(wanted, str) and wanted == "finished"):
+        return samples
+    if isinstance(wanted, (int, np.integer)) and is_int(wanted):
+        check_seed(seed)
+        if not 1 <= wanted <= n:
+            raise ValueError(f"samples must be 1 to {n:,}, the number of samples; got {wanted}.")
+        drawn = np.random.default_rng(seed).choice(n, int(wanted), replace=False)
+        return samples.chosen(np.sort(drawn).astype(np.int64))
+    given = np.asarray(wanted)
+    if given.ndim != 1 or given.dtype.kind not in "iu" or not len(given):
+        raise TypeError(f'samples must be a number of samples, a list of indices, "finished" or None; got {wanted!r}.')
+    numbers = np.unique(given.astype(np.int64))
+    if len(numbers) < len(given):
+        raise ValueError("samples must name each sample once.")
+    if numbers[0] < 0 or numbers[-1] >= n:
+        outside = numbers[0] if numbers[0] < 0 else numbers[-1]
+        raise ValueError(f"samples names sample {outside}; the data set has 0 to {n - 1}.")
+    return samples.chosen(numbers)
 
 
 def tables_of(tables: Any) -> Iterator[pd.DataFrame]:
@@ -144,9 +174,18 @@ class _Rows:
 
 
 def evaluation_of(
-    tables: Any, evaluator: Evaluator, samples: Samples, settings: dict[Keep, str], predicted: bool
+    tables: Any,
+    evaluator: Evaluator,
+    samples: Samples,
+    n_all: int,
+    settings: dict[Keep, str],
+    predicted: bool,
+    finished: bool,
 ) -> tuple[Evaluation, Keep]:
-    """The evaluation of a data set from the tables of its batches, in whatever order they came.
+    """The evaluation of samples from the tables of batches, in whatever order they came.
+
+    Rows of those of the ``n_all`` samples of the data set that are not among these are passed over, and with
+    ``finished`` samples that lack rows are left out.
 
     Raises:
         TypeError: If they are no tables.
@@ -167,15 +206,33 @@ def evaluation_of(
             continue
         keep = _kept(table, keep)
         for key, rows in _groups(table, gathered):
-            places = _in_range(rows, key, len(samples))
+            places = _in_range(rows, key, n_all)
+            if samples.numbers is not None:
+                inside = np.isin(places, samples.numbers)
+                rows, places = rows[inside], np.searchsorted(samples.numbers, places[inside])
+            if not len(rows):
+                continue
             np.add.at(gathered[key].seen, places, 1)
             _check_origin(rows, key, places, settings[keep], fingerprints.get(key))
             _gather(rows, places, gathered[key], keep, samples, predicted)
     if not n_tables:
         raise TypeError("tables must be a pandas.DataFrame that explain_batch returned, or several of these; got none.")
+    if finished:
+        samples = _only_finished(gathered, samples)
     for key, found in gathered.items():
-        _check_whole(key, found)
+        _check_whole(key, found, samples.numbers)
     return _joined(gathered, evaluator, samples, keep or "outputs"), keep or "outputs"
+
+
+def _only_finished(gathered: dict[tuple[str, View], _Rows], samples: Samples) -> Samples:
+    """Drop the samples that lack a row."""
+    places = np.flatnonzero(np.all([found.seen > 0 for found in gathered.values()], axis=0))
+    if not len(places):
+        raise ValueError('samples="finished", but tables hold no sample for every model, baseline and mask yet.')
+    for found in gathered.values():
+        found.seen = found.seen[places]
+        found.columns = {name: column[places] for name, column in found.columns.items()}
+    return samples.chosen(places)
 
 
 def _kept(table: pd.DataFrame, before: Keep | None) -> Keep:
@@ -208,16 +265,20 @@ def _check_origin(
         other = rows["fingerprint"].to_numpy() != wanted[places]
         if other.any():
             raise ValueError(
-                f"tables are of another evaluation: for {where}, sample {int(places[other.argmax()])} was explained "
+                f"tables are of another evaluation: for {where}, sample {_sample(rows, other.argmax())} was explained "
                 "with other weights, another baseline, mask or input than this analyzer and data set have. Run "
                 "explain_batch with these."
             )
     # v in rows of scores is of one score and one label, which the fingerprint of inputs and weights does not tell
     if (wanted is None or _OWN["scores"] in rows.columns) and (rows["settings"].to_numpy() != settings).any():
         raise ValueError(
-            f"tables are of another analyzer: for {where}, sample {int(places[0])} was explained by models of other "
+            f"tables are of another analyzer: for {where}, sample {_sample(rows, 0)} was explained by models of other "
             "weights or code, other baselines, masks or scores. Collect with the analyzer that made them."
         )
+
+
+def _sample(rows: pd.DataFrame, position: Any) -> int:
+    return int(rows["sample"].iloc[int(position)])
 
 
 def _gather(
@@ -232,28 +293,30 @@ def _gather(
     if not predicted and samples.labels is not None:
         other = labels != samples.labels.numpy()[places]
         if other.any():
-            sample = int(places[other.argmax()])
+            first = int(other.argmax())
             raise ValueError(
-                f"tables hold v of label {labels[other.argmax()]} for sample {sample}, which is labelled "
-                f"{int(samples.labels[sample])}; collect with the labels that explain_batch was given."
+                f"tables hold v of label {labels[first]} for sample {_sample(rows, first)}, which is labelled "
+                f"{int(samples.labels[int(places[first])])}; collect with the labels that explain_batch was given."
             )
     for column in ("logits", "values"):
         found.put(places, column, np.stack([np.asarray(row, dtype=np.float64) for row in rows[column]]))
 
 
-def _check_whole(key: tuple[str, View], found: _Rows) -> None:
+def _check_whole(key: tuple[str, View], found: _Rows, numbers: np.ndarray[Any, Any] | None) -> None:
     if (found.seen == 1).all():
         return
-    missing = np.flatnonzero(found.seen == 0)
+    numbers = np.arange(len(found.seen)) if numbers is None else numbers
+    missing = numbers[found.seen == 0]
     shown = ", ".join(map(str, missing[:_SHOWN])) + (", …" if len(missing) > _SHOWN else "")
     detail = (
         f"sample {shown} is missing ({len(missing):,} in all)"
         if len(missing)
-        else f"sample {int(np.argmax(found.seen > 1))} is there twice"
+        else f"sample {int(numbers[np.argmax(found.seen > 1)])} is there twice"
     )
     raise ValueError(
         f"tables must hold each of the {len(found.seen):,} samples once for model {key[0]!r}, baseline "
         f"{key[1].baseline}, mask {key[1].mask}; {detail}."
+        + (' Take samples="finished" for a report of those that are there.' if len(missing) else "")
     )
 
 

@@ -55,7 +55,12 @@ def strengths_of(scoring: Scoring, name: str) -> Strengths:
 
 
 def concentration(
-    strengths: Strengths, rule: SetRule, groups: Mapping[str, Any], n_resamples: int, seed: int
+    strengths: Strengths,
+    rule: SetRule,
+    groups: Mapping[str, Any],
+    n_resamples: int,
+    seed: int,
+    numbers: npt.NDArray[np.int64] | None = None,
 ) -> pd.DataFrame:
     """One row per kind of strength and set; see :meth:`ConfusingReport.concentration`."""
     import pandas as pd
@@ -63,7 +68,7 @@ def concentration(
     rows = []
     n = strengths.total.shape[1]
     rng = np.random.default_rng(seed)
-    members = {group: known_samples(known, n, f"group {group!r}") for group, known in groups.items()}
+    members = {group: known_samples(known, n, f"group {group!r}", numbers) for group, known in groups.items()}
     for kind, by_view in (("offsetting, high order", strengths.offsetting), ("all orders", strengths.total)):
         mean = by_view.mean(0)
         top = rule.share_of(mean, "strength")

@@ -45,8 +45,9 @@ def gallery_html(scoring: Scoring, name: str, column: str, k: int, n_patterns: i
     chosen = [*top(suspicion, k, name).tolist(), *top(-suspicion, k, name).tolist()[::-1]]
     figures = []
     for place, index in enumerate(chosen):
-        head = f"{'most' if place < k else 'least'} confusing: #{index}, label {columns['label'][index]}, predicted "
-        figures.append(_sample(scoring, name, index, head + str(columns["predicted"][index]), n_patterns))
+        label, predicted = columns["label"][index], columns["predicted"][index]
+        head = f"{'most' if place < k else 'least'} confusing: #{scoring.numbers[index]}, label {label}, "
+        figures.append(_sample(scoring, name, index, f"{head}predicted {predicted}", n_patterns))
     legend = (
         "Bright: the players of a pattern, dark: the others. Solid outline: AND, all of them together; dashed: OR, any "
         "one of them. Green and +: for the label; orange and −: against it."
@@ -70,7 +71,7 @@ def _sample(scoring: Scoring, name: str, index: int, head: str, n_patterns: int)
     if image is None or players is None:
         return f"<figure>{caption}{_bars(parts)}</figure>"
     source = png_source(image)
-    panels = [_panel(source, "", f"sample {index}", "input")]
+    panels = [_panel(source, "", f"sample {scoring.numbers[index]}", "input")]
     if scoring.can_explain:
         for kind, members, value in parts:
             inside = np.isin(players, members)

@@ -256,6 +256,6 @@ def _png(fig: Figure) -> str:
     return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 
-def _thumbnail(scoring: Scoring, index: int) -> str:
-    image = picture(scoring.evaluation.samples, index)
-    return "" if image is None else f'<img alt="sample {index}" src="{png_source(image)}">'
+def _thumbnail(scoring: Scoring, number: int) -> str:
+    image = picture(scoring.evaluation.samples, int(np.searchsorted(scoring.numbers, number)))
+    return "" if image is None else f'<img alt="sample {number}" src="{png_source(image)}">'

@@ -21,8 +21,12 @@ _BASE = ("loss", "margin", "n_active")
 _FOLDS = 5  # of cross-validated scores: four fifths of the known labels train each
 
 
-def known_samples(known: Any, n_samples: int, name: str = "known") -> npt.NDArray[np.bool_]:
-    """A mask of samples, from a mask or from their indices; errors call it by its name.
+def known_samples(
+    known: Any, n_samples: int, name: str = "known", numbers: npt.NDArray[np.int64] | None = None
+) -> npt.NDArray[np.bool_]:
+    """A mask of samples, from a mask or from their indices (or numbers, if not all are there).
+
+    Errors call it by its name.
 
     Raises:
         ValueError: If it is neither, or names none or all of the samples.
@@ -30,6 +34,11 @@ def known_samples(known: Any, n_samples: int, name: str = "known") -> npt.NDArra
     given = np.asarray(known)
     if given.dtype == bool and given.shape == (n_samples,):
         mask = given
+    elif given.ndim == 1 and np.issubdtype(given.dtype, np.integer) and numbers is not None:
+        outside = given[~np.isin(given, numbers)]
+        if len(outside):
+            raise ValueError(f"{name} names sample {int(outside[0])}, which the report is not about.")
+        mask = np.isin(numbers, given)
     elif given.ndim == 1 and np.issubdtype(given.dtype, np.integer):
         outside = given[(given < 0) | (given >= n_samples)]
         if len(outside):
@@ -148,4 +157,4 @@ def cleanlab_frame(scoring: Scoring, name: str, columns: Sequence[str], rule: Se
         rank = ranks(scoring.suspicion(name, column))
         found[f"is_{column}_issue"] = rule.members(scoring, name, column)
         found[f"{column}_score"] = 1 - (rank - 0.5) / len(rank)
-    return pd.DataFrame(found, index=pd.RangeIndex(len(scoring), name="sample"))
+    return pd.DataFrame(found, index=pd.Index(scoring.numbers, name="sample"))

@@ -25,7 +25,7 @@ def ranking(scoring: Scoring, name: str, column: str, first: int | None = None) 
     loss_place = places(scoring.suspicion(name, "loss"), name)
     order = np.argsort(place)[:first]
     shown = ("trusted", "label", "predicted", "correct", "loss", "margin", "n_active", "small_effect")
-    table: dict[str, Any] = {"rank": place, "sample": np.arange(len(scoring)), column: columns[column]}
+    table: dict[str, Any] = {"rank": place, "sample": scoring.numbers, column: columns[column]}
     table |= {key: columns[key] for key in shown if key != column}
     table["loss_rank"] = loss_place
     found = pd.DataFrame(table).iloc[order].reset_index(drop=True)

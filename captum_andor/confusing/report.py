@@ -46,6 +46,8 @@ class ConfusingReport(ReportPlots):
     Attributes:
         models (tuple of str): Names of the models.
         n_samples (int): Number of samples.
+        samples (array): Their indices in the data set, ascending: 0, 1, … unless
+            :meth:`ConfusingSampleAnalyzer.collect` took some of them.
         scores (pandas.DataFrame): One row per sample and model. Columns: ``sample``, ``model``, ``label``,
             ``predicted``, ``correct`` (NaN without labels); each score; of the whole input ``loss`` (cross-entropy of
             the label, in nats), ``margin`` (its logit less the largest other), ``confidence`` (the largest
@@ -206,7 +208,7 @@ class ConfusingReport(ReportPlots):
             ValueError: If there is no such score, or a number is out of its range.
         """
         rule, column = SetRule(fraction, threshold, seed), self.column_named(score)
-        return {name: rule.order(self.scoring, name, column).tolist() for name in self.models}
+        return {name: self.samples[rule.order(self.scoring, name, column)].tolist() for name in self.models}
 
     def overlap(
         self,
@@ -334,10 +336,8 @@ class ConfusingReport(ReportPlots):
     def _by_group(self, table: pd.DataFrame, fraction: float) -> pd.DataFrame:
         rule = SetRule(fraction)
         members = {name: rule.members(self.scoring, name, self.scoring.primary) for name in self.models}
-        of_pair = [
-            bool(members[a][sample] or members[b][sample])
-            for a, b, sample in zip(table["model_a"], table["model_b"], table["sample"], strict=True)
-        ]
+        pairs = dict.fromkeys(table["pair"])  # each with a row per sample, in their order
+        of_pair = np.concatenate([members[a] | members[b] for a, b in pairs])
         table["group"] = np.where(of_pair, "confusing", "ordinary")
         by = ["model_a", "model_b", "group"]
         averaged = table.sort_values("group", kind="stable").drop(columns=["sample", "pair"]).groupby(by, sort=False)
@@ -380,7 +380,7 @@ class ConfusingReport(ReportPlots):
             raise ValueError("label_noise is about labels, and the data set has none.")
         import pandas as pd
 
-        members = known_samples(known, self.n_samples)
+        members = known_samples(known, self.n_samples, numbers=self._numbers)
         for name, count in (("n_resamples", n_resamples), *((("k", k),) if k is not None else ())):
             check_count(name, count)
         extra = user_columns(columns, pred_probs, self.scoring.given.numpy(), list(self.scores.columns))

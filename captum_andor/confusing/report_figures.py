@@ -127,7 +127,7 @@ def gallery(
     axes = fig.subplots(len(chosen), 1 + n_patterns, squeeze=False)
     columns = scoring.columns(name)
     for row, index in enumerate(chosen):
-        title = f"{'most' if row < k else 'least'}: #{index}, label {columns['label'][index]}"
+        title = f"{'most' if row < k else 'least'}: #{scoring.numbers[index]}, label {columns['label'][index]}"
         image = picture(scoring.evaluation.samples, index)
         if not scoring.can_explain:
             draw_lost(fig, axes[row], scoring, name, index, image, title)

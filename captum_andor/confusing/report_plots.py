@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
 import numpy.typing as npt
 
 from captum_andor._utils.checks import check_count, check_seed, is_int
@@ -29,12 +30,19 @@ class ReportPlots:
         scoring: Values, splits and scores of the evaluation.
         models: Names of the models.
         n_samples: Number of samples.
+        samples: Their indices in the data set.
     """
 
     def __init__(self, scoring: Scoring) -> None:
         self.scoring = scoring
         self.models = scoring.names
         self.n_samples = len(scoring)
+        self.samples: npt.NDArray[np.int64] = scoring.numbers
+
+    @property
+    def _numbers(self) -> npt.NDArray[np.int64] | None:
+        """Of the samples, where they are some of a data set."""
+        return self.scoring.evaluation.samples.numbers
 
     def model_named(self, model: str | None) -> str:
         """The model of a name; None names the only one.
@@ -83,11 +91,12 @@ class ReportPlots:
             IndexError: If there is no such sample.
             ValueError: If there is no such model.
         """
-        if not is_int(index) or not 0 <= index < self.n_samples:
-            raise IndexError(f"index must be a sample, 0 to {self.n_samples - 1}; got {index!r}.")
+        if not is_int(index) or index not in self.samples:
+            some = "" if self.samples[-1] == self.n_samples - 1 else f"one of {self.n_samples} "
+            raise IndexError(f"index must be a sample, {some}{self.samples[0]} to {self.samples[-1]}; got {index!r}.")
         check_count("n_patterns", n_patterns)
         names = self.models if models is None else tuple(self.model_named(name) for name in models)
-        fig, axes = compare(self.scoring, int(index), names, n_patterns, use_pyplot)
+        fig, axes = compare(self.scoring, int(np.searchsorted(self.samples, index)), names, n_patterns, use_pyplot)
         shown(True, use_pyplot)
         return fig, axes
 
@@ -162,7 +171,7 @@ class ReportPlots:
         check_count("n_resamples", n_resamples)
         check_seed(seed)
         strengths = strengths_of(self.scoring, self.model_named(model))
-        return concentration(strengths, SetRule(fraction), groups or {}, n_resamples, seed)
+        return concentration(strengths, SetRule(fraction), groups or {}, n_resamples, seed, self._numbers)
 
     def plot_concentration(
         self,
@@ -187,7 +196,7 @@ class ReportPlots:
         """
         name = self.model_named(model)
         strengths = strengths_of(self.scoring, name)
-        table = concentration(strengths, SetRule(), groups or {}, 1000, 0)
+        table = concentration(strengths, SetRule(), groups or {}, 1000, 0, self._numbers)
         fig, axis = one_axis(plt_fig_axis, fig_size, use_pyplot)
         lorenz_curves(axis, strengths, table, name)
         shown(plt_fig_axis is None, use_pyplot, axis)

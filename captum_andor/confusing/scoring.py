@@ -88,6 +88,12 @@ class Scoring:
         return len(self.evaluation.samples)
 
     @property
+    def numbers(self) -> npt.NDArray[np.int64]:
+        """Index in the data set of every sample, ascending: 0, 1, … where the report is about all."""
+        numbers = self.evaluation.samples.numbers
+        return np.arange(len(self)) if numbers is None else numbers
+
+    @property
     def views(self) -> list[View]:
         """The baselines and masks."""
         return list(self.evaluation.views)
@@ -344,7 +350,7 @@ class Scoring:
 
         blocks = []
         for name in self.names:
-            columns = {"sample": np.arange(len(self)), "model": name, **self.columns(name)}
+            columns = {"sample": self.numbers, "model": name, **self.columns(name)}
             columns["rank"] = places(self.suspicion(name, self.primary), name)
             blocks.append(pd.DataFrame(columns))
         return pd.concat(blocks, ignore_index=True)
@@ -356,7 +362,7 @@ class Scoring:
         blocks = [
             pd.DataFrame(
                 {
-                    "sample": np.arange(len(self)),
+                    "sample": self.numbers,
                     "model": name,
                     "baseline": view.baseline,
                     "mask": view.mask,

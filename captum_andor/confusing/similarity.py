@@ -123,7 +123,7 @@ class Similarity:
         for a, b in combinations(self.scoring.names, 2):
             pair = np.empty(len(self.scoring), dtype=object)
             pair[:] = [(a, b)] * len(self.scoring)
-            head = {"sample": np.arange(len(self.scoring)), "pair": pair, "model_a": a, "model_b": b}
+            head = {"sample": self.scoring.numbers, "pair": pair, "model_a": a, "model_b": b}
             blocks.append(pd.DataFrame({**head, **self._pair(a, b)}))
         if not blocks:
             raise ValueError(f"similarity compares models; there is only {self.scoring.names[0]!r}.")

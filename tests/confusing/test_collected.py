@@ -194,3 +194,90 @@ def test_what_a_folder_lacks_is_evaluated_and_nothing_else(tmp_path) -> None:
         analyzer(seed=3).missing(folder, N)
     with pytest.raises(ValueError, match="the data set has 5 samples"):
         made.missing(folder, 5)
+
+
+def test_some_samples_keep_their_indices() -> None:
+    made = analyzer()
+    whole = made.collect(tables(made, "outputs"), (X, Y))
+    some = made.collect(tables(made, "outputs"), (X, Y), samples=[17, 3, 4, 9, 12])
+    assert some.samples.tolist() == [3, 4, 9, 12, 17] and len(some) == 5
+    of_all = whole.scores[whole.scores["sample"].isin(some.samples)].reset_index(drop=True)
+    for column in ("sample", "label", "value", "loss", "ink"):  # net_order is in units of the mean effect
+        pd.testing.assert_series_equal(some.scores[column], of_all[column])
+    assert set(some.confusing_sets(0.4)["a"]) <= set(some.samples.tolist())
+    assert set(some.rank("b")["sample"]) == set(some.samples.tolist())
+    assert some.similarity()["sample"].tolist() == [3, 4, 9, 12, 17]
+    assert some.to_cleanlab("a").index.tolist() == [3, 4, 9, 12, 17]
+    grouped = some.value_similarity(by_group=True)
+    assert grouped["n"].sum() == 5
+    fig, _ = some.compare(17, use_pyplot=False)
+    assert "label 7" in " ".join(axis.get_title() for axis in fig.axes)
+    with pytest.raises(IndexError, match="one of 5 3 to 17; got 5"):
+        some.compare(5)
+
+
+def test_known_samples_of_a_part_are_named_by_their_indices() -> None:
+    made = analyzer()
+    some = made.collect(tables(made), Y, samples=range(4, 18))
+    by_mask = some.label_noise([number in (5, 9) for number in some.samples], "a", n_resamples=20)
+    pd.testing.assert_frame_equal(some.label_noise([5, 9], "a", n_resamples=20), by_mask)
+    with pytest.raises(ValueError, match="known names sample 2, which the report is not about"):
+        some.label_noise([2, 5])
+
+
+def test_a_draw_of_samples_is_random_and_repeats() -> None:
+    made = analyzer()
+    rows = tables(made)
+    first, again, other = (made.collect(rows, Y, samples=8, seed=seed) for seed in (0, 0, 1))
+    assert len(first) == 8 and first.samples.tolist() == again.samples.tolist() != other.samples.tolist()
+
+
+def test_intervals_of_overlap_hold_what_all_samples_say() -> None:
+    n = 1500
+    x, y = torch.rand(n, 4, generator=torch.Generator().manual_seed(1)), torch.arange(n) % 3
+    made = ConfusingSampleAnalyzer(scores=("net_order",))
+    for seed in (0, 1):
+        torch.manual_seed(seed)
+        made.add_model(str(seed), nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 3)).eval())
+    rows = made.explain_batch({"sample": range(n), "input": x, "label": y}, keep="scores")
+    truth = made.collect(rows, y).overlap(fraction=0.2, n_resamples=10).iloc[0]
+    held, rank_held = [], []
+    for seed in range(60):
+        found = made.collect(rows, y, samples=150, seed=seed).overlap(fraction=0.2, n_resamples=200).iloc[0]
+        held.append(found["iou_low"] <= truth["iou"] <= found["iou_high"])
+        rank_held.append(found["spearman_low"] <= truth["spearman"] <= found["spearman_high"])
+    assert sum(held) >= 0.88 * 60 and sum(rank_held) >= 0.88 * 60
+
+
+def test_an_unfinished_folder_gives_the_report_of_what_is_there() -> None:
+    made = analyzer()
+    rows = pd.concat(tables(made))
+    lacking = rows[~(rows["sample"].isin([0, 11]) & (rows["model"] == "b"))]
+    with pytest.raises(ValueError, match='sample 0, 11 is missing.*samples="finished"'):
+        made.collect(lacking, Y)
+    found = made.collect(lacking, Y, samples="finished")
+    assert sorted(set(range(N)) - set(found.samples.tolist())) == [0, 11]
+    of_these = made.collect(rows, Y, samples=found.samples.tolist())
+    pd.testing.assert_frame_equal(found.scores, of_these.scores)
+    with pytest.raises(ValueError, match="hold no sample for every model"):
+        made.collect(rows[rows["model"] == "a"], Y, samples="finished")
+
+
+@pytest.mark.parametrize(
+    ("samples", "message"),
+    [
+        (0, "samples must be 1 to 20"),
+        (21, "samples must be 1 to 20"),
+        ([1, 1], "each sample once"),
+        ([-1, 2], "names sample -1"),
+        ([20], "names sample 20"),
+        ([], "samples must be a number of samples"),
+        ("all", "samples must be a number of samples"),
+        (0.5, "samples must be a number of samples"),
+        (True, "samples must be a number of samples"),
+    ],
+)
+def test_samples_that_are_none_of_the_data_set(samples, message) -> None:
+    made = analyzer()
+    with pytest.raises((TypeError, ValueError), match=message):
+        made.collect(tables(made), Y, samples=samples)
