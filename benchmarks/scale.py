@@ -1,8 +1,7 @@
-"""Does an evaluation grow as its samples do, and what do engines cost beside one process?
+"""Does an evaluation grow as its samples do?
 
     python -m benchmarks.scale growth       # 1 000 to 20 000 images, four models: seconds, memory, bytes a row
     python -m benchmarks.scale report       # overlaps of 30 models, pages of 2 x 1 000 and 10 x 50 000 samples
-    python -m benchmarks.scale ray          # Ray Data beside evaluate(), 5 000 samples (needs the extra "ray")
 
 Fashion-MNIST at 14 x 14, small CNNs (untrained: only time counts), nine patches, scores of v. ``growth`` writes images to
 Parquet, maps ``explain_batch`` over batches read from there, writes the rows to Parquet, and collects with labels alone; each
@@ -17,7 +16,6 @@ for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(name, "1")
 
 import resource
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -150,36 +148,8 @@ def report() -> None:
         print(f"page of {models} models, {samples:,} samples: {seconds:.1f} s, {size:.1f} MB")
 
 
-def ray() -> None:
-    """Ray Data on two cores beside evaluate() in one process, in turn."""
-    import ray as engine
-
-    images, labels = fashion_mnist(train=True)
-    x, y = smaller(images[:5_000]), labels[:5_000]
-    made = analyzer_of(MODELS)
-    engine.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
-    engine.data.DataContext.get_current().enable_progress_bars = False
-    rows = (
-        engine.data.from_numpy(x.numpy())
-        .zip(engine.data.from_numpy(np.arange(5_000)))
-        .zip(engine.data.from_numpy(y.numpy()))
-    )
-    data = rows.rename_columns(["input", "sample", "label"]).repartition(20).materialize()
-    ratios = []
-    for _ in range(3):
-        start = time.perf_counter()
-        made.evaluate((x, y), batch_size=BATCH)
-        alone = time.perf_counter() - start
-        start = time.perf_counter()
-        tables = data.map_batches(made.explain_batch, fn_kwargs={"keep": "scores"}, batch_size=BATCH)
-        made.collect(tables.to_pandas(), y)
-        ratios.append((time.perf_counter() - start) * 2 / alone)
-        print(f"one process {alone:.1f} s, Ray on two cores {ratios[-1] * alone / 2:.1f} s")
-    print(f"core-seconds of Ray over those of one process: {statistics.median(ratios):.2f} (median of 3)")
-
-
 if __name__ == "__main__":
-    parts = {"growth": growth, "report": report, "ray": ray}
+    parts = {"growth": growth, "report": report}
     if sys.argv[1:2] == ["one"]:
         one(int(sys.argv[2]))
     else:

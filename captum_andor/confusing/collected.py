@@ -17,12 +17,21 @@ from captum_andor._utils.user_warnings import warn
 from captum_andor.confusing.distributed import COLUMNS, Keep
 from captum_andor.confusing.evaluation import Evaluation, Evaluator
 from captum_andor.confusing.folder_manifest import digests_of
+from captum_andor.confusing.model_checks import check_labels
 from captum_andor.confusing.views import View
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Wanted", "chosen_samples", "evaluation_of", "missing_samples", "samples_of_labels", "tables_of"]
+__all__ = [
+    "Wanted",
+    "chosen_samples",
+    "evaluation_of",
+    "missing_samples",
+    "samples_of_labels",
+    "tables_of",
+    "whole_table",
+]
 
 Wanted: TypeAlias = 'int | Sequence[int] | Literal["finished"] | None'
 _SHOWN = 5  # missing samples that an error names
@@ -99,7 +108,7 @@ def _parquet(path: Path) -> Iterator[pd.DataFrame]:
     if not files:
         raise ValueError(f"tables: folder {path} holds no file *.parquet.")
     for file in files:
-        yield _whole(file)
+        yield whole_table(file)
 
 
 def _files(path: Path) -> list[Path]:
@@ -116,7 +125,7 @@ def missing_samples(folder: Path, evaluator: Evaluator, n_samples: int, settings
     seen = {key: np.zeros(n_samples, dtype=bool) for key in keys}
     for file in _files(folder):
         try:
-            table = _whole(file)
+            table = whole_table(file)
         except ValueError as error:
             warn(str(error).removeprefix("tables: "))
             continue
@@ -139,7 +148,12 @@ def _groups(table: pd.DataFrame, known: Mapping[tuple[str, View], Any]) -> Itera
         yield key, rows
 
 
-def _whole(file: Path) -> pd.DataFrame:
+def whole_table(file: Path) -> pd.DataFrame:
+    """The table in a Parquet file.
+
+    Raises:
+        ValueError: If it cannot be read whole.
+    """
     import pandas as pd
 
     try:
@@ -221,7 +235,10 @@ def evaluation_of(
         samples = _only_finished(gathered, samples)
     for key, found in gathered.items():
         _check_whole(key, found, samples.numbers)
-    return _joined(gathered, evaluator, samples, keep or "outputs"), keep or "outputs"
+    evaluation = _joined(gathered, evaluator, samples, keep or "outputs")
+    for name, view in wanted:
+        check_labels(name, evaluation.outputs[name, view][:, -1], samples)
+    return evaluation, keep or "outputs"
 
 
 def _only_finished(gathered: dict[tuple[str, View], _Rows], samples: Samples) -> Samples:

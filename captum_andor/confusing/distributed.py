@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 Keep: TypeAlias = Literal["outputs", "scores"]
 
-__all__ = ["COLUMNS", "Keep", "arrow_schema", "check_keep", "empty_table", "samples_of_batch", "table_of"]
+__all__ = ["COLUMNS", "Keep", "arrow_schema", "check_keep", "empty_table", "in_columns", "samples_of_batch", "table_of"]
 
 _EVERY = {
     "sample": "int64",
@@ -87,14 +87,23 @@ def samples_of_batch(batch: Any) -> tuple[Samples, Tensor] | None:
     if not any(len(batch[name]) for name in ("sample", *inputs)):
         return None
     tensors = tuple(_tensor(name, batch[name]) for name in inputs)
-    rows = torch.as_tensor(np.array(batch["sample"], dtype=np.int64), device="cpu")
+    rows = _indices("sample", batch["sample"])
     sizes = {len(rows), *(len(x) for x in tensors)}
     if len(sizes) > 1:
         raise ValueError(f"the columns of batch must be of equal length; got {sorted(sizes)}.")
     labels = None
     if "label" in names:
-        labels = torch.as_tensor(np.array(batch["label"], dtype=np.int64), device="cpu")
-    return Samples(tensors, labels, inputs != ["input"]), rows
+        labels = _indices("label", batch["label"])
+    return Samples(tensors, labels, inputs != ["input"], numbers=rows.numpy()), rows
+
+
+def _indices(name: str, column: Any) -> Tensor:
+    """A column of whole numbers, whatever type an engine gave them."""
+    given = np.asarray(column.cpu() if isinstance(column, Tensor) else column)
+    if given.ndim != 1 or given.dtype.kind not in "iuf" or not np.array_equal(given, np.floor(given)):
+        shown = f"{given.dtype} of shape {given.shape}" + (f", such as {given[0]!r}" if given.ndim == 1 else "")
+        raise ValueError(f"column {name!r} of batch must hold one whole number a row; got {shown}.")
+    return torch.as_tensor(given.astype(np.int64), device="cpu")
 
 
 def _tensor(name: str, column: Any) -> Tensor:
@@ -119,6 +128,11 @@ def empty_table(keep: Keep = "outputs") -> pd.DataFrame:
     import pandas as pd
 
     return pd.DataFrame({column: pd.Series(dtype=_PANDAS.get(kind, kind)) for column, kind in COLUMNS[keep].items()})
+
+
+def in_columns(table: pd.DataFrame, keep: Keep) -> pd.DataFrame:
+    """A table that was read, in the types of :func:`table_of`."""
+    return table.astype({column: _PANDAS.get(kind, kind) for column, kind in COLUMNS[keep].items()})
 
 
 def table_of(

@@ -127,8 +127,9 @@ def check_labels(name: str, output: Any, samples: Samples) -> None:
         )
     outside = ((labels < 0) | (labels >= classes)).nonzero().flatten().tolist()
     if outside:
+        number = outside[0] if samples.numbers is None else samples.numbers[outside[0]]
         raise ValueError(
-            f"label {int(labels[outside[0]])} of sample {outside[0]} is outside the {classes} classes of model "
+            f"label {int(labels[outside[0]])} of sample {number} is outside the {classes} classes of model "
             f"{name!r}; labels must be 0 to {classes - 1}."
         )
 

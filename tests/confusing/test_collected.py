@@ -281,3 +281,73 @@ def test_samples_that_are_none_of_the_data_set(samples, message) -> None:
     made = analyzer()
     with pytest.raises((TypeError, ValueError), match=message):
         made.collect(tables(made), Y, samples=samples)
+
+
+def test_a_folder_keeps_what_is_explained(tmp_path) -> None:
+    made = analyzer()
+    folder = tmp_path / "new" / "rows"
+    first = [made.explain_batch(batch, keep="scores", folder=folder) for batch in batches()]
+    second = [analyzer().explain_batch(batch, keep="scores", folder=folder) for batch in batches()]
+    for a, b in zip(first, second, strict=True):
+        assert a.dtypes.tolist() == b.dtypes.tolist()
+        pd.testing.assert_frame_equal(a.drop(columns=["logits", "values"]), b.drop(columns=["logits", "values"]))
+        assert [list(row) for row in a["values"]] == [list(row) for row in b["values"]]
+    assert analyzer().missing(folder, N) == []
+    pd.testing.assert_frame_equal(made.collect(folder, (X, Y)).scores, made.evaluate((X, Y), batch_size=6).scores)
+
+
+def test_a_batch_in_a_folder_is_not_evaluated_again(tmp_path, monkeypatch) -> None:
+    made, batch = analyzer(), batches()[0]
+    made.explain_batch(batch, keep="scores", folder=tmp_path)
+    monkeypatch.setattr("captum_andor.confusing.batch_explainer.table_of", lambda *_: pytest.fail("evaluated again"))
+    assert len(made.explain_batch(batch, keep="scores", folder=tmp_path)) == 6 * 2 * 2
+
+
+def test_a_damaged_part_is_evaluated_again(tmp_path) -> None:
+    made, batch = analyzer(), batches()[0]
+    whole = made.explain_batch(batch, keep="scores", folder=tmp_path)
+    (part,) = tmp_path.glob("*.parquet")
+    part.write_bytes(part.read_bytes()[:100])
+    with pytest.warns(UserWarning, match="cannot be read.*evaluated again"):
+        found = made.explain_batch(batch, keep="scores", folder=tmp_path)
+    assert found["fingerprint"].tolist() == whole["fingerprint"].tolist()
+    assert len(pd.read_parquet(part)) == len(whole)
+
+
+def test_a_folder_of_other_models_is_refused(tmp_path) -> None:
+    batch = batches()[0]
+    analyzer().explain_batch(batch, keep="scores", folder=tmp_path)
+    with pytest.raises(ValueError, match="folder .* holds tables of another evaluation .settings"):
+        analyzer(seed=5).explain_batch(batch, keep="scores", folder=tmp_path)
+    with pytest.raises(ValueError, match="keep scores, now outputs"):
+        analyzer().explain_batch(batch, folder=tmp_path)
+    (tmp_path / "file").touch()
+    with pytest.raises(NotADirectoryError, match="folder must be a folder"):
+        analyzer().explain_batch(batch, folder=tmp_path / "file")
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ({"label": [0, 1, 2, 3, 4, 77]}, "label 77 of sample 17 is outside the 10 classes of model 'a'"),
+        ({"label": [0.5] * 6}, "column 'label' of batch must hold one whole number a row; got float64"),
+        ({"sample": [float("nan")] * 6}, "column 'sample' of batch must hold one whole number a row"),
+        ({"sample": list("abcdef")}, "column 'sample' of batch must hold one whole number a row; got <U1"),
+        ({"input": [*X[:5], X[5][:, :5]]}, "column 'input' of batch must hold an array of one shape in every row"),
+    ],
+)
+def test_batches_that_are_wrong(columns, message) -> None:
+    with pytest.raises(ValueError, match=message):
+        analyzer().explain_batch({**batches()[2], **columns}, keep="scores")
+
+
+def test_whole_numbers_may_come_as_floats() -> None:
+    batch = batches()[0]
+    found = analyzer().explain_batch({**batch, "sample": batch["sample"].astype(float)}, keep="scores")
+    assert found["sample"].dtype == "int64"
+
+
+def test_labels_alone_must_be_classes() -> None:
+    made = analyzer()
+    with pytest.raises(ValueError, match="label 88 of sample 19 is outside the 10 classes"):
+        made.collect(tables(made, "outputs"), [0] * 19 + [88])

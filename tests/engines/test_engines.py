@@ -120,6 +120,25 @@ def test_ray_a_worker_that_dies_is_made_up_for(ray, tmp_path) -> None:
     equal(report, 8)
 
 
+def test_ray_goes_on_from_a_folder_of_parts(ray, tmp_path) -> None:
+    data = ray.data.from_items(rows()).repartition(5)
+
+    def explained(model):
+        kwargs = {"keep": "scores", "folder": str(tmp_path / "rows")}
+        return data.map_batches(analyzer(model).explain_batch, fn_kwargs=kwargs, batch_size=8).to_pandas()
+
+    first = explained(network())
+    assert len(list((tmp_path / "rows").glob("*.parquet"))) == 5
+    dates = {file.name: file.stat().st_mtime_ns for file in (tmp_path / "rows").glob("*.parquet")}
+    again = explained(network())
+    assert dates == {file.name: file.stat().st_mtime_ns for file in (tmp_path / "rows").glob("*.parquet")}
+    pd.testing.assert_frame_equal(
+        first.sort_values(["sample", "baseline"])[["sample", "fingerprint"]].reset_index(drop=True),
+        again.sort_values(["sample", "baseline"])[["sample", "fingerprint"]].reset_index(drop=True),
+    )
+    equal(analyzer().collect(tmp_path / "rows", Y), 8)
+
+
 @pytest.fixture(scope="module")
 def spark():
     found = pytest.importorskip("pyspark", reason="Spark is not installed: pip install 'captum-andor[spark]'")
