@@ -22,7 +22,7 @@ from captum_andor.confusing.distributed import Keep
 from captum_andor.confusing.evaluation import Evaluation, Evaluator, checkpoint_folder
 from captum_andor.confusing.report import ConfusingReport
 from captum_andor.confusing.score_formulas import REFERENCE_SCORES, VALUE_SCORES
-from captum_andor.confusing.score_names import Labels, check_flips, check_label_kind, check_scores, wanted_scores
+from captum_andor.confusing.score_names import Labels, check_flips, check_label_kind, check_scores, default_scores
 from captum_andor.confusing.scoring import Scoring
 from captum_andor.confusing.views import Views
 from captum_andor.confusing.witness_scores import check_witnesses, witness_columns
@@ -59,8 +59,8 @@ class ConfusingSampleAnalyzer(BatchExplainer):
             pair is evaluated and their ranks are summed. Default: None (zeros)
         primary (str, optional): The score that ranks. Default: "net_order"
         scores (sequence of str, optional): Which scores to compute; ``net_order``, ``flip_rate`` and
-            ``masked_margin`` need no split.
-            Default: None (all; those that need references where there are some)
+            ``masked_margin`` need no split, the others one for every sample; ``"all"`` is all that need no references.
+            Default: None (those three and the primary; and those that need references, where there are some)
         max_players (int, optional): More players in a mask are an error, as 2^n passes a sample would not end.
             Default: 12
         high_order (int, optional): Lowest number of players that counts as high order. Default: None (above n / 2)
@@ -101,7 +101,7 @@ class ConfusingSampleAnalyzer(BatchExplainer):
         coalitions: Literal["auto", "all"] = "auto",
     ) -> None:
         check_score(score)
-        self.scores = check_scores(scores, primary)
+        self.scores = check_scores(scores, primary, score)
         check_flips(score, (primary, *(self.scores or ())))
         self.score = score
         self.views = Views.of(baselines, feature_mask)
@@ -124,7 +124,13 @@ class ConfusingSampleAnalyzer(BatchExplainer):
     @property
     def only_scored(self) -> bool:
         """Whether models are run only on the masked copies that scores of v read."""
-        return self.coalitions == "auto" and self.scores is not None and set(self.scores) <= set(VALUE_SCORES)
+        return self.coalitions == "auto" and set(self._wanted) <= set(VALUE_SCORES)
+
+    @property
+    def _wanted(self) -> tuple[str, ...]:
+        """Names of the scores to compute."""
+        references = bool(self._models) and all(self._references_of(name) for name in self._models)
+        return self.scores or default_scores(self.score, self.primary, references)
 
     def clone(self) -> ConfusingSampleAnalyzer:
         """A new analyzer of the same settings, without models.
@@ -156,8 +162,7 @@ class ConfusingSampleAnalyzer(BatchExplainer):
             RuntimeError: If the name is taken.
             TypeError: If the model is not callable.
         """
-        self._check_new(name, model)
-        self._models[name] = model
+        self._models[name] = self._checked_new(name, model)
         return self
 
     def add_reference(self, name: str, model: Model, of: str | Sequence[str] | None = None) -> ConfusingSampleAnalyzer:
@@ -177,17 +182,21 @@ class ConfusingSampleAnalyzer(BatchExplainer):
             RuntimeError: If the name is taken.
             TypeError: If the model is not callable.
         """
-        self._check_new(name, model)
-        self._references[name] = (model, None if of is None else (of,) if isinstance(of, str) else tuple(of))
+        self._references[name] = (
+            self._checked_new(name, model),
+            None if of is None else (of,) if isinstance(of, str) else tuple(of),
+        )
         return self
 
-    def _check_new(self, name: Any, model: Any) -> None:
+    def _checked_new(self, name: Any, model: Any) -> Model:
         if not isinstance(name, str):
             raise TypeError(f"name must be a string; got {type(name).__name__}. The order is add_model(name, model).")
         if name in self._models or name in self._references:
             raise RuntimeError(f"a model named {name!r} was added already; give each a name of its own.")
         if not callable(model):
             raise TypeError(f"model must be callable, e.g. a torch.nn.Module; got {type(model).__name__}.")
+        found: Model = model
+        return found
 
     @log_usage()  # type: ignore[untyped-decorator]
     def evaluate(
@@ -324,22 +333,25 @@ class ConfusingSampleAnalyzer(BatchExplainer):
             score=self.score,
             given=evaluation.samples.labels,
             predicted=predicted,
-            wanted=self.scores or wanted_scores(self.score, all(references.values())),
+            wanted=self._wanted,
             primary=self.primary,
             first_high=self.high_order,
             tolerance=self.tolerance,
             evaluator=evaluator,
         )
 
-    def summary(self) -> None:
+    def summary(self) -> str:
         """Print a page about the last evaluation.
+
+        Returns:
+            - **text** (*str*): The page.
 
         Raises:
             RuntimeError: If there was none.
         """
         if self._report is None:
             raise RuntimeError("nothing was evaluated yet; call evaluate(dataset) first.")
-        self._report.summary()
+        return self._report.summary()
 
     def reset(self) -> None:
         """Forget the last report; the models stay, as in ``captum.robust.AttackComparator``."""

@@ -40,13 +40,16 @@ class BatchExplainer:
     """What :class:`ConfusingSampleAnalyzer` does batch by batch, wherever the batches are."""
 
     score: Score
-    scores: tuple[str, ...] | None
     _report: ConfusingReport | None
 
     @property
     @abstractmethod
     def only_scored(self) -> bool:
         """Whether models are run only on the masked copies that scores of v read."""
+
+    @property
+    @abstractmethod
+    def _wanted(self) -> tuple[str, ...]: ...
 
     @abstractmethod
     def _check_models(self, labels: str) -> None: ...
@@ -110,7 +113,7 @@ class BatchExplainer:
             True
         """
         self._check_models(labels)
-        kept = check_keep(keep, self.only_scored, self.scores)
+        kept = check_keep(keep, self.only_scored, self._wanted)
         read = samples_of_batch(batch)
         if read is None:
             return empty_table(kept)
@@ -139,7 +142,7 @@ class BatchExplainer:
             ValueError: If there is no such ``keep``, or the scores need more.
             ImportError: If pyarrow is not installed.
         """
-        return arrow_schema(check_keep(keep, self.only_scored, self.scores))
+        return arrow_schema(check_keep(keep, self.only_scored, self._wanted))
 
     def missing(self, folder: str | os.PathLike[str], n_samples: int, labels: Labels = "given") -> list[int]:
         """Which samples a folder of Parquet tables does not hold yet, so that an evaluation can go on where it was.

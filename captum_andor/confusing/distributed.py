@@ -49,7 +49,7 @@ def check_keep(keep: Any, only_scored: bool, scores: Any) -> Keep:
     if keep == "scores" and not only_scored:
         raise ValueError(
             'keep="scores" keeps v near the full input, for an analyzer whose scores= names net_order, flip_rate and '
-            f"masked_margin alone; its scores are {'all' if scores is None else list(scores)}."
+            f"masked_margin alone; its scores are {list(scores)}."
         )
     found: Keep = keep
     return found

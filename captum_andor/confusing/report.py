@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from captum_andor._utils.checks import check_count
+from captum_andor._utils.printed_text import printed
 from captum_andor.confusing.html_page import page
 from captum_andor.confusing.label_noise import cleanlab_frame, known_samples, label_noise, user_columns
 from captum_andor.confusing.overlap import SetRule, overlap, reliability
@@ -95,7 +96,8 @@ class ConfusingReport(ReportPlots):
             score (str or Callable, optional): What v is. Default: None (as it was)
             labels (str, optional): ``"given"`` or ``"predicted"``. Default: None (as it was)
             primary (str, optional): The score that ranks. Default: None (as it was)
-            scores (sequence of str, optional): Which scores to compute. Default: None (all that cost no pass)
+            scores (sequence of str, optional): Which scores to compute; ``"all"`` is all that need no references.
+                Default: None (those of before, those of v, and the primary)
             high_order (int, optional): Lowest number of players that counts as high order. Default: None (as it was)
 
         Returns:
@@ -408,9 +410,13 @@ class ConfusingReport(ReportPlots):
         columns = [self.column_named(score) for score in scores] if scores is not None else [self.scoring.primary]
         return cleanlab_frame(self.scoring, self.model_named(model), columns, SetRule(fraction))
 
-    def summary(self) -> None:
-        """Print a page: models, scores and their reliability, overlap, and what to look at first."""
-        print(summary(self.scoring))
+    def summary(self) -> str:
+        """Print a page: models, scores and their reliability, overlap, and what to look at first.
+
+        Returns:
+            - **text** (*str*): The page, to write or send.
+        """
+        return printed(summary(self.scoring))
 
     def to_html(self, path: str | os.PathLike[str], title: str = "Confusing samples", k: int = 6) -> None:
         """Write one self-contained page: summary, figures, and a table of all samples that can be sorted.

@@ -12,6 +12,7 @@ from captum_andor._utils.checks import check_count, check_seed, is_int
 from captum_andor.confusing.concentration import concentration, lorenz_curves, strengths_of
 from captum_andor.confusing.overlap import SetRule
 from captum_andor.confusing.report_figures import compare, gallery, order_profiles, overlap_matrix, score_against_score
+from captum_andor.confusing.score_names import SCORES
 from captum_andor.confusing.scoring import Scoring
 from captum_andor.visualization import one_axis, shown
 
@@ -67,6 +68,8 @@ class ReportPlots:
         if score is None:
             return self.scoring.primary
         if score not in self.scoring.columns(self.models[0]):
+            if score in SCORES:
+                raise ValueError(f"{score} was not computed; report.rescore(scores=[{score!r}]) computes it.")
             known = [*self.scoring.wanted, "loss", "margin", "confidence", "n_active", "ink"]
             raise ValueError(f"score must be one of {known}; got {score!r}.")
         return score

@@ -8,7 +8,16 @@ from typing import Any, Literal, get_args
 from captum_andor.confusing.score_formulas import REFERENCE_SCORES, SPLIT_SCORES, VALUE_SCORES
 from captum_andor.games import Score
 
-__all__ = ["BOUNDED", "SCORES", "Labels", "check_flips", "check_label_kind", "check_scores", "wanted_scores"]
+__all__ = [
+    "BOUNDED",
+    "SCORES",
+    "Labels",
+    "check_flips",
+    "check_label_kind",
+    "check_scores",
+    "default_scores",
+    "wanted_scores",
+]
 
 Labels = Literal["given", "predicted"]
 
@@ -19,13 +28,15 @@ BOUNDED = ("prob", "log_prob")  # scores v whose sign says nothing about the dec
 SCORES = (*VALUE_SCORES, *SPLIT_SCORES, *REFERENCE_SCORES)
 
 
-def check_scores(scores: Any, primary: Any) -> tuple[str, ...] | None:
-    """The names of the scores to compute, the primary among them; None stays, for all.
+def check_scores(scores: Any, primary: Any, score: Score) -> tuple[str, ...] | None:
+    """The names of the scores to compute, the primary among them; None stays, for those that are computed unasked.
 
     Raises:
         ValueError: If one is unknown.
     """
     names = () if scores is None else (scores,) if isinstance(scores, str) else tuple(scores)
+    if names == ("all",):
+        names = wanted_scores(score, False)
     for argument, name in (("primary", primary), *(("scores", name) for name in names)):
         if name not in SCORES:
             raise ValueError(f"{argument} must be among {list(SCORES)}; got {name!r}.")
@@ -48,10 +59,25 @@ def check_label_kind(labels: Any) -> None:
     """Raise unless it says which labels v is about.
 
     Raises:
+        TypeError: If it is no string.
         ValueError: If it does not.
     """
+    if not isinstance(labels, str):
+        raise TypeError(
+            f'labels must be "given" or "predicted"; got {type(labels).__name__}. Inputs and their labels are one '
+            "argument, a pair: evaluate((inputs, labels))."
+        )
     if labels not in get_args(Labels):
         raise ValueError(f"labels must be one of {list(get_args(Labels))}; got {labels!r}.")
+
+
+def default_scores(score: Score, primary: str, have_references: bool) -> tuple[str, ...]:
+    """Scores that are computed unasked: those of v, the primary, and those of references where there are some.
+
+    The others need a split for every sample, which takes longer than all passes.
+    """
+    unasked = (*VALUE_SCORES, primary, *(REFERENCE_SCORES if have_references else ()))
+    return tuple(name for name in wanted_scores(score, True) if name in unasked)
 
 
 def wanted_scores(score: Score, have_references: bool) -> tuple[str, ...]:

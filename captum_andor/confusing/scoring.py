@@ -111,7 +111,7 @@ class Scoring:
         primary = self.primary if primary is None else primary
         check_score(score)
         check_label_kind(labels or "given")
-        chosen = check_scores(scores, primary)
+        chosen = check_scores(scores, primary, score)
         check_flips(score, (primary, *(chosen or ())))
         possible = wanted_scores(score, all(self.references.values()))
         missing = sorted({*(chosen or ()), primary} - set(possible))
@@ -127,9 +127,8 @@ class Scoring:
                 f'tables of keep="scores" hold v of score={self.score!r} and of one label; run explain_batch with the '
                 "others."
             )
-        if chosen is None and not self.knows_patterns and primary in VALUE_SCORES:
-            chosen = tuple(name for name in possible if name in VALUE_SCORES)  # all that cost no pass
-        chosen = chosen or possible
+        if chosen is None:
+            chosen = tuple(name for name in possible if name in (*self.wanted, primary, *VALUE_SCORES))
         of = self if set(chosen) <= set(VALUE_SCORES) else self.complete()
         same_values = score == self.score and predicted == self.predicted
         return replace(

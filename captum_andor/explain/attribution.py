@@ -34,9 +34,11 @@ from captum_andor.games import (
     Players,
     Score,
     Target,
+    automatic_mask,
     check_output_field,
     check_score,
     named_call,
+    read_inputs,
     standard_target,
 )
 from captum_andor.games.transforms import shapley_values
@@ -48,6 +50,7 @@ from captum_andor.split import NoiseBound, Split, check_split
 __all__ = ["AndOrInteractions"]
 
 _MANY_PLAYERS = 512  # of a logical model, that are worth a word before it starts
+_MOST_ELEMENTS = 4096  # that are players of their own if nobody says otherwise: above, no run ends soon
 
 
 class AndOrInteractions(PerturbationAttribution):  # type: ignore[misc]  # captum ships no usable types
@@ -122,7 +125,7 @@ class AndOrInteractions(PerturbationAttribution):  # type: ignore[misc]  # captu
         baselines: Baselines = None,
         target: Target = None,
         additional_forward_args: Any = None,
-        feature_mask: Tensor | tuple[Tensor, ...] | None = None,
+        feature_mask: Tensor | tuple[Tensor, ...] | str | None = None,
         perturbations_per_eval: int | None = None,
         show_progress: bool = False,
         *,
@@ -139,20 +142,25 @@ class AndOrInteractions(PerturbationAttribution):  # type: ignore[misc]  # captu
         output, at least float32; where the model returns one number per batch, their first dimension is 1.
 
         Args:
-            inputs (Tensor, tuple[Tensor, ...] or dict): Inputs of any dtype and rank ≥ 1; dimension 0 is the batch in
-                each. A dict, such as a tokenizer's ``BatchEncoding``, is passed by name: players are in the tensors
-                that a dict of masks or baselines names, the rest is passed along, and attributions are a dict.
+            inputs (Tensor, array, frame, tuple of these or dict): Inputs of any dtype and rank ≥ 1; dimension 0 is the
+                batch in each. Arrays and frames of pandas become tensors of the dtype of the model's parameters; a
+                column of a frame is a player, called by its name and, for a single row, its value. A dict, such as a
+                tokenizer's ``BatchEncoding``, is passed by name: players are in the tensors that a dict of masks or
+                baselines names, the rest is passed along, and attributions are a dict.
             baselines (scalar, Tensor, tuple of these, optional): What players outside a coalition are replaced by: a
-                number, or a tensor that broadcasts to its input; one per input. Default: None (zeros, False for bool)
+                number, or a tensor that broadcasts to its input; one per input; beside a frame also a frame or a Series
+                of the same columns, such as ``X.mean()``. Default: None (zeros, False for bool)
             target (int, tuple, Tensor or list, optional): Which output: one index for all examples (an int or, for more
                 output dimensions, a tuple) or one per example (1-D tensor, list of ints or of tuples). None explains
                 all outputs at once. Default: None
             additional_forward_args (Any, optional): Further arguments of ``forward_func``, not explained; tensors with
                 dimensions are tiled along dimension 0, which must be the batch. Default: None
-            feature_mask (Tensor or tuple[Tensor, ...], optional): Integer ids that broadcast to the inputs; elements of
-                equal id, also across inputs, are one player; those of a negative id are none and keep their value
-                (special tokens, templates, padding). A first dimension of N gives each example its own mask; an id that
-                an example lacks is a player of no effect there. Default: None (every element is a player)
+            feature_mask (Tensor, tuple[Tensor, ...] or str, optional): Integer ids that broadcast to the inputs;
+                elements of equal id, also across inputs, are one player; those of a negative id are none and keep their
+                value (special tokens, templates, padding). A first dimension of N gives each example its own mask; an
+                id that an example lacks is a player of no effect there. ``"auto"``: a 4 x 4 grid of patches of an
+                image, the columns of a table, tokens or runs of them; the print of a result says which.
+                Default: None (every element is a player, at most 4 096)
             perturbations_per_eval (int, optional): Coalitions in one forward pass, each of N rows (the first coalition
                 always goes alone). None chooses by the size of the inputs. Default: None
             show_progress (bool, optional): Show a tqdm bar over the coalitions. Default: False
@@ -204,7 +212,7 @@ class AndOrInteractions(PerturbationAttribution):  # type: ignore[misc]  # captu
         baselines: Baselines = None,
         target: Target = None,
         additional_forward_args: Any = None,
-        feature_mask: Tensor | tuple[Tensor, ...] | None = None,
+        feature_mask: Tensor | tuple[Tensor, ...] | str | None = None,
         perturbations_per_eval: int | None = None,
         show_progress: bool = False,
         *,
@@ -273,7 +281,8 @@ class AndOrInteractions(PerturbationAttribution):  # type: ignore[misc]  # captu
         players, game = self._game(
             inputs, baselines, target, further, feature_mask, perturbations_per_eval, budgeted=True
         )
-        standard_names(names, players.layout.feature_ids)  # checked before the evaluation
+        # checked before the evaluation
+        names = standard_names(names, players.layout.feature_ids) or players.names
 
         def continued(more: int | str, before: GameEstimate) -> GameEstimate:
             return self._estimate(
@@ -293,7 +302,7 @@ class AndOrInteractions(PerturbationAttribution):  # type: ignore[misc]  # captu
         baselines: Baselines = None,
         target: Target = None,
         additional_forward_args: Any = None,
-        feature_mask: Tensor | tuple[Tensor, ...] | None = None,
+        feature_mask: Tensor | tuple[Tensor, ...] | str | None = None,
         perturbations_per_eval: int | None = None,
         show_progress: bool = False,
     ) -> Future[Any]:
@@ -338,7 +347,7 @@ class AndOrInteractions(PerturbationAttribution):  # type: ignore[misc]  # captu
         inputs: Tensor | tuple[Tensor, ...],
         baselines: Baselines = None,
         additional_forward_args: Any = None,
-        feature_mask: Tensor | tuple[Tensor, ...] | None = None,
+        feature_mask: Tensor | tuple[Tensor, ...] | str | None = None,
         perturbations_per_eval: int | None = None,
         show_progress: bool = False,
     ) -> MaskedOutputs:
@@ -377,7 +386,7 @@ class AndOrInteractions(PerturbationAttribution):  # type: ignore[misc]  # captu
             players.n_examples,
             game.aggregates,
             self.score,
-            ResultPlayers.of_inputs(players.layout, game.output_dtype),
+            ResultPlayers.of_inputs(players.layout, game.output_dtype, players.names, players.note),
         )
 
     @log_usage()  # type: ignore[untyped-decorator]
@@ -387,7 +396,7 @@ class AndOrInteractions(PerturbationAttribution):  # type: ignore[misc]  # captu
         baselines: Baselines = None,
         target: Target = None,
         additional_forward_args: Any = None,
-        feature_mask: Tensor | tuple[Tensor, ...] | None = None,
+        feature_mask: Tensor | tuple[Tensor, ...] | str | None = None,
         split: Split = "sparse",
         noise_bound: NoiseBound = 0.0,
         tolerance: float = 1e-3,
@@ -437,7 +446,8 @@ class AndOrInteractions(PerturbationAttribution):  # type: ignore[misc]  # captu
         players, game = self._game(
             inputs, baselines, target, additional_forward_args, feature_mask, perturbations_per_eval
         )
-        names = standard_names(player_names, players.layout.feature_ids)  # checked before the evaluation
+        # checked before the evaluation
+        names = standard_names(player_names, players.layout.feature_ids) or players.names
         automatic = isinstance(noise_bound, str) and noise_bound == "auto" and split == "sparse"
         check_split(split, 0.0 if automatic else noise_bound, tolerance, players.n_players)
         values = self._values(game, show_progress)
@@ -452,7 +462,7 @@ class AndOrInteractions(PerturbationAttribution):  # type: ignore[misc]  # captu
                 split,
                 bound,
                 tolerance,
-                ResultPlayers.of_inputs(players.layout, game.output_dtype, names),
+                ResultPlayers.of_inputs(players.layout, game.output_dtype, names, players.note),
                 bar.update,
             )
 
@@ -464,12 +474,12 @@ class AndOrInteractions(PerturbationAttribution):  # type: ignore[misc]  # captu
         baselines: Baselines = None,
         target: Target = None,
         additional_forward_args: Any = None,
-        feature_mask: Tensor | tuple[Tensor, ...] | None = None,
+        feature_mask: Tensor | tuple[Tensor, ...] | str | None = None,
         max_patterns: int | None = 10,
         min_r2: float | None = None,
         max_order: int | None = None,
         budget: Budget = None,
-        effort: Effort = "stable",
+        effort: Effort = "auto",
         exact_ends: bool = True,
         seed: int = 0,
         perturbations_per_eval: int | None = None,
@@ -501,7 +511,7 @@ class AndOrInteractions(PerturbationAttribution):  # type: ignore[misc]  # captu
                 ``tolerance`` or stops getting better at it, at most 4 096. None takes all up to 10 players and 1 024
                 above. Default: None
             effort (str, optional): ``"stable"``, ``"accurate"`` or ``"high"``; see :meth:`LogicalModel.from_values`.
-                Above 20 players one search serves all. Default: "stable"
+                Above 20 players one search serves all. Default: "auto"
             exact_ends (bool, optional): Hold h(∅) = v(∅) and h(N) = v(N), so that attributions add up. Default: True
             seed (int, optional): Of everything random: the coalitions, too. Default: 0
             perturbations_per_eval (int, optional): As in :meth:`attribute`. Default: None
@@ -538,7 +548,7 @@ class AndOrInteractions(PerturbationAttribution):  # type: ignore[misc]  # captu
         players, game = self._game(
             inputs, baselines, target, additional_forward_args, feature_mask, perturbations_per_eval, budgeted=True
         )
-        names = standard_names(player_names, players.layout.feature_ids)
+        names = standard_names(player_names, players.layout.feature_ids) or players.names
         first = check_budget(budget, players.n_players, self.max_players, options)
         if players.n_players > _MANY_PLAYERS:
             warn(
@@ -573,7 +583,7 @@ class AndOrInteractions(PerturbationAttribution):  # type: ignore[misc]  # captu
             evaluated.values,
             evaluated.coalitions,
             options,
-            ResultPlayers.of_inputs(players.layout, game.output_dtype, names),
+            ResultPlayers.of_inputs(players.layout, game.output_dtype, names, players.note),
         )
 
     def _game(
@@ -582,7 +592,7 @@ class AndOrInteractions(PerturbationAttribution):  # type: ignore[misc]  # captu
         baselines: Baselines,
         target: Target,
         additional_forward_args: Any,
-        feature_mask: Tensor | tuple[Tensor, ...] | None,
+        feature_mask: Tensor | tuple[Tensor, ...] | str | None,
         perturbations_per_eval: int | None,
         budgeted: bool = False,
         score: Score | None = None,
@@ -597,9 +607,22 @@ class AndOrInteractions(PerturbationAttribution):  # type: ignore[misc]  # captu
                 call.inputs, call.baselines, call.feature_mask, call.forward_func
             )  # fmt: skip
             names, additional_forward_args = call.names, call.further
+        given = read_inputs(inputs, baselines, forward_func)
+        inputs, baselines = given.inputs, given.baselines
+        note = ""
+        if isinstance(feature_mask, str):
+            feature_mask, note = _automatic(feature_mask, inputs)
         players = Players(inputs, baselines, feature_mask, names)
+        players.note = note
+        if given.columns is not None:
+            players.names = given.names(players.layout.feature_ids, players.layout.indices[0])
         if not budgeted:
-            self._check_cost(players)
+            self._check_cost(players, feature_mask is None)
+        if feature_mask is None and players.n_players > _MOST_ELEMENTS:
+            raise ValueError(
+                f"inputs have {players.n_players:,} elements, each a player without feature_mask: too many to tell "
+                f"apart. Pass {_proposal(players)}."
+            )
         if additional_forward_args is None:
             arguments: tuple[Any, ...] = ()
         elif isinstance(additional_forward_args, tuple):
@@ -624,14 +647,44 @@ class AndOrInteractions(PerturbationAttribution):  # type: ignore[misc]  # captu
         game.warn_of_change()
         return values
 
-    def _check_cost(self, players: Players) -> None:
+    def _check_cost(self, players: Players, without_mask: bool) -> None:
         n = players.n_players
         if n <= self.max_players:
             return
-        passes = f"{1 << n:,}" if n <= 64 else f"2^{n}"
+        passes = f"2^{n} = {1 << n:,}" if n <= 64 else f"2^{n}"
+        given = "leaving out feature_mask gives" if without_mask else "feature_mask gives"
+        proposal = _proposal(players) if without_mask else "a coarser feature_mask (8 to 16 players)"
         raise ValueError(
-            f"feature_mask gives {n} players: exact interactions need 2^{n} = {passes} forward passes per example, and "
-            f"max_players is {self.max_players}. Pass a coarser feature_mask (e.g. image patches, superpixels, words: "
-            '8 to 16 players), pass a budget: attribute(..., budget="auto"), logical_model(..., budget=1024), or '
-            f"allow it with AndOrInteractions(..., max_players={n})."
+            f"{given} {n} players: exact interactions need {passes} forward passes per example, and max_players is "
+            f"{self.max_players}. Pass {proposal}"
+            ', pass a budget: attribute(..., budget="auto"), logical_model(..., budget=1024), or allow it with '
+            f"AndOrInteractions(..., max_players={n})."
         )
+
+
+def _automatic(feature_mask: str, inputs: Any) -> tuple[tuple[Tensor, ...] | Tensor | None, str]:
+    """The mask that ``"auto"`` stands for, and what it is."""
+    if feature_mask != "auto":
+        raise ValueError(f'feature_mask must be integer ids, None or "auto"; got {feature_mask!r}.')
+    tensors = inputs if isinstance(inputs, tuple) else (inputs,)
+    if not tensors or not all(isinstance(x, Tensor) and x.ndim for x in tensors):
+        return None, ""  # what is wrong with inputs is told where they are checked
+    masks, sentence = automatic_mask(tensors)
+    return (masks if isinstance(inputs, tuple) else masks[0]), f'{sentence} (feature_mask="auto")'
+
+
+def _proposal(players: Players) -> str:
+    """What to pass instead of too many players that nobody has chosen."""
+    for x in players.inputs:
+        if x.ndim == 4:
+            height, width = x.shape[2:]
+            return (
+                'feature_mask="auto", a 4 x 4 grid of patches, or one of games.masks, e.g. '
+                f"image_grid({height}, {width}, 3, 4) or superpixels(image, 12)"
+            )
+    if any(not x.is_floating_point() for x in players.inputs):
+        return (
+            'feature_mask="auto", runs of neighbouring tokens, or games.masks.words(encoding.word_ids()), or ids that '
+            "are equal where tokens belong together"
+        )
+    return 'feature_mask="auto", or integer ids that are equal where elements belong together (8 to 16 players)'

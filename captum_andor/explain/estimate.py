@@ -234,7 +234,7 @@ class GameEstimate(IndexedResult):
         max_patterns: int | None = 10,
         min_r2: float | None = None,
         max_order: int | None = None,
-        effort: Effort = "stable",
+        effort: Effort = "auto",
         exact_ends: bool = True,
         *,
         kinds: str | Sequence[str] = ("and", "or"),
@@ -246,7 +246,7 @@ class GameEstimate(IndexedResult):
             max_patterns (int, optional): As in :meth:`LogicalModel.from_values`, and so are the others. Default: 10
             min_r2 (float, optional): Default: None
             max_order (int, optional): Default: None
-            effort (str, optional): Default: "stable"
+            effort (str, optional): Default: "auto"
             exact_ends (bool, optional): Default: True
             kinds (str or sequence of str, optional): Default: ("and", "or")
             weights (str or sequence of float, optional): Default: "uniform"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import math
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from captum_andor.explain.frontier import frontier
@@ -33,11 +35,17 @@ class Explained(Result):
             - **fig, axis** (*tuple*): The figure and its axis or axes.
 
         Raises:
+            TypeError: If the figure lacks an argument, or has no such one.
             ValueError: If there is no such kind, and as the figures.
         """
         if kind not in KINDS:
             raise ValueError(f"kind must be one of {sorted(KINDS)}; got {kind!r}.")
-        return KINDS[kind](self, *arguments, **options)
+        figure = KINDS[kind]
+        try:
+            inspect.signature(figure).bind(self, *arguments, **options)
+        except TypeError as error:
+            raise TypeError(f'plot("{kind}", …): {error}. It takes {_arguments(figure)}.') from error
+        return figure(self, *arguments, **options)
 
     def frontier(self, max_patterns: int = 20) -> pd.DataFrame:
         """How short can an explanation of this prediction be: R² by number of terms; see :func:`plot_frontier`.
@@ -57,7 +65,11 @@ class Explained(Result):
             raise ValueError(f"frontier() is of one output; this has {self.shape}. Index it first.")
         values = self.values.flatten()  # type: ignore[attr-defined]
         if len(values) != 1 << self.n_players or getattr(self, "coalitions", None) is not None:
-            raise ValueError(f"frontier() needs all 2^n = {1 << self.n_players} values; this result has {len(values)}.")
+            whole = 1 << self.n_players
+            raise ValueError(
+                f"frontier() needs all 2^n = {whole:,} values; this result has {len(values):,}. Explain with "
+                f"budget={whole}, or fewer players."
+            )
         return frontier(values, max_patterns)
 
     def _repr_html_(self) -> str:
@@ -66,3 +78,11 @@ class Explained(Result):
     def plot_image(self, image: Any, **options: Any) -> Any:
         """Draw the strongest patterns on the image; see :func:`captum_andor.visualization.plot_image_interactions`."""
         return plot_image_interactions(self, image, **options)
+
+
+def _arguments(figure: Callable[..., Any]) -> str:
+    """What a figure takes beside the result: what it needs, then what it may have."""
+    parameters = list(inspect.signature(figure).parameters.values())[1:]
+    needed = [p.name for p in parameters if p.default is p.empty]
+    optional = [p.name for p in parameters if p.default is not p.empty]
+    return f"{', '.join(needed)}{' and, ' if needed else ''}optionally, {', '.join(optional)}"

@@ -378,7 +378,7 @@ class AndOrExplanation(Explained):
         max_patterns: int | None = 10,
         min_r2: float | None = None,
         max_order: int | None = None,
-        effort: Effort = "stable",
+        effort: Effort = "auto",
         exact_ends: bool = True,
         seed: int = 0,
         *,
@@ -393,7 +393,7 @@ class AndOrExplanation(Explained):
             max_patterns (int, optional): As in :meth:`LogicalModel.from_values`, and so are the others. Default: 10
             min_r2 (float, optional): Default: None
             max_order (int, optional): Default: None
-            effort (str, optional): Default: "stable"
+            effort (str, optional): Default: "auto"
             exact_ends (bool, optional): Default: True
             seed (int, optional): Default: 0
             kinds (str or sequence of str, optional): Default: ("and", "or")

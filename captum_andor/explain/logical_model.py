@@ -66,6 +66,8 @@ __all__ = ["LogicalModel", "complete_model", "fitted_model", "sampled_model"]
 
 _MOST_RESAMPLED = 4096  # coalitions in a half: stability takes as long as a search of twelve players
 _TABLED_PLAYERS = 20  # 2^20 predictions take 8 MB
+_EXPLAINS = 0.5  # R² below which a print says first that the patterns do not explain the model
+_ROUNDING = {torch.float32: 1e-6, torch.float64: 1e-12}  # of its size: v that differs by less is a constant
 _LISTED_PLAYERS = 8  # a pattern of all players is named so above this number
 
 
@@ -126,7 +128,7 @@ class LogicalModel(Explained):
         max_patterns: int | None = 10,
         min_r2: float | None = None,
         max_order: int | None = None,
-        effort: Effort = "stable",
+        effort: Effort = "auto",
         exact_ends: bool = True,
         seed: int = 0,
         *,
@@ -150,7 +152,8 @@ class LogicalModel(Explained):
             max_order (int, optional): Largest number of players in a pattern. Default: None (any)
             effort (str, optional): ``"stable"``, forward selection that prefers few players; ``"accurate"``, grow to
                 twice the number, prune, swap; ``"high"``, the best of several such searches and, where a model is
-                exact, the shortest exact one that drop-and-regrow finds. Default: "stable"
+                exact, the shortest exact one that drop-and-regrow finds; ``"auto"``, ``"high"`` for all values of up to
+                8 players, else ``"stable"``. Default: "auto"
             exact_ends (bool, optional): Hold h(∅) = v(∅) and h(N) = v(N), so that attributions add up. Default: True
             seed (int, optional): Of everything random. Default: 0
             kinds (str or sequence of str, optional): ``"and"``, ``"or"`` or both; single players are of either kind and
@@ -498,6 +501,20 @@ class LogicalModel(Explained):
         seen = "AND up to order {}, OR up to order {}".format(*orders_seen(self.coalitions.cpu().numpy()))
         return f"{n} players, held-out R² from {self.n_evaluations:,} of 2^{n} coalitions, enough to see {seen}"
 
+    def _doubts(self, r2: float, low: float) -> list[str]:
+        """What a reader has to know before the patterns, for a result of a single output."""
+        if self.players.layout is not None and self.players.layout.shapes == ((),) and self.n_players == 1:
+            return ["One player: inputs are examples of one number each. A single row of numbers is inputs[None]."]
+        rounding = _ROUNDING.get(self.players.attribution_dtype, _ROUNDING[torch.float64])
+        if float(self.values.max() - self.values.min()) <= rounding * float(self.values.abs().max()):
+            return ["Nothing to explain: v is the same on every masked input. Check the baseline and the target."]
+        if r2 < _EXPLAINS:
+            more = "more patterns (max_patterns=), fewer players" + ("" if self.is_exact else " or a larger budget")
+            return [f"Does not explain this model: the patterns leave over half of the variance of v. Try {more}."]
+        if not self.is_exact and low < _EXPLAINS:
+            return ["May not explain this model: the interval of R² reaches below one half. Try a larger budget."]
+        return []
+
     @property
     def noise_t(self) -> float:
         r"""The \|t\| that the best of all candidate patterns reaches on pure noise, about √(2 ln of their number).
@@ -515,11 +532,14 @@ class LogicalModel(Explained):
         interval = "" if self.is_exact else f" [{low:.3f}, {high:.3f}]"
         count, empty = len(self.table), float(self.constant.squeeze())
         quality = f"R² {r2:.4f}{interval}, left over {1 - r2:.2%} of the variance"
+        if r2 < 0:
+            quality = f"R² {r2:.4f}{interval}, worse than the mean of v"
         if math.isnan(r2):
             quality = "R² unknown: v differs on too few of these coalitions to tell what it is on others"
         lines = [
+            *self._doubts(r2, low),
             f"{count} pattern{'s' * (count != 1)}, {quality}; "
-            f"h(∅)={empty:.4g}  h(N)={empty + float(self.table.value.sum()):.4g}"
+            f"h(∅)={empty:.4g}  h(N)={empty + float(self.table.value.sum()):.4g}",
         ]
         if count:
             noise = "" if self.is_exact else f"   (noise alone reaches |t| {self.noise_t:.1f})"

@@ -149,7 +149,7 @@ class MaskedOutputs:
         max_patterns: int | None = 10,
         min_r2: float | None = None,
         max_order: int | None = None,
-        effort: Effort = "stable",
+        effort: Effort = "auto",
         exact_ends: bool = True,
         seed: int = 0,
         *,
@@ -165,7 +165,7 @@ class MaskedOutputs:
             max_patterns (int, optional): As in :meth:`LogicalModel.from_values`, and so are the others. Default: 10
             min_r2 (float, optional): Default: None
             max_order (int, optional): Default: None
-            effort (str, optional): Default: "stable"
+            effort (str, optional): Default: "auto"
             exact_ends (bool, optional): Default: True
             seed (int, optional): Default: 0
             kinds (str or sequence of str, optional): Default: ("and", "or")
@@ -183,8 +183,8 @@ class MaskedOutputs:
         return complete_model(self.values(target, score), options, self._named(player_names))
 
     def _named(self, names: Names) -> ResultPlayers:
-        return replace(self.players, names=standard_names(names, self.feature_ids))
+        return replace(self.players, names=standard_names(names, self.feature_ids) or self.players.names)
 
     def __repr__(self) -> str:
-        outputs = "×".join(map(str, self.outputs.shape[:-1]))
-        return f"MaskedOutputs of {outputs} output(s), {len(self.feature_ids)} players, score={self.score!r}"
+        outputs = " × ".join(map(str, self.outputs.shape[:-1]))
+        return f"MaskedOutputs of {outputs} outputs, {len(self.feature_ids)} players, score={self.score!r}"

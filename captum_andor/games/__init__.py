@@ -2,6 +2,11 @@
 
 from captum_andor.games import indices, masks, transforms
 from captum_andor.games.game import Game as Game
+from captum_andor.games.given_inputs import (
+    GivenInputs as GivenInputs,
+    automatic_mask as automatic_mask,
+    read_inputs as read_inputs,
+)
 from captum_andor.games.interpretable import (
     InterpretableModel,
     feature_names as feature_names,

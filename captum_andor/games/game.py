@@ -306,8 +306,12 @@ class Game:
         output = picked_output(output, self.output_field)
         if not isinstance(output, Tensor):
             raise TypeError(
-                f"forward_func must return a tensor or a number; got {type(output).__name__}. "
-                "Wrap the model, e.g. lambda x: model(x).logits."
+                f"forward_func must return a tensor or a number; got {type(output).__name__}. Wrap the model, e.g. "
+                + (
+                    "lambda x: torch.as_tensor(model(x.numpy()))."
+                    if isinstance(output, np.ndarray)
+                    else "lambda x: model(x).logits."
+                )
             )
         if output.is_complex():
             raise TypeError("forward_func returned a complex tensor; return real scores, e.g. its .abs().")

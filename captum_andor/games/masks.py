@@ -175,6 +175,7 @@ def words(word_ids: Sequence[int | None]) -> Tensor:
         - **mask** (*Tensor*): int64, shape ``(1, tokens)``, ids in the order of the words.
 
     Raises:
+        TypeError: If it is a text.
         ValueError: If there is no word.
 
     Examples::
@@ -182,6 +183,11 @@ def words(word_ids: Sequence[int | None]) -> Tensor:
         >>> words([None, 0, 0, 1, None])
         tensor([[2, 0, 0, 1, 2]])
     """
+    if isinstance(word_ids, str):
+        raise TypeError(
+            "word_ids must be the word of each token, as tokenizer(text).word_ids() gives it; got the text itself. "
+            "Words of a text without tokens are players of captum.attr.TextTokenInput."
+        )
     known = sorted({word for word in word_ids if word is not None})
     if not known:
         raise ValueError("word_ids holds no word.")

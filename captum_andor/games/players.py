@@ -83,6 +83,8 @@ class Players:
         names: tuple[str, ...] | None = None,
     ) -> None:
         self.inputs = _check_inputs(inputs)
+        self.names: tuple[str, ...] | None = None  # of the players, where inputs had named columns
+        self.note = ""  # what the players are, where the mask was chosen for the user
         self.n_examples = len(self.inputs[0])
         self.baselines = tuple(
             _standard_baseline(baseline, x, name)
@@ -186,7 +188,10 @@ def _check_inputs(inputs: Any) -> tuple[Tensor, ...]:
     tensors = inputs if isinstance(inputs, tuple) else (inputs,)
     if not tensors or not all(isinstance(x, Tensor) for x in tensors):
         kinds = [type(x).__name__ for x in tensors]
-        raise TypeError(f"inputs must be a tensor or a non-empty tuple of tensors; got {kinds}.")
+        raise TypeError(
+            "inputs must be a tensor, an array, a frame (a column is a player), or a non-empty tuple of tensors or "
+            f"arrays; got {kinds}."
+        )
     for x, name in zip(tensors, _names("inputs", len(tensors)), strict=True):
         if x.layout != torch.strided:
             raise TypeError(f"{name} is sparse ({x.layout}); pass its .to_dense().")
@@ -216,7 +221,10 @@ def _standard_baseline(baseline: Any, x: Tensor, name: str) -> Tensor:
     if baseline is None:
         return torch.zeros((), dtype=x.dtype, device=x.device)
     if not isinstance(baseline, (Tensor, bool, int, float, np.generic, np.ndarray)):
-        raise TypeError(f"{name} must be None, a number, a tensor or an array; got {type(baseline).__name__}.")
+        raise TypeError(
+            f"{name} must be None, a number, a tensor or an array; got {type(baseline).__name__}. A mean is "
+            "X.mean(0, keepdim=True), a blurred image torchvision.transforms.functional.gaussian_blur(x, 51)."
+        )
     given = baseline if isinstance(baseline, Tensor) else _as_tensor(baseline, name)
     if given.layout != torch.strided:
         raise TypeError(f"{name} is sparse ({given.layout}); pass its .to_dense().")
@@ -229,9 +237,23 @@ def _standard_baseline(baseline: Any, x: Tensor, name: str) -> Tensor:
     if not fits:
         raise ValueError(
             f"{name} of shape {tuple(given.shape)} does not broadcast to its input of shape {tuple(x.shape)}. "
-            "Pass a number, the input's shape, or a first dimension of 1."
+            f"Pass a number, the input's shape, or a first dimension of 1.{_further_hint(given, x)}"
         )
     return _cast_exactly(given.detach().to(x.device), x.dtype, name)
+
+
+def _further_hint(given: Tensor, x: Tensor) -> str:
+    if given.shape[1:] == x.shape[1:] and len(given) > 1:
+        return (
+            " Of a background of many rows take the mean, background.mean(0, keepdim=True), or explain against "
+            "several and average: explain.averaged_interactions(method, inputs, list(background.split(1)))."
+        )
+    return _batch_hint(given, x)
+
+
+def _batch_hint(given: Tensor, x: Tensor) -> str:
+    """A word where the input seems to be a single example."""
+    return " Do inputs lack their batch dimension? Pass inputs[None]." if given.ndim == x.ndim + 1 else ""
 
 
 def _as_tensor(given: Any, name: str) -> Tensor:
@@ -316,6 +338,7 @@ def _standard_mask(mask: Any, x: Tensor, name: str) -> Tensor:
         raise ValueError(
             f"{name} of shape {tuple(mask.shape)} does not broadcast to its input of shape {tuple(x.shape)}. "
             "Pass one mask for all examples (first dimension 1) or one per example (first dimension N)."
+            f"{_batch_hint(mask, x)}"
         )
     ids = mask.detach().to(x.device, torch.int64)
     return ids.reshape((1,) * (x.ndim - ids.ndim) + ids.shape)

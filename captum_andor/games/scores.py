@@ -150,12 +150,24 @@ def score_output(output: Tensor, target: Target, score: Score) -> Tensor:
         return _select(values, target)
     if score == "output":
         return _select(output, target)
+    if output.ndim == 1 or (output.ndim == 2 and output.shape[1] == 1):
+        return _score_of_one_logit(output, target, score)
     if output.ndim < 2 or output.shape[1] < 2:
         raise ValueError(
-            f"score={score!r} needs logits of at least two classes in dimension 1 of the output; got output shape "
-            f'{tuple(output.shape)}. If the model returns one logit, that is the log-odds: use score="output".'
+            f"score={score!r} needs logits of at least two classes in dimension 1 of the output, or one logit a row; "
+            f'got output shape {tuple(output.shape)}. For anything else use score="output".'
         )
     return _select(_CLASS_SCORES[score](output), target)
+
+
+def _score_of_one_logit(output: Tensor, target: Target, score: str) -> Tensor:
+    """Of class 1 against class 0; without a target of class 1, in the shape of the output."""
+    logits = torch.stack([torch.zeros_like(output.flatten()), output.flatten()], dim=1)
+    if score == "log_odds":  # the logit itself, without the rounding of a sum over classes
+        scores = torch.stack([-logits[:, 1], logits[:, 1]], dim=1)
+    else:
+        scores = _CLASS_SCORES[score](logits)
+    return scores[:, 1].view(output.shape) if target is None else _select(scores, target)
 
 
 def are_probabilities(output: Tensor) -> bool:

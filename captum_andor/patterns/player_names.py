@@ -27,8 +27,8 @@ def standard_names(given: Any, feature_ids: tuple[int, ...]) -> tuple[str, ...] 
                 "which are none."
             )
         names = [given[i] for i in feature_ids]
-    elif isinstance(given, Sequence) and not isinstance(given, str):
-        names = list(given)
+    elif (isinstance(given, Sequence) or hasattr(given, "tolist")) and not isinstance(given, str):
+        names = list(given.tolist() if hasattr(given, "tolist") else given)  # an array, an Index, a Series
         if len(names) != len(feature_ids):
             raise ValueError(
                 f"player_names has {len(names)} names for {len(feature_ids)} players (feature ids {feature_ids})."

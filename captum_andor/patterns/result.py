@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["IndexedResult", "Result", "restored_fields"]
 
 _SHOWN = 3  # outputs that a print shows
+_MANY = 100  # outputs, more than anyone asks for but by leaving out the target
 IndexedT = TypeVar("IndexedT", bound="IndexedResult")
 
 
@@ -133,9 +134,9 @@ class IndexedResult(ABC):
         return (self[i] for i in range(len(self)))
 
     def __repr__(self) -> str:
-        outputs = "×".join(map(str, self.shape)) or "one"
-        lines = [f"{type(self).__name__} of {outputs} output(s), {self._headline()}"]
         count = math.prod(self.shape)
+        lines = [f"{type(self).__name__} of {shown_count(self.shape)}, {self._headline()}"]
+        lines += [f"players: {self.players.note}"] if self.players.note else []
         labels = self.axes.output_labels()
         for place, index in enumerate(islice(product(*map(range, self.shape)), _SHOWN)):
             name = f"{list(index)} " if count > 1 else ""
@@ -143,7 +144,9 @@ class IndexedResult(ABC):
             first, *rest = self[index]._table()
             lines += [name + first, *rest]
         if count > _SHOWN:
-            lines.append(f"… and {count - _SHOWN} more; index the result to see them.")
+            lines.append(f"… and {count - _SHOWN:,} more; index the result to see them.")
+        if count > _MANY:
+            lines.append("Explain one class with target=.")
         return "\n".join(lines)
 
     def _check_coalitions(self, coalitions: Tensor) -> None:
@@ -272,3 +275,10 @@ def restored_fields(
     """
     axes = Axes.restored(header["axes"], shape, header.get("output_labels")) if "axes" in header else Axes.of(shape)
     return {"axes": axes, "players": ResultPlayers.restored(header, arrays, shape)}
+
+
+def shown_count(shape: Sequence[int]) -> str:
+    """The leading shape of a result in words."""
+    if math.prod(shape) == 1:
+        return "one output"
+    return f"{' × '.join(f'{size:,}' for size in shape)} outputs"

@@ -32,12 +32,14 @@ class ResultPlayers:
         names: Name of each player in the same order; None where none were given.
         layout: Where the players sit in the inputs; None for results made from values.
         attribution_dtype: Dtype of attributions.
+        note: What the players are, where a mask was chosen for the user.
     """
 
     feature_ids: tuple[int, ...]
     names: tuple[str, ...] | None = None
     layout: PlayerLayout | None = None
     attribution_dtype: torch.dtype = torch.float64
+    note: str = ""
 
     @classmethod
     def numbered(cls, n: int, names: Names = None) -> ResultPlayers:
@@ -50,14 +52,16 @@ class ResultPlayers:
         return cls(ids, standard_names(names, ids))
 
     @classmethod
-    def of_inputs(cls, layout: PlayerLayout, output_dtype: torch.dtype, names: Names = None) -> ResultPlayers:
+    def of_inputs(
+        cls, layout: PlayerLayout, output_dtype: torch.dtype, names: Names = None, note: str = ""
+    ) -> ResultPlayers:
         """Players of a model's inputs; attributions get the dtype of its output, at least float32.
 
         Raises:
             TypeError, ValueError: As :func:`standard_names`.
         """
         names = standard_names(names, layout.feature_ids)
-        return cls(layout.feature_ids, names, layout, torch.promote_types(output_dtype, torch.float32))
+        return cls(layout.feature_ids, names, layout, torch.promote_types(output_dtype, torch.float32), note)
 
     @property
     def n_players(self) -> int:
@@ -90,7 +94,7 @@ class ResultPlayers:
         rows = first if isinstance(first, slice) else slice(first, first + 1 or None)
         indices = tuple(player if len(player) == 1 else take(player, (rows,)) for player in self.layout.indices)
         layout = replace(self.layout, indices=indices)
-        return ResultPlayers(self.feature_ids, self.names, layout, self.attribution_dtype)
+        return replace(self, layout=layout)
 
     def stored(self) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
         """Entries of a file's header and arrays, from which :meth:`restored` makes the players again."""
@@ -101,6 +105,7 @@ class ResultPlayers:
             "attribution_dtype": str(self.attribution_dtype).removeprefix("torch."),
             "input_shapes": None if layout is None else [list(shape) for shape in layout.shapes],
             "is_tuple": layout is not None and layout.is_tuple,
+            "note": self.note,
             "input_names": None if layout is None or layout.names is None else list(layout.names),
         }
         return header, {f"players_{i}": x.cpu().numpy() for i, x in enumerate(layout.indices if layout else ())}
@@ -132,7 +137,7 @@ class ResultPlayers:
         if header["attribution_dtype"] not in _DTYPES:
             raise ValueError(f"attribution_dtype is {header['attribution_dtype']!r}")
         names = standard_names(header.get("player_names"), feature_ids)
-        return cls(feature_ids, names, layout, _DTYPES[header["attribution_dtype"]])
+        return cls(feature_ids, names, layout, _DTYPES[header["attribution_dtype"]], str(header.get("note", "")))
 
 
 def stored_ids(header: dict[str, Any]) -> tuple[int, ...]:

@@ -36,6 +36,7 @@ def complete_models(values: Tensor, options: Options) -> Models:
         - **models** (*Models*): R² is exact, under the weights of the options.
     """
     n, device = count_players(values), values.device
+    options = options.of_complete_game(n)
     shares = options.size_shares(n)
     if options.exact_ends and n:  # no error is left there, and columns that differ there alone must be told from 0
         shares = (max(shares[0], _LEAST_END_SHARE), *shares[1:-1], max(shares[-1], _LEAST_END_SHARE))
@@ -91,7 +92,7 @@ def _search_weights(weights: tuple[float, ...], options: Options) -> tuple[float
 
     The stable effort closes the ends afterwards, so that its patterns are those of the free model.
     """
-    if not options.exact_ends or len(weights) < 2 or options.effort == "stable":
+    if not options.exact_ends or len(weights) < 2 or options.is_stable:
         return weights
     return (weights[0] + _END_SHARE, *weights[1:-1], weights[-1] + _END_SHARE)
 

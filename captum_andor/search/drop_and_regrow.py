@@ -8,10 +8,11 @@ from torch import Tensor
 from captum_andor.search.efforts import EXACT, Problem, cut, discount
 from captum_andor.search.pursuit import grow, rank, swap
 
-__all__ = ["shortest"]
+__all__ = ["fewest_patterns", "shortest"]
 
 _ROUNDS, _RESTARTS_PER_ROUND = 8, 8  # 64 restarts; forty found all of thirty planted games in 0.3 s each
 _PREFERENCES = (0.0, 0.3, 1.0)  # for low order, in turn: no single one finds all planted games
+_SAME = 1e-6  # of the range: closer values count as one, so that rounding makes none
 _REPAIR_GAIN = 1e-12  # share of the variance: an exact model may still gain by rounding only
 
 
@@ -27,6 +28,8 @@ def shortest(problem: Problem, allowed: Tensor, chosen: Tensor, seed: int) -> Te
     Returns:
         - **chosen** (*Tensor*): Fewest patterns found, of those least total order, shape ``(j,)`` with j ≤ k.
     """
+    if len(chosen) <= fewest_patterns(problem.report.centred[0]) == _length(problem, chosen)[1]:
+        return chosen  # of single players alone, and no fewer can do
     generator = torch.Generator().manual_seed(seed)
     best = _shrunk(problem, allowed, chosen)
     restarts = problem.select(torch.zeros(_RESTARTS_PER_ROUND, dtype=torch.long, device=chosen.device))
@@ -47,6 +50,13 @@ def shortest(problem: Problem, allowed: Tensor, chosen: Tensor, seed: int) -> Te
                 best = other
         best = _shrunk(problem, allowed, best)
     return best
+
+
+def fewest_patterns(values: Tensor) -> int:
+    """How many patterns an exact model has at least: k of them, each there or not, give 2^k values at most."""
+    ordered = values.sort().values
+    distinct = 1 + int((ordered.diff() > _SAME * (ordered[-1] - ordered[0])).sum())
+    return (distinct - 1).bit_length()
 
 
 def _kept(problem: Problem, best: Tensor, n_dropped: int, generator: torch.Generator) -> Tensor:

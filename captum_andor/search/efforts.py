@@ -66,7 +66,7 @@ def select(problem: Problem, allowed: Tensor, options: Options) -> Tensor:
     limit = most if options.max_patterns is None else min(options.max_patterns, most)
     goal = options.min_r2 if options.max_patterns is not None else (options.min_r2 or 1.0)
     goal = None if goal is None else min(goal, EXACT)
-    if options.effort == "stable":
+    if options.is_stable:
         chosen = _stable(problem, allowed, limit, goal, _PREFERENCE)
         if problem.closing.shape[1]:
             chosen = _best(problem, _closed(problem, chosen, limit), limit, goal)

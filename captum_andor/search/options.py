@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
@@ -13,7 +13,8 @@ from captum_andor._utils.checks import is_int, is_real
 
 __all__ = ["Effort", "Options", "Weights"]
 
-Effort: TypeAlias = Literal["stable", "accurate", "high"]
+Effort: TypeAlias = Literal["auto", "stable", "accurate", "high"]
+_SMALL = 8  # players up to which "auto" takes the shortest model of a complete game: some 40 ms
 
 
 Weights: TypeAlias = Literal["uniform", "size", "shapley"] | Sequence[float]
@@ -26,12 +27,21 @@ class Options:
     max_patterns: int | None = 10
     min_r2: float | None = None
     max_order: int | None = None
-    effort: Effort = "stable"
+    effort: Effort = "auto"
     exact_ends: bool = True
     seed: int = 0
     kinds: str | Sequence[str] = ("and", "or")
     weights: Weights = "uniform"
     densities: Sequence[float] | None = None
+
+    def of_complete_game(self, n: int) -> Options:
+        """The same with the effort that "auto" means where all values of n players are known."""
+        return self if self.effort != "auto" else replace(self, effort="high" if n <= _SMALL else "stable")
+
+    @property
+    def is_stable(self) -> bool:
+        """Whether the effort is "stable", which "auto" means where values are estimated."""
+        return self.effort in ("auto", "stable")
 
     def __post_init__(self) -> None:
         for name in ("max_patterns", "max_order"):

@@ -168,7 +168,7 @@ def _chosen_and_counted(
         squares = _path_errors(rows, v, test, w, patterns).sum(0)
         reached = squares <= (1 - goal) * (w - w.mean()).square().sum()
         counts.append(int(reached.int().argmax()) if bool(reached.any()) else len(patterns))
-    if options.effort == "stable" or rows.shape[1] > DICTIONARY_PLAYERS:
+    if options.is_stable or rows.shape[1] > DICTIONARY_PLAYERS:
         return [patterns[:k] for patterns, k in zip(chosen, counts, strict=True)]
     return choose(y, rows, groups, options, counts)
 

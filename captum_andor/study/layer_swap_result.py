@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from captum_andor._utils.printed_text import printed
 from captum_andor.study.cell_agreement import MEASURES, Agreement
 from captum_andor.study.cells import NEW, Cell, Network, Variant
 from captum_andor.study.contrasts import (
@@ -426,9 +427,13 @@ class LayerSwapResult:
             lines += [str(self.verdict(score, variant)) for score in self.scores]
         return "\n".join(lines) + "\n"
 
-    def summary(self) -> None:
-        """Print the verdict, the cells, the contrasts and the ceilings of the primary score."""
-        print(self)
+    def summary(self) -> str:
+        """Print the verdict, the cells, the contrasts and the ceilings of the primary score.
+
+        Returns:
+            - **text** (*str*): The same.
+        """
+        return printed(str(self))
 
     def __str__(self) -> str:
         cells = self.cells()

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 from captum_andor import AndOrInteractions, ConfusingReport, ConfusingSampleAnalyzer
+from captum_andor.confusing.score_names import SCORES
 from captum_andor.games.masks import image_grid
 
 
@@ -116,13 +117,26 @@ def test_every_form_of_data_gives_the_same_report() -> None:
 
 
 def test_the_report_has_one_row_per_sample_and_model() -> None:
-    report = analyzer(scores=None).evaluate(images(10))
+    report = analyzer(scores="all").evaluate(images(10))
     assert isinstance(report, ConfusingReport)
     assert report.scores[["sample", "model"]].to_numpy().tolist() == [[i, m] for m in "ab" for i in range(10)]
     for score in (*V_SCORES, "offset", "offset_strength", "mean_order", "high_order_share", "cancellation"):
         assert report.scores[score].notna().all()
     assert "non_generalizable_share" not in report.scores
     assert sorted(report.scores[report.scores.model == "b"]["rank"]) == list(range(1, 11))
+
+
+def test_unasked_are_the_scores_of_v_and_what_was_named() -> None:
+    made = ConfusingSampleAnalyzer().add_model("a", network(0))
+    assert made.only_scored
+    report = made.evaluate(images(4))
+    assert [c for c in report.scores if c in SCORES] == list(V_SCORES)
+    with pytest.raises(ValueError, match=r"offset was not computed; report.rescore\(scores=\['offset'\]\)"):
+        report.rank(score="offset")
+    assert "offset" in report.rescore(scores=["offset"]).scores and "offset" in report.rescore(scores="all").scores
+    assert "offset" in ConfusingSampleAnalyzer(primary="offset").add_model("a", network(0)).evaluate(images(4)).scores
+    made.add_reference("r", network(1))
+    assert not made.only_scored and "unshared_effect" in made.evaluate(images(4)).scores
 
 
 def test_scores_from_v_alone_pay_for_no_split(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -315,7 +329,9 @@ def test_ctrl_c_returns_what_is_done() -> None:
     a = report.scores.model == "a"
     assert report.scores.masked_margin[a].tolist() == pytest.approx(whole.scores.masked_margin[a].tolist())
     with pytest.raises(KeyboardInterrupt):
-        ConfusingSampleAnalyzer().add_model("b", Counting(interrupt_at=600)).evaluate((x, y), batch_size=4)
+        ConfusingSampleAnalyzer(coalitions="all").add_model("b", Counting(interrupt_at=600)).evaluate(
+            (x, y), batch_size=4
+        )
 
 
 CHECKED = 1 + 2 * 3 + 2  # one sample alone; three coalitions of a batch of two asked again; two examples alone

@@ -20,7 +20,7 @@ Y = torch.arange(50) % 3
 def report():
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(5, 16), nn.ReLU(), nn.Linear(16, 3)).eval()
-    return ConfusingSampleAnalyzer(baselines=[0, 0.5]).add_model("m", model).evaluate((X, Y))
+    return ConfusingSampleAnalyzer(baselines=[0, 0.5], scores="all").add_model("m", model).evaluate((X, Y))
 
 
 def test_strengths_are_those_of_the_scores(report) -> None:

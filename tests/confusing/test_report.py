@@ -19,6 +19,7 @@ from sklearn.metrics import roc_auc_score
 from torch import Tensor, nn
 
 from captum_andor import AndOrInteractions, ConfusingReport, ConfusingSampleAnalyzer, LogicalModel
+from captum_andor.confusing.score_names import SCORES
 from captum_andor.confusing.similarity import cosine, cross_r2, jaccard, matched_players, row_spearman
 from captum_andor.games.masks import image_grid
 
@@ -71,7 +72,9 @@ def planted_report(**options: Any) -> ConfusingReport:
         return torch.cat([torch.zeros(1, 9), one[:, 9:]], dim=1)
 
     mask = torch.tensor([*range(9), 0])
-    made = ConfusingSampleAnalyzer(feature_mask=mask, baselines=baseline, primary="offset", **options)
+    made = ConfusingSampleAnalyzer(
+        feature_mask=mask, baselines=baseline, primary="offset", **{"scores": SCORES, **options}
+    )
     made.add_model("a", planted_model(0)).add_model("b", planted_model(1))
     made.add_reference("without", lambda x: planted_model(2)(torch.cat([x[:, :9], x[:, 9:].frac()], dim=1)))
     return made.evaluate((x, torch.zeros(60, dtype=torch.long)))
@@ -408,8 +411,9 @@ def test_the_page_is_whole_and_needs_no_network(views_report: ConfusingReport, t
 
 
 def test_the_summary_fits_a_page(views_report: ConfusingReport, capsys: pytest.CaptureFixture[str]) -> None:
-    views_report.summary()
-    text = capsys.readouterr().out
+    text = views_report.summary()
+    assert capsys.readouterr().out == text + "\n"
+    assert isinstance(text, str) and repr(text) == ""  # a notebook does not show it twice
     assert "40 samples, 2 model(s), 2 baseline(s), 2 mask(s), 9 players" in text
     assert "Overlap of the top 10 % by net_order" in text and "Look at first, a:" in text
     assert text.count("\n") < 60
@@ -437,7 +441,7 @@ def test_another_reading_costs_no_forward_pass() -> None:
         calls.append(len(x))
         return inner(x)
 
-    report = ConfusingSampleAnalyzer().add_model("a", model).evaluate((x, y))
+    report = ConfusingSampleAnalyzer(coalitions="all").add_model("a", model).evaluate((x, y))
     count = len(calls)
     for options in (
         {"score": "output"},

@@ -226,7 +226,7 @@ def test_the_print_is_a_short_table() -> None:
     v = pattern_oracles.values({(False, (0, 2)): 3.0, (True, (1, 3)): -2.0}, pattern_oracles.rows(4)) + 0.5
     v[5] += 0.1  # AND of 0 and 2 alone
     header, summary, head, *rows = repr(LogicalModel.from_values(v, max_patterns=2)).splitlines()
-    assert header == "LogicalModel of one output(s), 4 players, exact R² over all 16 coalitions"
+    assert header == "LogicalModel of one output, 4 players, exact R² over all 16 coalitions"
     assert summary.startswith("2 patterns, R² 0.99") and summary.endswith("% of the variance; h(∅)=0.5  h(N)=1.5")
     assert head.split() == ["strength", "|t|", "kind", "players"]
     assert [row.split()[2:] for row in rows] == [["AND", "{0,", "2}"], ["OR", "{1,", "3}"]]

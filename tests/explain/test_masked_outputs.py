@@ -50,7 +50,7 @@ def test_a_call_may_take_another_score() -> None:
     assert torch.equal(kept.values(1), kept.values(1, "log_odds")) and not torch.equal(
         kept.values(1), kept.values(1, "prob")
     )
-    assert repr(kept) == "MaskedOutputs of 3×3 output(s), 5 players, score='log_odds'"
+    assert repr(kept) == "MaskedOutputs of 3 × 3 outputs, 5 players, score='log_odds'"
     assert isinstance(kept, MaskedOutputs) and kept.feature_ids == (0, 1, 2, 3, 4)
 
 

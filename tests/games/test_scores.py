@@ -190,10 +190,23 @@ def test_a_target_longer_than_the_output_is_an_error(target: Any) -> None:
 
 
 @pytest.mark.parametrize("score", ["log_odds", "log_prob", "prob"])
-@pytest.mark.parametrize("output", [torch.zeros(4), torch.zeros(4, 1), torch.tensor(0.0)])
+@pytest.mark.parametrize("output", [torch.zeros(4, 1, 3), torch.tensor(0.0)])
 def test_class_scores_need_two_classes(score: str, output: Tensor) -> None:
     with pytest.raises(ValueError, match='logits of at least two classes.*use score="output"'):
         score_output(output, 0, score)
+
+
+@pytest.mark.parametrize("shape", [(4,), (4, 1)])
+@pytest.mark.parametrize("score", ["log_odds", "log_prob", "prob"])
+def test_one_logit_is_that_of_class_1_against_class_0(shape: tuple[int, ...], score: str) -> None:
+    logit = torch.tensor([-40.0, -0.3, 0.0, 2.5]).view(shape)
+    both = torch.stack([torch.zeros(4), logit.flatten()], dim=1)
+    for target in (0, 1):
+        assert torch.allclose(score_output(logit, target, score), score_output(both, target, score), rtol=1e-12)
+    alone = score_output(logit, None, score)
+    assert alone.shape == shape and torch.equal(alone.flatten(), score_output(logit, 1, score))
+    with pytest.raises(ValueError, match="out of range"):
+        score_output(logit, 2, score)
 
 
 def test_check_score_knows_names_and_callables() -> None:

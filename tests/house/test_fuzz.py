@@ -146,6 +146,10 @@ class Call:
         return torch.where(torch.isin(mask, kept) | (mask < 0), x, given.expand(x.shape))
 
     def scored(self, output: Tensor) -> Tensor:
+        shape = output.shape
+        one_logit = self.score != "output" and (output.ndim == 1 or shape[1] == 1)
+        if one_logit:  # of class 1 against class 0
+            output = torch.stack([torch.zeros_like(output.flatten()), output.flatten()], dim=1)
         if self.score == "prob":
             output = output.softmax(1)
         elif self.score == "log_odds":
@@ -154,7 +158,7 @@ class Call:
             ]
             output = output - torch.stack(others, dim=1)
         if self.target is None:
-            return output
+            return output[:, 1].view(shape) if one_logit else output
         target = self.target[0] if isinstance(self.target, (tuple, list)) else self.target
         target = int(target[0]) if isinstance(target, Tensor) and target.ndim else int(target)
         return output[:, target]

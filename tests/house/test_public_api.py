@@ -92,18 +92,18 @@ def test_public_names_are_frozen() -> None:
         (
             AndOrInteractions.logical_model,
             "self, inputs, baselines=None, target=None, additional_forward_args=None, feature_mask=None, "
-            "max_patterns=10, min_r2=None, max_order=None, budget=None, effort='stable', exact_ends=True, seed=0, "
+            "max_patterns=10, min_r2=None, max_order=None, budget=None, effort='auto', exact_ends=True, seed=0, "
             "perturbations_per_eval=None, show_progress=False, kinds=('and', 'or'), weights='uniform', densities=None, "
             "tolerance=0.01, previous=None, player_names=None",
         ),
         (
             LogicalModel.from_values,
-            "v, coalitions=None, max_patterns=10, min_r2=None, max_order=None, effort='stable', exact_ends=True, "
+            "v, coalitions=None, max_patterns=10, min_r2=None, max_order=None, effort='auto', exact_ends=True, "
             "seed=0, kinds=('and', 'or'), weights='uniform', player_names=None",
         ),
         (
             AndOrExplanation.logical_model,
-            "self, max_patterns=10, min_r2=None, max_order=None, effort='stable', exact_ends=True, seed=0, "
+            "self, max_patterns=10, min_r2=None, max_order=None, effort='auto', exact_ends=True, seed=0, "
             "kinds=('and', 'or'), weights='uniform'",
         ),
         (LogicalModel.predict, "self, coalitions"),

@@ -124,7 +124,7 @@ def test_marked_words_are_those_of_the_patterns(result: LogicalModel | AndOrExpl
 def test_html_is_escaped_and_has_every_pattern(result: LogicalModel | AndOrExplanation) -> None:
     for html in (tokens_html(result[0]), result[0]._repr_html_()):
         assert "nose &amp; &lt;mouth&gt;" in html and "<mouth>" not in html and "OR" in html
-    assert "3 output(s)" in result._repr_html_() and "<mouth>" not in result._repr_html_()
+    assert "3 outputs" in result._repr_html_() and "<mouth>" not in result._repr_html_()
 
 
 def test_the_frontier_is_what_models_of_each_size_reach() -> None:
