@@ -224,12 +224,12 @@ def summarise(out: Path) -> None:
 def report(out: Path) -> None:
     """Print shares, contrasts and verdicts of all settings from the per-network tables, and write their summary."""
     summarise(out)
-    for file in sorted(out.glob("*/tables.npz")):
-        result = FactorialResult.load(file)
+    results = {file.parent.name: FactorialResult.load(file) for file in sorted(out.glob("*/tables.npz"))}
+    for name, result in results.items():
         kept = result.networks.groupby("kind")[["accuracy", "loss", "test_accuracy", "low_moved", "high_moved"]].mean()
-        print(f"## {file.parent.name}\n{result.verdict()}\n")
+        print(f"## {name}\n{result.verdict()}\n")
         for score in (PRIMARY, "margin", "values"):
-            kept_shares = file.parent / f"shares_{score}.csv"
+            kept_shares = out / name / f"shares_{score}.csv"
             table = pd.read_csv(kept_shares) if score == "values" else result.shares(score)
             table["interval"] = [
                 f"{s:+.3f} [{a:+.3f}, {b:+.3f}]"
@@ -244,6 +244,25 @@ def report(out: Path) -> None:
         moved = ", ".join(f"{size:g}: {share:.2f}" for size, share in result.instability().itertuples(index=False))
         print(f"\ninstability, share of copies moved by {moved}\n\n{kept.round(3).to_string()}\n")
         print(f"repeats under the other baseline\n{result.retest().round(2).to_string(index=False)}\n")
+    if results:
+        print(special_to_confusion(list(results.values())))
+
+
+def special_to_confusion(results: list[FactorialResult]) -> str:
+    """In how many cuts of the initialisation grid the low share differs from that of the margin, by itself and counted."""
+
+    def low(confidence: float) -> pd.DataFrame:
+        tables = [result.contrast("margin", confidence=confidence) for result in results]
+        return pd.concat(tables).query("grid == 'initialisation' and factor == 'low'")
+
+    alone = low(0.95)
+    counted = low(1 - 0.05 / len(alone))
+    apart, still = (int(((t["lower"] > 0) | (t["upper"] < 0)).sum()) for t in (alone, counted))
+    return (
+        f"initial low parts, share of {PRIMARY} less that of the margin, over {len(alone)} cuts of {len(results)} settings: "
+        f"{alone['share'].min():+.3f} to {alone['share'].max():+.3f}, {int((alone['share'] > 0).sum())} positive; {apart} "
+        f"intervals leave out 0 at .95, {still} at 1 - .05 / {len(alone)}"
+    )
 
 
 def world(rng: np.random.Generator, levels: int, samples: int, low: float, high: float, order: float, views: int):
