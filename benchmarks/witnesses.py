@@ -216,7 +216,7 @@ def detection(model: nn.Module, images: Tensor, labels: Tensor, out: Path | None
 def report(model: nn.Module, images: Tensor, labels: Tensor, out: Path | None) -> None:
     """Do the witnesses agree with the scores of confusion, beyond loss and margin?"""
     x, y = images[:600], labels[:600]
-    analyzer = ConfusingSampleAnalyzer(baselines=[0, images[:2000].mean(0)], feature_mask=grid_mask(3, 3))
+    analyzer = ConfusingSampleAnalyzer(baselines=[0, images[:2000].mean(0)], feature_mask=grid_mask(3, 3), scores="all")
     torch.manual_seed(0)
     found = analyzer.add_model("net", model).evaluate((x, y), witnesses=("codes", "connectivity"))
     table = found.witnesses()

@@ -19,6 +19,7 @@ from torch.utils.data import (
     WeightedRandomSampler,
 )
 
+from captum_andor._utils.frames import frame_numbers, is_frame
 from captum_andor._utils.user_warnings import warn
 
 __all__ = ["Samples", "read_samples"]
@@ -37,6 +38,7 @@ class Samples:
         is_tuple: Whether an input is a tuple of tensors.
         names: Of the model's inputs, where an input is a dict.
         class_names: In the order of the labels, where labels are names whose order was taken to be alphabetical.
+        columns: Names of the columns of the inputs, where these came as a frame.
         numbers: Index of each sample in the data set that they are some of, ascending; None where they are all.
     """
 
@@ -46,6 +48,7 @@ class Samples:
     names: tuple[str, ...] | None = None
     class_names: tuple[str, ...] = ()
     numbers: npt.NDArray[np.int64] | None = None
+    columns: tuple[str, ...] | None = None
 
     def __len__(self) -> int:
         return len(self.inputs[0])
@@ -97,6 +100,10 @@ def read_samples(data: Any, labelled: bool) -> Samples:
     classes = _ClassNames(data.dataset if isinstance(data, DataLoader) else data)
     if isinstance(data, (Tensor, np.ndarray)):
         samples = _whole(data, None, classes)
+    elif is_frame(data):
+        samples = _of_frame(data, None, classes)
+    elif isinstance(data, tuple) and len(data) == 2 and is_frame(data[0]):
+        samples = _of_frame(*data, classes)
     elif isinstance(data, tuple) and len(data) == 2 and _is_column(data[1]):
         samples = _whole(*data, classes)
     elif isinstance(data, Mapping):
@@ -143,6 +150,12 @@ def _is_map(data: Any) -> bool:
 
 def _items(data: Any) -> Iterator[Any]:
     return (data[i] for i in range(len(data))) if _is_map(data) else iter(data)
+
+
+def _of_frame(frame: Any, labels: Any, classes: _ClassNames) -> Samples:
+    """A table: its columns have names."""
+    numbers = frame_numbers(frame, "dataset", torch.get_default_dtype())
+    return replace(_whole(numbers, labels, classes), columns=tuple(map(str, frame.columns)))
 
 
 def _whole(inputs: Any, labels: Any, classes: _ClassNames) -> Samples:

@@ -27,6 +27,7 @@ from captum_andor.confusing.scoring import Scoring
 from captum_andor.confusing.views import Views
 from captum_andor.confusing.witness_scores import check_witnesses, witness_columns
 from captum_andor.games import Score, check_output_field, check_score
+from captum_andor.patterns import Names
 
 if TYPE_CHECKING:
     pass
@@ -71,6 +72,9 @@ class ConfusingSampleAnalyzer(BatchExplainer):
             ``masked_margin`` alone, models are run only on the masked copies that these read, n (n + 1) / 2 + 2 of
             2^n: with none, one, two or all players removed (47 of 512 with nine players); on the others when patterns
             of a sample, or of all, are first asked for. ``"all"``: on all at once. Default: "auto"
+        player_names (sequence or mapping, optional): What figures and pages call the players: a string for each, in the
+            order of the sorted feature ids, or a mapping of ids. Default: None (the columns of a frame, with the values
+            of each sample; else ids)
 
     Raises:
         ValueError: If a score is unknown or a number out of its range.
@@ -99,6 +103,7 @@ class ConfusingSampleAnalyzer(BatchExplainer):
         tolerance: float = 1e-2,
         output: str | int | None = None,
         coalitions: Literal["auto", "all"] = "auto",
+        player_names: Names = None,
     ) -> None:
         check_score(score)
         self.scores = check_scores(scores, primary, score)
@@ -117,6 +122,7 @@ class ConfusingSampleAnalyzer(BatchExplainer):
         if coalitions not in ("auto", "all"):
             raise ValueError(f'coalitions must be "auto" or "all"; got {coalitions!r}.')
         self.coalitions = coalitions
+        self.player_names = player_names
         self._models: dict[str, Model] = {}
         self._references: dict[str, tuple[Model, tuple[str, ...] | None]] = {}
         self._report: ConfusingReport | None = None
@@ -218,7 +224,8 @@ class ConfusingSampleAnalyzer(BatchExplainer):
 
         Args:
             dataset (data set, DataLoader, tuple or dict): Items ``(input, label)``; a loader of batches of these, which
-                must yield all samples in their order; or a pair ``(inputs, labels)`` of tensors. An input is a tensor,
+                must yield all samples in their order; or a pair ``(inputs, labels)`` of tensors, arrays or a frame
+                and a column, whose column names figures show. An input is a tensor,
                 a tuple of tensors or a dict of them, with which the model is called by name and whose tensors without
                 an entry in ``feature_mask`` are passed along; an item that is a dict holds its label as ``"label"`` or
                 ``"labels"``. Labels are class indices.
@@ -338,6 +345,7 @@ class ConfusingSampleAnalyzer(BatchExplainer):
             first_high=self.high_order,
             tolerance=self.tolerance,
             evaluator=evaluator,
+            player_names=self.player_names,
         )
 
     def summary(self) -> str:

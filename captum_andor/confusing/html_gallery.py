@@ -5,14 +5,14 @@ from __future__ import annotations
 import base64
 import html
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from captum_andor._utils.statistics import top
-from captum_andor.confusing.sample_figures import explained, lost_of_sample, picture, player_map
+from captum_andor.confusing.sample_figures import explained, lost_of_sample, names_of_players, picture, player_map
 from captum_andor.confusing.scoring import Scoring
 
 __all__ = ["GALLERY_STYLE", "gallery_html", "png_source"]
@@ -61,6 +61,7 @@ def _sample(scoring: Scoring, name: str, index: int, head: str, n_patterns: int)
     image = picture(scoring.evaluation.samples, index)
     view = scoring.views[0]
     players = None if image is None else player_map(scoring, index, view, image.shape[:2])
+    called = names_of_players(scoring, index, view)
     if scoring.can_explain:
         found = explained(scoring, name, index, view, n_patterns).top(n_patterns)
         parts: list[tuple[str, tuple[int, ...], float]] = [(p.kind, tuple(p.players), float(p.value)) for p in found]
@@ -69,7 +70,7 @@ def _sample(scoring: Scoring, name: str, index: int, head: str, n_patterns: int)
         parts = [("lost", (player,), float(value)) for player, value in zip(ids, lost, strict=True)]
     caption = f"<figcaption>{html.escape(head)}</figcaption>"
     if image is None or players is None:
-        return f"<figure>{caption}{_bars(parts)}</figure>"
+        return f"<figure>{caption}{_bars(parts, called)}</figure>"
     source = png_source(image)
     panels = [_panel(source, "", f"sample {scoring.numbers[index]}", "input")]
     if scoring.can_explain:
@@ -80,7 +81,9 @@ def _sample(scoring: Scoring, name: str, index: int, head: str, n_patterns: int)
                 f'<path class="shade" d="{_area(~inside)}"/>'
                 f'<path class="edge {kind} {_sign(value)}" d="{_outline(inside)}"/>'
             )
-            panels.append(_panel(source, _svg(drawn, players.shape), f"{title}, players {_names(members)}", title))
+            panels.append(
+                _panel(source, _svg(drawn, players.shape), f"{title}, players {_names(members, called)}", title)
+            )
     else:
         largest = max((abs(value) for *_, value in parts), default=0.0) or 1.0
         drawn = "".join(
@@ -101,10 +104,10 @@ def _svg(drawn: str, shape: tuple[int, ...]) -> str:
     return f'<svg viewBox="0 0 {shape[1]} {shape[0]}" preserveAspectRatio="none" aria-hidden="true">{drawn}</svg>'
 
 
-def _bars(parts: Sequence[tuple[str, tuple[Any, ...], float]]) -> str:
+def _bars(parts: Sequence[tuple[str, tuple[int, ...], float]], called: Mapping[int, str]) -> str:
     largest = max((abs(value) for *_, value in parts), default=0.0) or 1.0
     items = [
-        f"<li><span>{html.escape(f'{kind.upper()} {_names(members)} {value:+.2f}')}</span>"
+        f"<li><span>{html.escape(f'{kind.upper()} {_names(members, called)} {value:+.2f}')}</span>"
         f'<b class="{_sign(value)}" style="width:{abs(value) / largest:.0%}"></b></li>'
         for kind, members, value in parts
     ]
@@ -115,8 +118,8 @@ def _sign(value: float) -> str:
     return "plus" if value > 0 else "minus"
 
 
-def _names(members: tuple[Any, ...]) -> str:
-    text = ", ".join(map(str, members))
+def _names(members: tuple[int, ...], called: Mapping[int, str]) -> str:
+    text = ", ".join(called.get(player, str(player)) for player in members)
     return f"{{{text if len(text) <= _LONGEST else text[: _LONGEST - 1] + '…'}}}"
 
 

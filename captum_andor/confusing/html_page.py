@@ -12,6 +12,7 @@ import numpy as np
 
 from captum_andor.confusing.html_gallery import GALLERY_STYLE, gallery_html, png_source
 from captum_andor.confusing.overlap import SetRule, overlap, reliability
+from captum_andor.confusing.page_words import asked_and_found, glossary, hint, models
 from captum_andor.confusing.ranking import ranking
 from captum_andor.confusing.report_figures import order_profiles, overlap_matrix, score_against_score
 from captum_andor.confusing.sample_figures import picture
@@ -63,6 +64,13 @@ nav a { color: var(--mark); margin-right: 1rem; }
 .figures { display: flex; flex-wrap: wrap; gap: 1rem; align-items: flex-start; }
 .figures img { background: #fff; border: 1px solid var(--line); border-radius: 8px; max-width: min(100%, 35rem);
   height: auto; }
+dl.words-list { display: grid; grid-template-columns: max-content 1fr; gap: .3rem 1rem; max-width: 75ch;
+  font-size: .9rem; }
+dl.words-list dt { font-weight: 600; } dl.words-list dd { margin: 0; }
+th button[title] { text-decoration: underline dotted; text-underline-offset: .2em; }
+.filter { display: flex; flex-wrap: wrap; gap: .5rem 1rem; align-items: center; margin: .4rem 0; font-size: .9rem; }
+.filter input { font: inherit; color: inherit; background: var(--paper); border: 1px solid var(--quiet);
+  border-radius: 6px; padding: .2rem .5rem; width: min(20rem, 100%); }
 .scroll { overflow-x: auto; border: 1px solid var(--line); border-radius: 8px; }
 .tall { max-height: 36rem; overflow-y: auto; }
 table { border-collapse: collapse; width: 100%; font-size: .85rem; font-variant-numeric: tabular-nums; }
@@ -73,6 +81,19 @@ th button { all: unset; cursor: pointer; font-weight: 600; } th button:focus-vis
 th[aria-sort=ascending] button::after { content: " ↑"; } th[aria-sort=descending] button::after { content: " ↓"; }
 td img { display: block; width: 44px; height: 44px; object-fit: contain; image-rendering: pixelated; }
 tr.untrusted td { color: var(--warn); }
+@media (max-width: 640px) {
+  dl.words-list { grid-template-columns: 1fr; gap: .1rem; } dl.words-list dd { margin-bottom: .5rem; }
+  table.rows thead { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
+  table.rows tr { display: grid; grid-template-columns: 1fr 1fr; padding: .5rem; border-bottom: 2px solid var(--line); }
+  table.rows td { border: 0; text-align: left; padding: .1rem .3rem; min-width: 0; }
+  table.rows td::before { content: attr(data-name) " "; color: var(--quiet); }
+  table.rows td.long { grid-column: 1 / -1; } table.rows td.picture::before { content: none; }
+}
+@media print {
+  :root { --ink: #000; --paper: #fff; --quiet: #444; --line: #bbb; --band: #eee; --warn: #7a2c0e; color-scheme: light; }
+  .scroll, .tall { overflow: visible; max-height: none; border: 0; } .filter, nav { display: none; }
+  tr, figure { break-inside: avoid; } body { max-width: none; padding: 0; }
+}
 """
 
 _SCRIPT = """
@@ -93,6 +114,25 @@ document.querySelectorAll("table.sorts").forEach(table => {
     body.append(...rows);
   }));
 });
+document.querySelectorAll(".filter").forEach(filter => {
+  const rows = [...document.getElementById(filter.dataset.table).tBodies[0].rows];
+  const label = document.createElement("label"), input = document.createElement("input");
+  const count = document.createElement("span");
+  input.type = "search";
+  input.placeholder = "labelled 3, unreliable, #17 …";
+  count.setAttribute("role", "status");
+  label.append("Rows with ", input);
+  filter.append(label, count);
+  input.addEventListener("input", () => {
+    const words = input.value.toLowerCase().split(" ").filter(word => word);
+    let shown = 0;
+    rows.forEach(row => {
+      row.hidden = !words.every(word => row.textContent.toLowerCase().includes(word));
+      shown += !row.hidden;
+    });
+    count.textContent = words.length ? shown + " of " + rows.length + " rows" : "";
+  });
+});
 """
 
 
@@ -100,22 +140,27 @@ def page(scoring: Scoring, title: str, k: int) -> str:
     """The page as text."""
     parts = [
         f"<h1>{html.escape(title)}</h1>",
+        *asked_and_found(scoring),
         *(f'<p class="quiet">{html.escape(line)}.</p>' for line in facts(scoring)),
     ]
     links = [f'<a href="#model-{i}">{html.escape(name)}</a>' for i, name in enumerate(scoring.names)]
-    parts.append(f"<nav>{''.join(links)}</nav>")
+    parts.append(
+        f'<nav aria-label="Parts of this page">{"".join(links)}<a href="#model-words">What the words mean</a></nav>'
+    )
+    parts += ["<h2>The models</h2>", models(scoring)]
     if len(scoring.names) > 1:
         parts += _agreement(scoring)
     if len(scoring.views) > 1:
         parts += _reliability(scoring)
     for i, name in enumerate(scoring.names):
-        parts += [f'<h2 id="model-{i}">{html.escape(name)}</h2>', *_model(scoring, name, k)]
+        parts += [f'<h2 id="model-{i}">{html.escape(name)}</h2>', *_model(scoring, name, k, i)]
+    parts.append(glossary())
     body = "\n".join(parts)
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>{html.escape(title)}</title>\n<style>{_STYLE}{GALLERY_STYLE}</style>\n</head>\n"
-        f"<body>\n{body}\n<script>{_SCRIPT}</script>\n</body>\n</html>\n"
+        f"<body>\n<main>\n{body}\n</main>\n<script>{_SCRIPT}</script>\n</body>\n</html>\n"
     )
 
 
@@ -134,7 +179,7 @@ def _agreement(scoring: Scoring) -> list[str]:
         "<h2>Do the models agree?</h2>",
         f"<p>Sets are the most confusing 10 % by {html.escape(scoring.primary)}. Agreement means something above "
         "chance, above what loss gives, and beside what the same model gives under another baseline or mask.</p>",
-        _table(list(shown.values()), rows, words=2),
+        _table(list(shown.values()), rows, words=2, name="Agreement of models"),
         f'<p></p><div class="figures">{"".join(images)}</div>',
     ]
 
@@ -149,11 +194,11 @@ def _reliability(scoring: Scoring) -> list[str]:
         "<h2>How far do the scores repeat?</h2>",
         "<p>Rank correlation of a score with itself, same model, under another baseline or mask; and the reliability "
         "of the summed ranks. Means over models.</p>",
-        _table(["score", "other baseline", "other mask", "summed"], rows, words=1),
+        _table(["score", "other baseline", "other mask", "summed"], rows, words=1, name="Reliability of scores"),
     ]
 
 
-def _model(scoring: Scoring, name: str, k: int) -> list[str]:
+def _model(scoring: Scoring, name: str, k: int, number: int) -> list[str]:
     profile = ""
     if set(scoring.wanted) - set(VALUE_SCORES):  # a split was solved for them
         fig, axis = one_axis(None, (4.5, 3.4), False)
@@ -165,25 +210,29 @@ def _model(scoring: Scoring, name: str, k: int) -> list[str]:
     return [
         f'<p class="quiet">{note}; orange rows: the full input does not score above the baseline, so net_order is '
         "unreliable for them.</p>",
-        _samples(scoring, ranked),
+        f'<div class="filter" data-table="rows-{number}"></div>',
+        _samples(scoring, ranked, f"rows-{number}", f"Samples of {name}"),
         f"<h3>Most and least confusing samples, {html.escape(name)}</h3>",
         gallery_html(scoring, name, scoring.primary, k, _PATTERNS),
         profile,
     ]
 
 
-def _samples(scoring: Scoring, ranked: pd.DataFrame) -> str:
+def _samples(scoring: Scoring, ranked: pd.DataFrame, identity: str, name: str) -> str:
     columns = [c for c in ranked.columns if c not in ("trusted", "small_effect", "reasons")]
     pictures = picture(scoring.evaluation.samples, 0) is not None
-    headings = [*(["input"] if pictures else []), *(c.replace("_", " ") for c in columns), "why"]
+    front = [c for c in columns if c in ("rank", "sample")]
+    behind = [c for c in columns if c not in front]
+    headings = [*(["input"] if pictures else []), *front, "why", *(c.replace("_", " ") for c in behind)]
     rows, classes = [], []
     for _, row in ranked.iterrows():
-        cells: list[tuple[Any, str]] = [(_text(row[c]), _key(row[c])) for c in columns]
+        cells: list[tuple[Any, str]] = []
         if pictures:
-            cells.insert(0, (_Markup(_thumbnail(scoring, int(row["sample"]))), str(row["sample"])))
-        rows.append([*cells, (row["reasons"], row["reasons"])])
+            cells.append((_Markup(_thumbnail(scoring, int(row["sample"]))), str(row["sample"])))
+        cells += [(f"#{row[c]}" if c == "sample" else _text(row[c]), _key(row[c])) for c in front]
+        rows.append([*cells, (row["reasons"], row["reasons"]), *((_text(row[c]), _key(row[c])) for c in behind)])
         classes.append("" if row["trusted"] else "untrusted")
-    return _table(headings, rows, words=0, classes=classes, long_last=True, tall=True)
+    return _table(headings, rows, words=0, name=name, classes=classes, identity=identity)
 
 
 class _Markup(str):
@@ -200,32 +249,41 @@ def _table(
     headings: list[str],
     rows: list[list[tuple[Any, str]]],
     words: int,
+    name: str,
     classes: list[str] | None = None,
-    long_last: bool = False,
-    tall: bool = False,
+    identity: str = "",
 ) -> str:
-    """A table that sorts by the key of each cell; the first so many columns are words."""
+    """A table that sorts by the key of each cell; the first so many columns are words.
+
+    One with an identity is of samples: tall, its rows can be filtered, and on a phone each is a card.
+    """
 
     def kind(position: int) -> str:
-        is_long = long_last and position == len(headings) - 1
-        return ' class="words long"' if is_long else ' class="words"' if position < words else ""
+        heading = headings[position]
+        if heading == "why":
+            return ' class="words long"'
+        return ' class="picture"' if heading == "input" else ' class="words"' if position < words else ""
 
-    head = "".join(
-        f'<th scope="col"{kind(i)}><button type="button">{html.escape(heading)}</button></th>'
-        for i, heading in enumerate(headings)
-    )
+    def cell(position: int, text: Any, key: str) -> str:
+        label = f' data-name="{html.escape(headings[position])}"' if identity else ""
+        return f'<td{kind(position)}{label} data-key="{html.escape(key)}">{_escaped(text)}</td>'
+
+    def head(position: int, heading: str) -> str:
+        said = hint(heading)
+        title = f' title="{html.escape(said)}"' if said else ""
+        return f'<th scope="col"{kind(position)}><button type="button"{title}>{html.escape(heading)}</button></th>'
+
+    top = "".join(head(i, heading) for i, heading in enumerate(headings))
     lines = []
     for number, row in enumerate(rows):
         mark = f' class="{classes[number]}"' if classes and classes[number] else ""
-        cells = "".join(
-            f'<td{kind(i)} data-key="{html.escape(key)}">{_escaped(text)}</td>' for i, (text, key) in enumerate(row)
-        )
-        lines.append(f"<tr{mark}>{cells}</tr>")
+        lines.append(f"<tr{mark}>{''.join(cell(i, text, key) for i, (text, key) in enumerate(row))}</tr>")
     body = "\n".join(lines)
-    shape = "scroll tall" if tall else "scroll"
+    shape, own = ("scroll tall", f' id="{identity}"') if identity else ("scroll", "")
+    table = "sorts rows" if identity else "sorts"
     return (
-        f'<div class="{shape}" tabindex="0"><table class="sorts"><thead><tr>{head}</tr></thead>'
-        f"<tbody>\n{body}\n</tbody></table></div>"
+        f'<div class="{shape}" tabindex="0" role="region" aria-label="{html.escape(name)}">'
+        f'<table class="{table}"{own}><thead><tr>{top}</tr></thead><tbody>\n{body}\n</tbody></table></div>'
     )
 
 

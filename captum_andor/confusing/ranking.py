@@ -54,7 +54,9 @@ def _reasons(scoring: Scoring, name: str, column: str, loss_place: Any, samples:
         if scoring.given is not None and not columns["correct"][i]:
             parts.append(f"predicted as {columns['predicted'][i]}, labelled {columns['label'][i]}")
         if lost[i] > 0 and columns["value"][i] > 0:
-            parts.append(f"loses {lost[i]:.1f} of {columns['value'][i]:.1f} {unit} on average when one player goes")
+            kept = columns["value"][i]
+            change = f"from {kept:.1f} to {kept - lost[i]:.1f}"
+            parts.append(f"loses {lost[i]:.1f} {unit} on average when one player goes, {change}")
         elif lost[i] > 0:
             parts.append(f"loses {lost[i]:.1f} {unit} on average when one player goes")
         else:

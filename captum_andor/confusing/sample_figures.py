@@ -15,7 +15,7 @@ from captum_andor.confusing.score_formulas import lost_by_each
 from captum_andor.confusing.scoring import Scoring
 from captum_andor.confusing.views import View
 from captum_andor.explain import LogicalModel, complete_model
-from captum_andor.games import PlayerLayout
+from captum_andor.games import GivenInputs, PlayerLayout
 from captum_andor.patterns import ResultPlayers
 from captum_andor.search import Options
 from captum_andor.visualization import NEGATIVE, POSITIVE
@@ -32,6 +32,7 @@ __all__ = [
     "draw_shapley",
     "explained",
     "lost_of_sample",
+    "names_of_players",
     "picture",
     "player_map",
     "shapley_map",
@@ -39,6 +40,7 @@ __all__ = [
 
 _NO_ATTRIBUTION = 1e-9  # a map whose largest value is smaller is drawn as zero
 _LONGEST = 24  # characters of a pattern's players
+_SHORT_NAME = 3  # characters of a player under a bar that need not be turned
 
 
 def explained(scoring: Scoring, name: str, index: int, view: View, max_patterns: int) -> LogicalModel:
@@ -50,7 +52,11 @@ def explained(scoring: Scoring, name: str, index: int, view: View, max_patterns:
 def _players_of(scoring: Scoring, index: int, view: View) -> ResultPlayers:
     evaluation = scoring.evaluation
     layout = evaluation.views.players(evaluation.samples, index, index + 1, view).layout
-    return ResultPlayers.of_inputs(layout, torch.float64)
+    names = scoring.player_names
+    if names is None and evaluation.samples.columns is not None:
+        row = evaluation.samples.inputs[0][index : index + 1]
+        names = GivenInputs(row, None, evaluation.samples.columns).names(layout.feature_ids, layout.indices[0])
+    return ResultPlayers.of_inputs(layout, torch.float64, names)
 
 
 def lost_of_sample(scoring: Scoring, name: str, index: int, view: View) -> tuple[Tensor, tuple[int, ...]]:
@@ -59,6 +65,14 @@ def lost_of_sample(scoring: Scoring, name: str, index: int, view: View) -> tuple
     if not scoring.evaluation.samples.inputs[0].numel():  # only labels are known, and players by number
         return lost, tuple(range(len(lost)))
     return lost, _players_of(scoring, index, view).feature_ids
+
+
+def names_of_players(scoring: Scoring, index: int, view: View) -> dict[int, str]:
+    """What each player of a sample is called, by its id."""
+    if not scoring.evaluation.samples.inputs[0].numel():
+        return {}
+    players = _players_of(scoring, index, view)
+    return dict(zip(players.feature_ids, players.names or map(str, players.feature_ids), strict=True))
 
 
 def player_map(scoring: Scoring, index: int, view: View, shape: tuple[int, ...]) -> npt.NDArray[np.int64] | None:
@@ -130,7 +144,7 @@ def draw_patterns(fig: Figure, axes: npt.NDArray[Any], model: LogicalModel, imag
     for axis in axes[1:]:
         axis.set_axis_off()
     patterns = model.top(len(axes) * 2)[::-1]
-    names = [f"{p.kind.upper()} {_short(p.players)}" for p in patterns]
+    names = [f"{p.kind.upper()} {_short(p.names or p.players)}" for p in patterns]
     colours = [POSITIVE if p.value > 0 else NEGATIVE for p in patterns]
     axes[0].barh(range(len(patterns)), [p.value for p in patterns], color=colours)
     axes[0].set_yticks(range(len(patterns)), names, fontsize=7)
@@ -140,7 +154,7 @@ def draw_patterns(fig: Figure, axes: npt.NDArray[Any], model: LogicalModel, imag
 
 def draw_shapley(axis: Axes, model: LogicalModel, title: str) -> None:
     """Attributions of the players as bars."""
-    _bars(axis, model.shapley_values().numpy(), model.feature_ids, title)
+    _bars(axis, model.shapley_values().numpy(), model.player_names or list(map(str, model.feature_ids)), title)
 
 
 def draw_lost(
@@ -159,16 +173,18 @@ def draw_lost(
     if image is None:
         axes[0].text(0, 0.5, title, fontsize=8, va="center")
         axes[0].set_axis_off()
-        _bars(axes[1], lost.numpy(), ids, caption)
+        names = names_of_players(scoring, index, view)
+        _bars(axes[1], lost.numpy(), [names.get(i, str(i)) for i in ids], caption)
         return
     draw_input(axes[0], image, title)
     maps = _players_of(scoring, index, view).scatter(lost)
     draw_attributions(fig, axes[1], maps[0] if isinstance(maps, tuple) else maps, image, caption)
 
 
-def _bars(axis: Axes, attributions: npt.NDArray[Any], ids: Sequence[int], title: str) -> None:
+def _bars(axis: Axes, attributions: npt.NDArray[Any], names: Sequence[str], title: str) -> None:
     axis.bar(range(len(attributions)), attributions, color=[POSITIVE if a > 0 else NEGATIVE for a in attributions])
-    axis.set_xticks(range(len(attributions)), [str(i) for i in ids], fontsize=7)
+    turned = 90 if max(map(len, names), default=0) > _SHORT_NAME else 0
+    axis.set_xticks(range(len(attributions)), list(names), fontsize=7, rotation=turned)
     axis.axhline(0, color="gray", linewidth=0.8)
     axis.set_title(title, fontsize=8)
 
@@ -185,6 +201,6 @@ def _one_player_a_pixel(layout: PlayerLayout, shape: tuple[int, ...]) -> bool:
     return bool((channels == channels[:1]).all()) and tuple(channels.shape[1:]) == tuple(shape)
 
 
-def _short(players: tuple[int, ...]) -> str:
+def _short(players: tuple[Any, ...]) -> str:
     text = ", ".join(map(str, players))
     return f"{{{text if len(text) <= _LONGEST else text[: _LONGEST - 1] + '…'}}}"

@@ -33,6 +33,7 @@ from captum_andor.confusing.score_names import Labels, check_flips, check_label_
 from captum_andor.confusing.views import View
 from captum_andor.games import Score, check_score, margin, score_output
 from captum_andor.games.transforms import count_players
+from captum_andor.patterns import Names
 from captum_andor.split import SplitResult, split_game
 
 if TYPE_CHECKING:
@@ -66,6 +67,7 @@ class Scoring:
         tolerance: Duality gap of the splits.
         witnesses: By model, further columns that do not come from interactions.
         added: By model, columns that the user brought, larger = more suspicious.
+        player_names: What figures call the players; None for the columns of a frame, or ids.
         evaluator: Runs the models on the coalitions that were left out, when patterns are asked for; None cannot.
     """
 
@@ -82,6 +84,7 @@ class Scoring:
     witnesses: Mapping[str, Mapping[str, Array]] = field(default_factory=dict)
     added: Mapping[str, Mapping[str, Array]] = field(default_factory=dict)
     evaluator: Evaluator | None = field(default=None, repr=False)
+    player_names: Names = None
     _cache: dict[Any, Any] = field(default_factory=dict, repr=False)
 
     def __len__(self) -> int:

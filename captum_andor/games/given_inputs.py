@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from captum_andor._utils.frames import frame_numbers, is_frame, is_series, shown_value
 from captum_andor.games.masks import image_grid
 
 __all__ = ["GivenInputs", "automatic_mask", "read_inputs"]
@@ -42,7 +43,7 @@ class GivenInputs:
             return None
         shown = list(self.columns)
         if len(self.inputs) == 1:
-            shown = [f"{name} = {value:.4g}" for name, value in zip(shown, self.inputs[0].tolist(), strict=True)]
+            shown = [shown_value(name, value) for name, value in zip(shown, self.inputs[0].tolist(), strict=True)]
         of_column = index[0].tolist()
         return tuple(
             " & ".join(name for name, player in zip(shown, of_column, strict=True) if player == i)
@@ -58,10 +59,10 @@ def read_inputs(inputs: Any, baselines: Any, forward_func: Any) -> GivenInputs:
         ValueError: If baselines have other columns.
     """
     dtype = _dtype_of(forward_func)
-    if _is_frame(inputs):
+    if is_frame(inputs):
         columns = tuple(map(str, inputs.columns))
-        return GivenInputs(_of_frame(inputs, "inputs", dtype), _row(baselines, inputs, dtype), columns)
-    if _is_series(inputs):
+        return GivenInputs(frame_numbers(inputs, "inputs", dtype), _row(baselines, inputs, dtype), columns)
+    if is_series(inputs):
         raise TypeError("inputs is a Series; pass a frame of one row, e.g. frame.iloc[[0]].")
     if isinstance(inputs, np.ndarray):
         return GivenInputs(_of_array(inputs, "inputs", dtype), baselines)
@@ -72,37 +73,18 @@ def read_inputs(inputs: Any, baselines: Any, forward_func: Any) -> GivenInputs:
     return GivenInputs(inputs, baselines)
 
 
-def _is_frame(given: Any) -> bool:
-    return hasattr(given, "columns") and hasattr(given, "to_numpy")
-
-
-def _is_series(given: Any) -> bool:
-    return hasattr(given, "to_numpy") and not hasattr(given, "columns")
-
-
 def _dtype_of(forward_func: Any) -> torch.dtype:
     """Of the first floating parameter of a model, else torch's default."""
     parameters = forward_func.parameters() if isinstance(forward_func, nn.Module) else ()
     return next((p.dtype for p in parameters if p.is_floating_point()), torch.get_default_dtype())
 
 
-def _of_frame(frame: Any, name: str, dtype: torch.dtype) -> Tensor:
-    columns = {str(column): np.asarray(frame[column]) for column in frame.columns}
-    words = [column for column, numbers in columns.items() if numbers.dtype.kind not in "biuf"]
-    if words:
-        raise TypeError(
-            f"{name}: columns {words[:6]} hold no numbers; pass the frame as the model takes it, encoded "
-            "(games.masks.column_groups makes one player of the columns of a one-hot code)."
-        )
-    return torch.from_numpy(np.stack(list(columns.values()), axis=1).astype(np.float64)).to(dtype)
-
-
 def _row(baselines: Any, frame: Any, dtype: torch.dtype) -> Any:
     """Baselines in the order of a frame's columns."""
-    if _is_frame(baselines):
+    if is_frame(baselines):
         _check_columns(baselines.columns, frame.columns)
-        return _of_frame(baselines[list(frame.columns)], "baselines", dtype)
-    if _is_series(baselines):
+        return frame_numbers(baselines[list(frame.columns)], "baselines", dtype)
+    if is_series(baselines):
         _check_columns(baselines.index, frame.columns)
         return torch.tensor([[float(baselines[column]) for column in frame.columns]], dtype=dtype)
     return baselines

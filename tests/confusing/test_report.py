@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -198,8 +199,10 @@ def test_rank_gives_reasons_in_numbers(report: ConfusingReport) -> None:
         assert row.loss_rank == place and re.search(rf"rank it {place}(st|nd|rd|th)", row.reasons)
         if own.value > 0:
             lost = own.value + own.masked_margin
-            word = f"{'loses' if lost > 0 else 'gains'} {abs(lost):.1f}"
+            word = f"{'loses' if lost > 0 else 'gains'} {abs(lost):.1f} log-odds"
             assert word in row.reasons
+            if lost > 0:
+                assert f"goes, from {own.value:.1f} to {own.value - lost:.1f}" in row.reasons
     assert report.rank("a", "loss")["sample"].iloc[0] == scores.loss.to_numpy().argmax()
 
 
@@ -408,6 +411,33 @@ def test_the_page_is_whole_and_needs_no_network(views_report: ConfusingReport, t
     assert "<title>Seeds &lt;0&gt; &amp; 1</title>" in text and "<0>" not in text
     assert page.rows == 2 + 4 + 2 * (1 + N)
     assert "prefers-color-scheme: dark" in text
+    assert "What was asked" in text and "2 models saw 40 inputs" in text.replace("2 Models", "2 models")
+    overlap = views_report.overlap(n_resamples=10)["iou"].iloc[0]
+    assert f"overlap by {overlap:.2f} (intersection" in text
+    share = views_report.scores.query("model == 'a'")["correct"].mean()
+    assert f"a: {share:.1%} decided as labelled" in text
+    first = views_report.rank("a").iloc[0]
+    assert f"#{first['sample']} (a): " in text and html.escape(first["reasons"]) in text
+    for heading in ("net order", "n active", "ink"):  # said on hover, and again at the end
+        assert re.search(rf'title="[^"]+">{heading}</button>', text) and f"<dt>{heading}</dt>" in text
+
+
+def test_figures_of_tables_name_columns_and_values(tmp_path: Path) -> None:
+    frame = pd.DataFrame(torch.rand(20, 4, generator=torch.Generator().manual_seed(0)).numpy(), columns=list("pqrs"))
+    torch.manual_seed(0)
+    made = ConfusingSampleAnalyzer().add_model("net", nn.Sequential(nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 2)).eval())
+    report = made.evaluate((frame, pd.Series([0, 1] * 10)))
+    same = made.evaluate((torch.tensor(frame.to_numpy()), torch.tensor([0, 1] * 10)))
+    pd.testing.assert_frame_equal(report.scores, same.scores)
+    report.to_html(tmp_path / "page.html", k=1)
+    first = report.confusing_sets()["net"][0]
+    text = (tmp_path / "page.html").read_text()
+    assert any(f"{column} = {frame[column][first]:.4g}" in text for column in "pqrs")
+    _, axes = report.compare(first, use_pyplot=False)
+    assert f"q = {frame['q'][first]:.4g}" in [tick.get_text() for tick in axes[0, 1].get_xticklabels()]
+    named = ConfusingSampleAnalyzer(player_names=["one", "two", "three", "four"]).add_model("net", made._models["net"])
+    named.evaluate((frame, [0, 1] * 10)).to_html(tmp_path / "named.html", k=1)
+    assert "q = " not in (tmp_path / "named.html").read_text()
 
 
 def test_the_summary_fits_a_page(views_report: ConfusingReport, capsys: pytest.CaptureFixture[str]) -> None:

@@ -50,7 +50,7 @@ print(f"{learnt:.0%} of the wrong labels are learnt by heart")
 # -----------------------
 # AUC: how often a wrong label ranks above a right one. P@k: share of wrong ones among the first k. ``added``: what a
 # score adds to loss, margin and activity, cross-validated, with a 95 % interval.
-analyzer = ConfusingSampleAnalyzer(baselines=[0, images.mean(0)], feature_mask=image_grid(8, 8, 3, 3))
+analyzer = ConfusingSampleAnalyzer(baselines=[0, images.mean(0)], feature_mask=image_grid(8, 8, 3, 3), scores="all")
 report = analyzer.add_model("net", model).evaluate((images, labels))
 table = report.label_noise(wrong.numpy(), columns={"loss after 4 epochs": early})
 shown = ["score", "auc", "precision_at_k", "added", "added_low", "added_high"]

@@ -68,7 +68,7 @@ plot_matching(patterns[0], use_pyplot=True)
 # -------------------------------------------------------
 # The curve would be the diagonal if all samples had equally many. A point above its bar of chance would say that
 # samples with wrong labels hold more than random samples.
-analyzer = ConfusingSampleAnalyzer(baselines=[0, images.mean(0)], feature_mask=mask)
+analyzer = ConfusingSampleAnalyzer(baselines=[0, images.mean(0)], feature_mask=mask, scores="all")
 for name, model in models.items():
     analyzer.add_model(name, model)
 report = analyzer.evaluate((images[some], labels[some]))
