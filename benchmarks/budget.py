@@ -2,7 +2,7 @@
 
     python -m benchmarks.budget shapley      # squared error beside shapiq's (peers.csv), Captum's, today's search
     python -m benchmarks.budget fidelity     # R² of the estimate and of models, stated and true, coverage
-    python -m benchmarks.budget pages        # the tables of README and docs from the result files
+    python -m benchmarks.budget pages        # the tables of the docs from the result files
     python -m benchmarks.budget report       # the tables of shapley and of the coverage of its intervals again
     python -m benchmarks.budget time         # seconds beside the passes, alone and in batches of 16
 
@@ -187,8 +187,7 @@ def times() -> None:
 
 
 OURS = {"estimate, leverage pairs": "this package", "estimate, half and half": "this package, half and half"}
-README, PAGE = ROOT / "README.md", ROOT / "docs" / "estimates_results.rst"
-MARK = "<!-- budget table: python -m benchmarks.budget pages -->\n"
+METHODS, PAGE = ROOT / "docs" / "estimates_methods.rst", ROOT / "docs" / "estimates_results.rst"
 
 
 def all_errors() -> pd.DataFrame:
@@ -201,7 +200,7 @@ def all_errors() -> pd.DataFrame:
 
 
 def pages() -> None:
-    """Write the tables of README and of the page on estimates from the result files."""
+    """Write the tables of the page on estimates from the result files."""
     table = all_errors()
     by_family = table.groupby(["family", "budget", "method"])["log"].mean()
     means = np.exp(by_family.groupby(["method", "budget"]).mean()).unstack("budget")
@@ -209,16 +208,13 @@ def pages() -> None:
         *OURS.values(),
         *sorted((m for m in means.index if m not in OURS.values()), key=lambda m: means.loc[m, 512]),
     ]
-    head = "| method | " + " | ".join(f"{b:,}" for b in BUDGETS) + " |\n|---|" + "---|" * len(BUDGETS) + "\n"
     rows = [
-        f"| {m} | " + " | ".join(f"{means.loc[m, b]:.1e}" for b in BUDGETS) + " |"
+        [m, *(f"{means.loc[m, b]:.1e}" for b in BUDGETS)]
         for m in order
         if m != "PolySHAP 3"  # it was not run above 16 players, so that its mean is of other games
     ]
-    text = README.read_text(encoding="utf-8")
-    before, _, after = text.partition(MARK)
-    rest = after[after.index("\n## ") :] if "\n## " in after else after
-    README.write_text(before + MARK + "\n" + head + "\n".join(rows) + "\n" + rest, encoding="utf-8")
+    methods = rst_table(["method", *(f"{b:,} passes" for b in BUDGETS)], rows)
+    METHODS.write_text("\n".join(methods) + "\n", encoding="utf-8")
     families = np.exp(by_family).unstack("method")
     others = [m for m in families.columns if m not in OURS.values()]
     lines = [

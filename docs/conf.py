@@ -33,7 +33,13 @@ copybutton_prompt_text = ">>> |\\.\\.\\. "  # doctests are copied without prompt
 copybutton_prompt_is_regexp = True
 source_suffix = {".rst": "restructuredtext"}  # Markdown is included, never a page of its own
 myst_heading_anchors = 2
-exclude_patterns = ["_build", "layer_swap_results.rst", "witnesses_results.rst", "estimates_results.rst"]
+exclude_patterns = [
+    "_build",
+    "layer_swap_results.rst",
+    "witnesses_results.rst",
+    "estimates_results.rst",
+    "estimates_methods.rst",
+]
 
 sphinx_gallery_conf = {
     "examples_dirs": "../tutorials/gallery",

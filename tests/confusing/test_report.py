@@ -418,7 +418,7 @@ def test_the_page_is_whole_and_needs_no_network(views_report: ConfusingReport, t
     assert f"a: {share:.1%} decided as labelled" in text
     first = views_report.rank("a").iloc[0]
     assert f"#{first['sample']} (a): " in text and html.escape(first["reasons"]) in text
-    for heading in ("net order", "n active", "ink"):  # said on hover, and again at the end
+    for heading in ("net order", "n active", "loss rank"):  # said on hover, and again at the end
         assert re.search(rf'title="[^"]+">{heading}</button>', text) and f"<dt>{heading}</dt>" in text
 
 

@@ -69,6 +69,25 @@ def test_badges_are_true() -> None:
         assert re.sub(r"[:\s]", "", name).replace("-", "‐").lower().endswith(words[1].replace(" ", "").lower())
 
 
+def numbers_of(text: str) -> list[float]:
+    return [float(number) for number in re.findall(r"[-+]?\d+\.\d+", text)]
+
+
+def test_the_snippet_of_the_readme_prints_what_stands_below_it(capsys: pytest.CaptureFixture[str]) -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    found = re.search(r"```python\n(.*?)```\s+```\n(.*?)```\n\n(.*?)\n##", readme, re.DOTALL)
+    assert found is not None
+    snippet, shown, words = found.groups()
+    exec(compile(snippet, "README.md", "exec"), {})
+    printed = capsys.readouterr().out
+    for mine, theirs in zip(printed.splitlines()[:5], shown.splitlines()[:5], strict=True):
+        assert re.sub(r"[-+\d. %]", "", mine) == re.sub(r"[-+\d. %]", "", theirs)
+    assert numbers_of(printed)[:12] == pytest.approx(numbers_of(shown)[:12], rel=0.02)
+    r2, either, both = (numbers_of(line)[0] for line in (printed.splitlines()[i] for i in (1, 3, 4)))
+    assert f"reproduce {r2:.2f}".replace("0.", ".") in words
+    assert f"by {either:.1f} (OR)" in words and f"add {both:.1f} (AND)" in words.replace("\n", " ")
+
+
 def test_files_that_the_readme_links_exist() -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     links = [link for link in re.findall(r"\]\(([^)#]+)\)", text) if "://" not in link]
@@ -79,6 +98,13 @@ def test_files_that_the_readme_links_exist() -> None:
 
 def test_every_page_is_in_the_table_of_contents() -> None:
     index = (ROOT / "docs" / "index.rst").read_text(encoding="utf-8")
-    included = {"index", "layer_swap_results", "witnesses_results", "estimates_results", "sg_execution_times"}
+    included = {
+        "index",
+        "layer_swap_results",
+        "witnesses_results",
+        "estimates_results",
+        "estimates_methods",
+        "sg_execution_times",
+    }
     for page in (ROOT / "docs").glob("*.rst"):
         assert page.stem in included or re.search(rf"^   {page.stem}$", index, re.MULTILINE), page.name
