@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import re
 import textwrap
 import urllib.parse
@@ -86,6 +87,25 @@ def test_the_snippet_of_the_readme_prints_what_stands_below_it(capsys: pytest.Ca
     r2, either, both = (numbers_of(line)[0] for line in (printed.splitlines()[i] for i in (1, 3, 4)))
     assert f"reproduce {r2:.2f}".replace("0.", ".") in words
     assert f"by {either:.1f} (OR)" in words and f"add {both:.1f} (AND)" in words.replace("\n", " ")
+
+
+ROOMS = ("explain", "games", "split", "patterns", "visualization", "llm", "confusing", "witnesses", "study")
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_every_public_name_is_in_the_reference(room: str) -> None:
+    module = importlib.import_module(f"captum_andor.{room}")
+    reference = (ROOT / "docs" / "reference.rst").read_text(encoding="utf-8")
+    own = reference[reference.index(f"``from captum_andor.{room} import …``") :].split("\n\n``from", 1)[0]
+    pages = "\n".join(page.read_text(encoding="utf-8") for page in PAGES if page.suffix == ".rst")
+    whole = set(re.findall(r"automodule:: (\S+)", pages))
+    for name in module.__all__:
+        assert re.search(rf"[`.]{name}`", own), f"docs/reference.rst lacks {name}"
+        found = getattr(module, name)
+        if callable(found):  # modules and constants stand in the table alone
+            documented = re.search(rf"auto(class|function):: captum_andor\.(\w+\.)*{name}\n", pages)
+            listed = f"captum_andor.{room}" in whole and re.search(rf"[:,] {name}[,\n]", pages)
+            assert documented or listed, f"no page documents {name}"
 
 
 def test_files_that_the_readme_links_exist() -> None:
