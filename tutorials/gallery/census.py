@@ -56,7 +56,8 @@ with torch.no_grad():
 # One person
 # ----------
 # An absent answer takes the mean of all people, for a category the share of its values. With twelve players all 4 096
-# coalitions are quick, so the R² is exact. Who is a case on the border?
+# coalitions are quick, so the R² is exact. Who is a case on the border? (Categories are numbers in this copy of the
+# data.)
 baseline = x[train].mean(0, keepdim=True)
 with torch.no_grad():
     log_odds = model(x[test]).diff(dim=1)[:, 0]
@@ -75,7 +76,7 @@ print(patterns)
 patterns[0].plot("waterfall", use_pyplot=True)
 
 # %%
-# The same as a graph: nodes are single answers, edges pairs, larger patterns have a knot of their own.
+# The same as a graph: answers on the left, each pattern a gate, the log-odds on the right.
 patterns[0].plot("graph", use_pyplot=True)
 
 # %%

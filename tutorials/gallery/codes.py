@@ -32,7 +32,7 @@ codes.plot_maps((test_images, test_labels))
 # %%
 # Measures, each beside its controls
 # ----------------------------------
-# No number without what it would be for nothing: the same network *before* training, and shuffled labels.
+# Each number has a control: the same network *before* training, and shuffled labels.
 # ``label_vote`` is the accuracy of "the label most frequent on this unit" for digits that made no map.
 torch.manual_seed(0)
 table = codes.measures((images, labels), untrained=small_cnn().eval())

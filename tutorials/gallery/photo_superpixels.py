@@ -45,7 +45,7 @@ for name in PHOTOS:
 # %%
 # One panel a pattern
 # -------------------
-# Solid outlines are AND, dashed ones OR; green speaks for the class, red against it.
+# Solid outlines are AND, dashed ones OR; green speaks for the class, orange against it.
 picture, patterns = explained["chelsea"]
 patterns.plot("image", picture[0].permute(1, 2, 0).numpy(), k=6, use_pyplot=True)
 

@@ -61,7 +61,7 @@ def run(name, processes):
     launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
     command = [sys.executable, *launcher, str(folder / "worker.py"), str(folder), name]
     subprocess.run(command, check=True, capture_output=True, env=environment)
-    print(f"{processes} process(es): {time.perf_counter() - start:.0f} s")
+    print(f"{processes} {'process' if processes == 1 else 'processes'}: {time.perf_counter() - start:.0f} s")
 
 
 run("alone", 1)
