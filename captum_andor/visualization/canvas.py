@@ -17,6 +17,7 @@ __all__ = [
     "SERIES",
     "check_single",
     "colour_of",
+    "hatch_of",
     "label_of",
     "new_figure",
     "one_axis",
@@ -28,7 +29,8 @@ __all__ = [
 POSITIVE, NEGATIVE = "#009E73", "#D55E00"
 SERIES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 LINE_STYLES = {"and": "solid", "or": (0, (2, 1.2))}
-_LONGEST = 34  # characters of a label that a figure of six inches has room for
+_LONGEST = 44  # characters of a label that a figure of six inches has room for
+_LISTED = 8  # players that a label names one by one
 
 
 def new_figure(fig_size: tuple[float, float], use_pyplot: bool, layout: Literal["constrained"] | None = None) -> Figure:
@@ -76,18 +78,29 @@ def check_single(result: Result) -> None:
         raise ValueError(f"explanation must be of one output; it has {result.shape}. Index it first, e.g. ex[0].")
 
 
-def title_of(result: Result, title: str | None) -> str | None:
-    """The title that was given, else the R² of a logical model."""
+def title_of(result: Result, title: str | None, drawn: int | None = None) -> str | None:
+    """The title that was given, else the R² of a logical model and, where some are drawn, how many it has."""
     r2 = getattr(result, "r2", None)
-    return f"R² {float(r2):.2f}" if title is None and r2 is not None else title
+    if title is not None or r2 is None:
+        return title
+    count = len(list(result.compared_patterns()))
+    some = f", {drawn} of {count} patterns drawn" if drawn is not None and drawn < count else ""
+    return f"R² {float(r2):.2f}{some}"
 
 
 def colour_of(value: float) -> str:
-    """Green for what raises the score, red for what lowers it."""
+    """Green for what raises the score, orange for what lowers it."""
     return POSITIVE if value >= 0 else NEGATIVE
 
 
-def label_of(pattern: Interaction) -> str:
-    """Label of a pattern: ``a & b`` for AND, ``a | b`` for OR; long labels are cut."""
+def hatch_of(pattern: Interaction) -> str | None:
+    """OR of several players is hatched."""
+    return "///" if pattern.kind == "or" and pattern.order > 1 else None
+
+
+def label_of(pattern: Interaction, n_players: int | None = None) -> str:
+    """Label of a pattern: ``a & b`` for AND, ``a | b`` for OR; long ones are cut, and all of many players named so."""
+    if n_players is not None and pattern.order == n_players > _LISTED:
+        return f"{'all' if pattern.kind == 'and' else 'any'} of the {n_players} players"
     text = (" & " if pattern.kind == "and" else " | ").join(map(str, pattern.names or pattern.players))
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"

@@ -10,7 +10,18 @@ import numpy as np
 
 from captum_andor._utils.checks import check_count
 from captum_andor.patterns import Result, several_results, strength_table
-from captum_andor.visualization.canvas import SERIES, check_single, colour_of, label_of, one_axis, shown, title_of
+from captum_andor.visualization.canvas import (
+    NEGATIVE,
+    POSITIVE,
+    SERIES,
+    check_single,
+    colour_of,
+    hatch_of,
+    label_of,
+    one_axis,
+    shown,
+    title_of,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -21,6 +32,8 @@ if TYPE_CHECKING:
 __all__ = ["plot_bars", "plot_beeswarm", "plot_frontier", "plot_heatmap", "plot_orders", "plot_waterfall"]
 
 _REST = "#999999"
+_TICKS = (1, 2, 3, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)
+_SIGNED_CELLS = 400  # of a heat map, in which a sign can be read
 
 
 def plot_orders(
@@ -85,7 +98,7 @@ def plot_frontier(
 
     Returns:
         - **fig, axis** (*tuple*): The figure and its axis. Least squares on all sets of up to one, two, three players
-          are crosses, or arrows at the border where they take more terms than are shown.
+          are crosses at their number of terms, on a logarithmic axis.
 
     Raises:
         ValueError: If the result holds several outputs, or a budget of coalitions.
@@ -93,8 +106,10 @@ def plot_frontier(
     check_single(result)
     table = result.frontier(max_patterns)
     fig, axis = one_axis(plt_fig_axis, fig_size, use_pyplot)
+    most = max(int(table["terms"].max()), 2)
     for number, (method, rows) in enumerate(table.groupby("method", sort=False)):
         if not str(method).startswith("order"):
+            rows = rows[rows["terms"] > 0]  # which a logarithm has no place for; their R² is 0
             axis.plot(rows["terms"], rows["r2"], ".-", markersize=4, color=SERIES[number], label=method)
             continue
         terms, r2 = int(rows["terms"].iloc[0]), float(rows["r2"].iloc[0])
@@ -102,12 +117,16 @@ def plot_frontier(
             f"all of order {'1' if terms == result.n_players else '≤ ' + str(method)[-1]}: {terms} terms, R² {r2:.2f}"
         )
         marker = {"order 1": "x", "order 2": "+", "order 3": "1"}[str(method)]
-        at = min(terms, max_patterns)  # at the border where they are more than are shown
-        axis.plot(at, r2, marker, color="black", markersize=7, clip_on=False, zorder=3, linestyle="none", label=label)
-    axis.set_xlim(0, max_patterns)
-    axis.locator_params(axis="x", integer=True)
+        axis.plot(
+            terms, r2, marker, color="black", markersize=7, clip_on=False, zorder=3, linestyle="none", label=label
+        )
+    axis.set_xscale("log")
+    ticks = [count for count in _TICKS if count <= most]
+    axis.set_xticks(ticks, list(map(str, ticks)))
+    axis.minorticks_off()
+    axis.set_xlim(0.9, most * 1.15)
     axis.set_ylim(0, 1.02)
-    axis.set_xlabel("terms")
+    axis.set_xlabel("terms (logarithmic)")
     axis.set_ylabel("R² over all masked inputs")
     axis.legend(frameon=False, fontsize=8, loc="lower right")
     return _finished(fig, axis, title, plt_fig_axis, use_pyplot)
@@ -142,13 +161,12 @@ def plot_bars(
     patterns = result.top(k)
     fig, axis = one_axis(plt_fig_axis, fig_size or (5.4, 1.0 + 0.28 * len(patterns)), use_pyplot)
     for row, pattern in enumerate(patterns):
-        hatch = "///" if pattern.kind == "or" and pattern.order > 1 else None
-        axis.barh(row, pattern.value, color=colour_of(pattern.value), edgecolor="white", hatch=hatch)
-    axis.set_yticks(range(len(patterns)), [label_of(p) for p in patterns], fontsize=8)
+        axis.barh(row, pattern.value, color=colour_of(pattern.value), edgecolor="white", hatch=hatch_of(pattern))
+    axis.set_yticks(range(len(patterns)), [label_of(p, result.n_players) for p in patterns], fontsize=8)
     axis.invert_yaxis()
     axis.axvline(0, color="gray", linewidth=0.8)
     axis.set_xlabel("strength; hatched: OR")
-    return _finished(fig, axis, title_of(result, title), plt_fig_axis, use_pyplot)
+    return _finished(fig, axis, title_of(result, title, len(patterns)), plt_fig_axis, use_pyplot)
 
 
 def plot_waterfall(
@@ -180,29 +198,32 @@ def plot_waterfall(
     check_count("k", k)
     patterns = result.top(k)
     start, end = result.ends()
-    steps = [(label_of(p), p.value, colour_of(p.value)) for p in patterns]
+    steps = [(label_of(p, result.n_players), p.value, colour_of(p.value), hatch_of(p)) for p in patterns]
     left = end - start - math.fsum(p.value for p in patterns)
     if abs(left) > 1e-9 * max(abs(start), abs(end), 1e-300):
-        steps.append(("all others", left, _REST))
+        steps.append(("all others", left, _REST, None))
     fig, axis = one_axis(plt_fig_axis, fig_size or (5.6, 1.4 + 0.3 * len(steps)), use_pyplot)
-    levels = start + np.cumsum([0.0, *(value for _, value, _ in steps)])
+    levels = start + np.cumsum([0.0, *(value for _, value, *_ in steps)])
     span = float(np.ptp(levels)) or 1.0
-    for row, (_, value, colour) in enumerate(steps):
+    for row, (_, value, colour, hatch) in enumerate(steps):
         at = float(levels[row])
-        axis.barh(row, value, left=at, color=colour, height=0.7)
-        axis.plot([at + value] * 2, [row - 0.35, row + 1.35], color="gray", linewidth=0.6)
+        axis.barh(row, value, left=at, color=colour, height=0.7, edgecolor="white", hatch=hatch)
+        below = row + (1.35 if row + 1 < len(steps) else 0.35)
+        axis.plot([at + value] * 2, [row - 0.35, below], color="gray", linewidth=0.6)
         inside = abs(value) > 0.12 * span
         x = at + value / 2 if inside else max(at, at + value) + 0.015 * span
-        axis.text(x, row, f"{value:+.3g}", ha="center" if inside else "left", va="center", fontsize=7)
-    axis.axvline(start, color="gray", linewidth=0.8, linestyle=":")
-    axis.set_yticks([*range(len(steps)), len(steps)], [*(label for label, _, _ in steps), ""], fontsize=8)
-    axis.plot(end, len(steps), "k|", markersize=12)
-    for text, x, y in ((f"nothing: {start:.3g}", start, -0.9), (f"everything: {end:.3g}", end, len(steps) + 0.75)):
+        behind = {"facecolor": colour, "edgecolor": "none", "pad": 0.8} if hatch and inside else None
+        align = "center" if inside else "left"
+        axis.text(x, row, f"{value:+.3g}", ha=align, va="center", fontsize=7, bbox=behind)
+    for x in (start, end):
+        axis.axvline(x, color="gray", linewidth=0.8, linestyle=":")
+    axis.set_yticks(range(len(steps)), [label for label, *_ in steps], fontsize=8)
+    for text, x, y in ((f"nothing: {start:.3g}", start, -0.9), (f"everything: {end:.3g}", end, len(steps) + 0.1)):
         axis.annotate(text, (x, y), ha="left" if x < levels.min() + span / 2 else "right", fontsize=8)
-    axis.set_ylim(len(steps) + 1.0, -1.3)
+    axis.set_ylim(len(steps) + 0.4, -1.3)
     axis.set_xlim(float(levels.min()) - 0.15 * span, float(levels.max()) + 0.15 * span)
-    axis.set_xlabel("score")
-    return _finished(fig, axis, title_of(result, title), plt_fig_axis, use_pyplot)
+    axis.set_xlabel("score v, from all players removed to none; hatched: OR")
+    return _finished(fig, axis, title_of(result, title, len(patterns)), plt_fig_axis, use_pyplot)
 
 
 def plot_beeswarm(
@@ -224,8 +245,8 @@ def plot_beeswarm(
         use_pyplot (bool, optional): As in :func:`plot_orders`. Default: True
 
     Returns:
-        - **fig, axis** (*tuple*): The figure and its axis. Outputs that lack a pattern are hollow, at 0; the row says
-          in how many it is.
+        - **fig, axis** (*tuple*): The figure and its axis: right of 0 and green where the pattern raises the score,
+          left and orange where it lowers it; outputs without it are one grey dot at 0. The row says in how many it is.
 
     Raises:
         TypeError, ValueError: If there are no results, their players differ, or k < 1.
@@ -236,15 +257,14 @@ def plot_beeswarm(
     fig, axis = one_axis(plt_fig_axis, fig_size or (6.0, 1.1 + 0.42 * len(patterns)), use_pyplot)
     span = float(np.abs(strengths).max()) if strengths.size else 1.0
     for row, values in enumerate(strengths):
-        offsets = _swarm(values / (span or 1.0))
-        there = values != 0
-        axis.scatter(values[there], row + offsets[there], s=14, c=[colour_of(v) for v in values[there]], linewidths=0)
-        axis.scatter(values[~there], row + offsets[~there], s=12, facecolors="none", edgecolors=_REST, linewidths=0.6)
+        there, without = values[values != 0], values[values == 0]
+        axis.scatter(there, row + _swarm(there / (span or 1.0)), s=14, c=[colour_of(v) for v in there], linewidths=0)
+        axis.scatter(without, np.full(len(without), row), s=4, c=_REST, linewidths=0, zorder=1)  # on each other
     labels = [f"{label_of(p)}  ({int((v != 0).sum())})" for p, v in zip(patterns, strengths, strict=True)]
     axis.set_yticks(range(len(patterns)), labels, fontsize=8)
     axis.set_ylim(len(patterns) - 0.5, -0.5)
     axis.axvline(0, color="gray", linewidth=0.8, zorder=0)
-    axis.set_xlabel(f"strength in each of {strengths.shape[1]} outputs; (in how many); hollow: without it", fontsize=9)
+    axis.set_xlabel(f"strength; a dot an output, in brackets how many of {strengths.shape[1]} have it", fontsize=9)
     return _finished(fig, axis, title, plt_fig_axis, use_pyplot)
 
 
@@ -280,11 +300,14 @@ def plot_heatmap(
         use_pyplot (bool, optional): As in :func:`plot_orders`. Default: True
 
     Returns:
-        - **fig, axis** (*tuple*): The figure and its axis, orange raises the score, purple lowers it; white: not there.
+        - **fig, axis** (*tuple*): The figure and its axis: green and + raise the score, orange and − lower it, white:
+          not there. Signs are left out where cells are many.
 
     Raises:
         TypeError, ValueError: If there are no results, their players differ, k < 1, or labels are of another number.
     """
+    from matplotlib.colors import LinearSegmentedColormap
+
     check_count("k", k)
     patterns, strengths = strength_table(results)
     patterns, strengths = patterns[:k], strengths[:k]
@@ -296,16 +319,21 @@ def plot_heatmap(
     span = float(np.abs(strengths).max()) if strengths.size else 0.0
     image = axis.imshow(
         strengths if strengths.size else np.zeros((1, 1)),
-        cmap="PuOr_r",
+        cmap=LinearSegmentedColormap.from_list("strength", [NEGATIVE, "white", POSITIVE]),
         vmin=-(span or 1),
         vmax=span or 1,
         aspect="auto",
     )
+    if strengths.size <= _SIGNED_CELLS:
+        for (row, column), value in np.ndenumerate(strengths):
+            if value:
+                axis.text(column, row, "+" if value > 0 else "−", ha="center", va="center", fontsize=7)
     axis.set_yticks(range(len(patterns)), [label_of(p) for p in patterns], fontsize=8)
     if names is not None:
         axis.set_xticks(range(len(names)), names, rotation=40, ha="right", fontsize=8)
     else:
-        axis.locator_params(axis="x", integer=True)
+        count = max(strengths.shape[1], 1)
+        axis.set_xticks(range(0, count, math.ceil(count / 10)))
         axis.set_xlabel("output")
     fig.colorbar(image, ax=axis, label="strength")
     return _finished(fig, axis, title, plt_fig_axis, use_pyplot)

@@ -31,6 +31,10 @@ if TYPE_CHECKING:
 
 __all__ = ["plot_image_interactions", "plot_image_overview"]
 
+_NUMBERED = 40  # players whose numbers fit on a picture
+_LONGEST_NAME = 10  # characters
+_COMPACT = 0.9  # share of the box around a player that it fills: a rectangle, numbered in its middle
+
 
 def plot_image_interactions(
     explanation: Result,
@@ -44,8 +48,8 @@ def plot_image_interactions(
 ) -> tuple[Figure, npt.NDArray[np.object_]]:
     """Draw the k strongest patterns of one prediction, a panel each, as outlined player groups on the image.
 
-    Green patterns raise the score, red ones lower it; AND patterns have a solid outline, OR patterns a dashed one. Kind
-    and signed strength stand above each panel.
+    Green patterns raise the score, orange ones lower it; AND patterns have a solid outline, OR patterns a dashed one.
+    Kind and signed strength stand above each panel.
 
     Args:
         explanation (AndOrExplanation or LogicalModel): Of a single output; index a batch first.
@@ -72,7 +76,7 @@ def plot_image_interactions(
         axis.set_axis_off()
     for axis, pattern in zip(axes, patterns, strict=False):
         _draw_pattern(axis, picture, np.isin(players, pattern.players), pattern)
-    heading = title_of(explanation, title) if plt_fig_axis is None else title
+    heading = title_of(explanation, title, len(patterns)) if plt_fig_axis is None else title
     if heading is not None:
         fig.suptitle(heading, fontsize=None if title else 9, y=0.99)
     shown(plt_fig_axis is None, use_pyplot, *axes)
@@ -103,8 +107,8 @@ def plot_image_overview(
             Default: True
 
     Returns:
-        - **fig, axis** (*tuple*): The figure and its axis; solid outlines are AND, dashed ones OR; the legend has kind,
-          strength and players.
+        - **fig, axis** (*tuple*): The figure and its axis; solid outlines are AND, dashed ones OR; players have their
+          names or numbers, and the legend has kind, strength and players.
 
     Raises:
         ValueError: As :func:`plot_image_interactions`, and if k > 7.
@@ -120,18 +124,39 @@ def plot_image_overview(
     axis.imshow(picture, cmap="gray" if picture.ndim == 2 or picture.shape[2] == 1 else None, alpha=0.75)
     axis.set_axis_off()
     entries, inner = [], min(players.shape) / 90  # outlines inside each other, so that shared edges show all
-    for number, pattern in enumerate(explanation.top(k)):
+    patterns = explanation.top(k)
+    for number, pattern in enumerate(patterns):
         members, colour = np.isin(players, pattern.players), SERIES[number]
         style = LINE_STYLES[pattern.kind]
         lines = [[_towards(p, members, inner * number) for p in edge] for edge in _outline(members)]
         axis.add_collection(LineCollection(lines, colors=colour, linewidths=2.0, linestyles=[style]))
         label = f"{pattern.kind.upper()} {pattern.value:+.2f}  {label_of(pattern)}"
         entries.append(Line2D([], [], color=colour, linewidth=2.0, linestyle=style, label=label))
-    if entries:
+    if entries and plt_fig_axis is None:  # whose layout makes room for it
+        fig.legend(handles=entries, loc="outside right center", frameon=False, fontsize=8)
+    elif entries:
         axis.legend(handles=entries, loc="center left", bbox_to_anchor=(1.02, 0.5), frameon=False, fontsize=8)
-    axis.set_title(title_of(explanation, title) or "", fontsize=10)
+    if len(explanation.feature_ids) <= _NUMBERED:
+        names = dict(zip(explanation.feature_ids, explanation.player_names or explanation.feature_ids, strict=True))
+        _name_players(axis, players, {player: str(names[player]) for p in patterns for player in p.players})
+    axis.set_title(title_of(explanation, title, len(patterns)) or "", fontsize=10)
     shown(plt_fig_axis is None, use_pyplot, axis)
     return fig, axis
+
+
+def _name_players(axis: Axes, players: npt.NDArray[np.int64], names: dict[int, str]) -> None:
+    """The name or id of each player on the pixel of it that is nearest to its middle."""
+    for player, name in names.items():
+        rows, columns = np.nonzero(players == player)
+        if not len(rows):
+            continue
+        nearest = int(np.argmin((rows - rows.mean()) ** 2 + (columns - columns.mean()) ** 2))
+        box_size = int(rows.max() - rows.min() + 1) * int(columns.max() - columns.min() + 1)
+        inside = len(rows) > _COMPACT * box_size
+        x, y = (columns.mean(), rows.mean()) if inside else (columns[nearest], rows[nearest])
+        box = {"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 0.6}
+        text = name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 1]}…"
+        axis.text(x, y, text, ha="center", va="center", fontsize=7, color="black", bbox=box)
 
 
 def _towards(point: tuple[float, float], members: npt.NDArray[np.bool_], distance: float) -> tuple[float, float]:

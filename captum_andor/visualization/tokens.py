@@ -57,7 +57,8 @@ def plot_tokens(
             True
 
     Returns:
-        - **fig, axis** (*tuple*): The figure and its axis: a lane for each pattern, solid for AND, dashed for OR.
+        - **fig, axis** (*tuple*): The figure and its axis: a lane for each pattern, solid for AND, dashed for OR; in a
+          text of several lines a pattern has the same letter on each.
 
     Raises:
         ValueError: If the result holds several outputs, tokens are not one a player, or k < 1.
@@ -93,13 +94,13 @@ def plot_tokens(
             axis.plot(reach, [y, y], color=colour, linewidth=0.9, linestyle=LINE_STYLES[pattern.kind])
             for start, end in mine:
                 axis.plot([start, end], [y, y], color=colour, linewidth=4, solid_capstyle="butt")
-            axis.text(
-                width + 1, y, f"{pattern.kind.upper()} {pattern.value:+.2g}", fontsize=7, va="center", color="black"
-            )
+            letter = f"{chr(ord('A') + lane % 26)}  " if line else ""  # the same on every line that a pattern is on
+            text = f"{letter}{pattern.kind.upper()} {pattern.value:+.2g}"
+            axis.text(width + 1, y, text, fontsize=7, va="center", color="black")
     axis.set_xlim(-0.5, width + 9)
     axis.set_ylim(-(line + 1) * height + 0.5, 1.4)
     axis.set_axis_off()
-    axis.set_title(title_of(result, title) or "", fontsize=10)
+    axis.set_title(title_of(result, title, len(patterns)) or "", fontsize=10)
     shown(plt_fig_axis is None, use_pyplot, axis)
     return fig, axis
 
