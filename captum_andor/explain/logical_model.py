@@ -152,8 +152,8 @@ class LogicalModel(Explained):
             max_order (int, optional): Largest number of players in a pattern. Default: None (any)
             effort (str, optional): ``"stable"``, forward selection that prefers few players; ``"accurate"``, grow to
                 twice the number, prune, swap; ``"high"``, the best of several such searches and, where a model is
-                exact, the shortest exact one that drop-and-regrow finds; ``"auto"``, ``"high"`` for all values of up to
-                8 players, else ``"stable"``. Default: "auto"
+                exact, the shortest exact one that drop-and-regrow finds; ``"auto"``, ``"stable"`` and, where that is
+                exact from all values of up to 8 players, the shortest exact one, too. Default: "auto"
             exact_ends (bool, optional): Hold h(∅) = v(∅) and h(N) = v(N), so that attributions add up. Default: True
             seed (int, optional): Of everything random. Default: 0
             kinds (str or sequence of str, optional): ``"and"``, ``"or"`` or both; single players are of either kind and

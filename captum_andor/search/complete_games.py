@@ -36,7 +36,6 @@ def complete_models(values: Tensor, options: Options) -> Models:
         - **models** (*Models*): R² is exact, under the weights of the options.
     """
     n, device = count_players(values), values.device
-    options = options.of_complete_game(n)
     shares = options.size_shares(n)
     if options.exact_ends and n:  # no error is left there, and columns that differ there alone must be told from 0
         shares = (max(shares[0], _LEAST_END_SHARE), *shares[1:-1], max(shares[-1], _LEAST_END_SHARE))
@@ -50,7 +49,7 @@ def complete_models(values: Tensor, options: Options) -> Models:
         problem = _problem(search, report, unit[rows], options)
         allowed = allowed_columns(search, options, int(degree[rows[0]]))
         mine = select(problem, allowed, options)
-        if options.effort == "high":
+        if options.shortens(n):
             mine = shortened(problem, allowed, mine, options.seed)
         chosen = placed(chosen, rows, mine)
     return _models(_problem(search, report, unit, options), chosen, base, scale)

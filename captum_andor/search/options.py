@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
@@ -14,7 +14,7 @@ from captum_andor._utils.checks import is_int, is_real
 __all__ = ["Effort", "Options", "Weights"]
 
 Effort: TypeAlias = Literal["auto", "stable", "accurate", "high"]
-_SMALL = 8  # players up to which "auto" takes the shortest model of a complete game: some 40 ms
+_SMALL = 8  # players up to which "auto" shortens exact models: some 60 ms each
 
 
 Weights: TypeAlias = Literal["uniform", "size", "shapley"] | Sequence[float]
@@ -34,14 +34,14 @@ class Options:
     weights: Weights = "uniform"
     densities: Sequence[float] | None = None
 
-    def of_complete_game(self, n: int) -> Options:
-        """The same with the effort that "auto" means where all values of n players are known."""
-        return self if self.effort != "auto" else replace(self, effort="high" if n <= _SMALL else "stable")
-
     @property
     def is_stable(self) -> bool:
-        """Whether the effort is "stable", which "auto" means where values are estimated."""
+        """Whether patterns are chosen by forward selection alone."""
         return self.effort in ("auto", "stable")
+
+    def shortens(self, n: int) -> bool:
+        """Whether an exact model of n players, all of whose values are known, is searched for a shorter one."""
+        return self.effort == "high" or (self.effort == "auto" and n <= _SMALL)
 
     def __post_init__(self) -> None:
         for name in ("max_patterns", "max_order"):

@@ -176,7 +176,11 @@ def _checked(
     if picture.ndim not in (2, 3) or picture.shape[:2] != players.shape:
         raise ValueError(
             f"image must have shape (H, W) or (H, W, C) with H, W = {players.shape}; got {picture.shape}. "
-            "Move channels last, e.g. tensor.permute(1, 2, 0)."
+            + (
+                "Pass one picture, channels last, e.g. tensor[0].permute(1, 2, 0)."
+                if picture.ndim == 4
+                else "Move channels last, e.g. tensor.permute(1, 2, 0)."
+            )
         )
     return picture, players
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from html import escape
+from itertools import takewhile
 from typing import TYPE_CHECKING
 
 from captum_andor._utils.checks import check_count
@@ -145,14 +146,18 @@ def result_html(result: Result) -> str:
     if math.prod(result.shape) != 1:
         return f"<p>{escape(first)}</p><pre>{escape(chr(10).join(rest))}</pre>"
     patterns = result.top(10)
+    noise = getattr(result, "t", None)  # of a logical model's patterns, strongest first
+    sizes = [""] * len(patterns) if noise is None else [f"{float(t):.3g}" for t in noise[: len(patterns)]]
     strongest = max((abs(p.value) for p in patterns), default=0.0) or 1.0
     rows = []
-    for pattern in patterns:
+    for pattern, t in zip(patterns, sizes, strict=True):
         size = f"width:{round(120 * abs(pattern.value) / strongest)}px;height:10px"
         bar = f'<div style="{size};background:{colour_of(pattern.value)}"></div>'
         players = ", ".join(escape(str(name)) for name in pattern.names or pattern.players)
-        cells = (f"{pattern.value:+.4g}", bar, pattern.kind.upper(), players)
+        cells = (f"{pattern.value:+.4g}", bar, *((t,) if t else ()), pattern.kind.upper(), players)
         rows.append("<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>")
-    head = "<tr><th>strength</th><th></th><th>kind</th><th>players</th></tr>"
-    headline = escape(rest[0].strip()) if rest else ""
-    return f"<p>{escape(first)}</p><p>{headline}</p><table>{head}{''.join(rows)}</table>"
+    middle = "" if noise is None else "<th>|t|</th>"
+    head = f"<tr><th>strength</th><th></th>{middle}<th>kind</th><th>players</th></tr>"
+    before = list(takewhile(lambda line: not line.startswith("  "), rest))
+    lines = "".join(f"<p>{escape(line)}</p>" for line in (first, *before))
+    return f"{lines}<table>{head}{''.join(rows)}</table>"
