@@ -82,6 +82,6 @@ def plot_graph(
     axis.set_xlim(-0.8, max(len(used) - 1, 0) + 0.8)
     axis.set_ylim(-0.75, 2.3)
     axis.set_axis_off()
-    axis.set_title(title_of(result, title) or "", fontsize=10)
+    axis.set_title(title_of(result, title, len(patterns)) or "", fontsize=10)
     shown(plt_fig_axis is None, use_pyplot, axis)
     return fig, axis

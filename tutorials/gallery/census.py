@@ -76,7 +76,7 @@ print(patterns)
 patterns[0].plot("waterfall", use_pyplot=True)
 
 # %%
-# The same as a graph: answers on the left, each pattern a gate, the log-odds on the right.
+# The same as a graph: answers at the bottom, a gate for each pattern, the log-odds on top.
 patterns[0].plot("graph", use_pyplot=True)
 
 # %%
