@@ -79,13 +79,16 @@ def check_single(result: Result) -> None:
 
 
 def title_of(result: Result, title: str | None, drawn: int | None = None) -> str | None:
-    """The title that was given, else the R² of a logical model and, where some are drawn, how many it has."""
+    """The title that was given, else of a logical model where it was taken from, its R², and how many patterns it has.
+
+    How many is said where some are drawn.
+    """
     r2 = getattr(result, "r2", None)
     if title is not None or r2 is None:
         return title
     count = len(list(result.compared_patterns()))
     some = f", {drawn} of {count} patterns drawn" if drawn is not None and drawn < count else ""
-    return f"R² {float(r2):.2f}{some}"
+    return f"{result.axes.place()}R² {float(r2):.2f}{some}"
 
 
 def colour_of(value: float) -> str:
