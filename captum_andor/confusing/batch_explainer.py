@@ -104,6 +104,7 @@ class BatchExplainer:
         Examples::
 
             >>> import torch
+            >>> from captum_andor import ConfusingSampleAnalyzer
             >>> analyzer = ConfusingSampleAnalyzer(scores=("net_order",))
             >>> _ = analyzer.add_model("linear", torch.nn.Linear(4, 3).eval())
             >>> x, y = torch.rand(20, 4), torch.arange(20) % 3
@@ -162,6 +163,7 @@ class BatchExplainer:
         Examples::
 
             >>> import torch
+            >>> from captum_andor import ConfusingSampleAnalyzer
             >>> analyzer = ConfusingSampleAnalyzer(scores=("net_order",))
             >>> _ = analyzer.add_model("linear", torch.nn.Linear(4, 3).eval())
             >>> analyzer.missing("no_such_folder", 3)

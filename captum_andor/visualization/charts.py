@@ -222,7 +222,7 @@ def plot_waterfall(
         axis.annotate(text, (x, y), ha="left" if x < levels.min() + span / 2 else "right", fontsize=8)
     axis.set_ylim(len(steps) + 0.4, -1.3)
     axis.set_xlim(float(levels.min()) - 0.15 * span, float(levels.max()) + 0.15 * span)
-    axis.set_xlabel("score v, from all players removed to none; hatched: OR")
+    axis.set_xlabel("score v; hatched: OR")
     return _finished(fig, axis, title_of(result, title, len(patterns)), plt_fig_axis, use_pyplot)
 
 
