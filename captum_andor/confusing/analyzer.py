@@ -234,13 +234,14 @@ class ConfusingSampleAnalyzer(BatchExplainer):
             attributions (dict, optional): Captum methods to compare across models, by name: a class such as
                 ``IntegratedGradients`` or any function of the model that returns an object with ``attribute``.
                 Default: None
-            checkpoint_dir (str or PathLike, optional): Folder where outputs are kept as they come, a file per model,
-                view and batch, found again by the content of model, inputs, baseline and mask: an interrupted
-                evaluation goes on where it was; a damaged file is computed again, with a warning. Further models and
-                samples are welcome; other settings, samples, or a model with other parameters, buffers, attributes,
-                code, closures or answers for the first samples are refused, by ``manifest.json``. Processes that
-                ``torchrun`` starts share the batches by way of one folder, on one machine or several: each computes its
-                share first, then what others have not done, and all return the same report. Default: None
+            checkpoint_dir (str or PathLike, optional): Folder where outputs are kept as they come, a file for each
+                batch, whose number and size ``batch_size`` decides, found again by the content of model, inputs,
+                baseline and mask: an interrupted evaluation goes on where it was; a damaged file is computed again,
+                with a warning. Further models and samples are welcome; other settings, samples, or a model with other
+                parameters, buffers, attributes, code, closures or answers for the first samples are refused, by
+                ``manifest.json``. Processes that ``torchrun`` starts share the batches by way of one folder, on one
+                machine or several: each computes its share first, then what others have not done, and all return the
+                same report. Default: None
             batch_size (int, optional): Samples in one batch. Default: 64
             perturbations_per_eval (int, optional): Coalitions of each sample in one forward pass. Default: None
                 (chosen by the size of the inputs)

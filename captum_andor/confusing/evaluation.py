@@ -17,9 +17,9 @@ from captum_andor._utils.devices import Model, device_of, process_of
 from captum_andor._utils.hashing import add_tensor
 from captum_andor._utils.model_identity import add_value
 from captum_andor._utils.progress import Progress, progress_bar
-from captum_andor._utils.storage import Spec, read_arrays, write_arrays
 from captum_andor._utils.user_warnings import warn
 from captum_andor.confusing.attribution_methods import Attributer
+from captum_andor.confusing.batch_file import BatchFile
 from captum_andor.confusing.folder_manifest import (
     digests_of,
     merged_manifest,
@@ -34,7 +34,6 @@ from captum_andor.games.transforms import coalition_members
 
 __all__ = ["Evaluation", "Evaluator", "checkpoint_folder"]
 
-_FORMAT = "captum_andor.outputs"
 _SAME = 1e-4  # of the largest output: above what float32 outputs differ by between batches
 
 
@@ -227,50 +226,49 @@ class Evaluator:
         self, samples: Samples, start: int, stop: int, digests: dict[str, bytes], bar: Progress
     ) -> Iterator[tuple[Any, Any]]:
         """Everything about some samples: all models see the same ones, however early it ends."""
-        for view in self.views:
-            players = self.views.players(samples, start, stop, view, self.max_players)
-            yield ("ink", view), _ink(players)
-            for name, model in self.models.items():
-                device = device_of(model)
-                own = players
-                if device is not None and any(x.device != device for x in players.inputs):
-                    own = self.views.players(samples, start, stop, view, self.max_players, device)
-                outputs = self._outputs(name, model, own, digests.get(name))
-                yield ("outputs", name, view), outputs
-                if self.attribute is not None and name in self.attribute.models:
-                    for method, maps in self.attribute(name, own, outputs, start, view).items():
-                        yield ("attributions", name, method, view), maps
-                bar.update(stop - start)
+        kept = None
+        if self.checkpoint_dir is not None and digests:
+            inputs = hashlib.sha256(self._which)
+            for x in samples.rows(start, stop):
+                add_tensor(inputs, x)
+            kept = BatchFile(self.checkpoint_dir, f"{start:08d}-{inputs.hexdigest()[:16]}", stop - start)
+        try:
+            for view in self.views:
+                players = self.views.players(samples, start, stop, view, self.max_players)
+                yield ("ink", view), _ink(players)
+                for name, model in self.models.items():
+                    device = device_of(model)
+                    own = players
+                    if device is not None and any(x.device != device for x in players.inputs):
+                        own = self.views.players(samples, start, stop, view, self.max_players, device)
+                    outputs = self._outputs(name, model, own, digests.get(name), kept)
+                    yield ("outputs", name, view), outputs
+                    if self.attribute is not None and name in self.attribute.models:
+                        for method, maps in self.attribute(name, own, outputs, start, view).items():
+                            yield ("attributions", name, method, view), maps
+                    bar.update(stop - start)
+        finally:  # after Ctrl-C or an error, what some models have said
+            if kept is not None and kept.is_new:
+                self._write_manifest(kept.path.parent)
+                kept.write()
 
-    def _outputs(self, name: str, model: Model, players: Players, digest: bytes | None) -> Tensor:
-        if self.checkpoint_dir is None or digest is None:
+    def _write_manifest(self, folder: Path) -> None:
+        if self._manifest:
+            folder.mkdir(parents=True, exist_ok=True)
+            write_folder_manifest(folder, self._manifest)
+            self._manifest.clear()
+
+    def _outputs(
+        self, name: str, model: Model, players: Players, digest: bytes | None, kept: BatchFile | None
+    ) -> Tensor:
+        if kept is None or digest is None:
             return self._run(name, model, players)
         fingerprint = hashlib.sha256(digest + fingerprint_of_players(players) + self._which).hexdigest()[:32]
-        path = self.checkpoint_dir / f"{fingerprint}.npz"
-
-        def check(header: dict[str, Any], specs: dict[str, Spec]) -> None:
-            if header["fingerprint"] != fingerprint:
-                raise ValueError("it is of other inputs or of another model than its name says")
-            spec = specs["outputs"]
-            if len(spec.shape) != 3 or spec.shape[:2] != (players.n_examples, self._n_coalitions(players.n_players)):
-                raise ValueError(f"its outputs have shape {spec.shape}")
-            if str(spec.dtype) != header["dtype"]:
-                raise ValueError(f"its outputs are of dtype {spec.dtype}, not {header['dtype']}")
-
-        if path.exists():
-            try:
-                _, arrays = read_arrays(path, _FORMAT, "ConfusingSampleAnalyzer.evaluate", check)
-                return torch.from_numpy(arrays["outputs"])
-            except ValueError as error:
-                warn(f"checkpoint_dir: {error} It is computed again.")
-        outputs = self._run(name, model, players)
-        self.checkpoint_dir.mkdir(parents=True, exist_ok=True)
-        if self._manifest:
-            write_folder_manifest(self.checkpoint_dir, self._manifest)
-            self._manifest.clear()
-        header = {"model": name, "fingerprint": fingerprint, "dtype": str(outputs.numpy().dtype)}
-        write_arrays(path, _FORMAT, header, {"outputs": outputs.numpy()})
-        return outputs
+        found = kept.get(fingerprint, self._n_coalitions(players.n_players))
+        if found is None:
+            found = self._run(name, model, players)
+            kept.put(fingerprint, found)
+        return found
 
     @torch.no_grad()
     def _run(self, name: str, model: Model, players: Players) -> Tensor:

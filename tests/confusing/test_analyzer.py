@@ -366,6 +366,53 @@ def test_an_interrupted_evaluation_goes_on_from_its_checkpoints(tmp_path: Path) 
         made.evaluate((x, y), checkpoint_dir=tmp_path / "file")
 
 
+def test_a_folder_has_a_file_a_batch_whatever_models_and_views(tmp_path: Path) -> None:
+    x, y = images(6)
+
+    def evaluated(*names: str, models: dict[str, Counting], folder: Path | None = tmp_path / "kept") -> pd.DataFrame:
+        made = ConfusingSampleAnalyzer(scores=V_SCORES, baselines=[0, 0.5])
+        for name in names:
+            made.add_model(name, models[name])
+        return made.evaluate((x, y), batch_size=2, checkpoint_dir=folder).scores
+
+    def fresh() -> dict[str, Counting]:
+        made = {name: Counting() for name in "abc"}
+        for shift, model in zip((0.0, 0.1, 0.2), made.values(), strict=True):
+            with torch.no_grad():
+                model.model[1].weight += shift  # type: ignore[index, operator]
+        return made
+
+    first = fresh()
+    evaluated("a", "b", models=first)
+    assert len(list((tmp_path / "kept").glob("*.npz"))) == 3
+    second = fresh()
+    found = evaluated("a", "b", "c", models=second)
+    assert len(list((tmp_path / "kept").glob("*.npz"))) == 3
+    assert second["a"].rows == second["b"].rows < second["c"].rows == first["a"].rows  # checks alone; everything
+    assert found.equals(evaluated("a", "b", "c", models=fresh(), folder=None))
+
+
+def test_what_models_have_said_of_a_batch_is_kept_when_it_breaks_off(tmp_path: Path) -> None:
+    x, y = images(4)
+    quick = Counting()
+    with torch.no_grad():
+        quick.model[1].weight += 0.1  # type: ignore[index, operator]
+    breaks = Counting(interrupt_at=CHECKED + 2 * 4 + 50)
+    made = ConfusingSampleAnalyzer(scores=V_SCORES, coalitions="all").add_model("a", quick).add_model("b", breaks)
+    with pytest.raises(KeyboardInterrupt):
+        made.evaluate((x, y), batch_size=2, checkpoint_dir=tmp_path / "kept")
+    assert len(list((tmp_path / "kept").glob("*.npz"))) == 1
+
+    def rows(folder: Path | None) -> int:
+        again = Counting()
+        again.model.load_state_dict(quick.model.state_dict())
+        one = ConfusingSampleAnalyzer(scores=V_SCORES, coalitions="all").add_model("a", again)
+        one.evaluate((x, y), batch_size=2, checkpoint_dir=folder)
+        return again.rows
+
+    assert rows(tmp_path / "kept") <= rows(None) - 2 * 500  # the first batch was there
+
+
 def test_a_folder_of_another_evaluation_is_refused(tmp_path: Path) -> None:
     x, y = images(6)
     kept = tmp_path / "kept"
