@@ -1,7 +1,7 @@
 """Does an evaluation grow as its samples do?
 
     python -m benchmarks.scale growth       # 1 000 to 20 000 images, four models: seconds, memory, bytes a row
-    python -m benchmarks.scale report       # overlaps of 30 models, pages of 2 x 1 000 and 10 x 50 000 samples
+    python -m benchmarks.scale report       # overlaps of 30 models, memory, pages of 2 x 1 000 and 10 x 50 000 samples
 
 Fashion-MNIST at 14 x 14, small CNNs (untrained: only time counts), nine patches, scores of v. ``growth`` writes images to
 Parquet, maps ``explain_batch`` over batches read from there, writes the rows to Parquet, and collects with labels alone; each
@@ -15,6 +15,7 @@ import os
 for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(name, "1")
 
+import gc
 import resource
 import subprocess
 import sys
@@ -116,16 +117,22 @@ def one(size: int) -> None:
     print(seconds, collect, page, peak, size_of_row)
 
 
+def resident() -> float:
+    """Bytes that this process holds (Linux)."""
+    gc.collect()
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+
+
 def report() -> None:
     """Seconds of overlaps and pages."""
 
     class Dense(nn.Sequential):
         pass
 
-    def evaluated(models: int, samples: int):
+    def evaluated(models: int, samples: int, views: int = 2):
         torch.manual_seed(0)
         x, y = torch.rand(samples, 6), torch.arange(samples) % 3
-        made = ConfusingSampleAnalyzer(scores=SCORES, baselines=[0, 0.5])
+        made = ConfusingSampleAnalyzer(scores=SCORES, baselines=[0, 0.5][:views])
         for seed in range(models):
             torch.manual_seed(seed)
             made.add_model(f"seed {seed}", Dense(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 3)).eval())
@@ -138,6 +145,13 @@ def report() -> None:
     start = time.perf_counter()
     found.overlap()
     print(f"overlap of 30 models, 1 000 samples: {first:.2f} s, again {time.perf_counter() - start:.4f} s")
+    before = resident()
+    models, samples = 4, 20_000
+    found = evaluated(models, samples, views=1)
+    each = (resident() - before) / models / samples
+    print(
+        f"memory of a report of {models} models, {samples:,} samples, inputs included: {each:.0f} bytes a sample and model"
+    )
     for models, samples in ((2, 1_000), (10, 50_000)):
         found = evaluated(models, samples)
         with tempfile.TemporaryDirectory() as folder:
