@@ -602,10 +602,10 @@ class AndOrInteractions(PerturbationAttribution):  # type: ignore[misc]  # captu
         if isinstance(inputs, Mapping):
             if additional_forward_args is not None:
                 raise ValueError("additional_forward_args cannot stand beside inputs by name: put them into inputs.")
-            call = named_call(forward_func, inputs, baselines, feature_mask)
-            inputs, baselines, feature_mask, forward_func = (
-                call.inputs, call.baselines, call.feature_mask, call.forward_func
-            )  # fmt: skip
+            chosen = isinstance(feature_mask, str)
+            call = named_call(forward_func, inputs, baselines, None if chosen else feature_mask)
+            inputs, baselines, forward_func = call.inputs, call.baselines, call.forward_func
+            feature_mask = feature_mask if chosen else call.feature_mask
             names, additional_forward_args = call.names, call.further
         given = read_inputs(inputs, baselines, forward_func)
         inputs, baselines = given.inputs, given.baselines

@@ -128,7 +128,7 @@ def _mask_of(x: Tensor) -> tuple[Tensor, str]:
     shape = tuple(x.shape[1:])
     if len(shape) == 3 and min(shape[1:]) >= _GRID:
         mask = image_grid(shape[1], shape[2], _GRID, _GRID)
-        return mask, f"a {_GRID} x {_GRID} grid of patches of {shape[1]} x {shape[2]} pixels, numbered row by row"
+        return mask, f"a {_GRID} x {_GRID} grid of patches over {shape[1]} x {shape[2]} pixels, numbered row by row"
     if len(shape) == 1 and x.is_floating_point():
         return torch.arange(shape[0], device="cpu")[None], f"{shape[0]} columns"
     if len(shape) in (1, 2):

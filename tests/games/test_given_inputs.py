@@ -86,7 +86,7 @@ def test_an_automatic_mask_of_images_is_a_grid(tmp_path) -> None:
     method = AndOrInteractions(model)
     found = method.attribute(image, target=0, feature_mask="auto")
     assert torch.equal(found, method.attribute(image, target=0, feature_mask=image_grid(12, 20, 4, 4)))
-    said = 'players: a 4 x 4 grid of patches of 12 x 20 pixels, numbered row by row (feature_mask="auto")'
+    said = 'players: a 4 x 4 grid of patches over 12 x 20 pixels, numbered row by row (feature_mask="auto")'
     model = method.logical_model(image, target=0, feature_mask="auto")
     assert str(model).splitlines()[1] == said and str(model[0]).splitlines()[1] == said
     model.save(tmp_path / "model.npz")
@@ -114,6 +114,18 @@ def test_automatic_masks_of_several_inputs_share_no_player() -> None:
     method = AndOrInteractions(lambda a, b: a.sum(1) + b.flatten(1).sum(1))
     model = method.logical_model((torch.rand(1, 2), torch.rand(1, 4, 3)), feature_mask="auto")
     assert model.feature_ids == (0, 1, 2, 3, 4, 5) and "players: 2 columns; 4 tokens or steps (" in str(model)
+
+
+def test_an_automatic_mask_of_inputs_by_name() -> None:
+    def model(input_ids, attention_mask):
+        return (input_ids * attention_mask).double().sum(1)
+
+    ids = torch.randint(1, 9, (1, 12))
+    named = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+    found = AndOrInteractions(model).logical_model(named, baselines={"input_ids": 0}, feature_mask="auto", budget=64)
+    assert "players: 12 tokens or steps" in str(found) and found.n_players == 12
+    attributions = AndOrInteractions(model).attribute(named, baselines={"input_ids": 0}, feature_mask="auto")
+    assert torch.allclose(attributions["input_ids"], ids.double())
 
 
 def test_what_an_automatic_mask_cannot_be() -> None:
