@@ -20,7 +20,7 @@ from captum_andor.confusing.sample_figures import (
     picture,
     shapley_map,
 )
-from captum_andor.confusing.score_formulas import order_profile
+from captum_andor.confusing.score_formulas import n_players, order_profile
 from captum_andor.confusing.scoring import Scoring
 from captum_andor.visualization import new_figure
 
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["compare", "gallery", "order_profiles", "overlap_matrix", "score_against_score"]
 
 # Okabe and Ito's colours, which colour-blind readers tell apart.
+_TABLE_WIDTH = 9.0  # inches of a row of bars and their names
 _CONFUSING, _ORDINARY, _BOTH = "#D55E00", "#0072B2", "#CC79A7"
 
 
@@ -121,9 +122,12 @@ def gallery(
     """
     suspicion = scoring.suspicion(name, column)
     k = min(k, len(scoring))
-    n_patterns = n_patterns if scoring.can_explain else 1  # a map of what is lost without each player
+    of_pictures = picture(scoring.evaluation.samples, 0) is not None
+    n_bars = n_patterns
+    n_patterns = n_patterns if scoring.can_explain and of_pictures else 1  # bars, or a map of what each player loses
     chosen = [*top(suspicion, k, name).tolist(), *top(-suspicion, k, name).tolist()[::-1]]
-    fig = new_figure((1.35 * (1 + n_patterns), 1.65 * len(chosen)), use_pyplot, "constrained")
+    size = (1.35 * (1 + n_patterns), 1.65) if of_pictures else (_TABLE_WIDTH, _table_height(scoring))
+    fig = new_figure((size[0], size[1] * len(chosen)), use_pyplot, "constrained")
     axes = fig.subplots(len(chosen), 1 + n_patterns, squeeze=False)
     columns = scoring.columns(name)
     for row, index in enumerate(chosen):
@@ -132,13 +136,18 @@ def gallery(
         if not scoring.can_explain:
             draw_lost(fig, axes[row], scoring, name, index, image, title)
             continue
-        model = explained(scoring, name, index, scoring.views[0], n_patterns)
+        model = explained(scoring, name, index, scoring.views[0], n_bars)
         if image is None:
             draw_shapley(axes[row, 0], model, title)
         else:
             draw_input(axes[row, 0], image, title)
         draw_patterns(fig, axes[row, 1:], model, image)
     return fig, axes
+
+
+def _table_height(scoring: Scoring) -> float:
+    """Inches of a row of bars, a bar for each player."""
+    return 0.8 + 0.2 * max(n_players(scoring.values(scoring.names[0], view)) for view in scoring.views)
 
 
 def compare(
@@ -149,14 +158,16 @@ def compare(
     image = picture(scoring.evaluation.samples, index)
     maps = scoring.evaluation.attributions
     methods = list(dict.fromkeys(method for _, method, at in maps if at == view)) if image is not None else []
-    n_patterns = n_patterns if scoring.can_explain else 0
+    n_bars = n_patterns
+    n_patterns = 0 if not scoring.can_explain else n_patterns if image is not None else 1
     width = 2 + len(methods) + n_patterns
-    fig = new_figure((1.45 * width, 1.9 * len(names)), use_pyplot, "constrained")
+    size = (1.45 * width, 1.9) if image is not None else (_TABLE_WIDTH, _table_height(scoring))
+    fig = new_figure((size[0], size[1] * len(names)), use_pyplot, "constrained")
     axes = fig.subplots(len(names), width, squeeze=False)
     for row, name in enumerate(names):
         columns = scoring.columns(name)
         head = f"{name}\nlabel {columns['label'][index]}, predicts {columns['predicted'][index]}"
-        model = explained(scoring, name, index, view, n_patterns) if scoring.can_explain else None
+        model = explained(scoring, name, index, view, n_bars) if scoring.can_explain else None
         if model is None:
             draw_lost(fig, axes[row], scoring, name, index, image, head)
         elif image is None:

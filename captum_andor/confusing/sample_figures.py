@@ -39,8 +39,8 @@ __all__ = [
 ]
 
 _NO_ATTRIBUTION = 1e-9  # a map whose largest value is smaller is drawn as zero
-_LONGEST = 24  # characters of a pattern's players
-_SHORT_NAME = 3  # characters of a player under a bar that need not be turned
+_LONGEST = 44  # characters of a pattern's players
+_BARS = 6  # patterns of a sample that is no picture
 
 
 def explained(scoring: Scoring, name: str, index: int, view: View, max_patterns: int) -> LogicalModel:
@@ -143,7 +143,7 @@ def draw_patterns(fig: Figure, axes: npt.NDArray[Any], model: LogicalModel, imag
         return
     for axis in axes[1:]:
         axis.set_axis_off()
-    patterns = model.top(len(axes) * 2)[::-1]
+    patterns = model.top(max(len(axes) * 2, _BARS))[::-1]
     names = [f"{p.kind.upper()} {_short(p.names or p.players)}" for p in patterns]
     colours = [POSITIVE if p.value > 0 else NEGATIVE for p in patterns]
     axes[0].barh(range(len(patterns)), [p.value for p in patterns], color=colours)
@@ -182,10 +182,10 @@ def draw_lost(
 
 
 def _bars(axis: Axes, attributions: npt.NDArray[Any], names: Sequence[str], title: str) -> None:
-    axis.bar(range(len(attributions)), attributions, color=[POSITIVE if a > 0 else NEGATIVE for a in attributions])
-    turned = 90 if max(map(len, names), default=0) > _SHORT_NAME else 0
-    axis.set_xticks(range(len(attributions)), list(names), fontsize=7, rotation=turned)
-    axis.axhline(0, color="gray", linewidth=0.8)
+    axis.barh(range(len(attributions)), attributions, color=[POSITIVE if a > 0 else NEGATIVE for a in attributions])
+    axis.set_yticks(range(len(attributions)), list(names), fontsize=7)
+    axis.invert_yaxis()
+    axis.axvline(0, color="gray", linewidth=0.8)
     axis.set_title(title, fontsize=8)
 
 

@@ -434,7 +434,7 @@ def test_figures_of_tables_name_columns_and_values(tmp_path: Path) -> None:
     text = (tmp_path / "page.html").read_text()
     assert any(f"{column} = {frame[column][first]:.4g}" in text for column in "pqrs")
     _, axes = report.compare(first, use_pyplot=False)
-    assert f"q = {frame['q'][first]:.4g}" in [tick.get_text() for tick in axes[0, 1].get_xticklabels()]
+    assert f"q = {frame['q'][first]:.4g}" in [tick.get_text() for tick in axes[0, 1].get_yticklabels()]
     named = ConfusingSampleAnalyzer(player_names=["one", "two", "three", "four"]).add_model("net", made._models["net"])
     named.evaluate((frame, [0, 1] * 10)).to_html(tmp_path / "named.html", k=1)
     assert "q = " not in (tmp_path / "named.html").read_text()
