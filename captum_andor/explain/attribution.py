@@ -27,6 +27,7 @@ from captum_andor.explain.estimate import GameEstimate
 from captum_andor.explain.explanation import AndOrExplanation, split_explanation
 from captum_andor.explain.logical_model import LogicalModel, fitted_model
 from captum_andor.explain.masked_outputs import MaskedOutputs
+from captum_andor.explain.players_of_call import check_number, players_of
 from captum_andor.games import (
     Baselines,
     Game,
@@ -34,11 +35,9 @@ from captum_andor.games import (
     Players,
     Score,
     Target,
-    automatic_mask,
     check_output_field,
     check_score,
     named_call,
-    read_inputs,
     standard_target,
 )
 from captum_andor.games.transforms import shapley_values
@@ -50,7 +49,6 @@ from captum_andor.split import NoiseBound, Split, check_split
 __all__ = ["AndOrInteractions"]
 
 _MANY_PLAYERS = 512  # of a logical model, that are worth a word before it starts
-_MOST_ELEMENTS = 4096  # that are players of their own if nobody says otherwise: above, no run ends soon
 
 
 class AndOrInteractions(PerturbationAttribution):  # type: ignore[misc]  # captum ships no usable types
@@ -607,22 +605,8 @@ class AndOrInteractions(PerturbationAttribution):  # type: ignore[misc]  # captu
             inputs, baselines, forward_func = call.inputs, call.baselines, call.forward_func
             feature_mask = feature_mask if chosen else call.feature_mask
             names, additional_forward_args = call.names, call.further
-        given = read_inputs(inputs, baselines, forward_func)
-        inputs, baselines = given.inputs, given.baselines
-        note = ""
-        if isinstance(feature_mask, str):
-            feature_mask, note = _automatic(feature_mask, inputs)
-        players = Players(inputs, baselines, feature_mask, names)
-        players.note = note
-        if given.columns is not None:
-            players.names = given.names(players.layout.feature_ids, players.layout.indices[0])
-        if not budgeted:
-            self._check_cost(players, feature_mask is None)
-        if feature_mask is None and players.n_players > _MOST_ELEMENTS:
-            raise ValueError(
-                f"inputs have {players.n_players:,} elements, each a player without feature_mask: too many to tell "
-                f"apart. Pass {_proposal(players)}."
-            )
+        players = players_of(inputs, baselines, feature_mask, forward_func, names)
+        check_number(players, None if budgeted else self.max_players, feature_mask is None)
         if additional_forward_args is None:
             arguments: tuple[Any, ...] = ()
         elif isinstance(additional_forward_args, tuple):
@@ -646,45 +630,3 @@ class AndOrInteractions(PerturbationAttribution):  # type: ignore[misc]  # captu
         values = game.values(show_progress, f"{self.get_name()} attribution")
         game.warn_of_change()
         return values
-
-    def _check_cost(self, players: Players, without_mask: bool) -> None:
-        n = players.n_players
-        if n <= self.max_players:
-            return
-        passes = f"2^{n} = {1 << n:,}" if n <= 64 else f"2^{n}"
-        given = "leaving out feature_mask gives" if without_mask else "feature_mask gives"
-        proposal = _proposal(players) if without_mask else "a coarser feature_mask (8 to 16 players)"
-        raise ValueError(
-            f"{given} {n} players: exact interactions need {passes} forward passes per example, and max_players is "
-            f"{self.max_players}. Pass {proposal}"
-            ', pass a budget: attribute(..., budget="auto"), logical_model(..., budget=1024), or allow it with '
-            f"AndOrInteractions(..., max_players={n})."
-        )
-
-
-def _automatic(feature_mask: str, inputs: Any) -> tuple[tuple[Tensor, ...] | Tensor | None, str]:
-    """The mask that ``"auto"`` stands for, and what it is."""
-    if feature_mask != "auto":
-        raise ValueError(f'feature_mask must be integer ids, None or "auto"; got {feature_mask!r}.')
-    tensors = inputs if isinstance(inputs, tuple) else (inputs,)
-    if not tensors or not all(isinstance(x, Tensor) and x.ndim for x in tensors):
-        return None, ""  # what is wrong with inputs is told where they are checked
-    masks, sentence = automatic_mask(tensors)
-    return (masks if isinstance(inputs, tuple) else masks[0]), f'{sentence} (feature_mask="auto")'
-
-
-def _proposal(players: Players) -> str:
-    """What to pass instead of too many players that nobody has chosen."""
-    for x in players.inputs:
-        if x.ndim == 4:
-            height, width = x.shape[2:]
-            return (
-                'feature_mask="auto", a 4 x 4 grid of patches, or one of games.masks, e.g. '
-                f"image_grid({height}, {width}, 3, 4) or superpixels(image, 12)"
-            )
-    if any(not x.is_floating_point() for x in players.inputs):
-        return (
-            'feature_mask="auto", runs of neighbouring tokens, or games.masks.words(encoding.word_ids()), or ids that '
-            "are equal where tokens belong together"
-        )
-    return 'feature_mask="auto", or integer ids that are equal where elements belong together (8 to 16 players)'

@@ -235,7 +235,8 @@ def test_models_of_one_row_are_asked_row_by_row() -> None:
 )
 def test_losses_are_scores_in_every_form_of_target(loss: Any, target: Any) -> None:
     """An int was a TypeError."""
-    linear, x = torch.nn.Linear(3, 4), torch.rand(2, 3)
+    torch.manual_seed(0)
+    linear, x = torch.nn.Linear(3, 4).double(), torch.rand(2, 3, dtype=torch.float64)
     found = AndOrInteractions(linear, score=loss).attribute(x, target=target)
     expected = AndOrInteractions(lambda z: loss(linear(z).double(), torch.ones(len(z), dtype=torch.long))).attribute(x)
     torch.testing.assert_close(found.double(), expected.double(), atol=1e-5, rtol=1e-4)
