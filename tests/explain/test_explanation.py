@@ -391,7 +391,7 @@ def test_of_several_outputs_shapiq_gets_a_list() -> None:
     assert explain((1,)).to_shapiq().n_players == 3
     batch = explain((2, 3))
     several = batch.to_shapiq()
-    assert len(several) == 6 and several[4][(0, 2)] == batch[1, 1].to_shapiq()[(0, 2)]
+    assert len(several) == 6 and several[4][(0, 2)] == pytest.approx(batch[1, 1].to_shapiq()[(0, 2)], rel=1e-12)
 
 
 def test_what_shapiq_computed_comes_back_as_the_same_game() -> None:
