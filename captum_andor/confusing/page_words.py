@@ -38,6 +38,9 @@ GLOSSARY = {
     "rank": "1 is the most suspicious. With several baselines or masks, ranks under each are added up, while the "
     "column of "
     "the score shows its mean: the two need not run alike.",
+    "rank sum": "Ranks under each baseline and mask, added up, the most suspicious sample of each counting most: "
+    "what samples "
+    "are ranked by.",
     "trusted": "Whether v(N) is above v(∅) under every baseline. Where not, net order is unreliable.",
     "IoU": "Intersection over union of the confusing sets of two models; from and to are the ends of its 95 % "
     "interval.",

@@ -26,6 +26,8 @@ def ranking(scoring: Scoring, name: str, column: str, first: int | None = None) 
     order = np.argsort(place)[:first]
     shown = ("trusted", "label", "predicted", "correct", "loss", "margin", "n_active", "small_effect")
     table: dict[str, Any] = {"rank": place, "sample": scoring.numbers, column: columns[column]}
+    if len(scoring.views) > 1 and column in scoring.wanted:  # by which it ranks; the score beside it is a mean
+        table["rank_sum"] = scoring.suspicion(name, column)
     table |= {key: columns[key] for key in shown if key != column}
     table["loss_rank"] = loss_place
     found = pd.DataFrame(table).iloc[order].reset_index(drop=True)

@@ -183,7 +183,8 @@ class ConfusingReport(ReportPlots):
 
         Returns:
             - **ranking** (*pandas.DataFrame*): A row per sample, most confusing first; ``reasons`` says why in words,
-              ``loss_rank`` where loss alone would put it. Samples that are not ``trusted`` are marked, not moved.
+              ``loss_rank`` where loss alone would put it, ``rank_sum``, with several baselines or masks, what it is
+              ranked by. Samples that are not ``trusted`` are marked, not moved.
 
         Raises:
             ValueError: If there is no such model or score.

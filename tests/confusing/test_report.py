@@ -203,6 +203,7 @@ def test_rank_gives_reasons_in_numbers(report: ConfusingReport) -> None:
             assert word in row.reasons
             if lost > 0:
                 assert f"goes, from {own.value:.1f} to {own.value - lost:.1f}" in row.reasons
+    assert "rank_sum" not in ranked
     assert report.rank("a", "loss")["sample"].iloc[0] == scores.loss.to_numpy().argmax()
 
 
@@ -438,6 +439,17 @@ def test_figures_of_tables_name_columns_and_values(tmp_path: Path) -> None:
     named = ConfusingSampleAnalyzer(player_names=["one", "two", "three", "four"]).add_model("net", made._models["net"])
     named.evaluate((frame, [0, 1] * 10)).to_html(tmp_path / "named.html", k=1)
     assert "q = " not in (tmp_path / "named.html").read_text()
+
+
+def test_ranks_of_several_views_run_with_their_sum(views_report: ConfusingReport) -> None:
+    ranked = views_report.rank("a")
+    assert ranked["rank_sum"].is_monotonic_decreasing
+    by_hand = sum(
+        rows.sort_values("sample")["net_order"].rank().to_numpy()
+        for _, rows in views_report.view_scores.query("model == 'a'").groupby(["baseline", "mask"])
+    )
+    assert ranked.sort_values("sample")["rank_sum"].to_numpy() == pytest.approx(by_hand)
+    assert "rank_sum" not in views_report.rank("a", "loss")
 
 
 def test_the_summary_fits_a_page(views_report: ConfusingReport, capsys: pytest.CaptureFixture[str]) -> None:
