@@ -5,6 +5,7 @@ Source: this package.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -108,7 +109,8 @@ def plot_image_overview(
 
     Returns:
         - **fig, axis** (*tuple*): The figure and its axis; solid outlines are AND, dashed ones OR; players have their
-          names or numbers, and the legend has kind, strength and players.
+          names or numbers, and the legend has kind, strength and players. Where an AND and an OR are of the same
+          players, a new figure has a panel for each pattern below.
 
     Raises:
         ValueError: As :func:`plot_image_interactions`, and if k > 7.
@@ -120,11 +122,15 @@ def plot_image_overview(
     if k > len(SERIES):
         raise ValueError(f"k must be at most {len(SERIES)}, as many colours can be told apart; got {k}.")
     picture, players = _checked(explanation, image, input_index)
-    fig, axis = one_axis(plt_fig_axis, fig_size, use_pyplot)
+    patterns = explanation.top(k)
+    coincide = len({p.players for p in patterns}) < len(patterns)
+    if plt_fig_axis is None and coincide:
+        fig, axis = _with_panels(picture, players, patterns, fig_size, use_pyplot)
+    else:
+        fig, axis = one_axis(plt_fig_axis, fig_size, use_pyplot)
     axis.imshow(picture, cmap="gray" if picture.ndim == 2 or picture.shape[2] == 1 else None, alpha=0.75)
     axis.set_axis_off()
     entries, inner = [], min(players.shape) / 90  # outlines inside each other, so that shared edges show all
-    patterns = explanation.top(k)
     for number, pattern in enumerate(patterns):
         members, colour = np.isin(players, pattern.players), SERIES[number]
         style = LINE_STYLES[pattern.kind]
@@ -142,6 +148,24 @@ def plot_image_overview(
     axis.set_title(title_of(explanation, title, len(patterns)) or "", fontsize=10)
     shown(plt_fig_axis is None, use_pyplot, axis)
     return fig, axis
+
+
+def _with_panels(
+    picture: npt.NDArray[Any],
+    players: npt.NDArray[np.int64],
+    patterns: Sequence[Interaction],
+    fig_size: tuple[float, float],
+    use_pyplot: bool,
+) -> tuple[Figure, Axes]:
+    """A figure with an axis above and, below, a panel for each pattern: outlines of one place hide each other."""
+    fig = new_figure((fig_size[0], fig_size[1] + 1.3), use_pyplot, "constrained")
+    grid = fig.add_gridspec(2, len(patterns), height_ratios=(fig_size[1], 1.3))
+    for column, pattern in enumerate(patterns):
+        panel = fig.add_subplot(grid[1, column])
+        panel.set_axis_off()
+        _draw_pattern(panel, picture, np.isin(players, pattern.players), pattern)
+        panel.title.set_fontsize(7)
+    return fig, fig.add_subplot(grid[0, :])
 
 
 def _name_players(axis: Axes, players: npt.NDArray[np.int64], names: dict[int, str]) -> None:

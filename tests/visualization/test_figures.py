@@ -147,6 +147,19 @@ def test_the_frontier_is_what_models_of_each_size_reach() -> None:
         LogicalModel.from_values(rows.double().sum(1), rows, max_patterns=2).frontier()
 
 
+def test_an_overview_has_panels_where_outlines_coincide() -> None:
+    def both(x: Tensor) -> Tensor:
+        a, b = x[:, 0, 0, 0], x[:, 0, 0, 5]
+        return 3 * a * b + 2 * torch.maximum(a, b) - x[:, 0, 5, 5]
+
+    coincide = AndOrInteractions(both).logical_model(torch.ones(1, 1, 6, 6), feature_mask=MASK)[0]
+    fig, axis = coincide.plot("overview", IMAGE, use_pyplot=False)
+    titles = [panel.get_title() for panel in fig.axes if panel is not axis]
+    assert titles == ["AND +3.00", "OR +2.00", "AND -1.00"] and axis.get_title() == "sample 0: R² 1.00"
+    apart = AndOrInteractions(model).logical_model(torch.ones(1, 1, 6, 6), feature_mask=MASK)[0]
+    assert len(apart.plot("overview", IMAGE, use_pyplot=False)[0].axes) == 1
+
+
 def test_outlines_are_closed_lines_around_the_members() -> None:
     members = np.zeros((5, 6), dtype=bool)
     members[1:3, 1:4] = True
