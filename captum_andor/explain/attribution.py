@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -384,7 +385,7 @@ class AndOrInteractions(PerturbationAttribution):  # type: ignore[misc]  # captu
             players.n_examples,
             game.aggregates,
             self.score,
-            ResultPlayers.of_inputs(players.layout, game.output_dtype, players.names, players.note),
+            ResultPlayers.of_inputs(players.layout, game.output_dtype, players.names, players.question),
         )
 
     @log_usage()  # type: ignore[untyped-decorator]
@@ -460,7 +461,7 @@ class AndOrInteractions(PerturbationAttribution):  # type: ignore[misc]  # captu
                 split,
                 bound,
                 tolerance,
-                ResultPlayers.of_inputs(players.layout, game.output_dtype, names, players.note),
+                ResultPlayers.of_inputs(players.layout, game.output_dtype, names, players.question),
                 bar.update,
             )
 
@@ -581,7 +582,7 @@ class AndOrInteractions(PerturbationAttribution):  # type: ignore[misc]  # captu
             evaluated.values,
             evaluated.coalitions,
             options,
-            ResultPlayers.of_inputs(players.layout, game.output_dtype, names, players.note),
+            ResultPlayers.of_inputs(players.layout, game.output_dtype, names, players.question),
         )
 
     def _game(
@@ -607,6 +608,13 @@ class AndOrInteractions(PerturbationAttribution):  # type: ignore[misc]  # captu
             names, additional_forward_args = call.names, call.further
         players = players_of(inputs, baselines, feature_mask, forward_func, names)
         check_number(players, None if budgeted else self.max_players, feature_mask is None)
+        chosen_score = self.score if score is None else score
+        asked = standard_target(target, players.n_examples)
+        players.question = replace(
+            players.question,
+            targets=(asked,) if isinstance(asked, int) else tuple(asked.tolist()) if isinstance(asked, Tensor) else (),
+            score=chosen_score if isinstance(chosen_score, str) else "",
+        )
         if additional_forward_args is None:
             arguments: tuple[Any, ...] = ()
         elif isinstance(additional_forward_args, tuple):
@@ -616,8 +624,8 @@ class AndOrInteractions(PerturbationAttribution):  # type: ignore[misc]  # captu
         game = Game(
             forward_func,
             players,
-            self.score if score is None else score,
-            standard_target(target, players.n_examples),
+            chosen_score,
+            asked,
             arguments,
             perturbations_per_eval,
             self.check_repeats,

@@ -104,7 +104,7 @@ def evaluated_estimate(
     known = _known(game, previous, leverage, seed)
 
     def estimated(rows: Tensor, values: Tensor) -> GameEstimate:
-        players = ResultPlayers.of_inputs(game.players.layout, game.output_dtype, names, game.players.note)
+        players = ResultPlayers.of_inputs(game.players.layout, game.output_dtype, names, game.players.question)
         found = estimate_of(values, rows, seed, players)
         if continued is None:
             return found

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from captum_andor.games import Baselines, Players, automatic_mask, read_inputs
+from captum_andor.games import Baselines, Players, Question, automatic_mask, read_inputs
 
 __all__ = ["check_number", "players_of"]
 
@@ -38,7 +38,7 @@ def players_of(
     given = read_inputs(inputs, baselines, forward_func)
     mask, note = _automatic(feature_mask, given.inputs) if isinstance(feature_mask, str) else (feature_mask, "")
     players = Players(given.inputs, given.baselines, mask, names)
-    players.note = note
+    players.question = Question(note)
     if given.columns is not None:
         players.names = given.names(players.layout.feature_ids, players.layout.indices[0])
     return players

@@ -26,6 +26,7 @@ from captum_andor.games.players import (
     InputsT as InputsT,
     PlayerLayout as PlayerLayout,
     Players as Players,
+    Question as Question,
     present_elements as present_elements,
 )
 from captum_andor.games.scores import (

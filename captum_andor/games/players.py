@@ -19,7 +19,7 @@ Baselines: TypeAlias = Baseline | tuple[Baseline, ...]
 NOBODY = -1  # in the place of a player's number: the element is kept in every coalition
 _EXACT_IDS = 2**53  # above, float64 merges neighbouring ids
 
-__all__ = ["NOBODY", "Baselines", "Inputs", "InputsT", "PlayerLayout", "Players", "present_elements"]
+__all__ = ["NOBODY", "Baselines", "Inputs", "InputsT", "PlayerLayout", "Players", "Question", "present_elements"]
 
 
 @dataclass(frozen=True)
@@ -61,6 +61,25 @@ class PlayerLayout:
         return spread if self.is_tuple else spread[0]
 
 
+@dataclass(frozen=True)
+class Question:
+    """What a call asked, for prints and titles.
+
+    Attributes:
+        note: What the players are, where a mask was chosen for the user.
+        targets: The class that v is of, one for all examples or one for each; empty where there is none.
+        score: What v is: one of the named scores, or empty.
+    """
+
+    note: str = ""
+    targets: tuple[int, ...] = ()
+    score: str = ""
+
+    def of_examples(self, rows: slice) -> Question:
+        """The same of some examples."""
+        return self if len(self.targets) < 2 else replace(self, targets=self.targets[rows])
+
+
 class Players:
     """The inputs of one call, checked and paired with baselines and feature masks.
 
@@ -84,7 +103,7 @@ class Players:
     ) -> None:
         self.inputs = _check_inputs(inputs)
         self.names: tuple[str, ...] | None = None  # of the players, where inputs had named columns
-        self.note = ""  # what the players are, where the mask was chosen for the user
+        self.question = Question()
         self.n_examples = len(self.inputs[0])
         self.baselines = tuple(
             _standard_baseline(baseline, x, name)

@@ -83,10 +83,10 @@ class Axes:
         return [self.labels[i] for i in last.tolist()]
 
     def place(self) -> str:
-        """Which sample and output a result was taken from by index, e.g. ``"sample 3, output 7: "``; else nothing."""
+        """Which sample and output a result was taken from by index, e.g. ``"sample 3, output 7"``; else nothing."""
         taken = [(name, p) for name, p in zip(self.names, self.positions, strict=True) if isinstance(p, int)]
         shown = [repr(self.labels[p]) if self.labels and name == self.names[-1] else f"{name} {p}" for name, p in taken]
-        return f"{', '.join(shown)}: " if shown else ""
+        return ", ".join(shown)
 
     def stored(self) -> list[Any]:
         """The positions as JSON-serialisable lists; inverse of :meth:`restored`."""

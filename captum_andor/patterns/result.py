@@ -136,7 +136,7 @@ class IndexedResult(ABC):
     def __repr__(self) -> str:
         count = math.prod(self.shape)
         lines = [f"{type(self).__name__} of {shown_count(self.shape)}, {self._headline()}"]
-        lines += [f"players: {self.players.note}"] if self.players.note else []
+        lines += [f"players: {self.players.question.note}"] if self.players.question.note else []
         labels = self.axes.output_labels()
         for place, index in enumerate(islice(product(*map(range, self.shape)), _SHOWN)):
             name = f"{list(index)} " if count > 1 else ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any
 
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from captum_andor._utils.checks import is_int
-from captum_andor.games import NOBODY, Inputs, PlayerLayout
+from captum_andor.games import NOBODY, Inputs, PlayerLayout, Question
 from captum_andor.patterns.interactions import PlayerKey
 from captum_andor.patterns.leading_axes import Picks, take
 from captum_andor.patterns.player_names import Names, standard_names
@@ -32,14 +32,14 @@ class ResultPlayers:
         names: Name of each player in the same order; None where none were given.
         layout: Where the players sit in the inputs; None for results made from values.
         attribution_dtype: Dtype of attributions.
-        note: What the players are, where a mask was chosen for the user.
+        question: What the call asked.
     """
 
     feature_ids: tuple[int, ...]
     names: tuple[str, ...] | None = None
     layout: PlayerLayout | None = None
     attribution_dtype: torch.dtype = torch.float64
-    note: str = ""
+    question: Question = field(default_factory=Question)
 
     @classmethod
     def numbered(cls, n: int, names: Names = None) -> ResultPlayers:
@@ -53,7 +53,7 @@ class ResultPlayers:
 
     @classmethod
     def of_inputs(
-        cls, layout: PlayerLayout, output_dtype: torch.dtype, names: Names = None, note: str = ""
+        cls, layout: PlayerLayout, output_dtype: torch.dtype, names: Names = None, question: Question | None = None
     ) -> ResultPlayers:
         """Players of a model's inputs; attributions get the dtype of its output, at least float32.
 
@@ -61,7 +61,9 @@ class ResultPlayers:
             TypeError, ValueError: As :func:`standard_names`.
         """
         names = standard_names(names, layout.feature_ids)
-        return cls(layout.feature_ids, names, layout, torch.promote_types(output_dtype, torch.float32), note)
+        return cls(
+            layout.feature_ids, names, layout, torch.promote_types(output_dtype, torch.float32), question or Question()
+        )
 
     @property
     def n_players(self) -> int:
@@ -94,7 +96,7 @@ class ResultPlayers:
         rows = first if isinstance(first, slice) else slice(first, first + 1 or None)
         indices = tuple(player if len(player) == 1 else take(player, (rows,)) for player in self.layout.indices)
         layout = replace(self.layout, indices=indices)
-        return replace(self, layout=layout)
+        return replace(self, layout=layout, question=self.question.of_examples(rows))
 
     def stored(self) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
         """Entries of a file's header and arrays, from which :meth:`restored` makes the players again."""
@@ -105,7 +107,9 @@ class ResultPlayers:
             "attribution_dtype": str(self.attribution_dtype).removeprefix("torch."),
             "input_shapes": None if layout is None else [list(shape) for shape in layout.shapes],
             "is_tuple": layout is not None and layout.is_tuple,
-            "note": self.note,
+            "note": self.question.note,
+            "targets": list(self.question.targets),
+            "score": self.question.score,
             "input_names": None if layout is None or layout.names is None else list(layout.names),
         }
         return header, {f"players_{i}": x.cpu().numpy() for i, x in enumerate(layout.indices if layout else ())}
@@ -137,7 +141,19 @@ class ResultPlayers:
         if header["attribution_dtype"] not in _DTYPES:
             raise ValueError(f"attribution_dtype is {header['attribution_dtype']!r}")
         names = standard_names(header.get("player_names"), feature_ids)
-        return cls(feature_ids, names, layout, _DTYPES[header["attribution_dtype"]], str(header.get("note", "")))
+        return cls(feature_ids, names, layout, _DTYPES[header["attribution_dtype"]], _stored_question(header))
+
+
+def _stored_question(header: dict[str, Any]) -> Question:
+    """What the call asked; files of earlier versions do not say it.
+
+    Raises:
+        ValueError: If targets are no whole numbers.
+    """
+    targets = header.get("targets", [])
+    if not isinstance(targets, list) or not all(map(is_int, targets)):
+        raise ValueError(f"its targets are {targets!r}")
+    return Question(str(header.get("note", "")), tuple(targets), str(header.get("score", "")))
 
 
 def stored_ids(header: dict[str, Any]) -> tuple[int, ...]:

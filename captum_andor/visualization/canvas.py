@@ -88,7 +88,18 @@ def title_of(result: Result, title: str | None, drawn: int | None = None) -> str
         return title
     count = len(list(result.compared_patterns()))
     some = f", {drawn} of {count} patterns drawn" if drawn is not None and drawn < count else ""
-    return f"{result.axes.place()}R² {float(r2):.2f}{some}"
+    where = ", ".join(part for part in (result.axes.place(), _asked(result)) if part)
+    return f"{where}{': ' if where else ''}R² {float(r2):.2f}{some}"
+
+
+def _asked(result: Result) -> str:
+    """The class or output that v is of, with its probability where v tells it."""
+    question = result.players.question
+    if len(question.targets) != 1:
+        return ""
+    target, v = question.targets[0], result.ends()[1]
+    p = {"log_odds": (1 + math.tanh(v / 2)) / 2, "log_prob": math.exp(min(v, 0.0)), "prob": v}.get(question.score)
+    return f"output {target}" if p is None else f"class {target} (p = {p:.2g})"
 
 
 def colour_of(value: float) -> str:

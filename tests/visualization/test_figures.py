@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -158,6 +159,25 @@ def test_an_overview_has_panels_where_outlines_coincide() -> None:
     assert titles == ["AND +3.00", "OR +2.00", "AND -1.00"] and axis.get_title() == "sample 0: R² 1.00"
     apart = AndOrInteractions(model).logical_model(torch.ones(1, 1, 6, 6), feature_mask=MASK)[0]
     assert len(apart.plot("overview", IMAGE, use_pyplot=False)[0].axes) == 1
+
+
+@pytest.mark.parametrize("score", ["log_odds", "log_prob", "prob", "output"])
+def test_titles_say_sample_class_and_probability(score: str, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    net = torch.nn.Sequential(torch.nn.Linear(5, 8), torch.nn.ReLU(), torch.nn.Linear(8, 3)).eval()
+    x, classes = torch.rand(4, 5), [0, 1, 2, 1]
+    p = net(x).softmax(1).detach()
+    result = AndOrInteractions(net, score=score).logical_model(x, target=classes)  # type: ignore[arg-type]
+    result.save(tmp_path / "model.npz")
+    for found in (result, LogicalModel.load(tmp_path / "model.npz"), result[1:]):
+        i = 2 if len(found) == 4 else 1
+        title = found[i].plot(use_pyplot=False)[1].get_title()
+        which = f"class 2 (p = {float(p[2, 2]):.2g})" if score != "output" else "output 2"
+        assert title.startswith(f"sample 2, {which}: R² ")
+    one = AndOrInteractions(net, score=score).logical_model(x[:1], target=1)  # type: ignore[arg-type]
+    assert ("class 1 (p" in one.plot(use_pyplot=False)[1].get_title()) == (score != "output")
+    every = AndOrInteractions(net, score=score).logical_model(x)  # type: ignore[arg-type]
+    assert every[3, 1].plot(use_pyplot=False)[1].get_title().startswith("sample 3, output 1: R² ")
 
 
 def test_outlines_are_closed_lines_around_the_members() -> None:
