@@ -85,7 +85,8 @@ def with_spark(analyzer: ConfusingSampleAnalyzer, pictures: Path, scores: Path) 
         for batch in batches:
             yield explain(batch)
 
-    frame = SparkSession.active().read.parquet(str(pictures))
+    files = len(list(pictures.glob("*.parquet")))
+    frame = SparkSession.active().read.parquet(str(pictures)).repartition(max(files // 2, 2))  # even shares
     tables = frame.mapInPandas(explained, from_arrow_schema(analyzer.arrow_schema("scores")))
     tables.write.parquet(str(scores))
 

@@ -74,6 +74,28 @@ class ReportPlots:
             raise ValueError(f"score must be one of {known}; got {score!r}.")
         return score
 
+    def plot(self, kind: str = "overlap", *arguments: Any, **options: Any) -> Any:
+        """Draw a figure of the report.
+
+        Args:
+            kind (str, optional): ``"overlap"``, ``"scores"``, ``"gallery"``, ``"order_profile"`` or
+                ``"concentration"``, as the method of that name, or ``"sample"``, as :meth:`compare`.
+                Default: "overlap"
+            *arguments: Of the figure.
+            **options: Likewise.
+
+        Returns:
+            - **fig, axis** (*tuple*): The figure and its axis or axes.
+
+        Raises:
+            ValueError: If there is no such kind, and as the figures.
+        """
+        kinds = {name.removeprefix("plot_"): name for name in dir(type(self)) if name.startswith("plot_")}
+        kinds["sample"] = "compare"
+        if kind not in kinds:
+            raise ValueError(f"kind must be one of {sorted(kinds)}; got {kind!r}.")
+        return getattr(self, kinds[kind])(*arguments, **options)
+
     def compare(
         self, index: int, models: Sequence[str] | None = None, n_patterns: int = 4, use_pyplot: bool = True
     ) -> tuple[Figure, npt.NDArray[Any]]:
