@@ -122,7 +122,7 @@ patterns = andor.logical_model(x, max_patterns=6, player_names=names, **grouped)
 print(patterns)
 
 # %%
-# Solid outlines are AND, dashed ones OR; green raises the log-odds of the digit, red lowers it.
+# Solid outlines are AND, dashed ones OR; green raises the log-odds of the digit, orange lowers it.
 patterns[0].plot("image", x[0, 0].numpy(), use_pyplot=True)
 
 # %%
