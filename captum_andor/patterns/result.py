@@ -212,6 +212,37 @@ class Result(IndexedResult):
         """
         return interaction_index(self._all_values(), index, order)
 
+    def pair_interactions(self, index: Index = "SII") -> Tensor:
+        """Interactions of every two players as a matrix, as ``shap_interaction_values`` of shap.
+
+        Args:
+            index (str, optional): As in :meth:`interaction_index`. Default: "SII"
+
+        Returns:
+            - **pairs** (*Tensor*): float64, shape ``(…, n, n)``, symmetric: half of each pair's interaction above and
+              half below the diagonal and, on it, what is left of the player's Shapley value, so that rows add up to
+              Shapley values, and all of it to v(N) - v(∅).
+
+        Raises:
+            ValueError: As :meth:`interaction_index`.
+
+        Examples::
+
+            >>> from captum_andor import LogicalModel
+            >>> lm = LogicalModel.from_values([0.0, 1.0, 0.0, 3.0])  # a: 1; a and b: 2 more
+            >>> lm.pair_interactions().tolist()
+            [[1.0, 1.0], [1.0, 0.0]]
+        """
+        n = self.n_players
+        by_code = self.interaction_index(index, min(2, n))
+        pairs = torch.zeros(*by_code.shape[:-1], n, n, dtype=by_code.dtype, device=by_code.device)
+        for i in range(n):
+            for j in range(i):
+                pairs[..., i, j] = pairs[..., j, i] = by_code[..., 1 << i | 1 << j] / 2
+        shapley = self.shapley_values().to(pairs)
+        pairs[..., range(n), range(n)] = shapley - pairs.sum(-1)
+        return pairs
+
     def banzhaf_values(self) -> Tensor:
         """Banzhaf values: float64, shape ``(…, n)``; see :func:`captum_andor.games.indices.banzhaf_values`."""
         return banzhaf_values(self._all_values())

@@ -120,3 +120,16 @@ def test_bad_indices_are_named() -> None:
     model = LogicalModel.from_values(many.double().sum(1), many, exact_ends=False)
     with pytest.raises(ValueError, match="20 players"):
         model.interaction_index()
+
+
+def test_a_matrix_of_pairs_has_rows_that_are_shapley_values() -> None:
+    v = torch.randn(2, 16, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    result = AndOrExplanation.from_values(v, split="even")
+    for index in ("SII", "k-SII", "BII"):
+        pairs = result.pair_interactions(index)  # type: ignore[arg-type]
+        assert pairs.shape == (2, 4, 4) and torch.equal(pairs, pairs.mT)
+        assert torch.allclose(pairs.sum(-1), result.shapley_values())
+        by_code = result.interaction_index(index, 2)  # type: ignore[arg-type]
+        assert torch.allclose(2 * pairs[:, 3, 1], by_code[:, 0b1010])
+    assert torch.allclose(result.pair_interactions().sum((-1, -2)), v[:, -1] - v[:, 0])
+    assert AndOrExplanation.from_values([1.0, 3.0], split="and").pair_interactions().tolist() == [[2.0]]
