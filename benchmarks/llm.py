@@ -38,21 +38,8 @@ from captum_andor.llm.model_call import ModelCall
 from captum_andor.llm.prompts import read_prompts
 from captum_andor.llm.token_tree import tree_tokens
 from captum_andor.sampling import PATTERNS, paired_design
+from tutorials.datasets.language_models import ANSWER, QUESTION, SOURCES, TEMPLATE
 
-QUESTION, ANSWER = "Who won the Halden Prize in 2019?", "Elena Marsh"
-TEMPLATE = "Context: {context}\nQuestion: {query} Answer in a few words, from the context only."
-SHORT = [
-    "The museum opens at nine.",
-    "Dr. Elena Marsh won the Halden Prize in 2019.",
-    "The river floods every spring.",
-    "In 2019 the Halden Prize went to Elena Marsh.",
-    "Tickets cost twelve euros.",
-    "The town has two bakeries.",
-    "Karl Voss won the Tarn Medal in 2019.",
-    "Elena Marsh, winner of the Halden Prize, was born in Oslo.",
-    "The library is closed on Mondays.",
-    "Karl Voss won the Halden Prize in 2018.",
-]
 WORDS = (
     "time year people way day man thing woman life child world school state family student group country problem hand "
     "part place case week company system program question work government number night point home water room mother "
@@ -67,10 +54,10 @@ def long_passages() -> list[str]:
     """Ten passages of some forty tokens each, as retrieval returns them: the short ones in their surroundings."""
     before = "The regional archive keeps its records in the old town hall, beside the market square and the church."
     behind = "Visitors find the entrance on the north side, and a guide meets them at the stairs."
-    return [f"{before} {text} {behind}" for text in SHORT]
+    return [f"{before} {text} {behind}" for text in SOURCES]
 
 
-def retrieval_input(tokenizer: Any, passages: list[str] = SHORT) -> ContextInput:
+def retrieval_input(tokenizer: Any, passages: list[str] = SOURCES) -> ContextInput:
     return ContextInput(passages, QUESTION, template=TEMPLATE, separator=" ", tokenizer=tokenizer)
 
 
@@ -184,7 +171,7 @@ def tokens() -> None:
     target = tokenizer.encode(ANSWER, add_special_tokens=False)
     frame = "The following words were read aloud by somebody who did not know what they meant. " * 25
     games = [
-        ("6 short sources, all 64", retrieval_input(tokenizer, SHORT[:6]), 64),
+        ("6 short sources, all 64", retrieval_input(tokenizer, SOURCES[:6]), 64),
         ("10 short sources, 64", retrieval_input(tokenizer), 64),
         ("10 short sources, all 1 024", retrieval_input(tokenizer), 1024),
         ("10 passages of 40 tokens, 64", retrieval_input(tokenizer, long_passages()), 64),
@@ -212,14 +199,14 @@ def report(label: str, prompts: Any, target: list[int]) -> None:
 def timing() -> None:
     model, tokenizer = smollm2()
     print("seconds for 64 prompts on one thread, medians of three; log p differs by at most")
-    for label, passages in (("10 short sources", SHORT), ("10 passages of 40 tokens", long_passages())):
+    for label, passages in (("10 short sources", SOURCES), ("10 passages of 40 tokens", long_passages())):
         inp = retrieval_input(tokenizer, passages)
         rows = torch.from_numpy(paired_design(10, 64, PATTERNS, 0))
         prompts = read_prompts([inp.to_model_input(row[None]) for row in rows], tokenizer, False)
         target = tokenizer.encode(ANSWER, add_special_tokens=False)
         call = ModelCall(model, torch.device("cpu"))
         singly, treely = [], []
-        for _ in range(3 if passages is SHORT else 1):
+        for _ in range(3 if passages is SOURCES else 1):
             start = time.perf_counter()
             with torch.no_grad():
                 alone = torch.stack([call.alone(prompt, target, False) for prompt in prompts])
@@ -238,7 +225,7 @@ def equality() -> None:
     from captum.attr import FeatureAblation, LLMAttribution, ShapleyValues
 
     model, tokenizer = smollm2()
-    inp = retrieval_input(tokenizer, SHORT[:5])
+    inp = retrieval_input(tokenizer, SOURCES[:5])
     start = time.perf_counter()
     ours = AndOrLLMAttribution(AndOrInteractions(model), tokenizer).attribute(inp, ANSWER)
     middle = time.perf_counter()
@@ -312,7 +299,7 @@ def gpu() -> None:
     model, tokenizer = smollm2()
     for dtype in (torch.float32, torch.bfloat16):
         on_gpu = model.to("cuda", dtype)
-        inp = retrieval_input(tokenizer, [f"Note {i}: {text}" for i, text in enumerate(SHORT * 13)][:128])
+        inp = retrieval_input(tokenizer, [f"Note {i}: {text}" for i, text in enumerate(SOURCES * 13)][:128])
         method = AndOrLLMAttribution(AndOrInteractions(on_gpu), tokenizer)
         method.estimate(inp, ANSWER, budget=16)
         torch.cuda.synchronize()

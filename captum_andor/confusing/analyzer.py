@@ -8,7 +8,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from captum.log import log_usage
 
@@ -27,14 +27,9 @@ from captum_andor.confusing.scoring import Scoring
 from captum_andor.confusing.views import Views
 from captum_andor.confusing.witness_scores import check_witnesses, witness_columns
 from captum_andor.games import Score, check_output_field, check_score
-from captum_andor.patterns import Names
-
-if TYPE_CHECKING:
-    pass
+from captum_andor.patterns import Names, standard_names
 
 __all__ = ["ConfusingSampleAnalyzer"]
-
-_ROWS = 64  # samples in one batch, where patterns are asked of a report that was collected
 
 
 class ConfusingSampleAnalyzer(BatchExplainer):
@@ -168,7 +163,8 @@ class ConfusingSampleAnalyzer(BatchExplainer):
             RuntimeError: If the name is taken.
             TypeError: If the model is not callable.
         """
-        self._models[name] = self._checked_new(name, model)
+        self._check_new(name, model)
+        self._models[name] = model
         return self
 
     def add_reference(self, name: str, model: Model, of: str | Sequence[str] | None = None) -> ConfusingSampleAnalyzer:
@@ -188,21 +184,17 @@ class ConfusingSampleAnalyzer(BatchExplainer):
             RuntimeError: If the name is taken.
             TypeError: If the model is not callable.
         """
-        self._references[name] = (
-            self._checked_new(name, model),
-            None if of is None else (of,) if isinstance(of, str) else tuple(of),
-        )
+        self._check_new(name, model)
+        self._references[name] = (model, None if of is None else (of,) if isinstance(of, str) else tuple(of))
         return self
 
-    def _checked_new(self, name: Any, model: Any) -> Model:
+    def _check_new(self, name: Any, model: Any) -> None:
         if not isinstance(name, str):
             raise TypeError(f"name must be a string; got {type(name).__name__}. The order is add_model(name, model).")
         if name in self._models or name in self._references:
             raise RuntimeError(f"a model named {name!r} was added already; give each a name of its own.")
         if not callable(model):
             raise TypeError(f"model must be callable, e.g. a torch.nn.Module; got {type(model).__name__}.")
-        found: Model = model
-        return found
 
     @log_usage()  # type: ignore[untyped-decorator]
     def evaluate(
@@ -272,6 +264,9 @@ class ConfusingSampleAnalyzer(BatchExplainer):
         if attributions:
             attributer = Attributer(attributions, self._models, samples.labels if labels == "given" else None)
         evaluator = self._evaluator(batch_size, perturbations_per_eval, folder, attributer)
+        if self.player_names is not None:  # names that do not fit cost nothing
+            first = self.views.players(samples, 0, 1, next(iter(self.views)), self.max_players)
+            standard_names(self.player_names, first.layout.feature_ids)
         witness_columns_of = {}
         for name, model in self._models.items() if chosen else ():  # first, so that wrong settings cost nothing
             witness_columns_of[name] = witness_columns(model, name, samples, labels, chosen, batch_size)

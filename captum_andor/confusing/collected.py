@@ -236,8 +236,8 @@ def evaluation_of(
     for key, found in gathered.items():
         _check_whole(key, found, samples.numbers)
     evaluation = _joined(gathered, evaluator, samples, keep or "outputs")
-    for name, view in wanted:
-        check_labels(name, evaluation.outputs[name, view][:, -1], samples)
+    for name in evaluator.models:
+        check_labels(name, evaluation.outputs[name, next(iter(evaluator.views))][:, -1], samples)
     return evaluation, keep or "outputs"
 
 

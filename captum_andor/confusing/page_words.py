@@ -15,18 +15,23 @@ __all__ = ["asked_and_found", "glossary", "hint", "models"]
 
 _FIRST = 3  # samples named at the top
 GLOSSARY = {
-    "player": "A part of the input, such as a patch of an image, a column or a word, that is kept or removed as "
-    "a whole.",
+    "player": (
+        "A part of the input, such as a patch of an image, a column or a word, that is kept or removed as a whole."
+    ),
     "baseline": "What a removed player is replaced by, such as black, a mean image or a typical row.",
-    "v": "The score of one input, with some players removed: by default the log-odds of the label, ln p/(1 − p). "
-    "v(N): "
-    "nothing is removed; v(∅): everything is.",
-    "confusing sample": "An input that a model decides for reasons that do not generalize: one of the most "
-    "suspicious "
-    "tenth by the score that ranks.",
-    "net order": "How much of v is lost when one player is removed, on average, as a share of what all players "
-    "together "
-    "bring. Near 1: every player adds a little, or a few suffice; large: the decision hangs on all of them at once.",
+    "v": (
+        "The score of one input, with some players removed: by default the log-odds of the label, ln p/(1 − p). "
+        "v(N): nothing is removed; v(∅): everything is."
+    ),
+    "confusing sample": (
+        "An input that a model decides for reasons that do not generalize: one of the most suspicious tenth by "
+        "the score that ranks."
+    ),
+    "net order": (
+        "How much of v is lost when one player is removed, on average, as a share of what all players together "
+        "bring: one n-th where n players simply add up, 1 where removing any one takes everything, more where it "
+        "takes more than that."
+    ),
     "flip rate": "Share of the inputs with two players removed that the model decides otherwise.",
     "masked margin": "Minus the mean v with one player removed: positive where the decision no longer stands.",
     "offset": "Share of the strength of interactions that is between many players and cancelled by the other sign.",
@@ -35,22 +40,27 @@ GLOSSARY = {
     "n active": "Players whose removal changes v at all; a mean over baselines, so that it need not be whole.",
     "ink": "Share of the input that differs from the baseline.",
     "loss rank": "Where loss alone would put the sample; 1 is the largest loss.",
-    "rank": "1 is the most suspicious. With several baselines or masks, ranks under each are added up, while the "
-    "column of "
-    "the score shows its mean: the two need not run alike.",
-    "rank sum": "Ranks under each baseline and mask, added up, the most suspicious sample of each counting most: "
-    "what samples "
-    "are ranked by.",
+    "rank": (
+        "1 is the most suspicious. With several baselines or masks, ranks under each are added up, while the "
+        "column of the score shows its mean: the two need not run alike."
+    ),
+    "rank sum": (
+        "Ranks under each baseline and mask, added up, the most suspicious sample of each counting most: what "
+        "samples are ranked by."
+    ),
     "trusted": "Whether v(N) is above v(∅) under every baseline. Where not, net order is unreliable.",
-    "IoU": "Intersection over union of the confusing sets of two models; from and to are the ends of its 95 % "
-    "interval.",
+    "IoU": (
+        "Intersection over union of the confusing sets of two models; from and to are the ends of its 95 % interval."
+    ),
     "chance": "What independent sets of the same sizes would overlap by.",
-    "ρ": "Rank correlation of the scores of all samples under two models (Spearman). “Given”: what is left of it "
-    "once "
-    "these are held fixed.",
-    "same model, other baseline": "How far the set of one model repeats under another baseline. Where this is "
-    "small, a small "
-    "overlap of two models says nothing about the models. Compare it with “IoU, one view”.",
+    "ρ": (
+        "Rank correlation of the scores of all samples under two models (Spearman). “Given”: what is left of it "
+        "once these are held fixed."
+    ),
+    "same model, other baseline": (
+        "How far the set of one model repeats under another baseline. Where this is small, a small overlap of two "
+        "models says nothing about the models. Compare it with “IoU, one view”."
+    ),
     "AND": "A pattern that acts only where all of its players are there. Solid outline.",
     "OR": "A pattern that acts as soon as one of its players is there. Dashed outline.",
 }
@@ -63,16 +73,13 @@ def asked_and_found(scoring: Scoring) -> list[str]:
     models = f"{len(names)} models" if len(names) > 1 else "a model"
     about = "what the model predicts" if scoring.predicted else "the label that it was given"
     ways = "" if len(views.baselines) == 1 else f", {len(views.baselines)} of them in turn"
+    parts = " or ".join(map(str, n))
+    primary = html.escape(scoring.primary.replace("_", " "))
     asked = (
-        f"<strong>What was asked.</strong> {models.capitalize()} saw {len(scoring):,} inputs, each whole and "
-        f"with some of its "
-        f"{' or '.join(map(str, n))} players (parts) replaced by a baseline{ways}. How much of the evidence for "
-        f"{about} is lost "
-        f"with one or two players gone? By {html.escape(scoring.primary.replace('_', ' '))} the inputs are "
-        f"ranked: on top are "
-        "those that a model decides for fragile reasons, whether it is right or wrong. They are for a person to "
-        "look at; they "
-        "are not proven mistakes."
+        f"<strong>What was asked.</strong> {models.capitalize()} saw {len(scoring):,} inputs, each whole and with some "
+        f"of its {parts} players (parts) replaced by a baseline{ways}. How much of the evidence for {about} is lost "
+        f"with one or two players gone? By {primary} the inputs are ranked: on top are those that a model decides for "
+        "fragile reasons, whether it is right or wrong. They are for a person to look at; they are not proven mistakes."
     )
     first = "".join(f"<li>{sentence}</li>" for sentence in _look_first(scoring))
     return [
@@ -93,11 +100,10 @@ def _found(scoring: Scoring) -> list[str]:
         table = overlap(scoring, scoring.primary, SetRule(), ("n_active", "ink"), None, 500, 0)
         best, worst = table["iou"].max(), table["iou"].min()
         spread = f"{worst:.2f}" if len(table) == 1 else f"{worst:.2f} to {best:.2f}"
+        which = "the two" if len(table) == 1 else "two"
         sentences.append(
-            f"The most suspicious tenths of {'the two' if len(table) == 1 else 'two'} models overlap by {spread} "
-            f"(intersection "
-            f"over union; independent sets by {table['chance'].mean():.2f}, the tenths of largest loss by "
-            f"{table['loss_iou'].mean():.2f})."
+            f"The most suspicious tenths of {which} models overlap by {spread} (intersection over union; independent "
+            f"sets by {table['chance'].mean():.2f}, the tenths of largest loss by {table['loss_iou'].mean():.2f})."
         )
         ceiling = table[["ceiling_baseline", "ceiling_mask"]].mean(axis=None)
         if np.isfinite(ceiling):
@@ -109,9 +115,8 @@ def _found(scoring: Scoring) -> list[str]:
     untrusted = np.mean([1 - scoring.columns(name)["trusted"].mean() for name in scoring.names])
     if untrusted > 0:
         sentences.append(
-            f"For {untrusted:.0%} of the inputs the whole input scores no higher than the baseline: these ranks "
-            f"are unreliable "
-            "and marked."
+            f"For {untrusted:.0%} of the inputs the whole input scores no higher than the baseline: these ranks are "
+            "unreliable and marked."
         )
     return sentences
 

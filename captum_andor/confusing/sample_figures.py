@@ -15,7 +15,7 @@ from captum_andor.confusing.score_formulas import lost_by_each
 from captum_andor.confusing.scoring import Scoring
 from captum_andor.confusing.views import View
 from captum_andor.explain import LogicalModel, complete_model
-from captum_andor.games import GivenInputs, PlayerLayout
+from captum_andor.games import PlayerLayout, column_names
 from captum_andor.patterns import ResultPlayers
 from captum_andor.search import Options
 from captum_andor.visualization import NEGATIVE, POSITIVE
@@ -55,7 +55,7 @@ def _players_of(scoring: Scoring, index: int, view: View) -> ResultPlayers:
     names = scoring.player_names
     if names is None and evaluation.samples.columns is not None:
         row = evaluation.samples.inputs[0][index : index + 1]
-        names = GivenInputs(row, None, evaluation.samples.columns).names(layout.feature_ids, layout.indices[0])
+        names = column_names(evaluation.samples.columns, row, layout.indices[0], layout.n_players)
     return ResultPlayers.of_inputs(layout, torch.float64, names)
 
 

@@ -12,7 +12,7 @@ from captum_andor.explain.explanation import AndOrExplanation, split_explanation
 from captum_andor.explain.logical_model import LogicalModel, complete_model
 from captum_andor.games import Inputs, Score, Target, check_score, repeat_target, score_output, standard_target
 from captum_andor.games.transforms import shapley_values
-from captum_andor.patterns import Names, ResultPlayers, standard_names
+from captum_andor.patterns import Names, ResultPlayers, shown_count, standard_names
 from captum_andor.search import Effort, Options, Weights
 from captum_andor.split import Split, check_split
 
@@ -186,5 +186,5 @@ class MaskedOutputs:
         return replace(self.players, names=standard_names(names, self.feature_ids) or self.players.names)
 
     def __repr__(self) -> str:
-        outputs = " × ".join(map(str, self.outputs.shape[:-1]))
-        return f"MaskedOutputs of {outputs} outputs, {len(self.feature_ids)} players, score={self.score!r}"
+        shape = shown_count(self.outputs.shape[:-1])
+        return f"MaskedOutputs of {shape}, {len(self.feature_ids)} players, score={self.score!r}"

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from captum_andor.games import Baselines, Players, Question, automatic_mask, read_inputs
+from captum_andor.games import Baselines, Players, Question, automatic_mask, column_names, read_inputs
 
 __all__ = ["check_number", "players_of"]
 
@@ -40,7 +40,7 @@ def players_of(
     players = Players(given.inputs, given.baselines, mask, names)
     players.question = Question(note)
     if given.columns is not None:
-        players.names = given.names(players.layout.feature_ids, players.layout.indices[0])
+        players.names = column_names(given.columns, given.inputs, players.layout.indices[0], players.n_players)
     return players
 
 

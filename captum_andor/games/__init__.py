@@ -3,8 +3,8 @@
 from captum_andor.games import indices, masks, transforms
 from captum_andor.games.game import Game as Game
 from captum_andor.games.given_inputs import (
-    GivenInputs as GivenInputs,
     automatic_mask as automatic_mask,
+    column_names as column_names,
     read_inputs as read_inputs,
 )
 from captum_andor.games.interpretable import (

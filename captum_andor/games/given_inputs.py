@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 from captum_andor._utils.frames import frame_numbers, is_frame, is_series, shown_value
 from captum_andor.games.masks import image_grid
 
-__all__ = ["GivenInputs", "automatic_mask", "read_inputs"]
+__all__ = ["GivenInputs", "automatic_mask", "column_names", "read_inputs"]
 
 _GRID = 4  # rows and columns of patches
 _ONE_BY_ONE, _STRETCHES = 20, 16  # tokens or steps that are a player each; runs of them where there are more
@@ -32,23 +33,28 @@ class GivenInputs:
     baselines: Any
     columns: tuple[str, ...] | None = None
 
-    def names(self, feature_ids: tuple[int, ...], index: Tensor) -> tuple[str, ...] | None:
-        """Names of the players: their columns and, of a single row, values.
 
-        Args:
-            feature_ids: Ids of the players.
-            index: Number of each column's player, shape ``(1 or N, columns)``.
-        """
-        if self.columns is None or len(index) > 1:
-            return None
-        shown = list(self.columns)
-        if len(self.inputs) == 1:
-            shown = [shown_value(name, value) for name, value in zip(shown, self.inputs[0].tolist(), strict=True)]
-        of_column = index[0].tolist()
-        return tuple(
-            " & ".join(name for name, player in zip(shown, of_column, strict=True) if player == i)
-            for i in range(len(feature_ids))
-        )
+def column_names(columns: Sequence[str], rows: Tensor, index: Tensor, n_players: int) -> tuple[str, ...] | None:
+    """Names of players that are columns of a frame and, of a single row, their values.
+
+    Args:
+        columns: Of the frame.
+        rows: Its numbers, shape ``(N, columns)``.
+        index: Number of each column's player, broadcastable to them.
+        n_players: Number of players.
+
+    Returns:
+        Their names; None where examples have masks of their own.
+    """
+    if len(index) > 1:
+        return None
+    shown = list(columns)
+    if len(rows) == 1:
+        shown = [shown_value(name, value) for name, value in zip(shown, rows[0].tolist(), strict=True)]
+    of_column = index[0].expand(len(shown)).tolist()
+    return tuple(
+        " & ".join(name for name, player in zip(shown, of_column, strict=True) if player == i) for i in range(n_players)
+    )
 
 
 def read_inputs(inputs: Any, baselines: Any, forward_func: Any) -> GivenInputs:

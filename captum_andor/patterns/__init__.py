@@ -12,6 +12,7 @@ from captum_andor.patterns.result import (
     IndexedResult as IndexedResult,
     Result as Result,
     restored_fields as restored_fields,
+    shown_count as shown_count,
 )
 from captum_andor.patterns.result_players import ResultPlayers as ResultPlayers, stored_ids as stored_ids
 from captum_andor.patterns.rules import rule_of as rule_of

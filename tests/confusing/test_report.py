@@ -439,6 +439,10 @@ def test_figures_of_tables_name_columns_and_values(tmp_path: Path) -> None:
     named = ConfusingSampleAnalyzer(player_names=["one", "two", "three", "four"]).add_model("net", made._models["net"])
     named.evaluate((frame, [0, 1] * 10)).to_html(tmp_path / "named.html", k=1)
     assert "q = " not in (tmp_path / "named.html").read_text()
+    with pytest.raises(ValueError, match="player_names has 1 names for 4 players"):
+        ConfusingSampleAnalyzer(player_names=["one"]).add_model("net", made._models["net"]).evaluate(
+            (frame, [0, 1] * 10)
+        )
 
 
 def test_all_figures_are_drawn_by_one_door(report: ConfusingReport) -> None:

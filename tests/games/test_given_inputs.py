@@ -42,6 +42,8 @@ def test_columns_that_are_one_player_share_its_name() -> None:
     mask = torch.tensor([[0, 1, 1]])
     model = AndOrInteractions(linear()).logical_model(FRAME, target=0, feature_mask=mask)
     assert model.player_names == ("age", "hours & married")
+    one = AndOrInteractions(linear()).logical_model(FRAME, target=0, feature_mask=torch.zeros(1, 1, dtype=torch.long))
+    assert one.player_names == ("age & hours & married",)
 
 
 def test_baselines_may_be_frames_and_series_in_any_order() -> None:

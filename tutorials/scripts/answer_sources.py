@@ -15,21 +15,7 @@ import transformers
 from captum_andor import AndOrInteractions
 from captum_andor.llm import AndOrLLMAttribution, ContextInput
 from captum_andor.visualization import sources_html
-from tutorials.datasets.language_models import smollm2
-
-SOURCES = [
-    "The museum opens at nine.",
-    "Dr. Elena Marsh won the Halden Prize in 2019.",
-    "The river floods every spring.",
-    "In 2019 the Halden Prize went to Elena Marsh.",
-    "Tickets cost twelve euros.",
-    "The town has two bakeries.",
-    "Karl Voss won the Tarn Medal in 2019.",
-    "Elena Marsh, winner of the Halden Prize, was born in Oslo.",
-    "The library is closed on Mondays.",
-    "Karl Voss won the Halden Prize in 2018.",
-]
-QUESTION, ANSWER = "Who won the Halden Prize in 2019?", "Elena Marsh"
+from tutorials.datasets.language_models import ANSWER, QUESTION, SOURCES, TEMPLATE, smollm2
 
 
 def main() -> None:
@@ -42,7 +28,7 @@ def main() -> None:
     inp = ContextInput(
         SOURCES,
         QUESTION,
-        template="Context: {context}\nQuestion: {query} Answer in a few words, from the context only.",
+        template=TEMPLATE,
         separator=" ",
         tokenizer=tokenizer,
     )
