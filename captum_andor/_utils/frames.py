@@ -28,7 +28,12 @@ def frame_numbers(frame: Any, name: str, dtype: torch.dtype) -> Tensor:
 
     Raises:
         TypeError: If a column holds no numbers.
+        ValueError: If two columns have one name.
     """
+    called = list(map(str, frame.columns))
+    if len(set(called)) < len(called):
+        twice = next(column for column in called if called.count(column) > 1)
+        raise ValueError(f"{name}: two columns are called {twice!r}; give each a name of its own.")
     columns = {str(column): np.asarray(frame[column]) for column in frame.columns}
     words = [column for column, numbers in columns.items() if numbers.dtype.kind not in "biuf"]
     if words:

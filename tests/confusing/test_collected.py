@@ -232,18 +232,23 @@ def test_a_draw_of_samples_is_random_and_repeats() -> None:
     assert len(first) == 8 and first.samples.tolist() == again.samples.tolist() != other.samples.tolist()
 
 
-def test_intervals_of_overlap_hold_what_all_samples_say() -> None:
+@pytest.mark.parametrize("score", ["net_order", "flip_rate"])  # without ties, and with many
+def test_intervals_of_overlap_hold_what_all_samples_say(score) -> None:
     n = 1500
     x, y = torch.rand(n, 4, generator=torch.Generator().manual_seed(1)), torch.arange(n) % 3
-    made = ConfusingSampleAnalyzer(scores=("net_order",))
+    made = ConfusingSampleAnalyzer(scores=("net_order", "flip_rate"))
     for seed in (0, 1):
         torch.manual_seed(seed)
-        made.add_model(str(seed), nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 3)).eval())
+        model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 3)).eval()
+        with torch.no_grad():
+            for weights in model.parameters():
+                weights *= 6  # decisions that masks can turn
+        made.add_model(str(seed), model)
     rows = made.explain_batch({"sample": range(n), "input": x, "label": y}, keep="scores")
-    truth = made.collect(rows, y).overlap(fraction=0.2, n_resamples=10).iloc[0]
+    truth = made.collect(rows, y).overlap(score, fraction=0.2, n_resamples=10).iloc[0]
     held, rank_held = [], []
     for seed in range(60):
-        found = made.collect(rows, y, samples=150, seed=seed).overlap(fraction=0.2, n_resamples=200).iloc[0]
+        found = made.collect(rows, y, samples=150, seed=seed).overlap(score, fraction=0.2, n_resamples=200).iloc[0]
         held.append(found["iou_low"] <= truth["iou"] <= found["iou_high"])
         rank_held.append(found["spearman_low"] <= truth["spearman"] <= found["spearman_high"])
     assert sum(held) >= 0.88 * 60 and sum(rank_held) >= 0.88 * 60

@@ -81,6 +81,12 @@ def test_inputs_without_numbers(inputs, message) -> None:
         AndOrInteractions(linear()).attribute(inputs, target=0)
 
 
+def test_columns_of_one_name_are_refused() -> None:
+    frame = pd.DataFrame([[1.0, 2.0, 3.0]], columns=["age", "age", "hours"])
+    with pytest.raises(ValueError, match="inputs: two columns are called 'age'"):
+        AndOrInteractions(linear()).attribute(frame, target=0)
+
+
 def test_an_automatic_mask_of_images_is_a_grid(tmp_path) -> None:
     torch.manual_seed(0)
     model = nn.Sequential(nn.Conv2d(3, 2, 3), nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(8, 2)).eval()
