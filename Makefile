@@ -55,10 +55,13 @@ test-newest:
 	.venv-newest/bin/python -m pip install -q -e ".[test]" torch torchvision
 	.venv-newest/bin/python -m pytest -W ignore::DeprecationWarning
 
-# Ray Data and Spark, 4 and then 3.5, in an environment of their own; Spark needs a Java runtime.
-test-engines:
+# Ray Data and Spark, 4 and then 3.5; Spark needs a Java runtime. Their environment sees the packages of the first one,
+# since a second copy of torch with its CUDA libraries takes 5 GB.
+test-engines: $(READY)
 	$(PYTHON) -m venv --clear .venv-engines
-	.venv-engines/bin/python -m pip install -q -c constraints.txt -e ".[test,ray,spark]"
+	echo "import site; site.addsitedir('$$(echo $(CURDIR)/$(VENV)/lib/python*/site-packages)')" \
+		> "$$(echo .venv-engines/lib/python*/site-packages)/packages_of_the_first.pth"
+	.venv-engines/bin/python -m pip install -q -c constraints.txt "ray[data]" pyspark
 	.venv-engines/bin/python -m pytest -m engines tests/engines
 	.venv-engines/bin/python -m pip install -q "pyspark==3.5.*"
 	.venv-engines/bin/python -m pytest -m engines -k spark tests/engines

@@ -1,6 +1,6 @@
 """Ray Data and Spark for real: batches of every kind, several workers, one that dies; the report is that of one process.
 
-``make test-engines`` runs them in environments of their own; elsewhere each says what is missing.
+``make test-engines`` runs them in an environment that has both; elsewhere each says what is missing.
 """
 
 from __future__ import annotations
