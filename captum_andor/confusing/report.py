@@ -21,6 +21,7 @@ from captum_andor.confusing.html_page import page
 from captum_andor.confusing.label_noise import cleanlab_frame, known_samples, label_noise, user_columns
 from captum_andor.confusing.overlap import SetRule, overlap, reliability
 from captum_andor.confusing.ranking import ranking
+from captum_andor.confusing.report_file import read_scoring, write_scoring
 from captum_andor.confusing.report_plots import ReportPlots
 from captum_andor.confusing.score_names import Labels
 from captum_andor.confusing.scoring import Scoring
@@ -437,6 +438,49 @@ class ConfusingReport(ReportPlots):
             raise FileNotFoundError(f"path lies in a folder that does not exist, {folder}; make it first.")
         text = page(self.scoring, title, k)
         Path(path).write_text(text, encoding="utf-8")
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the report to a file, atomically: inputs, labels, what the models returned, and the settings.
+
+        The file is a compressed NumPy archive (``.npz``) that loads without pickle. The models are not in it.
+
+        Args:
+            path (str or PathLike): Where to write; an existing file is replaced. No suffix is added.
+
+        Raises:
+            TypeError: If ``score`` is a function, which the file cannot hold.
+
+        Examples::
+
+            >>> import os, tempfile, torch
+            >>> from captum_andor import ConfusingReport, ConfusingSampleAnalyzer
+            >>> analyzer = ConfusingSampleAnalyzer().add_model("linear", torch.nn.Linear(4, 3).eval())
+            >>> report = analyzer.evaluate((torch.rand(20, 4), torch.arange(20) % 3))
+            >>> path = os.path.join(tempfile.mkdtemp(), "report.npz")
+            >>> report.save(path)
+            >>> ConfusingReport.load(path).scores.equals(report.scores)
+            True
+        """
+        write_scoring(path, self.scoring)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> ConfusingReport:
+        """Read a report that :meth:`save` wrote.
+
+        It does all that the saved one did without its models: where ``scores`` are of v alone, patterns need
+        ``coalitions="all"`` before.
+
+        Args:
+            path (str or PathLike): The file.
+
+        Returns:
+            - **report** (*ConfusingReport*): Equal to the one saved.
+
+        Raises:
+            OSError: If the file cannot be opened, e.g. FileNotFoundError.
+            ValueError: If the file is not a report, damaged, or of a newer version.
+        """
+        return cls(read_scoring(path))
 
     def __len__(self) -> int:
         return self.n_samples

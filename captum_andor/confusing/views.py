@@ -59,6 +59,14 @@ class Views:
     def __len__(self) -> int:
         return len(self.baselines) * len(self.masks)
 
+    def as_tensors(self, samples: Samples) -> Views:
+        """The same views with functions called for every sample, so that nothing but tensors and numbers is left."""
+        whole = 0, len(samples)
+        return Views(
+            tuple(self._baselines(samples, *whole, i) if callable(b) else b for i, b in enumerate(self.baselines)),
+            tuple(self._mask(samples, *whole, i) if callable(m) else m for i, m in enumerate(self.masks)),
+        )
+
     def players(
         self,
         samples: Samples,

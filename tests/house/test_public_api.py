@@ -149,6 +149,8 @@ def test_public_names_are_frozen() -> None:
             "n_resamples=1000, seed=0",
         ),
         (ConfusingReport.reliability, "self"),
+        (ConfusingReport.save, "self, path"),
+        (ConfusingReport.load, "path"),
         (ConfusingReport.similarity, "self, by_group=False, fraction=0.1"),
         (ConfusingReport.compare, "self, index, models=None, n_patterns=4, use_pyplot=True"),
         (
