@@ -20,7 +20,7 @@ from captum_andor._utils.storage import read_arrays, write_arrays
 from captum_andor.study.grids import GRIDS, GridNetwork, cells_of_grid
 from captum_andor.study.network_tables import NetworkTable
 from captum_andor.study.variance_shares import Shares, shares_of, standardised
-from captum_andor.visualization import new_figure, shown
+from captum_andor.visualization import new_figure, shown, text_colour
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -316,7 +316,9 @@ class FactorialResult:
                 axis.bar(range(len(layers)), heights, bottom=base, color=_COLOURS[factor], label=factor, width=0.7)
                 if factor == "low":
                     ends = np.abs(rows[["lower", "upper"]].to_numpy().T - rows["share"].to_numpy())
-                    axis.errorbar(range(len(layers)), rows["share"], ends, color="black", capsize=3, linestyle="none")
+                    axis.errorbar(
+                        range(len(layers)), rows["share"], ends, color=text_colour(), capsize=3, linestyle="none"
+                    )
                 base = base + heights
             axis.set_xticks(range(len(layers)), layers, rotation=40, ha="right", fontsize=8)
             axis.set_title(grid, fontsize=10)

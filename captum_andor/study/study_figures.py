@@ -9,7 +9,7 @@ import numpy as np
 
 from captum_andor.study.cell_agreement import Agreement
 from captum_andor.study.cells import NEW, Cell
-from captum_andor.visualization import new_figure, one_axis
+from captum_andor.visualization import new_figure, one_axis, text_colour
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -177,7 +177,7 @@ def profiles_at(
 def _mark(axis: Axes, boundary: int | None) -> None:
     axis.set_xlabel("step")
     if boundary is not None:
-        axis.axvline(boundary, color="black", linewidth=0.8, linestyle=":", label="second phase begins")
+        axis.axvline(boundary, color=text_colour(), linewidth=0.8, linestyle=":", label="second phase begins")
 
 
 def _sequential(order: int, n: int) -> Any:

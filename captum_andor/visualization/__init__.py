@@ -17,6 +17,7 @@ from captum_andor.visualization.canvas import (
     new_figure,
     one_axis as one_axis,
     shown,
+    text_colour as text_colour,
 )
 from captum_andor.visualization.charts import (
     plot_bars,

@@ -22,12 +22,13 @@ __all__ = [
     "new_figure",
     "one_axis",
     "shown",
+    "text_colour",
     "title_of",
 ]
 
 # Captum's green and red, in the shades of Okabe and Ito that colour-blind readers tell apart.
 POSITIVE, NEGATIVE = "#009E73", "#D55E00"
-SERIES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+SERIES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#999999")
 LINE_STYLES = {"and": "solid", "or": (0, (2, 1.2))}
 _LONGEST = 44  # characters of a label that a figure of six inches has room for
 _LISTED = 8  # players that a label names one by one
@@ -66,6 +67,13 @@ def shown(is_new: bool, use_pyplot: bool, *drawn: Axes) -> None:
         from matplotlib import pyplot
 
         pyplot.show()
+
+
+def text_colour() -> str:
+    """The colour of texts in the style that is in use, for what has to stand out from the background."""
+    from matplotlib import rcParams
+
+    return str(rcParams["text.color"])
 
 
 def check_single(result: Result) -> None:

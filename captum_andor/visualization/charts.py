@@ -20,6 +20,7 @@ from captum_andor.visualization.canvas import (
     label_of,
     one_axis,
     shown,
+    text_colour,
     title_of,
 )
 
@@ -33,6 +34,7 @@ __all__ = ["plot_bars", "plot_beeswarm", "plot_frontier", "plot_heatmap", "plot_
 
 _REST = "#999999"
 _TICKS = (1, 2, 3, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)
+_LINES = ("o-", "s--", "^:")  # told apart without colours
 _SIGNED_CELLS = 400  # of a heat map, in which a sign can be read
 
 
@@ -110,7 +112,7 @@ def plot_frontier(
     for number, (method, rows) in enumerate(table.groupby("method", sort=False)):
         if not str(method).startswith("order"):
             rows = rows[rows["terms"] > 0]  # which a logarithm has no place for; their R² is 0
-            axis.plot(rows["terms"], rows["r2"], ".-", markersize=4, color=SERIES[number], label=method)
+            axis.plot(rows["terms"], rows["r2"], _LINES[number], markersize=3.5, color=SERIES[number], label=method)
             continue
         terms, r2 = int(rows["terms"].iloc[0]), float(rows["r2"].iloc[0])
         label = (
@@ -118,7 +120,7 @@ def plot_frontier(
         )
         marker = {"order 1": "x", "order 2": "+", "order 3": "1"}[str(method)]
         axis.plot(
-            terms, r2, marker, color="black", markersize=7, clip_on=False, zorder=3, linestyle="none", label=label
+            terms, r2, marker, color=text_colour(), markersize=7, clip_on=False, zorder=3, linestyle="none", label=label
         )
     axis.set_xscale("log")
     ticks = [count for count in _TICKS if count <= most]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from captum_andor._utils.checks import check_count
-from captum_andor.visualization.canvas import NEGATIVE, POSITIVE, one_axis, shown
+from captum_andor.visualization.canvas import NEGATIVE, POSITIVE, one_axis, shown, text_colour
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -51,7 +51,7 @@ def plot_shapley_values(
     axis.barh(rows, [values[i] for i in order], color=colours, height=0.7)
     axis.errorbar(
         [values[i] for i in order], rows, xerr=[1.96 * errors[i] for i in order],
-        fmt="none", ecolor="0.25", elinewidth=1.2, capsize=2.5,
+        fmt="none", ecolor=text_colour(), elinewidth=1.2, capsize=2.5,
     )  # fmt: skip
     axis.axvline(0.0, color="0.5", linewidth=0.8)
     axis.set_yticks(rows, [names[i].replace("$", r"\$") for i in order])

@@ -69,16 +69,17 @@ def plot_graph(
             "ec": colour,
         }
         text = f"{pattern.kind.upper()}\n{pattern.value:+.2g}"
-        axis.text(x, 1, text, ha="center", va="center", fontsize=7, bbox=box, zorder=2)
+        axis.text(x, 1, text, ha="center", va="center", fontsize=7, color="black", bbox=box, zorder=2)
     for i in used:
         box = {"boxstyle": "round", "fc": "#EEEEEE", "ec": "gray"}
         long = len(names[i]) > 5
         axis.text(
             place[result.feature_ids[i]], 0, names[i], ha="right" if long else "center", va="top" if long else "center",
-            rotation=35 if long else 0, rotation_mode="anchor", fontsize=8, bbox=box, zorder=2,
+            rotation=35 if long else 0, rotation_mode="anchor", fontsize=8, color="black", bbox=box, zorder=2,
         )  # fmt: skip
     box = {"boxstyle": "round", "fc": "#DDDDDD", "ec": "black"}
-    axis.text(middle, 2, f"{result.ends()[1]:.3g}", ha="center", va="center", fontsize=9, bbox=box, zorder=2)
+    whole = f"{result.ends()[1]:.3g}"
+    axis.text(middle, 2, whole, ha="center", va="center", fontsize=9, color="black", bbox=box, zorder=2)
     axis.set_xlim(-0.8, max(len(used) - 1, 0) + 0.8)
     axis.set_ylim(-0.75, 2.3)
     axis.set_axis_off()

@@ -97,7 +97,7 @@ def plot_tokens(
                 axis.plot([start, end], [y, y], color=colour, linewidth=4, solid_capstyle="butt")
             letter = f"{chr(ord('A') + lane % 26)}  " if line else ""  # the same on every line that a pattern is on
             text = f"{letter}{pattern.kind.upper()} {pattern.value:+.2g}"
-            axis.text(width + 1, y, text, fontsize=7, va="center", color="black")
+            axis.text(width + 1, y, text, fontsize=7, va="center")
     axis.set_xlim(-0.5, width + 9)
     axis.set_ylim(-(line + 1) * height + 0.5, 1.4)
     axis.set_axis_off()
