@@ -241,8 +241,9 @@ def report(out: Path) -> None:
         print(
             f"low share of {PRIMARY} less that of the margin\n{low.drop(columns='factor').round(3).to_string(index=False)}"
         )
-        moved = ", ".join(f"{size:g}: {share:.2f}" for size, share in result.instability().itertuples(index=False))
-        print(f"\ninstability, share of copies moved by {moved}\n\n{kept.round(3).to_string()}\n")
+        print(
+            f"\ninstability\n{result.instability().to_string(index=False, float_format='{:.3g}'.format)}\n\n{kept.round(3).to_string()}\n"
+        )
         print(f"repeats under the other baseline\n{result.retest().round(2).to_string(index=False)}\n")
     if results:
         print(special_to_confusion(list(results.values())))

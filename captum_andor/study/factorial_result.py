@@ -18,6 +18,7 @@ from captum_andor._utils.checks import check_share
 from captum_andor._utils.statistics import Array, ranks
 from captum_andor._utils.storage import read_arrays, write_arrays
 from captum_andor.study.grids import GRIDS, GridNetwork, cells_of_grid
+from captum_andor.study.instability import variance_between_copies
 from captum_andor.study.network_tables import NetworkTable
 from captum_andor.study.variance_shares import Shares, shares_of, standardised
 from captum_andor.visualization import new_figure, shown, text_colour
@@ -182,33 +183,33 @@ class FactorialResult:
             rows.append({"grid": grid, "layer": layer, "share": value, "lower": lower, "upper": upper})
         return pd.DataFrame(rows)
 
-    def instability(self, score: str | None = None) -> pd.DataFrame:
+    def instability(self, score: str | None = None, confidence: float = 0.95) -> pd.DataFrame:
         """What copies of one network differ by when its initial weights are moved a little.
 
         Args:
             score (str, optional): As in :meth:`shares`. Default: None (the primary)
+            confidence (float, optional): Of each interval. Default: 0.95
 
         Returns:
-            - **instability** (*pandas.DataFrame*): ``size``, by how much, and ``share``: the variance between copies,
-              of that between all networks of the first grid at the first cut.
+            - **instability** (*pandas.DataFrame*): ``size``, by how much; ``share``: the variance between copies, of
+              that between all networks of the first grid at the first cut, with ``lower`` and ``upper``, ends of a
+              jackknife over copies, levels and samples. It is about copies of this one network.
         """
         import pandas as pd
 
         name = self._checked(score)
-        whole = self._shares(self.cuts[0], name).variance
+        check_share("confidence", confidence)
+        place, m = {network: i for i, network in enumerate(self.members)}, self.levels
+        grid = self._standard([place[network] for network in cells_of_grid(*self.cuts[0], m)], name)
+        grid = grid.reshape(len(grid), m, m, -1)
         rows = []
         for size in sorted({n.size for n in self.members if n.kind == "moved"}):
-            places = [i for i, n in enumerate(self.members) if n.kind == "moved" and n.size == size]
-            y = self._standard(places, name)
-            views = y - y.mean(1, keepdims=True)
-            total = views.sum(0)
-            if len(views) > 1:
-                square = (np.square(total) - np.square(views).sum(0)) / (len(views) * (len(views) - 1))
-            else:
-                square = np.square(total)
-            within = float(square.sum(0).mean()) / (len(places) - 1)
-            rows.append({"size": size, "share": within / whole})
-        return pd.DataFrame(rows, columns=["size", "share"])
+            copies = self._standard([i for n, i in place.items() if n.kind == "moved" and n.size == size], name)
+            share, lower, upper = variance_between_copies(
+                copies, grid, self._sample_of_entries(grid.shape[-1]), confidence=confidence
+            )
+            rows.append({"size": size, "share": share, "lower": lower, "upper": upper})
+        return pd.DataFrame(rows, columns=["size", "share", "lower", "upper"])
 
     def retest(self) -> pd.DataFrame:
         """How far each score repeats under another baseline or mask of the same network.
@@ -410,11 +411,15 @@ class FactorialResult:
         place = {network: i for i, network in enumerate(self.members)}
         m = self.levels
         y = self._standard([place[network] for network in cells_of_grid(*cut, m)], name)
-        n_samples = self.arrays[f"score/{self.scores[0]}"].shape[-1]
-        of_sample = np.repeat(np.arange(n_samples), y.shape[-1] // n_samples)
+        of_sample = self._sample_of_entries(y.shape[-1])
         return shares_of(
             y.reshape(len(y), m, m, -1), "latin", ranked=False, of_sample=of_sample, across_views=across_views
         )
+
+    def _sample_of_entries(self, entries: int) -> npt.NDArray[np.int64]:
+        """The sample that each entry is of; v over masks has several for each."""
+        n_samples = self.arrays[f"score/{self.scores[0]}"].shape[-1]
+        return np.repeat(np.arange(n_samples), entries // n_samples)
 
     def _views(self, name: str) -> int:
         """Number of views of a score or column."""

@@ -25,7 +25,17 @@ from captum_andor._utils.statistics import Array, ranks
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Shares", "components", "seed_shares", "shares_of", "standardised"]
+__all__ = [
+    "Shares",
+    "cell_products",
+    "components",
+    "half_interval",
+    "jackknifed_variance",
+    "seed_shares",
+    "shares_of",
+    "standardised",
+    "uncrossed_variance",
+]
 
 Factors: TypeAlias = "tuple[str, ...]"
 _GROUPS = 10  # of samples, left out one at a time
@@ -120,23 +130,32 @@ class Shares:
 
     def _half(self, weights: Array, confidence: float = 0.95) -> float:
         """Half of the interval of a weighted sum of shares."""
-        from scipy.stats import t
+        return half_interval(*self._spread(weights), min(len(self.without_low), len(self.without_high)) - 1, confidence)
 
+    def _spread(self, weights: Array) -> tuple[float, float]:
+        """Variance of a weighted sum of shares, and the sum of squares by degrees of freedom of what it consists of."""
         low, high, both, group = (
             part @ weights for part in (self.without_low, self.without_high, self.without_both, self.without_group)
         )
-        of_low, of_high, of_samples = map(_jackknifed, (low, high, group))
+        of_low, of_high, of_samples = map(jackknifed_variance, (low, high, group))
         crossed = both - low[:, None] - high[None] + self.whole @ weights
         of_both = (len(low) - 1) * (len(high) - 1) / crossed.size * float(np.square(crossed - crossed.mean()).sum())
         variance = max(of_low + of_high + of_samples - 2 * of_both, of_low, of_high, of_samples)
-        if not variance > 0:
-            return 0.0
         uncertain = of_low**2 / (len(low) - 1) + of_high**2 / (len(high) - 1) + of_samples**2 / (len(group) - 1)
-        freedom = max(variance**2 / uncertain, min(len(low), len(high)) - 1)
-        return float(t.ppf((1 + confidence) / 2, freedom)) * math.sqrt(variance)
+        return variance, uncertain
 
 
-def _jackknifed(without: Array) -> float:
+def half_interval(variance: float, uncertain: float, least: int, confidence: float) -> float:
+    """Half of an interval by Student's t: a sum of variances, Satterthwaite's degrees of freedom, at least so many."""
+    from scipy.stats import t
+
+    if not variance > 0:
+        return 0.0
+    freedom = max(variance**2 / uncertain, least)
+    return float(t.ppf((1 + confidence) / 2, freedom)) * math.sqrt(variance)
+
+
+def jackknifed_variance(without: Array) -> float:
     """Variance of a statistic from its values without each unit."""
     return (len(without) - 1) / len(without) * float(np.square(without - without.mean()).sum())
 
@@ -200,7 +219,7 @@ def shares_of(
     y = standardised(scores, ranked) if of_sample is None else scores
     group = number % groups
     return jackknifed(
-        np.stack([_products(y[..., group == g], across_views) for g in range(groups)]), y.shape[1:3], order
+        np.stack([cell_products(y[..., group == g], across_views) for g in range(groups)]), y.shape[1:3], order
     )
 
 
@@ -239,7 +258,7 @@ def jackknifed(products: npt.NDArray[Any], levels: tuple[int, int], order: str |
     )
 
 
-def _products(y: Array, across_views: bool) -> Array:
+def cell_products(y: Array, across_views: bool = True) -> Array:
     """Mean products of every two cells over samples, of different views where there are several: ``(C, C)``."""
     views = y.reshape(len(y), -1, y.shape[-1])
     own: Array = np.einsum("vcn,vdn->cd", views, views)
@@ -273,3 +292,13 @@ def components(gram: Array, relation: npt.NDArray[np.int64], has_order: bool) ->
     if has_order:
         named.append(float(gram[relation == _ORDER].mean()) - means[_NONE])
     return np.array([*named, means[_SAME] - means[_NONE] - sum(named)])
+
+
+def uncrossed_variance(gram: Array, levels: tuple[int, int], kept: npt.NDArray[np.bool_]) -> float:
+    """Variance between networks that share nothing, from mean products of those cells of a Latin square that are kept.
+
+    It is the sum of :func:`components`.
+    """
+    relation = _relations(*levels, "latin")[np.ix_(kept, kept)]
+    part = gram[np.ix_(kept, kept)]
+    return float(part[relation == _SAME].mean() - part[relation == _NONE].mean())

@@ -109,6 +109,7 @@ def test_contrasts_values_instability_and_the_verdict(result) -> None:
     assert list(result.low_less_high().columns) == ["grid", "layer", "share", "lower", "upper"]
     instability = result.instability()
     assert instability["size"].tolist() == [1e-2] and instability["share"].between(-0.5, 2).all()
+    assert (instability["lower"] < instability["share"]).all() and (instability["share"] < instability["upper"]).all()
     verdict = result.verdict()
     assert verdict.outcome in ("supported", "not supported", "cannot be judged") and "initial low layers" in str(
         verdict
