@@ -94,7 +94,8 @@ class Verdict:
         text: The verdict in words, with its numbers.
         contrast: Same low less same high.
         beyond_new: Same low less both new.
-        pairs_needed: Pairs with which a difference of ``smallest_effect`` would be seen with 80 % power.
+        pairs_needed: Pairs with which a difference of ``smallest_effect`` would be seen with 80 % power, by intervals
+            of the confidence that judges the score.
     """
 
     outcome: Literal["supported", "not supported", "cannot be judged"]
@@ -117,7 +118,7 @@ def judged(
     contrast: Estimate, beyond_new: Estimate, smallest_effect: float, score: str, confidence: float = 0.95
 ) -> Verdict:
     """The verdict by the stated rule; see :meth:`LayerSwapResult.verdict`."""
-    needed = contrast.pairs_needed(smallest_effect)
+    needed = contrast.pairs_needed(smallest_effect, confidence=confidence)
     d, size = _shown(contrast) + ("" if confidence == 0.95 else f" ({confidence:.1%})"), f"{smallest_effect:.2f}"
     if np.isnan(contrast.low):
         return Verdict("cannot be judged", None, f"Cannot be judged: {score} has no interval here.")
@@ -140,11 +141,10 @@ def judged(
         text = f"Not supported: by {score}, the low part decides by less than {size} more than the high part, {d}."
     else:
         outcome, decides = "cannot be judged", None
-        why = (
-            f"the interval holds both 0 and {size}"
-            if contrast.low <= 0
-            else f"sharing the low part is not seen to differ from sharing nothing, {_shown(beyond_new)}"
-        )
+        why = f"the interval holds both 0 and {size}"
+        if contrast.low > 0:
+            why = f"sharing the low part is not seen to differ from sharing nothing, {_shown(beyond_new)}"
+            needed = max(needed, beyond_new.pairs_needed(smallest_effect, confidence=confidence))
         text = (
             f"Cannot be judged at this size: by {score}, low less high is {d}; {why}. {_more(needed, contrast, size)}"
         )
@@ -164,9 +164,7 @@ def too_wide(gap: float) -> str | None:
 def _more(needed: float, contrast: Estimate, size: str) -> str:
     if np.isinf(needed):
         return f"More pairs would not tell a difference of {size}; take more samples."
-    return (
-        f"With {needed:.0f} pairs a difference of {size} would be seen with 80 % power; there are {contrast.n_pairs}."
-    )
+    return f"To see a difference of {size} with 80 % power takes {needed:.0f} pairs; there are {contrast.n_pairs}."
 
 
 def _shown(e: Estimate) -> str:

@@ -35,14 +35,14 @@ class Estimate:
     floor: float
     n_pairs: int
 
-    def pairs_needed(self, difference: float, power: float = 0.8) -> float:
-        """Pairs with which a test at 5 % sees a difference of this size with this power; inf if samples forbid it."""
+    def pairs_needed(self, difference: float, power: float = 0.8, confidence: float = 0.95) -> float:
+        """Pairs with which an interval sees a difference of this size with this power; inf if samples forbid it."""
         from scipy.stats import t
 
         if math.isnan(self.mean):
             return math.nan
         pairs = np.arange(2, _MOST_PAIRS + 1)
-        wanted = t.ppf(0.975, pairs - 1) + t.ppf(power, pairs - 1)
+        wanted = t.ppf((1 + confidence) / 2, pairs - 1) + t.ppf(power, pairs - 1)
         seen = wanted * np.sqrt(self.spread**2 / pairs + self.floor) <= difference
         return float(pairs[seen.argmax()]) if seen.any() else math.inf
 

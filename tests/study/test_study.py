@@ -22,7 +22,7 @@ from captum_andor import ConfusingSampleAnalyzer, LayerSwapResult, LayerSwapStud
 from captum_andor._utils.statistics import partial_spearman, spearman
 from captum_andor.study.cell_agreement import Agreement
 from captum_andor.study.cells import NEW, OTHER_ORDER, Cell, Network, cells_of
-from captum_andor.study.contrasts import at_equal_shares, confidence_of
+from captum_andor.study.contrasts import at_equal_shares, confidence_of, judged
 from captum_andor.study.estimates import Estimate, Measured, correlation, overlap_of_sets, residuals
 from captum_andor.study.network_tables import NetworkTable
 
@@ -182,6 +182,16 @@ def test_pairs_needed_give_the_power_that_they_promise() -> None:
     seen = [stats.ttest_1samp(draw.normal(difference, spread, pairs), 0).pvalue < 0.05 for _ in range(2000)]
     assert 0.78 <= np.mean(seen) <= 0.86
     assert Estimate(0.0, -1.0, 1.0, spread, 0.01, 5).pairs_needed(difference) == np.inf
+    assert Estimate(0.0, -1.0, 1.0, spread, 0.0, 5).pairs_needed(difference, confidence=0.99) > pairs
+
+
+def test_a_verdict_names_the_pairs_that_its_own_intervals_take() -> None:
+    clear, unclear = Estimate(0.12, 0.02, 0.22, 0.1, 0.0, 6), Estimate(0.2, -0.1, 0.5, 0.3, 0.0, 6)
+    beyond = judged(clear, unclear, 0.1, "margin")
+    assert beyond.outcome == "cannot be judged" and beyond.pairs_needed == unclear.pairs_needed(0.1) > 60
+    assert f"takes {beyond.pairs_needed:.0f} pairs; there are 6" in str(beyond)
+    both = judged(Estimate(0.05, -0.1, 0.2, 0.2, 0.0, 6), clear, 0.1, "margin", confidence=0.99)
+    assert both.pairs_needed == Estimate(0.05, -0.1, 0.2, 0.2, 0.0, 6).pairs_needed(0.1, confidence=0.99)
 
 
 def test_equal_shares_are_interpolated_between_cuts_and_nothing_is_extrapolated() -> None:
