@@ -236,7 +236,7 @@ def plot_beeswarm(
     title: str | None = None,
     use_pyplot: bool = True,
 ) -> tuple[Figure, Axes]:
-    """Draw the strength of patterns over many samples or models, a row a pattern, a dot an output.
+    """Draw the strength of patterns over many samples or models: a row for each pattern, a dot for each output.
 
     Args:
         results (LogicalModel, AndOrExplanation or iterable of these): Of the same players; each output is a dot.
@@ -266,7 +266,7 @@ def plot_beeswarm(
     axis.set_yticks(range(len(patterns)), labels, fontsize=8)
     axis.set_ylim(len(patterns) - 0.5, -0.5)
     axis.axvline(0, color="gray", linewidth=0.8, zorder=0)
-    axis.set_xlabel(f"strength; a dot an output, in brackets how many of {strengths.shape[1]} have it", fontsize=9)
+    axis.set_xlabel(f"strength in each output (in brackets: in how many of {strengths.shape[1]})", fontsize=9)
     return _finished(fig, axis, title, plt_fig_axis, use_pyplot)
 
 
