@@ -24,12 +24,12 @@ import matplotlib
 matplotlib.use("Agg")
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import Tensor, nn
 
 from captum_andor import ConfusingSampleAnalyzer, LayerSwapStudy
 from captum_andor.games.masks import image_grid
-from captum_andor.study.contrasts import confidence_of, too_wide
 from captum_andor.study.surgery import criticality
 from tutorials.datasets.cifar10 import cifar10
 from tutorials.datasets.fashion import fashion_mnist
@@ -73,7 +73,7 @@ SETTINGS = {
     "resnet": Setting(dataset="cifar10", network="resnet", images=1000, samples=100, pairs=3),
 }
 EARLY_EPOCHS = 3
-SMALLEST_EFFECT = 0.1  # that of the verdicts
+NUMBER = r"[+-]\d\.\d\d"
 LARGE = {
     "images": 3000,
     "pairs": 30,
@@ -286,50 +286,83 @@ def critical(
 
 
 def report(out: Path) -> None:
-    """Print what all settings found, as tables of reStructuredText, from their CSV files."""
-    import pandas as pd
-
+    """Print what all settings found and write it as the tables of the docs: verdicts, cuts, reliability."""
     folders = [folder for folder in sorted(out.glob("*")) if (folder / "contrasts.csv").exists()]
-    print(".. list-table:: Same low less same high, equal shares of parameters: difference [95 % interval]")
-    print("   :header-rows: 1\n")
-    heads = ("setting", "score", "given what all share", "of all scores", "and given loss", "pairs for .10", "verdict")
-    print("\n".join(f"   {'* -' if i == 0 else '  -'} {head}" for i, head in enumerate(heads)))
-    for folder in folders:
-        table = pd.read_csv(folder / "contrasts.csv")
-        table = table[table["compared"] == "equal shares of parameters"]
-        verdicts = (folder / "verdicts.txt").read_text().splitlines()
-        names, pairs = list(dict.fromkeys(table["score"])), pd.read_csv(folder / "networks.csv")["pair"].nunique()
-        names = [name for name in names if name not in ("loss", "margin", "early_loss")]
-        for score, variant in table[["score", "variant"]].drop_duplicates().itertuples(index=False):
-            rows = table[(table["score"] == score) & (table["variant"] == variant)].set_index("measure")
-            shared, last = rows.loc["given_shared"], rows.loc["given_loss"]
-            said = next((line.split(":")[0] for line in verdicts if f"by {score}," in line), "")
-            needed = "more samples" if np.isinf(shared["pairs_needed"]) else f"{shared['pairs_needed']:.0f}"
-            low, high = ends(shared, confidence_of(score, names), pairs)
-            wider = f"{shared['difference']:+.2f} [{low:+.2f}, {high:+.2f}]" if score in names else "–"
-            if (said == "Supported" and low <= 0) or (said == "Not supported" and high >= SMALLEST_EFFECT):
-                said = "Cannot be judged"
-            cells = (f"{folder.name}, {variant}", f"``{score}``", interval(shared), wider, interval(last), needed, said)
-            gap = re.search(r"gap of ([0-9.]+)", str(shared["note"]))
-            if gap is not None and (refused := too_wide(float(gap[1]))) is not None:
-                cells = (*cells[:2], "–", "–", "–", "–", f"Not compared: {refused}")
-            print("\n".join(f"   {'* -' if i == 0 else '  -'} {cell}" for i, cell in enumerate(cells)))
+    for name, of_setting in (("verdicts", verdict_rows), ("cuts", cut_rows), ("reliability", reliability_rows)):
+        table = pd.DataFrame([row for folder in folders for row in of_setting(folder)])
+        table.to_csv(out / f"{name}.csv", index=False)
+        print(f"{name}\n{table.to_string(index=False)}\n")
 
 
-def interval(row: object) -> str:
+def verdict_rows(folder: Path) -> list[dict[str, str]]:
+    """Same low less same high at equal shares of parameters: a row for each score or column."""
+    table = pd.read_csv(folder / "contrasts.csv").query("compared == 'equal shares of parameters'")
+    verdicts = (folder / "verdicts.txt").read_text(encoding="utf-8").splitlines()
+    rows = []
+    for score in dict.fromkeys(table["score"]):
+        by = table[table["score"] == score].set_index("measure")
+        said = next((line for line in verdicts if f"by {score}," in line), "")
+        judging = re.search(rf"{NUMBER} \[{NUMBER}, {NUMBER}\]", said)  # of the confidence that judges the score
+        if str(by.loc["given_shared", "note"]).startswith("not compared"):
+            said = "Not compared"
+        rows.append(
+            {
+                "setting": folder.name,
+                "score": score,
+                "given what all share": interval(by.loc["given_shared"]),
+                "of all scores": judging[0] if judging else "–",
+                "and given loss": interval(by.loc["given_loss"]),
+                "verdict": said.split(":")[0],
+            }
+        )
+    return rows
+
+
+def cut_rows(folder: Path) -> list[dict[str, str]]:
+    """Agreement by the primary score beyond what all networks share, cut by cut."""
+    contrasts = pd.read_csv(folder / "contrasts.csv").query("measure == 'given_shared'")
+    cells = pd.read_csv(folder / "cells.csv")
+    primary = cells["score"].iloc[0]
+    cells = cells[(cells["score"] == primary) & ~cells["other"]].set_index(["part", "layer"])
+    found = contrasts[contrasts["score"] == primary].set_index("compared")
+    rows = [
+        {
+            "setting": folder.name,
+            "compared": compared,
+            "parameters below": f"{cells.loc[('low', layer), 'parameters']:.2f}" if layer else "",
+            "same low": f"{cells.loc[('low', layer), 'given_shared']:+.2f}" if layer else "",
+            "same high": f"{cells.loc[('high', layer), 'given_shared']:+.2f}" if layer else "",
+            "low − high": interval(row),
+        }
+        for compared, row in found.iterrows()
+        for layer in [str(compared).removeprefix("cut at ") if str(compared).startswith("cut at ") else None]
+    ]
+    for part, name in (("none", "both new"), ("all", "other data order alone")):
+        cell = cells[cells.index.get_level_values("part") == part].iloc[0]
+        value = f"{cell['given_shared']:+.2f} [{cell['given_shared_low']:+.2f}, {cell['given_shared_high']:+.2f}]"
+        rows.append({"setting": folder.name, "compared": f"{name}: {value}"})
+    return [{key: row.get(key, "") for key in rows[0]} for row in rows]
+
+
+def reliability_rows(folder: Path) -> list[dict[str, str]]:
+    """How far each score, and its part beyond what all networks share, repeats under the other baseline."""
+    table = pd.read_csv(folder / "ceilings.csv")
+    names = {
+        "reliability": "reliability",
+        "reliability_given_shared": "beyond what all share",
+        "own_iou": "own tenth, IoU",
+    }
+    return [
+        {"setting": folder.name, "score": row["score"], **{name: f"{row[key]:.2f}" for key, name in names.items()}}
+        for _, row in table.iterrows()
+    ]
+
+
+def interval(row: pd.Series) -> str:
     """A difference with its interval."""
-    if np.isnan(row["difference"]):  # type: ignore[index]
-        return "–"
-    return f"{row['difference']:+.2f} [{row['low']:+.2f}, {row['high']:+.2f}]"  # type: ignore[index]
-
-
-def ends(row: object, confidence: float, pairs: int) -> tuple[float, float]:
-    """Ends of an interval of another confidence, by Student's t with the fewest degrees of freedom there can be."""
-    from scipy.stats import t
-
-    middle, low, high = (float(row[name]) for name in ("difference", "low", "high"))  # type: ignore[index]
-    factor = t.ppf((1 + confidence) / 2, pairs - 1) / t.ppf(0.975, pairs - 1)
-    return middle - (middle - low) * factor, middle + (high - middle) * factor
+    if np.isnan(row["difference"]):
+        return "not compared" if str(row["note"]).startswith("not compared") else "–"
+    return f"{row['difference']:+.2f} [{row['low']:+.2f}, {row['high']:+.2f}]"
 
 
 if __name__ == "__main__":

@@ -148,7 +148,7 @@ class ConfusingSampleAnalyzer(BatchExplainer):
         new._models, new._references, new._report = {}, {}, None
         return new
 
-    def add_model(self, name: str, model: Model) -> ConfusingSampleAnalyzer:
+    def add_model(self, name: str, model: Model | None = None) -> ConfusingSampleAnalyzer:
         """Add a model to compare.
 
         Args:
@@ -161,8 +161,10 @@ class ConfusingSampleAnalyzer(BatchExplainer):
 
         Raises:
             RuntimeError: If the name is taken.
-            TypeError: If the model is not callable.
+            TypeError: If the name or the model is missing, or the model is not callable.
         """
+        if model is None:
+            raise TypeError(f'add_model takes a name, too: add_model("net", model); got a {type(name).__name__} alone.')
         self._check_new(name, model)
         self._models[name] = model
         return self

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+from torch import Tensor
 
 from captum_andor._utils.checks import check_count
 from captum_andor.visualization.canvas import (
@@ -39,7 +40,7 @@ _COMPACT = 0.9  # share of the box around a player that it fills: a rectangle, n
 
 def plot_image_interactions(
     explanation: Result,
-    image: npt.ArrayLike,
+    image: npt.ArrayLike | Tensor,
     k: int = 4,
     input_index: int = 0,
     plt_fig_axis: tuple[Figure, Any] | None = None,
@@ -54,7 +55,8 @@ def plot_image_interactions(
 
     Args:
         explanation (AndOrExplanation or LogicalModel): Of a single output; index a batch first.
-        image (numpy.ndarray): The picture, ``(H, W)`` or ``(H, W, C)``, floats in [0, 1] or uint8.
+        image (numpy.ndarray or Tensor): The picture, ``(H, W)``, ``(H, W, C)``, or as models take it, ``(C, H, W)`` or
+            ``(1, C, H, W)``; floats in [0, 1] or uint8.
         k (int, optional): Number of patterns, and of panels. Default: 4
         input_index (int, optional): Which input the picture is, for models of several. Default: 0
         plt_fig_axis (tuple, optional): Figure and at least k axes to draw on. Default: None (a new figure)
@@ -86,7 +88,7 @@ def plot_image_interactions(
 
 def plot_image_overview(
     explanation: Result,
-    image: npt.ArrayLike,
+    image: npt.ArrayLike | Tensor,
     k: int = 5,
     input_index: int = 0,
     plt_fig_axis: tuple[Figure, Axes] | None = None,
@@ -98,7 +100,8 @@ def plot_image_overview(
 
     Args:
         explanation (AndOrExplanation or LogicalModel): Of a single output; index a batch first.
-        image (numpy.ndarray): The picture, ``(H, W)`` or ``(H, W, C)``, floats in [0, 1] or uint8.
+        image (numpy.ndarray or Tensor): The picture, ``(H, W)``, ``(H, W, C)``, or as models take it, ``(C, H, W)`` or
+            ``(1, C, H, W)``; floats in [0, 1] or uint8.
         k (int, optional): Number of patterns, at most seven. Default: 5
         input_index (int, optional): Which input the picture is, for models of several. Default: 0
         plt_fig_axis (tuple, optional): Figure and axis to draw on. Default: None (a new figure)
@@ -191,22 +194,29 @@ def _towards(point: tuple[float, float], members: npt.NDArray[np.bool_], distanc
 
 
 def _checked(
-    explanation: Result, image: npt.ArrayLike, input_index: int
+    explanation: Result, image: npt.ArrayLike | Tensor, input_index: int
 ) -> tuple[npt.NDArray[Any], npt.NDArray[np.int64]]:
     """The picture, and the feature id of each of its pixels."""
     check_single(explanation)
     players = _player_map(explanation, input_index)
-    picture = np.asarray(image)
+    picture = _channels_last(image, players.shape)
     if picture.ndim not in (2, 3) or picture.shape[:2] != players.shape:
+        height, width = players.shape
         raise ValueError(
-            f"image must have shape (H, W) or (H, W, C) with H, W = {players.shape}; got {picture.shape}. "
-            + (
-                "Pass one picture, channels last, e.g. tensor[0].permute(1, 2, 0)."
-                if picture.ndim == 4
-                else "Move channels last, e.g. tensor.permute(1, 2, 0)."
-            )
+            f"image must be one picture of the size of the input, ({height}, {width}), ({height}, {width}, C) or "
+            f"(C, {height}, {width}); got {tuple(picture.shape)}."
         )
     return picture, players
+
+
+def _channels_last(image: npt.ArrayLike | Tensor, size: tuple[int, ...]) -> npt.NDArray[Any]:
+    """The picture, turned where it is as models take it, ``(C, H, W)`` or ``(1, C, H, W)``."""
+    picture = image.detach().cpu().numpy() if isinstance(image, Tensor) else np.asarray(image)
+    if picture.ndim == 4 and len(picture) == 1:
+        picture = picture[0]
+    if picture.ndim == 3 and picture.shape[:2] != size and picture.shape[1:] == size:
+        picture = np.moveaxis(picture, 0, -1)
+    return picture[..., 0] if picture.ndim == 3 and picture.shape[-1] == 1 else picture
 
 
 def _player_map(explanation: Result, input_index: int) -> npt.NDArray[np.int64]:

@@ -43,6 +43,11 @@ class Cases(Dataset):  # type: ignore[type-arg]
         return self.change(self.x[i]), int(self.y[i])
 
 
+def test_a_model_without_a_name_is_told_the_order() -> None:
+    with pytest.raises(TypeError, match=r'add_model\("net", model\); got a Linear'):
+        ConfusingSampleAnalyzer().add_model(nn.Linear(2, 2))  # type: ignore[arg-type]
+
+
 def test_scores_are_their_definitions_by_masking() -> None:
     """net_order, flip_rate and masked_margin from hand-made masked images, 3 x 3 patches by default."""
     x, y = images(4)

@@ -133,7 +133,7 @@ def test_public_names_are_frozen() -> None:
             "score='log_odds', feature_mask=None, baselines=None, primary='net_order', scores=None, max_players=12, "
             "high_order=None, tolerance=0.01, output=None, coalitions='auto', player_names=None",
         ),
-        (ConfusingSampleAnalyzer.add_model, "self, name, model"),
+        (ConfusingSampleAnalyzer.add_model, "self, name, model=None"),
         (ConfusingSampleAnalyzer.add_reference, "self, name, model, of=None"),
         (
             ConfusingSampleAnalyzer.evaluate,

@@ -73,7 +73,7 @@ def test_a_batch_and_its_rows_draw_the_same(explanation: AndOrExplanation) -> No
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"image": np.ones((5, 4))}, "image must have shape"),
+        ({"image": np.ones((5, 4))}, "image must be one picture of the size of the input, .4, 4."),
         ({"k": 0}, "k must be"),
         ({"input_index": 1}, "input_index"),
         ({"k": 3, "plt_fig_axis": (None, [None])}, "plt_fig_axis must hold at least k=3"),
@@ -83,6 +83,21 @@ def test_bad_arguments_are_named(explanation: AndOrExplanation, options: dict[st
     options = {"image": np.ones((4, 4)), "use_pyplot": False} | options
     with pytest.raises(ValueError, match=message):
         plot_image_interactions(explanation, **options)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("kind", ["image", "overview"])
+def test_pictures_are_taken_as_models_take_them(explanation: AndOrExplanation, kind: str) -> None:
+    grey, coloured = torch.rand(4, 4), torch.rand(3, 4, 4)
+    for last, given in (
+        (grey, [grey[None], grey[None, None], grey[None].requires_grad_()]),
+        (coloured.permute(1, 2, 0), [coloured, coloured[None], coloured.numpy()]),
+    ):
+        for image in (last.numpy(), *given):
+            _, axes = explanation.plot(kind, image, use_pyplot=False)
+            drawn = (axes if kind == "overview" else axes[0]).images[0].get_array()
+            assert np.array_equal(np.asarray(drawn), last.detach().numpy())
+    with pytest.raises(ValueError, match="got .2, 3, 4, 4."):
+        explanation.plot(kind, coloured.expand(2, 3, 4, 4), use_pyplot=False)
 
 
 def test_needs_one_output_with_inputs_and_one_mask_for_all_channels() -> None:
