@@ -128,7 +128,7 @@ print(patterns)
 
 # %%
 # Solid outlines are AND, dashed ones OR; green raises the log-odds of the digit, orange lowers it.
-patterns[0].plot("image", x[0, 0].numpy(), use_pyplot=True)
+patterns[0].plot("image", x, use_pyplot=True)
 
 # %%
 # How many patterns does it take? The frontier shows R² against their number.

@@ -79,7 +79,7 @@ of_digit = AndOrInteractions(cnn, score="log_odds").logical_model(
     digit, target=label, feature_mask="auto", budget=512, max_patterns=6
 )
 print(of_digit)
-of_digit[0].plot("image", digit[0, 0], k=6, use_pyplot=True)
+of_digit[0].plot("image", digit, k=6, use_pyplot=True)
 plt.show()
 
 # %%

@@ -51,14 +51,13 @@ assert max(float(explained[name][1].r2) for name in ("chelsea", "rocket")) < flo
 # -------------------
 # Solid outlines are AND, dashed ones OR; green speaks for the class, orange against it.
 picture, patterns = explained["chelsea"]
-patterns.plot("image", picture[0].permute(1, 2, 0).numpy(), k=6, use_pyplot=True)
+patterns.plot("image", picture, k=6, use_pyplot=True)
 
 # %%
 # All patterns of a photo in one picture
 # --------------------------------------
 for name, (picture, patterns) in explained.items():
-    shown = picture[0].permute(1, 2, 0).numpy()
-    patterns.plot("overview", shown, k=4, title=f"{name}, R² {float(patterns.r2):.2f}")
+    patterns.plot("overview", picture, k=4, title=f"{name}, R² {float(patterns.r2):.2f}")
 
 # %%
 # As attributions
