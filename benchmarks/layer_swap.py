@@ -287,9 +287,9 @@ def critical(
 
 def report(out: Path) -> None:
     """Print what all settings found and write it as the tables of the docs: verdicts, cuts, reliability."""
-    folders = [folder for folder in sorted(out.glob("*")) if (folder / "contrasts.csv").exists()]
+    folders = [out / name for name in SETTINGS if (out / name / "contrasts.csv").exists()]
     for name, of_setting in (("verdicts", verdict_rows), ("cuts", cut_rows), ("reliability", reliability_rows)):
-        table = pd.DataFrame([row for folder in folders for row in of_setting(folder)])
+        table = pd.DataFrame([row for folder in folders for row in of_setting(folder)]).fillna("")
         table.to_csv(out / f"{name}.csv", index=False)
         print(f"{name}\n{table.to_string(index=False)}\n")
 
@@ -298,13 +298,14 @@ def verdict_rows(folder: Path) -> list[dict[str, str]]:
     """Same low less same high at equal shares of parameters: a row for each score or column."""
     table = pd.read_csv(folder / "contrasts.csv").query("compared == 'equal shares of parameters'")
     verdicts = (folder / "verdicts.txt").read_text(encoding="utf-8").splitlines()
-    rows = []
+    rows: list[dict[str, str]] = []
+    refused = table["note"].astype(str).str.startswith("not compared")
+    if refused.all():
+        return [{"setting": folder.name, "score": "all", "verdict": "Not compared: a gap of more than .3"}]
     for score in dict.fromkeys(table["score"]):
         by = table[table["score"] == score].set_index("measure")
         said = next((line for line in verdicts if f"by {score}," in line), "")
         judging = re.search(rf"{NUMBER} \[{NUMBER}, {NUMBER}\]", said)  # of the confidence that judges the score
-        if str(by.loc["given_shared", "note"]).startswith("not compared"):
-            said = "Not compared"
         rows.append(
             {
                 "setting": folder.name,
