@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from captum_andor._utils.statistics import Array
-from captum_andor.study.variance_shares import cell_products, half_interval, jackknifed_variance, uncrossed_variance
+from captum_andor.study.variance_shares import grouped_products, half_interval, jackknifed_variance, uncrossed_variance
 
 __all__ = ["variance_between_copies"]
 
@@ -30,10 +30,11 @@ def variance_between_copies(
 
     Returns:
         - **share, lower, upper** (*tuple of float*).
+
+    Raises:
+        ValueError: If there are fewer samples than groups.
     """
-    group = of_sample % groups
-    within = np.stack([cell_products(copies[..., group == g]) for g in range(groups)])
-    between = np.stack([cell_products(grid[..., group == g]) for g in range(groups)])
+    within, between = (grouped_products(y, of_sample, groups) for y in (copies, grid))
     n, (rows, columns) = copies.shape[1], grid.shape[1:3]
     low, high = np.divmod(np.arange(rows * columns), columns)
 

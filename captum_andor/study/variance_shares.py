@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Shares",
-    "cell_products",
     "components",
+    "grouped_products",
     "half_interval",
     "jackknifed_variance",
     "seed_shares",
@@ -130,10 +130,6 @@ class Shares:
 
     def _half(self, weights: Array, confidence: float = 0.95) -> float:
         """Half of the interval of a weighted sum of shares."""
-        return half_interval(*self._spread(weights), min(len(self.without_low), len(self.without_high)) - 1, confidence)
-
-    def _spread(self, weights: Array) -> tuple[float, float]:
-        """Variance of a weighted sum of shares, and the sum of squares by degrees of freedom of what it consists of."""
         low, high, both, group = (
             part @ weights for part in (self.without_low, self.without_high, self.without_both, self.without_group)
         )
@@ -142,7 +138,7 @@ class Shares:
         of_both = (len(low) - 1) * (len(high) - 1) / crossed.size * float(np.square(crossed - crossed.mean()).sum())
         variance = max(of_low + of_high + of_samples - 2 * of_both, of_low, of_high, of_samples)
         uncertain = of_low**2 / (len(low) - 1) + of_high**2 / (len(high) - 1) + of_samples**2 / (len(group) - 1)
-        return variance, uncertain
+        return half_interval(variance, uncertain, min(len(low), len(high)) - 1, confidence)
 
 
 def half_interval(variance: float, uncertain: float, least: int, confidence: float) -> float:
@@ -211,16 +207,25 @@ def shares_of(
     Raises:
         ValueError: If no network differs from another, or there are fewer samples than groups.
     """
-    check_count("groups", groups)
     number = np.arange(scores.shape[-1]) if of_sample is None else of_sample
-    samples = int(number.max()) + 1
+    y = standardised(scores, ranked) if of_sample is None else scores
+    return jackknifed(grouped_products(y, number, groups, across_views), y.shape[1:3], order)
+
+
+def grouped_products(
+    y: Array, of_sample: npt.NDArray[np.int64], groups: int = _GROUPS, across_views: bool = True
+) -> Array:
+    """Mean products of every two cells over each group of samples: ``(G, C, C)`` for scores ``(V, …, E)`` of C cells.
+
+    Raises:
+        ValueError: If there are fewer samples than groups.
+    """
+    check_count("groups", groups)
+    samples = int(of_sample.max()) + 1
     if not 2 <= groups <= samples:
         raise ValueError(f"groups must be 2 to {samples}, the number of samples; got {groups}.")
-    y = standardised(scores, ranked) if of_sample is None else scores
-    group = number % groups
-    return jackknifed(
-        np.stack([cell_products(y[..., group == g], across_views) for g in range(groups)]), y.shape[1:3], order
-    )
+    group = of_sample % groups
+    return np.stack([_products(y[..., group == g], across_views) for g in range(groups)])
 
 
 def jackknifed(products: npt.NDArray[Any], levels: tuple[int, int], order: str | None) -> Shares:
@@ -258,7 +263,7 @@ def jackknifed(products: npt.NDArray[Any], levels: tuple[int, int], order: str |
     )
 
 
-def cell_products(y: Array, across_views: bool = True) -> Array:
+def _products(y: Array, across_views: bool) -> Array:
     """Mean products of every two cells over samples, of different views where there are several: ``(C, C)``."""
     views = y.reshape(len(y), -1, y.shape[-1])
     own: Array = np.einsum("vcn,vdn->cd", views, views)

@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 
 from captum_andor.study.instability import variance_between_copies
-from captum_andor.study.variance_shares import seed_shares, standardised
+from captum_andor.study.variance_shares import (
+    grouped_products,
+    seed_shares,
+    shares_of,
+    standardised,
+    uncrossed_variance,
+)
 
 
 def world(rng, levels=8, copies=8, samples=200, directions=20, share=0.4, views=2):
@@ -46,10 +52,8 @@ def test_the_share_is_the_ratio_of_both_variances(views) -> None:
 
 
 def test_what_differs_is_that_of_which_seed_shares_are() -> None:
-    from captum_andor.study.variance_shares import cell_products, shares_of, uncrossed_variance
-
     _, grid = world(np.random.default_rng(1), levels=5)
-    gram = cell_products(grid)
+    gram = grouped_products(grid, np.arange(200)).mean(0)
     assert uncrossed_variance(gram, (5, 5), np.ones(25, dtype=bool)) == pytest.approx(
         shares_of(grid, "latin", ranked=False).variance
     )
@@ -64,6 +68,11 @@ def test_intervals_hold_in_simulated_worlds() -> None:
         found.append(share)
     assert held >= 51, held  # of 60; a nominal 57
     assert np.mean(found) == pytest.approx(0.4, abs=0.03)
+
+
+def test_fewer_samples_than_groups_are_refused() -> None:
+    with pytest.raises(ValueError, match="groups must be 2 to 8"):
+        variance_between_copies(*world(np.random.default_rng(0), samples=8), np.arange(8))
 
 
 def test_a_wider_confidence_is_a_wider_interval() -> None:
