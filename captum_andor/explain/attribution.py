@@ -12,21 +12,12 @@ from torch import Tensor
 from captum_andor._utils.checks import check_share
 from captum_andor._utils.progress import progress_bar
 from captum_andor._utils.user_warnings import warn
-from captum_andor.explain.budgeted import (
-    check_same_ends,
-    ends_of,
-    evaluated_estimate,
-    known_by,
-    model_error,
-)
+from captum_andor.explain.budgeted import check_same_ends, ends_of, evaluated_estimate, known_by, model_error
 from captum_andor.explain.explanation import AndOrExplanation, split_explanation
 from captum_andor.explain.logical_model import LogicalModel, fitted_model
 from captum_andor.explain.masked_outputs import MaskedOutputs
 from captum_andor.explain.shapley_attribution import ShapleyAttribution
-from captum_andor.games import (
-    Baselines,
-    Target,
-)
+from captum_andor.games import Baselines, Target
 from captum_andor.patterns import Names, ResultPlayers, standard_names
 from captum_andor.sampling import PATTERNS
 from captum_andor.search import COMPLETED_PLAYERS, Budget, Effort, Options, Weights, check_budget, spend

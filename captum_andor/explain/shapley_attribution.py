@@ -17,10 +17,7 @@ from torch import Tensor
 from torch.futures import Future
 
 from captum_andor._utils.checks import check_seed, check_share, is_int
-from captum_andor.explain.budgeted import (
-    evaluated_estimate,
-    shapley_error,
-)
+from captum_andor.explain.budgeted import evaluated_estimate, shapley_error
 from captum_andor.explain.estimate import GameEstimate
 from captum_andor.explain.players_of_call import check_number, players_of
 from captum_andor.games import (
