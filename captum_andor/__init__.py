@@ -1,5 +1,7 @@
 """AND-OR interactions for Captum: which input variables act together, and which stand in for each other."""
 
+from typing import Any
+
 from captum_andor._moved import keep_old_paths
 from captum_andor._version import __version__
 from captum_andor.confusing import ConfusingReport, ConfusingSampleAnalyzer
@@ -22,3 +24,12 @@ __all__ = [
 ]
 
 keep_old_paths(__name__)
+
+
+def __getattr__(name: str) -> Any:
+    """The one room that the rest does not import, as ``captum_andor.llm``."""
+    if name == "llm":
+        from importlib import import_module
+
+        return import_module("captum_andor.llm")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

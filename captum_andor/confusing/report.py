@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = ["ConfusingReport"]
+
+_ROWS = 20  # of all models together, that a notebook shows of a report
 
 
 class ConfusingReport(ReportComparisons):
@@ -346,6 +349,14 @@ class ConfusingReport(ReportComparisons):
 
     def __len__(self) -> int:
         return self.n_samples
+
+    def _repr_html_(self) -> str:
+        primary = self.scoring.primary
+        columns = ["model", "rank", "sample", "label", "predicted", primary, "loss", "margin"]
+        count = max(1, _ROWS // len(self.models))
+        first = self.scores[self.scores["rank"] <= count].sort_values(["model", "rank"])[columns]
+        table = first.dropna(axis=1, how="all").to_html(index=False, float_format="{:.3g}".format)
+        return f"<p>{escape(repr(self))}; the first {count} of each by {escape(primary)}:</p>{table}"
 
     def __repr__(self) -> str:
         models = ", ".join(self.models)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from html import escape
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
@@ -175,7 +176,7 @@ def common_patterns(results: Result | Iterable[Result]) -> pd.DataFrame:
     return table.loc[order].reset_index(drop=True)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Comparison:
     """One input as several models see it.
 
@@ -190,9 +191,16 @@ class Comparison:
     table: pd.DataFrame
     similarity: pd.DataFrame
 
-    def __str__(self) -> str:
-        r2 = ", ".join(f"{name} {float(result.r2):.2f}" for name, result in self.results.items())  # type: ignore[attr-defined]
-        return f"R²: {r2}\n\n{self.table.to_string(index=False)}\n\n{self.similarity.to_string(index=False)}"
+    def __repr__(self) -> str:
+        return f"{self._headline()}\n\n{self.table.to_string(index=False)}\n\n{self.similarity.to_string(index=False)}"
+
+    def _repr_html_(self) -> str:
+        tables = (table.to_html(index=False, float_format="{:.3g}".format) for table in (self.table, self.similarity))
+        return f"<p>{escape(self._headline())}</p>{''.join(tables)}"
+
+    def _headline(self) -> str:
+        r2 = (f"{name} {float(result.r2):.2f}" for name, result in self.results.items())  # type: ignore[attr-defined]
+        return f"R²: {', '.join(r2)}"
 
 
 def compare(

@@ -567,3 +567,12 @@ def test_nothing_fails_on_odd_data(data: tuple[Tensor, Tensor], options: dict[st
     for name in report.models:
         assert len(report.rank(name)) == len(x)
         report.plot_gallery(name, k=1, use_pyplot=False)[0].canvas.draw()
+
+
+def test_a_report_shows_its_first_samples_in_notebooks(report: ConfusingReport) -> None:
+    text = report._repr_html_()
+    count = max(1, 20 // len(report.models))
+    assert f"the first {count} of each by net_order" in text
+    assert text.count("<tr>") == min(count, report.n_samples) * len(report.models)  # the head has a style
+    for name in report.models:
+        assert f"<td>{report.rank(name)['sample'][0]}</td>" in text

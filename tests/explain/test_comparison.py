@@ -112,3 +112,11 @@ def test_kept_parts_know_where_they_stood() -> None:
     x = torch.rand(3, 4, generator=torch.Generator().manual_seed(0))
     whole = AndOrInteractions(Linear(1.0, 2.0, 3.0, 4.0)).logical_model(x)
     assert similarity(whole[1:], whole[1:], noise=0)["sample"].tolist() == [1, 2]
+
+
+def test_a_comparison_prints_in_notebooks_with_names_escaped() -> None:
+    models = {"a<b": lambda x: x[:, 0] * x[:, 1], "c": lambda x: x[:, 0]}
+    found = compare(models, torch.ones(1, 2))
+    text = found._repr_html_()
+    assert text.startswith("<p>R²: a&lt;b 1.00, c 1.00</p>") and text.count("<table") == 2 and "a<b" not in text
+    assert repr(found) == str(found) and str(found).startswith("R²: a<b 1.00, c 1.00")

@@ -344,3 +344,11 @@ def test_importing_costs_no_more_than_captum_and_torch() -> None:
         for m in ("captum_andor", "captum.attr")
     )
     assert ours == captums
+
+
+def test_every_room_is_an_attribute_of_the_package() -> None:
+    rooms = [path.parent.name for path in Path(captum_andor.__file__).parent.glob("*/__init__.py")]
+    code = "import captum_andor\n" + "\n".join(f"captum_andor.{room}" for room in rooms)
+    subprocess.run([sys.executable, "-c", code], check=True)
+    with pytest.raises(AttributeError, match="has no attribute 'room'"):
+        captum_andor.room  # noqa: B018
