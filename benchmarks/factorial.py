@@ -5,6 +5,7 @@
     python -m benchmarks.factorial --report benchmarks/results/factorial
     python -m benchmarks.factorial --masks                  # 47 masks against all 512: equal scores, time
     python -m benchmarks.factorial --coverage > benchmarks/results/factorial/coverage.csv   # simulated worlds, minutes
+    python -m benchmarks.factorial --copies > benchmarks/results/factorial/coverage_copies.csv   # of instability()
 
 Settings: {settings}. Networks are trained to an equal loss of the training images. Named before any run: the primary score is
 {primary}, the primary contrast that of the low share less the low share of the margin. ``torchrun --nproc-per-node 2 -m
@@ -42,7 +43,8 @@ from captum_andor import ConfusingSampleAnalyzer
 from captum_andor._utils.devices import process_of
 from captum_andor.games.masks import image_grid
 from captum_andor.study import FactorialResult, FactorialStudy
-from captum_andor.study.variance_shares import shares_of
+from captum_andor.study.instability import variance_between_copies
+from captum_andor.study.variance_shares import shares_of, standardised
 
 PRIMARY = "net_order"
 SCORES = (PRIMARY, "flip_rate", "masked_margin")
@@ -323,6 +325,43 @@ def simulated(
     }
 
 
+def coverage_of_copies(worlds: int = 200) -> None:
+    """Print as CSV: mean share of what copies differ by, and how often its interval holds the true one."""
+    rows = []
+    for levels, samples, directions, share, ties in (
+        (8, 500, 30, 0.4, False), (8, 500, 5, 0.4, False), (8, 500, 2, 0.4, False), (8, 200, 20, 0.0, False),
+        (8, 200, 20, 0.01, False), (8, 200, 20, 0.1, False),
+        (8, 200, 20, 0.7, False), (8, 200, 20, 0.4, True), (4, 60, 10, 0.4, False),
+    ):  # fmt: skip
+        rng, found = np.random.default_rng(levels * samples), []
+        for _ in range(worlds):
+            scores = world_of_copies(rng, levels, samples, directions, share)
+            copies, grid = (standardised(np.round(2 * y) if ties else y, True) for y in scores)
+            estimate, lower, upper = variance_between_copies(copies, grid, np.arange(samples))
+            found.append({"mean": estimate, "held": lower <= share <= upper})
+        design = {"levels": levels, "samples": samples, "directions": directions, "ties": "yes" if ties else "no"}
+        mean = {name: f"{x:.3f}" for name, x in pd.DataFrame(found).mean().items()}
+        rows.append({**design, "share": share, **mean})
+    print(pd.DataFrame(rows).to_csv(index=False, lineterminator="\n"), end="")
+
+
+def world_of_copies(
+    rng: np.random.Generator, levels: int, samples: int, directions: int, share: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Scores of copies and of a grid, two views each: what differs lies in a few directions over the samples."""
+    load = rng.normal(size=(directions, samples)) / np.sqrt(directions)
+
+    def luck(*shape: int) -> np.ndarray:
+        return rng.normal(size=(*shape, directions)) @ load
+
+    common = rng.normal(size=samples)
+    low, rest = luck(levels) * np.sqrt(0.2), luck(levels, levels) * np.sqrt(0.8)
+    copies = low[0] + luck() * np.sqrt(0.8 - share) + luck(levels) * np.sqrt(share)
+    return tuple(  # type: ignore[return-value]
+        np.stack([common + y + 0.5 * rng.normal(size=y.shape) for _ in range(2)]) for y in (copies, low[:, None] + rest)
+    )
+
+
 def masks() -> None:
     """Scores of v from the masks that they read and from all: largest difference, seconds, ratio; one thread."""
     torch.set_num_threads(1)
@@ -357,6 +396,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("outputs/factorial"))
     parser.add_argument("--masks", action="store_true", help="only compare 47 masks with 512")
     parser.add_argument("--coverage", action="store_true", help="only simulate")
+    parser.add_argument("--copies", action="store_true", help="only simulate copies")
     parser.add_argument("--report", type=Path, help="only print what the tables in this folder say")
     options = parser.parse_args()
     if options.masks:
@@ -364,6 +404,9 @@ def main() -> None:
         return
     if options.coverage:
         coverage()
+        return
+    if options.copies:
+        coverage_of_copies()
         return
     if options.report:
         report(options.report)

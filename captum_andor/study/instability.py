@@ -5,6 +5,8 @@ Source: this package.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import numpy.typing as npt
 
@@ -19,10 +21,11 @@ def variance_between_copies(
 ) -> tuple[float, float, float]:
     """Variance between copies over that between the networks of a crossed design, with its interval.
 
-    The interval is a jackknife over copies, low and high levels, and groups of samples.
+    The interval is a jackknife over copies, low and high levels, and groups of samples; of the logarithm, which is
+    nearer to normal, where the share is clearly not 0.
 
     Args:
-        copies: Standardised scores ``(V, K, E)`` of K copies.
+        copies: Standardised scores ``(V, K, E)`` of three copies or more.
         grid: Those of the design, ``(V, M, M, E)``, data orders in a Latin square.
         of_sample: Number of the sample that each entry is of.
         groups: Groups of samples that are left out one at a time.
@@ -51,14 +54,23 @@ def variance_between_copies(
     share = v / w
     left_within, left_between = ((x.sum(0) - x) / (groups - 1) for x in (within, between))
     parts = [
-        np.array([of_copies(within.mean(0), np.arange(n) != i) / w for i in range(n)] if n > 2 else [share]),
+        np.array([of_copies(within.mean(0), np.arange(n) != i) / w for i in range(n)]),
         np.array([v / of_grid(between.mean(0), low != i) for i in range(rows)]),
         np.array([v / of_grid(between.mean(0), high != j) for j in range(columns)]),
         np.array(
             [of_copies(x, all_copies) / of_grid(y, all_cells) for x, y in zip(left_within, left_between, strict=True)]
         ),
     ]
+    least = min(n, rows, columns) - 1
+    half = _half(parts, least, confidence)
+    if share - half <= 0:
+        return share, share - half, share + half
+    factor = math.exp(_half([np.log(part) for part in parts], least, confidence))
+    return share, share / factor, share * factor
+
+
+def _half(parts: list[Array], least: int, confidence: float) -> float:
+    """Half of an interval from what the statistic is without each unit of each kind."""
     variances = [jackknifed_variance(part) for part in parts]
-    uncertain = sum(s**2 / max(len(part) - 1, 1) for s, part in zip(variances, parts, strict=True))
-    half = half_interval(sum(variances), uncertain, min(n, rows, columns) - 1, confidence)
-    return share, share - half, share + half
+    uncertain = sum(s**2 / (len(part) - 1) for s, part in zip(variances, parts, strict=True))
+    return half_interval(sum(variances), uncertain, least, confidence)
