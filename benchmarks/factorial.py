@@ -38,7 +38,7 @@ import torch
 from torch import nn
 from torch.fx.experimental.optimization import fuse
 
-from benchmarks.layer_swap import Setting, data, losses_of, maker, small_resnet
+from benchmarks.factorial_settings import Setting, data, losses_of, six_convolutions, small_resnet
 from captum_andor import ConfusingSampleAnalyzer
 from captum_andor._utils.devices import process_of
 from captum_andor.games.masks import image_grid
@@ -48,8 +48,8 @@ from captum_andor.study.variance_shares import shares_of, standardised
 
 PRIMARY = "net_order"
 SCORES = (PRIMARY, "flip_rate", "masked_margin")
-MLP = Setting(network="mlp", images=1000, samples=200, train_loss=0.1, max_epochs=150)
-CONVOLUTIONS = Setting(images=1000, samples=500)
+MLP = Setting(network="mlp", samples=200, train_loss=0.1, max_epochs=150)
+CONVOLUTIONS = Setting()
 SETTINGS = {
     "mlp": MLP,
     "mlp-noisy": replace(MLP, wrong_labels=0.1, train_loss=0.15),
@@ -61,14 +61,6 @@ SETTINGS = {
 RESNET_WIDTHS = (8, 16, 32)
 CORRECTED = 1 - 0.05 / 18  # for six cuts and three scores
 NEAR = 2.5  # times the loss to reach: that of batches in training mode at which all images are looked at
-
-
-def layers_of(setting: Setting) -> tuple[str, ...]:
-    """Every cut: the low part ends before the module that is named."""
-    if setting.network == "mlp":
-        return "layer2", "layer3", "layer4"
-    layers = replace(setting, every_boundary=True).layers
-    return layers if layers[-1] == "head" else (*layers, "head")
 
 
 def maker_of(setting: Setting, channels: int) -> Callable[[int], nn.Module]:
@@ -92,11 +84,10 @@ def maker_of(setting: Setting, channels: int) -> Callable[[int], nn.Module]:
 
 def convolutions_of(setting: Setting, channels: int) -> Callable[[int], nn.Module]:
     """Makes convolutional networks in channels-last memory, the faster one on CPUs."""
-    six = maker(setting, channels, "cpu")
 
     def make(seed: int) -> nn.Module:
         torch.manual_seed(seed)
-        model = small_resnet(channels, RESNET_WIDTHS) if setting.network == "resnet" else six(seed)
+        model = small_resnet(channels, RESNET_WIDTHS) if setting.network == "resnet" else six_convolutions(channels)
         return model.to(memory_format=torch.channels_last)
 
     return make
@@ -171,10 +162,10 @@ def run(name: str, setting: Setting, levels: int, out: Path) -> None:
     study = FactorialStudy(
         maker_of(setting, images.shape[1]),
         trainer_of(setting, images, labels),
-        layers_of(setting),
+        setting.layers,
         out / name,
         levels=levels,
-        settings={**{k: v for k, v in asdict(setting).items() if k not in ("pairs", "variants")}, "primary": PRIMARY},
+        settings={**asdict(setting), "primary": PRIMARY},
     )
     result = study.run(
         (images[: setting.samples], labels[: setting.samples]), analyzer, (test_images, test_labels),

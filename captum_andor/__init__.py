@@ -7,7 +7,6 @@ from captum_andor._version import __version__
 from captum_andor.confusing import ConfusingReport, ConfusingSampleAnalyzer
 from captum_andor.explain import AndOrExplanation, AndOrInteractions, GameEstimate, LogicalModel, MaskedOutputs
 from captum_andor.patterns import Interaction
-from captum_andor.study import LayerSwapResult, LayerSwapStudy
 
 __all__ = [
     "AndOrExplanation",
@@ -16,8 +15,6 @@ __all__ = [
     "ConfusingSampleAnalyzer",
     "GameEstimate",
     "Interaction",
-    "LayerSwapResult",
-    "LayerSwapStudy",
     "LogicalModel",
     "MaskedOutputs",
     "__version__",
@@ -27,9 +24,9 @@ keep_old_paths(__name__)
 
 
 def __getattr__(name: str) -> Any:
-    """The one room that the rest does not import, as ``captum_andor.llm``."""
-    if name == "llm":
+    """The rooms that the rest does not import, as ``captum_andor.llm`` and ``captum_andor.study``."""
+    if name in ("llm", "study"):
         from importlib import import_module
 
-        return import_module("captum_andor.llm")
+        return import_module(f"captum_andor.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

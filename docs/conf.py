@@ -35,7 +35,6 @@ source_suffix = {".rst": "restructuredtext"}  # Markdown is included, never a pa
 myst_heading_anchors = 2
 exclude_patterns = [
     "_build",
-    "layer_swap_results.rst",
     "witnesses_results.rst",
     "estimates_results.rst",
     "estimates_methods.rst",

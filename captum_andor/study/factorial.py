@@ -19,20 +19,20 @@ from captum_andor._utils.model_identity import digest_of_model
 from captum_andor._utils.progress import progress_bar
 from captum_andor.confusing import ConfusingSampleAnalyzer
 from captum_andor.study.factorial_result import FactorialResult
-from captum_andor.study.grids import GRIDS, MOST_LEVELS, GridNetwork, GridNetworks, check_grids, networks_of
-from captum_andor.study.network_study import NetworkStudy
+from captum_andor.study.grids import GRIDS, MOST_LEVELS, GridNetwork, check_grids, networks_of
 from captum_andor.study.network_tables import NetworkTable, Tables
-from captum_andor.study.networks import MakeModel, Train, fresh
-from captum_andor.study.study_folder import fingerprint
+from captum_andor.study.networks import MakeModel, Networks, Train, fresh
+from captum_andor.study.study_folder import check_manifest, fingerprint
 from captum_andor.study.surgery import split_at
 
 __all__ = ["FactorialStudy"]
 
 _LEAST_LEVELS = 4  # the jackknife leaves one out, and three must stay
+_NAMES_SHOWN = 6
 _MASKS_KEPT = 64  # of v, evenly: the study compares v over masks, not single values
 
 
-class FactorialStudy(NetworkStudy):
+class FactorialStudy:
     """Trains networks with every low part × every high part, and shares out what differs between them.
 
     Cell (i, j) of a grid has low part i, high part j and the data order (i + j) modulo M, a Latin square. There are up
@@ -48,7 +48,7 @@ class FactorialStudy(NetworkStudy):
     on where it was, and processes that ``torchrun`` starts share the networks.
 
     Args:
-        make_model (Callable): ``make_model(seed)`` returns an untrained model, as for :class:`LayerSwapStudy`.
+        make_model (Callable): ``make_model(seed)`` returns an untrained model; torch is seeded around the call.
         train (Callable): ``train(model, seed_order, frozen)`` returns the trained model, or a pair of it and a dict of
             columns. ``frozen`` is empty here. Stop at an equal train loss.
         layers (sequence of str): Where to cut: names of the first module of the high part.
@@ -86,9 +86,6 @@ class FactorialStudy(NetworkStudy):
     Source: this package; the claim is that of Zhang et al. 2025, arXiv 2502.08625.
     """
 
-    _title = "Factorial study"
-    _networks: GridNetworks
-
     def __init__(
         self,
         make_model: MakeModel,
@@ -114,7 +111,7 @@ class FactorialStudy(NetworkStudy):
         self.folder = Path(folder)
         if self.folder.exists() and not self.folder.is_dir():
             raise NotADirectoryError(f"folder must be a folder; {self.folder} is a file.")
-        self._networks = GridNetworks(make_model, train, None, self.folder, seed)
+        self._networks = Networks(make_model, train, self.folder, seed)
         model = fresh(make_model, seed)
         sizes = {name: p.numel() for name, p in model.named_parameters(remove_duplicate=False)}
         self._parameters = {
@@ -134,7 +131,7 @@ class FactorialStudy(NetworkStudy):
         return list(networks_of(self.grids, self.layers, self.levels, self.perturbations))
 
     def _own_first(self) -> list[GridNetwork]:
-        """The networks in the order to take them: a process of several begins with every so-manieth of them.
+        """The networks in the order to take them: a process of several begins with every `processes`-th network.
 
         What others have not finished by then it takes from the end, so that two processes seldom meet.
         """
@@ -142,6 +139,71 @@ class FactorialStudy(NetworkStudy):
         networks = self._all()
         own = networks[rank::processes]
         return [*own, *(network for network in reversed(networks) if network not in set(own))]
+
+    def _check_folder(self, write: bool) -> None:
+        check_manifest(self.folder / "study.json", self._manifest, write)
+
+    @property
+    def networks(self) -> tuple[str, ...]:
+        """Names of all networks of the study, in the order in which they are trained; a file ``<name>.pt`` each."""
+        return tuple(network.name for network in self._all())
+
+    def network(self, name: str) -> nn.Module:
+        """A network of the study in evaluation mode; it is trained if it is not there.
+
+        Args:
+            name (str): One of :attr:`networks`.
+
+        Returns:
+            - **model** (*torch.nn.Module*): The network.
+
+        Raises:
+            ValueError: If there is no network of this name.
+        """
+        network = self._named(name)
+        self._check_folder(write=True)
+        return self._networks.get(network)[0]
+
+    def add(self, name: str, model: nn.Module, columns: Mapping[str, Any] | None = None) -> FactorialStudy:
+        """Take a network that was trained elsewhere as one of the study.
+
+        Args:
+            name (str): One of :attr:`networks`.
+            model (torch.nn.Module): The trained network.
+            columns (dict, optional): As ``train`` returns. Default: None
+
+        Returns:
+            - **study** (*FactorialStudy*): This one.
+
+        Raises:
+            ValueError: If there is no network of this name, or the model has other parameters.
+        """
+        network = self._named(name)
+        self._networks.check(network, model)
+        self._check_folder(write=True)
+        self._networks.keep(network, model, columns or {})
+        return self
+
+    def _named(self, name: str) -> GridNetwork:
+        network = next((network for network in self._all() if network.name == name), None)
+        if network is None:
+            shown = ", ".join(self.networks[:_NAMES_SHOWN]) + (", …" if len(self.networks) > _NAMES_SHOWN else "")
+            raise ValueError(f"name must be one of the study's networks, {shown}; got {name!r}.")
+        return network
+
+    def train(self, show_progress: bool = False) -> None:
+        """Train the networks that are not there yet.
+
+        Args:
+            show_progress (bool, optional): Show a tqdm bar over networks. Default: False
+        """
+        self._check_folder(write=True)
+        networks = self._own_first()
+        with progress_bar(show_progress, len(networks), "Factorial study, training", "network") as bar:
+            for network in networks:
+                if not self._networks.path(network).exists():
+                    self._networks.get(network)
+                bar.update(1)
 
     def run(
         self,

@@ -95,7 +95,7 @@ class FactorialResult:
         arrays[_VALUES] = np.stack([values[network] for network in tables])
         numbers = {
             "accuracy": [table.accuracy for table in several],
-            "loss": [table.loss for table in several],
+            "loss": [float(np.mean(table.columns["loss"])) for table in several],
             "test_accuracy": [table.test_accuracy for table in several],
             "low_moved": [moved[network]["low"] for network in tables],
             "high_moved": [moved[network]["high"] for network in tables],

@@ -13,14 +13,14 @@ from torch import nn
 
 from captum_andor._utils.datasets import Samples
 from captum_andor._utils.model_identity import digest_of_model
-from captum_andor._utils.statistics import Array, ranks
+from captum_andor._utils.statistics import Array
 from captum_andor._utils.storage import read_arrays, write_arrays
 from captum_andor._utils.user_warnings import warn
 from captum_andor.confusing import ConfusingSampleAnalyzer
-from captum_andor.study.networks import AnyNetwork
+from captum_andor.study.grids import GridNetwork
 from captum_andor.study.surgery import accuracy
 
-__all__ = ["NetworkTable", "Tables", "similarity_of_values"]
+__all__ = ["NetworkTable", "Tables"]
 
 _FORMAT = "captum_andor.study.table"
 _ROWS = 500  # in a pass that only counts what is right
@@ -46,25 +46,9 @@ class NetworkTable:
     test_accuracy: float
     values: list[npt.NDArray[np.float32]]
 
-    def suspicion(self, column: str, view: int | None = None) -> Array:
-        """Numbers to rank by: the sum of ranks over views, or the scores of one view."""
-        if column not in self.scores:
-            return self.columns[column]
-        scores = self.scores[column]
-        if view is not None or len(scores) == 1:
-            found: Array = scores[view or 0]
-            return found
-        total: Array = np.sum([ranks(each) for each in scores], axis=0)
-        return total
-
     def without_values(self) -> NetworkTable:
         """The table without the values v, which take most of the memory."""
         return replace(self, values=[])
-
-    @property
-    def loss(self) -> float:
-        """Mean cross-entropy over the samples."""
-        return float(np.mean(self.columns["loss"]))
 
 
 @dataclass(frozen=True)
@@ -87,12 +71,12 @@ class Tables:
     batch_size: int
     evaluated_as: Callable[[nn.Module], nn.Module] | None = None
 
-    def get(self, network: AnyNetwork, model: nn.Module, columns: dict[str, Array]) -> NetworkTable:
+    def get(self, network: GridNetwork, model: nn.Module, columns: dict[str, Array]) -> NetworkTable:
         """The table of a network, from its file if that is of the same weights."""
         path, digest = self.folder / f"{network.name}.npz", digest_of_model(model)
         if path.exists():
             try:
-                header, arrays = read_arrays(path, _FORMAT, "LayerSwapStudy.run", self._check)
+                header, arrays = read_arrays(path, _FORMAT, "FactorialStudy.run", self._check)
                 if header["network"] == digest:
                     return _table(header, arrays, columns)
             except ValueError as error:
@@ -147,14 +131,3 @@ def _batches(samples: Samples) -> Iterator[Any]:
     for start in range(0, len(samples), _ROWS):
         part = slice(start, start + _ROWS)
         yield samples.rows(part.start, part.stop), samples.labels[part] if samples.labels is not None else None
-
-
-def similarity_of_values(a: NetworkTable, b: NetworkTable) -> Array:
-    """Correlation of two networks' v over the masks of a sample, mean over views; NaN where one is constant: (N,)."""
-    found = []
-    for x, y in zip(a.values, b.values, strict=True):
-        p, q = (v.astype(np.float64) - v.mean(1, keepdims=True, dtype=np.float64) for v in (x, y))
-        size = np.sqrt(np.square(p).sum(1) * np.square(q).sum(1))
-        found.append(np.where(size > 0, (p * q).sum(1) / np.where(size > 0, size, 1.0), np.nan))
-    mean: Array = np.mean(found, axis=0)
-    return mean

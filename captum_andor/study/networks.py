@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -14,25 +14,13 @@ from torch import Tensor, nn
 from captum_andor._utils.statistics import Array
 from captum_andor._utils.storage import written_whole
 from captum_andor._utils.user_warnings import warn
-from captum_andor.study.cells import Network
-from captum_andor.study.surgery import Cut, copy_part, freeze, reinitialise, split_at
-
-
-class AnyNetwork(Protocol):
-    """A network of a study: its name, and the seed of its data order given that of the study."""
-
-    @property
-    def name(self) -> str:
-        """Name of the network, also that of its files."""
-
-    def order_seed(self, base: int) -> int:
-        """Seed of its data order."""
-
+from captum_andor.study.grids import COPY_SEED, DONOR_SEED, HIGH_SEED, LOW_SEED, GridNetwork
+from captum_andor.study.surgery import Cut, copy_part, reinitialise, split_at
 
 MakeModel: TypeAlias = Callable[[int], nn.Module]
 Train: TypeAlias = Callable[[nn.Module, int, tuple[str, ...]], Any]
 
-__all__ = ["AnyNetwork", "MakeModel", "Networks", "Train", "fresh"]
+__all__ = ["MakeModel", "Networks", "Train", "fresh"]
 
 _FORMAT = "captum_andor.study.network"
 
@@ -54,18 +42,16 @@ class Networks:
     Attributes:
         make_model: Makes a model of a seed.
         train: Trains it: ``train(model, seed_order, frozen)``.
-        make_other: Makes a model of the other architecture; None without one.
         folder: Where finished networks are kept.
         seed: Of the first network.
     """
 
     make_model: MakeModel
     train: Train
-    make_other: MakeModel | None
     folder: Path
     seed: int
 
-    def path(self, network: AnyNetwork) -> Path:
+    def path(self, network: GridNetwork) -> Path:
         """Path of the file that keeps the network."""
         return self.folder / "networks" / f"{network.name}.pt"
 
@@ -73,12 +59,8 @@ class Networks:
         """Names of what lies below and above a layer."""
         return split_at(fresh(self.make_model, self.seed), layer)
 
-    def get(self, network: AnyNetwork) -> tuple[nn.Module, dict[str, Array]]:
-        """A finished network in evaluation mode, and the columns that came with it; it is trained if it is not there.
-
-        Raises:
-            RuntimeError: If training changed what was frozen.
-        """
+    def get(self, network: GridNetwork) -> tuple[nn.Module, dict[str, Array]]:
+        """A finished network in evaluation mode and the columns that came with it; trained if it is not there."""
         found = self._read(network)
         if found is not None:
             return found
@@ -86,7 +68,7 @@ class Networks:
         self.keep(network, model, columns)
         return model, columns
 
-    def check(self, network: AnyNetwork, model: nn.Module) -> None:
+    def check(self, network: GridNetwork, model: nn.Module) -> None:
         """Raise unless a model has the parameters and buffers of a network.
 
         Raises:
@@ -97,7 +79,7 @@ class Networks:
             differing = [name for name in {**wanted, **given} if wanted.get(name) != given.get(name)]
             raise ValueError(f"model must have the parameters and buffers of {network.name}; {differing} differ.")
 
-    def keep(self, network: AnyNetwork, model: nn.Module, columns: Mapping[str, Any]) -> None:
+    def keep(self, network: GridNetwork, model: nn.Module, columns: Mapping[str, Any]) -> None:
         """Write a finished network, whole or not at all."""
         path = self.path(network)
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -110,7 +92,7 @@ class Networks:
         with written_whole(path) as file:
             torch.save(content, file)
 
-    def _read(self, network: AnyNetwork) -> tuple[nn.Module, dict[str, Array]] | None:
+    def _read(self, network: GridNetwork) -> tuple[nn.Module, dict[str, Array]] | None:
         path = self.path(network)
         if not path.exists():
             return None
@@ -129,43 +111,51 @@ class Networks:
             return None
         return model.eval(), columns
 
-    def _new(self, network: Any) -> nn.Module:
-        """The network before training, nothing shared yet."""
-        other = network.cell is not None and network.cell.other
-        make = self.make_other if other and self.make_other is not None else self.make_model
-        return fresh(make, network.initial_seed(self.seed))
+    def _new(self, network: GridNetwork) -> nn.Module:
+        """The network before training, whose high part is its own."""
+        start = DONOR_SEED + network.low if network.kind == "donor" else HIGH_SEED + network.high
+        return fresh(self.make_model, self.seed + start)
 
-    def _prepared(self, network: Any) -> tuple[nn.Module, tuple[str, ...], bool]:
-        """A network ready to be trained, the names of what it shares with another one, and whether that stays."""
-        model, shared, frozen = self._new(network), (), False
-        cell = network.cell
-        if cell is not None and cell.layer is not None:
-            shared = getattr(self.cut(cell.layer), cell.part)
-            frozen = cell.variant == "frozen"
-            first = Network(network.pair)
-            if cell.variant == "initialisation":
-                reinitialise(model, shared, self.make_model, first.initial_seed(self.seed))
-            else:
-                copy_part(self.get(first)[0], model, shared)
-        return model, tuple(shared), frozen
+    def start(self, network: GridNetwork) -> nn.Module:
+        """The network as its training begins: both parts put together."""
+        model = self._new(network)
+        if network.layer is None:
+            return model
+        cut = self.cut(network.layer)
+        if network.kind == "trained low":
+            copy_part(self.donor(network.low, network.levels), model, cut.low)
+            return model
+        low = 0 if network.kind == "moved" else network.low
+        reinitialise(model, cut.low, self.make_model, self.seed + LOW_SEED + low)
+        if network.kind == "trained high":
+            copy_part(self.donor(network.high, network.levels), model, cut.high)
+        if network.kind == "moved":
+            _move(model, network.size, self.seed + COPY_SEED + network.low)
+        return model
 
-    def _trained(self, network: AnyNetwork) -> tuple[nn.Module, dict[str, Array]]:
-        model, shared, frozen = self._prepared(network)
-        before = {name: tensor.clone() for name, tensor in model.state_dict().items() if name in set(shared)}
-        held = freeze(model, shared) if frozen else None
+    def donor(self, number: int, levels: int) -> nn.Module:
+        """A network whose trained parts others take."""
+        return self.get(GridNetwork("donor", None, number, 0, levels))[0]
+
+    def moved(self, network: GridNetwork, model: nn.Module) -> dict[str, float]:
+        """How far training has moved the low and the high part, relative to their size when it began."""
+        if network.layer is None:
+            return {"low": float("nan"), "high": float("nan")}
+        before, after, cut = self.start(network).state_dict(), model.state_dict(), self.cut(network.layer)
+        return {"low": _distance(before, after, cut.low), "high": _distance(before, after, cut.high)}
+
+    def _trained(self, network: GridNetwork) -> tuple[nn.Module, dict[str, Array]]:
+        model = self.start(network)
         order = network.order_seed(self.seed)
         with torch.random.fork_rng():
             torch.manual_seed(order)
-            returned = self.train(model, order, tuple(shared) if frozen else ())
+            returned = self.train(model, order, ())
         trained, columns = returned if isinstance(returned, tuple) else (returned, {})
         if not isinstance(trained, nn.Module) or not isinstance(columns, Mapping):
             raise TypeError(
                 "train must return the trained torch.nn.Module, or a pair of it and a dict of columns; got "
                 f"{type(returned).__name__}."
             )
-        if held is not None:
-            held.thaw()
-            _check_unchanged(network, trained, before)
         return trained.eval(), {name: _column(name, column).numpy() for name, column in columns.items()}
 
 
@@ -176,15 +166,21 @@ def _column(name: str, column: Any) -> Tensor:
     return tensor
 
 
-def _check_unchanged(network: AnyNetwork, model: nn.Module, before: dict[str, Tensor]) -> None:
-    after = model.state_dict()
-    changed = [name for name, tensor in before.items() if name not in after or not _equal(after[name], tensor)]
-    if changed:
-        raise RuntimeError(
-            f"train changed {changed} of {network.name}, which are frozen; give the optimizer only parameters that "
-            "require gradients, and no weight decay on others."
-        )
+def _distance(before: dict[str, torch.Tensor], after: dict[str, torch.Tensor], names: Sequence[str]) -> float:
+    both = [
+        (before[name].double().flatten(), after[name].detach().cpu().double().flatten())
+        for name in names
+        if before[name].is_floating_point()
+    ]
+    size = sum(float(a.square().sum()) for a, _ in both)
+    moved = sum(float((b - a).square().sum()) for a, b in both)
+    return (moved / size) ** 0.5 if size > 0 else float("nan")
 
 
-def _equal(a: Tensor, b: Tensor) -> bool:
-    return a.shape == b.shape and torch.equal(a.cpu(), b.cpu())
+def _move(model: nn.Module, size: float, seed: int) -> None:
+    """Multiply every parameter by 1 + size · normal."""
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            draw = torch.randn(parameter.shape, generator=generator, device="cpu")
+            parameter.mul_(1 + size * draw.to(parameter.device, parameter.dtype))

@@ -1,103 +1,22 @@
-"""Figures of a study, in the manner of ``captum.attr.visualization``: ``(fig, axis)``, with or without pyplot."""
+"""Figures of training dynamics, in the manner of ``captum.attr.visualization``."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from captum_andor.study.cell_agreement import Agreement
-from captum_andor.study.cells import NEW, Cell
-from captum_andor.visualization import new_figure, one_axis, text_colour
+from captum_andor.visualization import new_figure, text_colour
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["agreement_over_shares", "contrast_intervals", "gap_and_orders", "similarity_by_order"]
+__all__ = ["gap_and_orders", "profiles_at", "similarity_by_order"]
 
 # Okabe and Ito's colours, which colour-blind readers tell apart.
 _COLOURS = {"low": "#D55E00", "high": "#0072B2"}
-_LINES = {"trainable": "-", "frozen": "--", "initialisation": ":"}
-_MEASURES = {
-    "spearman": ("plain", "#999999"),
-    "given_shared": ("given what all networks share", "#D55E00"),
-    "given_loss": ("and given loss and margin", "#0072B2"),
-}
-
-
-def agreement_over_shares(
-    agreement: Agreement,
-    shares: Mapping[Cell, float],
-    matched: Mapping[Cell, bool],
-    column: str,
-    measure: str,
-    by: str,
-    plt_fig_axis: tuple[Figure, Axes] | None,
-    fig_size: tuple[float, float],
-    use_pyplot: bool,
-) -> tuple[Figure, Axes]:
-    """Agreement over the share in common: a line for each part and variant, from both new at share 0."""
-    fig, axis = one_axis(plt_fig_axis, fig_size, use_pyplot)
-    curves: dict[tuple[str, str], list[Cell]] = {}
-    for cell in agreement.cells:
-        if cell.layer is not None and cell.variant is not None and not cell.other:
-            curves.setdefault((cell.part, cell.variant), []).append(cell)
-    for number, ((part, variant), cells) in enumerate(curves.items()):
-        points = [NEW, *sorted(cells, key=lambda cell: shares[cell])]
-        found = [agreement.of(cell, column, measure).estimate() for cell in points]
-        x = np.array([shares.get(cell, 0.0) for cell in points])
-        y = np.array([e.mean for e in found])
-        moved = x + 0.004 * (number - (len(curves) - 1) / 2)  # intervals beside each other
-        ends = np.abs(np.array([[e.mean - e.low, e.high - e.mean] for e in found]).T)
-        colour = _COLOURS[part]
-        axis.errorbar(
-            moved,
-            y,
-            ends,
-            color=colour,
-            linestyle=_LINES[variant],
-            elinewidth=0.8,
-            capsize=2,
-            label=f"same {part}, {variant}",
-        )
-        fill = [colour if matched[cell] else "white" for cell in points]
-        axis.scatter(moved, y, s=22, c=fill, edgecolors=colour, zorder=3)
-    axis.axhline(0, color="gray", linewidth=0.8)
-    axis.set_xlabel(f"share of the {by} in common (hollow: accuracy or loss does not match)", fontsize=9)
-    axis.set_ylabel(f"agreement by {column}")
-    axis.set_title(measure.replace("_", " "), fontsize=10)
-    axis.legend(frameon=False, fontsize=8)
-    return fig, axis
-
-
-def contrast_intervals(
-    table: Any,
-    smallest_effect: float,
-    plt_fig_axis: tuple[Figure, Axes] | None,
-    fig_size: tuple[float, float],
-    use_pyplot: bool,
-) -> tuple[Figure, Axes]:
-    """A line for each score, an interval for each measure."""
-    fig, axis = one_axis(plt_fig_axis, fig_size, use_pyplot)
-    names = list(dict.fromkeys(table["score"]))
-    for offset, (measure, (label, colour)) in enumerate(_MEASURES.items()):
-        rows = table[(table["measure"] == measure) & table["difference"].notna()]
-        y = [names.index(name) + 0.18 * (offset - 1.5) for name in rows["score"]]
-        ends = (
-            np.abs(np.stack([rows["difference"] - rows["low"], rows["high"] - rows["difference"]]))
-            if len(rows)
-            else None
-        )
-        axis.errorbar(rows["difference"], y, xerr=ends, fmt="o", markersize=4, color=colour, capsize=2, label=label)
-    axis.axvline(0, color="gray", linewidth=0.8)
-    axis.axvline(smallest_effect, color="gray", linewidth=0.8, linestyle=":")
-    axis.set_yticks(range(len(names)), names)
-    axis.invert_yaxis()
-    axis.set_xlabel("same low less same high; 95 % interval over pairs and samples")
-    axis.legend(frameon=False, fontsize=7, ncols=2, loc="lower center", bbox_to_anchor=(0.5, 1.0))
-    return fig, axis
 
 
 def gap_and_orders(

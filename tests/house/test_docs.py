@@ -121,7 +121,6 @@ def test_every_page_is_in_the_table_of_contents() -> None:
     index = (ROOT / "docs" / "index.rst").read_text(encoding="utf-8")
     included = {
         "index",
-        "layer_swap_results",
         "witnesses_results",
         "estimates_results",
         "estimates_methods",

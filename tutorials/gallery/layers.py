@@ -3,7 +3,7 @@ Low layers or high layers: which decide the confusing samples?
 ==============================================================
 
 The claim of `Zhang et al. <https://arxiv.org/abs/2502.08625>`_ is that the random start of the low layers does. This is
-the experiment in small: pairs of networks that share their low part, their high part, or nothing.
+the experiment in small: four low parts crossed with four high parts, and what share of the differences each decides.
 """
 
 # %%
@@ -14,8 +14,9 @@ import tempfile
 import torch
 from torch import nn
 
-from captum_andor import ConfusingSampleAnalyzer, LayerSwapStudy
+from captum_andor import ConfusingSampleAnalyzer
 from captum_andor.games.masks import image_grid
+from captum_andor.study import FactorialStudy
 from tutorials.datasets.digits import digits, small_cnn
 
 images, labels = digits(train=True)
@@ -46,26 +47,26 @@ def train(model, seed_order, frozen):
 # %%
 # The study
 # ---------
-# Three pairs, cut below the third convolution: each part of a trained network is the start of a second one whose other
-# part is new. Layers are named as in ``model.named_modules()``: "5" is the third convolution. Finished networks are
-# kept in the folder; with a real folder, a study that was stopped goes on where it was.
+# Cell (i, j) of the grid starts from the initial weights of low part i and of high part j. Layers are named as in
+# ``model.named_modules()``: "5" is the third convolution, the first module of the high part. Finished networks are kept
+# in the folder; with a real folder, a study that was stopped goes on where it was.
 folder = tempfile.TemporaryDirectory()
-study = LayerSwapStudy(make_model, train, ["5"], folder.name, n_pairs=3, variants=["trainable"])
+study = FactorialStudy(make_model, train, ["5"], folder.name, levels=4, grids=["initialisation"], perturbations=())
 analyzer = ConfusingSampleAnalyzer(
     baselines=[0, images.mean(0)], feature_mask=image_grid(8, 8, 3, 3), scores=("net_order", "flip_rate")
 )
 result = study.run((images[:200], labels[:200]), analyzer, test)
-print(result)
+print(result.shares().to_string(index=False, float_format=lambda x: f"{x:.2f}"))
 folder.cleanup()
 
 # %%
-# Agreement on the ranking of samples, for networks that share nothing, the low part, or the high part:
-result.plot_agreement(use_pyplot=True)
+# Shares of what differs between these networks for a sample, with 95 % intervals over parts and samples:
+result.plot()
 
 # %%
 # What a verdict says
 # -------------------
-# "Supported" and "not supported" need an interval that leaves zero on one side, "neither" one that excludes an effect
-# of .10; everything else *cannot be judged*, and the verdict says how many pairs would tell. Three pairs seldom do.
-# :doc:`/layer_swap` has the study with 66 to 84 networks a setting.
+# "Supported" needs a cut where the low part decides more than half, interval included; "not supported", that no cut
+# does; everything else *cannot be judged*. Four levels make wide intervals; :doc:`/factorial` has the study with eight,
+# 600 to 1 176 networks a setting, and the grids of trained parts.
 print(result.verdict())
