@@ -26,6 +26,7 @@ from torch import Tensor, nn
 
 from captum_andor import ConfusingSampleAnalyzer
 from captum_andor._utils.statistics import auc, bootstrap, spearman
+from captum_andor.study import add_witnesses, witness_agreement
 from captum_andor.witnesses import (
     Detection,
     LayerCodes,
@@ -218,8 +219,8 @@ def report(model: nn.Module, images: Tensor, labels: Tensor, out: Path | None) -
     x, y = images[:600], labels[:600]
     analyzer = ConfusingSampleAnalyzer(baselines=[0, images[:2000].mean(0)], feature_mask=grid_mask(3, 3), scores="all")
     torch.manual_seed(0)
-    found = analyzer.add_model("net", model).evaluate((x, y), witnesses=("codes", "connectivity"))
-    table = found.witnesses()
+    found = add_witnesses(analyzer.add_model("net", model).evaluate((x, y)))
+    table = witness_agreement(found)
     print(table.drop(columns="model").to_string(index=False))
     wrong = labels[:600].clone()
     chosen = torch.randperm(600, generator=torch.Generator().manual_seed(0))[:60]

@@ -25,7 +25,7 @@ keep_old_paths(__name__)
 
 def __getattr__(name: str) -> Any:
     """The rooms that the rest does not import, as ``captum_andor.llm`` and ``captum_andor.study``."""
-    if name in ("llm", "study"):
+    if name in ("llm", "study", "witnesses"):
         from importlib import import_module
 
         return import_module(f"captum_andor.{name}")

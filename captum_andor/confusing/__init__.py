@@ -5,7 +5,12 @@ from captum_andor.confusing.analyzer import ConfusingSampleAnalyzer
 from captum_andor.confusing.label_noise import known_samples as known_samples
 from captum_andor.confusing.overlap import SetRule as SetRule
 from captum_andor.confusing.report import ConfusingReport
-from captum_andor.confusing.score_formulas import VALUE_SCORES as VALUE_SCORES, order_profile as order_profile
+from captum_andor.confusing.score_formulas import (
+    VALUE_SCORES as VALUE_SCORES,
+    high_order as high_order,
+    offsetting_strength as offsetting_strength,
+    order_profile as order_profile,
+)
 from captum_andor.confusing.scoring import Scoring as Scoring
 from captum_andor.confusing.similarity import jaccard as jaccard
 

@@ -6,7 +6,6 @@ import copy
 import hashlib
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -25,7 +24,6 @@ from captum_andor.confusing.score_formulas import REFERENCE_SCORES, VALUE_SCORES
 from captum_andor.confusing.score_names import Labels, check_flips, check_label_kind, check_scores, default_scores
 from captum_andor.confusing.scoring import Scoring
 from captum_andor.confusing.views import Views
-from captum_andor.confusing.witness_scores import check_witnesses, witness_columns
 from captum_andor.games import Score, check_output_field, check_score
 from captum_andor.patterns import Names, standard_names
 
@@ -208,7 +206,6 @@ class ConfusingSampleAnalyzer(BatchExplainer):
         batch_size: int = 64,
         perturbations_per_eval: int | None = None,
         show_progress: bool = False,
-        witnesses: Sequence[str] | Mapping[str, Mapping[str, Any]] | None = None,
     ) -> ConfusingReport:
         """Run all models on all masked samples and report.
 
@@ -240,13 +237,6 @@ class ConfusingSampleAnalyzer(BatchExplainer):
             perturbations_per_eval (int, optional): Coalitions of each sample in one forward pass. Default: None
                 (chosen by the size of the inputs)
             show_progress (bool, optional): Show a tqdm bar over samples, models, baselines and masks. Default: False
-            witnesses (sequence of str or dict, optional): What does not come from interactions: ``"codes"``
-                (:class:`captum_andor.witnesses.LayerCodes`: columns ``code_homogeneity`` and ``code_other_labels``) and
-                ``"connectivity"`` (:func:`captum_andor.witnesses.connectivity_score`: column ``barrier``), or
-                settings of these by name, e.g. ``{"codes": {"layer": "features.7"}}`` or
-                ``{"connectivity": {"references": (x, y)}}``.
-                The layer is by default the last before the last linear one, training samples and references are those
-                of the data set. :meth:`ConfusingReport.witnesses` tells what they add. Default: None
 
         Returns:
             - **report** (*ConfusingReport*): After Ctrl-C, of the batches that all models have seen, with a warning.
@@ -259,7 +249,6 @@ class ConfusingSampleAnalyzer(BatchExplainer):
         """
         self._check_models(labels)
         check_count("batch_size", batch_size)
-        chosen = check_witnesses(witnesses)
         folder = checkpoint_folder(checkpoint_dir)
         samples = read_samples(dataset, labelled=labels == "given")
         attributer = None
@@ -269,17 +258,8 @@ class ConfusingSampleAnalyzer(BatchExplainer):
         if self.player_names is not None:  # names that do not fit cost nothing
             first = self.views.players(samples, 0, 1, next(iter(self.views)), self.max_players)
             standard_names(self.player_names, first.layout.feature_ids)
-        witness_columns_of = {}
-        for name, model in self._models.items() if chosen else ():  # first, so that wrong settings cost nothing
-            witness_columns_of[name] = witness_columns(model, name, samples, labels, chosen, batch_size)
         evaluation = evaluator.evaluate(samples, show_progress, "Confusing Sample Analyzer")
-        scoring = self._scoring(evaluation, labels == "predicted", evaluator)
-        seen = len(evaluation.samples)  # after Ctrl-C, the first ones
-        kept = {
-            name: {title: column[:seen] for title, column in columns.items()}
-            for name, columns in witness_columns_of.items()
-        }
-        self._report = ConfusingReport(replace(scoring, witnesses=kept))
+        self._report = ConfusingReport(self._scoring(evaluation, labels == "predicted", evaluator))
         return self._report
 
     def _fingerprint(self, keep: Keep, labels: str) -> str:

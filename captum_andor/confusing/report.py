@@ -31,6 +31,8 @@ from captum_andor.games import Score
 if TYPE_CHECKING:
     import pandas as pd
 
+    from captum_andor._utils.statistics import Array
+
 __all__ = ["ConfusingReport"]
 
 _ROWS = 20  # of all models together, that a notebook shows of a report
@@ -54,8 +56,7 @@ class ConfusingReport(ReportComparisons):
             probability); ``value``, v(N); ``effect``, \|v(N) - v(∅)\|; ``small_effect``, whether that is below 0.1 of
             its mean; ``trusted``, whether v(N) > v(∅) under every baseline and mask (where not, ``net_order`` turns
             around); ``n_active``, players that change v at all; ``ink``, share of the input that differs from the
-            baseline; columns of witnesses, where there are some: ``code_homogeneity`` (ranks the other way round),
-            ``code_other_labels``, ``barrier``; ``rank`` by the primary score, 1 for the most confusing.
+            baseline; columns that were added; ``rank`` by the primary score, 1 for the most confusing.
 
     Examples::
 
@@ -89,7 +90,7 @@ class ConfusingReport(ReportComparisons):
         Where scores of v alone were asked for before, scores of patterns need the masks that were left out: naming some
         here runs the models on these.
 
-        Columns of witnesses stay as they were.
+        Added columns stay as they were.
 
         Args:
             score (str or Callable, optional): What v is. Default: None (as it was)
@@ -165,10 +166,11 @@ class ConfusingReport(ReportComparisons):
                     f"{column.shape}" + ("" if np.isfinite(column).all() else ", some NaN or infinite") + "."
                 )
             own[each] = column
-        added = {
-            each: {**self.scoring.added.get(each, {}), **({name: own[each]} if each in own else {})}
-            for each in self.models
-        }
+        return self.with_columns({each: {name: column} for each, column in own.items()})
+
+    def with_columns(self, columns: Mapping[str, Mapping[str, Array]]) -> ConfusingReport:
+        """Add columns by model, larger = more suspicious; NaN where a sample has no number."""
+        added = {name: {**self.scoring.added.get(name, {}), **dict(columns.get(name, {}))} for name in self.models}
         self.scoring = replace(self.scoring, added=added)
         self.scores = self.scoring.table()
         return self

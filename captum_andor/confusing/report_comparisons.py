@@ -1,4 +1,4 @@
-"""Comparisons in a report: of models, of baselines and masks, with witnesses.
+"""Comparisons in a report: of models, of baselines and masks.
 
 Source: this package.
 """
@@ -16,7 +16,6 @@ from captum_andor._utils.checks import check_count
 from captum_andor.confusing.overlap import SetRule, overlap, reliability
 from captum_andor.confusing.report_plots import ReportPlots
 from captum_andor.confusing.similarity import Similarity
-from captum_andor.confusing.witness_scores import agreement_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -84,27 +83,6 @@ class ReportComparisons(ReportPlots):
               ``reliability`` of the summed ranks (Spearman–Brown). NaN where there are no such views.
         """
         return reliability(self.scoring)
-
-    def witnesses(self, n_resamples: int = 500, seed: int = 0) -> pd.DataFrame:
-        """Agreement of the scores with evidence that uses no interactions, given loss and margin.
-
-        Args:
-            n_resamples (int, optional): Of the bootstrap over samples. Default: 500
-            seed (int, optional): Of the bootstrap. Default: 0
-
-        Returns:
-            - **table** (*pandas.DataFrame*): A row per model, witness (``code_homogeneity``, ``code_other_labels``,
-              ``barrier``) and score: ``n`` samples where the witness has a number, ``spearman`` correlation of
-              suspicion (of uncommon codes, for ``code_homogeneity``), ``given_loss_and_margin`` with the ``low`` and
-              ``high`` end of its 95 % interval, and ``adds``, whether that leaves out 0.
-
-        Raises:
-            RuntimeError: If the evaluation had no witnesses.
-        """
-        check_count("n_resamples", n_resamples)
-        if not self.scoring.witnesses:
-            raise RuntimeError('there were no witnesses; call evaluate(…, witnesses=("codes", "connectivity")).')
-        return agreement_table(self.scoring, n_resamples, seed)
 
     def similarity(self, by_group: bool = False, fraction: float = 0.1) -> pd.DataFrame:
         """How alike two models decide each sample: attributions, interactions, and how patterns carry over.

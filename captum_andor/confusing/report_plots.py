@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from captum_andor._utils.checks import check_count, check_seed, is_int
-from captum_andor.confusing.concentration import concentration, lorenz_curves, strengths_of
+from captum_andor._utils.checks import check_count, is_int
 from captum_andor.confusing.overlap import SetRule
 from captum_andor.confusing.report_figures import compare, gallery, order_profiles, overlap_matrix, score_against_score
 from captum_andor.confusing.score_names import SCORES
@@ -17,7 +16,6 @@ from captum_andor.confusing.scoring import Scoring
 from captum_andor.visualization import one_axis, shown
 
 if TYPE_CHECKING:
-    import pandas as pd
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
@@ -78,8 +76,8 @@ class ReportPlots:
         """Draw a figure of the report.
 
         Args:
-            kind (str, optional): ``"overlap"``, ``"scores"``, ``"gallery"``, ``"order_profile"`` or
-                ``"concentration"``, as the method of that name, or ``"sample"``, as :meth:`compare`.
+            kind (str, optional): ``"overlap"``, ``"scores"``, ``"gallery"`` or ``"order_profile"``, as the
+                method ``plot_<kind>``, or ``"sample"``, as :meth:`compare`.
                 Default: "overlap"
             *arguments: Of the figure.
             **options: Likewise.
@@ -160,70 +158,6 @@ class ReportPlots:
         column = None if score is None else self.column_named(score)
         fig, axis = one_axis(plt_fig_axis, fig_size, use_pyplot)
         order_profiles(self.scoring, name, axis, rule, column, against)
-        shown(plt_fig_axis is None, use_pyplot, axis)
-        return fig, axis
-
-    def concentration(
-        self,
-        model: str | None = None,
-        fraction: float = 0.1,
-        groups: Mapping[str, Any] | None = None,
-        n_resamples: int = 1000,
-        seed: int = 0,
-    ) -> pd.DataFrame:
-        """Do few samples hold most of the high-order interactions that offset each other?
-
-        Args:
-            model (str, optional): Which model's. Default: None (the only one)
-            fraction (float, optional): Share of the samples that is looked at, those that have most. Default: 0.1
-            groups (dict, optional): Further sets by name, e.g. wrong labels: a bool per sample, or indices. Default:
-                None
-            n_resamples (int, optional): Random sets behind each interval of chance. Default: 1000
-            seed (int, optional): Of the random sets. Default: 0
-
-        Returns:
-            - **table** (*pandas.DataFrame*): One row per ``strength`` (offsetting and of high order; of all orders, for
-              comparison) and ``set`` (``"most of it"``, then the groups): ``n`` samples; the ``share`` of the strength
-              that they hold, ``chance``, what a random set of that size holds, with its 95 % interval ``chance_low``,
-              ``chance_high``; ``share_other_view``, what the set that holds most under one baseline or mask holds under
-              another (NaN without several), as the largest of noisy numbers are large by chance, too.
-
-        Raises:
-            ValueError: If there is no such model, or a group is no part of the samples.
-
-        Source: ours; the statement is that of Zhang et al. 2025, arXiv 2502.08625.
-        """
-        check_count("n_resamples", n_resamples)
-        check_seed(seed)
-        strengths = strengths_of(self.scoring, self.model_named(model))
-        return concentration(strengths, SetRule(fraction), groups or {}, n_resamples, seed, self._numbers)
-
-    def plot_concentration(
-        self,
-        model: str | None = None,
-        groups: Mapping[str, Any] | None = None,
-        plt_fig_axis: tuple[Figure, Axes] | None = None,
-        fig_size: tuple[float, float] = (4.8, 3.8),
-        use_pyplot: bool = True,
-    ) -> tuple[Figure, Axes]:
-        """Draw which share of the samples holds which share of the offsetting high-order strength (a Lorenz curve).
-
-        Args:
-            model (str, optional): Which model's. Default: None (the only one)
-            groups (dict, optional): As in :meth:`concentration`: a point each, beside the interval of chance. Default:
-                None
-            plt_fig_axis (tuple, optional): Figure and axis to draw on. Default: None (a new figure)
-            fig_size (tuple, optional): Size of a new figure in inches. Default: (4.8, 3.8)
-            use_pyplot (bool, optional): As in :meth:`compare`. Default: True
-
-        Returns:
-            - **fig, axis** (*tuple*): The figure and its axis.
-        """
-        name = self.model_named(model)
-        strengths = strengths_of(self.scoring, name)
-        table = concentration(strengths, SetRule(), groups or {}, 1000, 0, self._numbers)
-        fig, axis = one_axis(plt_fig_axis, fig_size, use_pyplot)
-        lorenz_curves(axis, strengths, table, name)
         shown(plt_fig_axis is None, use_pyplot, axis)
         return fig, axis
 

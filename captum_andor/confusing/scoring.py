@@ -43,7 +43,7 @@ __all__ = ["Scoring", "places"]
 
 Kept = TypeVar("Kept")
 
-_REVERSED = ("margin", "confidence", "code_homogeneity")  # columns that are low where a sample is suspicious
+_REVERSED = ("margin", "confidence")  # columns that are low where a sample is suspicious
 _SMALL_EFFECT = 0.1  # of the mean |v(N) − v(∅)|
 _ROWS = 1 << 16  # outputs scored at once
 _MOST_IN_A_FIGURE, _MOST_PLAYERS = 12, 20  # players of which all masked inputs are run without being asked; at all
@@ -65,8 +65,7 @@ class Scoring:
         primary: The one among them that ranks.
         first_high: Lowest order that counts as high; None for the first above half of the players.
         tolerance: Duality gap of the splits.
-        witnesses: By model, further columns that do not come from interactions.
-        added: By model, columns that the user brought, larger = more suspicious.
+        added: By model, columns that were brought from elsewhere, larger = more suspicious.
         player_names: What figures call the players; None for the columns of a frame, or ids.
         evaluator: Runs the models on the coalitions that were left out, when patterns are asked for; None cannot.
     """
@@ -81,7 +80,6 @@ class Scoring:
     primary: str
     first_high: int | None
     tolerance: float
-    witnesses: Mapping[str, Mapping[str, Array]] = field(default_factory=dict)
     added: Mapping[str, Mapping[str, Array]] = field(default_factory=dict)
     evaluator: Evaluator | None = field(default=None, repr=False)
     player_names: Names = None
@@ -340,7 +338,6 @@ class Scoring:
             "trusted": (effects > 0).all(0).numpy(),
             "n_active": torch.stack([n_active(v).double() for v in values]).mean(0).numpy(),
             "ink": torch.stack([self.evaluation.ink[view] for view in views]).mean(0).numpy(),
-            **self.witnesses.get(name, {}),
         }
         if len(views) == 1:
             columns["n_active"] = columns["n_active"].astype(np.int64)

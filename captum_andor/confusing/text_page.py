@@ -8,7 +8,6 @@ from captum_andor.confusing.overlap import SetRule, overlap, reliability
 from captum_andor.confusing.ranking import ranking
 from captum_andor.confusing.score_formulas import n_players
 from captum_andor.confusing.scoring import Scoring
-from captum_andor.confusing.witness_scores import agreement_sentences, agreement_table
 
 __all__ = ["facts", "summary"]
 
@@ -52,9 +51,6 @@ def summary(scoring: Scoring) -> str:
             lines.append(f"{score:26}{row['retest_baseline']:10.2f}{row['retest_mask']:10.2f}")
     if len(scoring.names) > 1:
         lines += ["", *_overlaps(scoring)]
-    if scoring.witnesses:
-        witnesses = agreement_table(scoring, _RESAMPLES, 0)
-        lines += ["", "Evidence that uses no interactions:", *agreement_sentences(witnesses, scoring.primary)]
     for name in scoring.names:
         lines += ["", f"Look at first, {name}:"]
         first = ranking(scoring, name, scoring.primary, _FIRST)

@@ -1,7 +1,7 @@
 """The Captum attribution class, its results, and comparisons of several results."""
 
 from captum_andor.explain.attribution import AndOrInteractions
-from captum_andor.explain.baselines import LearnedBaselines, averaged_interactions, learn_baselines
+from captum_andor.explain.averaging import averaged_interactions
 from captum_andor.explain.comparison import Comparison, common_patterns, compare, similarity
 from captum_andor.explain.estimate import GameEstimate
 from captum_andor.explain.explanation import AndOrExplanation
@@ -13,12 +13,10 @@ __all__ = [
     "AndOrInteractions",
     "Comparison",
     "GameEstimate",
-    "LearnedBaselines",
     "LogicalModel",
     "MaskedOutputs",
     "averaged_interactions",
     "common_patterns",
     "compare",
-    "learn_baselines",
     "similarity",
 ]

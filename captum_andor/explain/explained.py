@@ -1,33 +1,28 @@
-"""Base class of both results with figures, the notebook representation and the frontier."""
+"""Base class of both results with figures and the notebook representation."""
 
 from __future__ import annotations
 
 import inspect
-import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from captum_andor.explain.frontier import frontier
 from captum_andor.patterns import Result
 from captum_andor.visualization import KINDS, plot_image_interactions, result_html
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 __all__ = ["Explained"]
 
 
 class Explained(Result):
-    """A result that draws itself and says how short an explanation could be."""
+    """A result that draws itself."""
 
     def plot(self, kind: str = "bars", *arguments: Any, **options: Any) -> Any:
         """Draw a figure of :mod:`captum_andor.visualization`.
 
         Args:
-            kind (str, optional): Of one output: ``"bars"``, ``"waterfall"``, ``"graph"``, ``"frontier"``,
-                ``"matching"``, ``"tokens"``, ``"image"`` (a panel a pattern) or ``"overview"`` (all on one) with the
-                picture; of one or many: ``"orders"``, ``"beeswarm"``, ``"heatmap"`` (patterns × outputs),
-                ``"attributions"`` (players × outputs). Default: "bars"
+            kind (str, optional): Of one output: ``"bars"``, ``"waterfall"``, ``"graph"``, ``"matching"``, ``"tokens"``,
+                ``"image"`` (a panel a pattern) or ``"overview"`` (all on one) with the picture; of one or many:
+                ``"orders"``, ``"beeswarm"``, ``"heatmap"`` (patterns × outputs), ``"attributions"`` (players ×
+                outputs). Default: "bars"
             *arguments: Further ones of the figure, e.g. the picture.
             **options: Likewise: k, title, fig_size, plt_fig_axis, use_pyplot, …
 
@@ -46,31 +41,6 @@ class Explained(Result):
         except TypeError as error:
             raise TypeError(f'plot("{kind}", …): {error}. It takes {_arguments(figure)}.') from error
         return figure(self, *arguments, **options)
-
-    def frontier(self, max_patterns: int = 20) -> pd.DataFrame:
-        """How short can an explanation of this prediction be: R² by number of terms; see :func:`plot_frontier`.
-
-        Args:
-            max_patterns (int, optional): Most terms. Default: 20
-
-        Returns:
-            - **frontier** (*pandas.DataFrame*): ``method``, ``terms``, ``r2``: ``"AND and OR"`` and ``"AND only"``,
-              logical models without exact ends; ``"L1 split"``, its strongest interactions, refitted; ``"order 1"`` to
-              ``"order 3"``, least squares on all sets of up to so many players.
-
-        Raises:
-            ValueError: If the result holds several outputs, or not the values of all 2^n coalitions.
-        """
-        if math.prod(self.shape) != 1:
-            raise ValueError(f"frontier() is of one output; this has {self.shape}. Index it first.")
-        values = self.values.flatten()  # type: ignore[attr-defined]
-        if len(values) != 1 << self.n_players or getattr(self, "coalitions", None) is not None:
-            whole = 1 << self.n_players
-            raise ValueError(
-                f"frontier() needs all 2^n = {whole:,} values; this result has {len(values):,}. Explain with "
-                f"budget={whole}, or fewer players."
-            )
-        return frontier(values, max_patterns)
 
     def _repr_html_(self) -> str:
         return result_html(self)

@@ -20,7 +20,6 @@ from captum_andor.patterns.result_players import ResultPlayers
 from captum_andor.patterns.shapiq_bridge import to_shapiq
 
 if TYPE_CHECKING:
-    import pandas as pd
     import shapiq
 
 __all__ = ["IndexedResult", "Result", "restored_fields"]
@@ -282,10 +281,6 @@ class Result(IndexedResult):
             ValueError: If the result was made from values, without inputs.
         """
         return self.players.scatter(self.shapley_values())
-
-    @abstractmethod
-    def frontier(self, max_patterns: int = 20) -> pd.DataFrame:
-        """R² by number of terms: how short can an explanation of this prediction be?"""
 
     @abstractmethod
     def ends(self) -> tuple[float, float]:

@@ -22,7 +22,6 @@ from captum_andor.visualization.canvas import (
 from captum_andor.visualization.charts import (
     plot_bars,
     plot_beeswarm,
-    plot_frontier,
     plot_heatmap,
     plot_orders,
     plot_waterfall,
@@ -42,7 +41,6 @@ __all__ = [
     "plot_attributions",
     "plot_bars",
     "plot_beeswarm",
-    "plot_frontier",
     "plot_graph",
     "plot_heatmap",
     "plot_image_interactions",
@@ -62,7 +60,6 @@ KINDS: dict[str, Callable[..., Any]] = {
     "attributions": plot_attributions,
     "bars": plot_bars,
     "beeswarm": plot_beeswarm,
-    "frontier": plot_frontier,
     "graph": plot_graph,
     "heatmap": plot_heatmap,
     "image": plot_image_interactions,

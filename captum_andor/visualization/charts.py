@@ -1,4 +1,4 @@
-"""Charts of results: strength by order, the frontier, bars, waterfall, beeswarm, heat map."""
+"""Charts of results: strength by order, bars, waterfall, beeswarm, heat map."""
 
 from __future__ import annotations
 
@@ -20,7 +20,6 @@ from captum_andor.visualization.canvas import (
     label_of,
     one_axis,
     shown,
-    text_colour,
     title_of,
 )
 
@@ -30,11 +29,9 @@ if TYPE_CHECKING:
 
     Axis = tuple[Figure, Axes] | None
 
-__all__ = ["plot_bars", "plot_beeswarm", "plot_frontier", "plot_heatmap", "plot_orders", "plot_waterfall"]
+__all__ = ["plot_bars", "plot_beeswarm", "plot_heatmap", "plot_orders", "plot_waterfall"]
 
 _REST = "#999999"
-_TICKS = (1, 2, 3, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)
-_LINES = ("o-", "s--", "^:")  # told apart without colours
 _SIGNED_CELLS = 400  # of a heat map, in which a sign can be read
 
 
@@ -77,60 +74,6 @@ def plot_orders(
     axis.locator_params(axis="x", integer=True)
     if len(several) > 1:
         axis.legend(frameon=False, fontsize=8)
-    return _finished(fig, axis, title, plt_fig_axis, use_pyplot)
-
-
-def plot_frontier(
-    result: Result,
-    max_patterns: int = 20,
-    plt_fig_axis: Axis = None,
-    fig_size: tuple[float, float] = (5.4, 3.6),
-    title: str | None = None,
-    use_pyplot: bool = True,
-) -> tuple[Figure, Axes]:
-    """Draw how much of one prediction a number of terms explains: R² of AND and OR, AND only, L1 split, least squares.
-
-    Args:
-        result (LogicalModel or AndOrExplanation): Of one output, with all 2^n values.
-        max_patterns (int, optional): Most terms. Default: 20
-        plt_fig_axis (tuple, optional): As in :func:`plot_orders`. Default: None
-        fig_size (tuple, optional): Size of a new figure in inches. Default: (5.4, 3.6)
-        title (str, optional): Title of the axis. Default: None
-        use_pyplot (bool, optional): As in :func:`plot_orders`. Default: True
-
-    Returns:
-        - **fig, axis** (*tuple*): The figure and its axis. Least squares on all sets of up to one, two, three players
-          are crosses at their number of terms, on a logarithmic axis.
-
-    Raises:
-        ValueError: If the result holds several outputs, or a budget of coalitions.
-    """
-    check_single(result)
-    table = result.frontier(max_patterns)
-    fig, axis = one_axis(plt_fig_axis, fig_size, use_pyplot)
-    most = max(int(table["terms"].max()), 2)
-    for number, (method, rows) in enumerate(table.groupby("method", sort=False)):
-        if not str(method).startswith("order"):
-            rows = rows[rows["terms"] > 0]  # which a logarithm has no place for; their R² is 0
-            axis.plot(rows["terms"], rows["r2"], _LINES[number], markersize=3.5, color=SERIES[number], label=method)
-            continue
-        terms, r2 = int(rows["terms"].iloc[0]), float(rows["r2"].iloc[0])
-        label = (
-            f"all of order {'1' if terms == result.n_players else '≤ ' + str(method)[-1]}: {terms} terms, R² {r2:.2f}"
-        )
-        marker = {"order 1": "x", "order 2": "+", "order 3": "1"}[str(method)]
-        axis.plot(
-            terms, r2, marker, color=text_colour(), markersize=7, clip_on=False, zorder=3, linestyle="none", label=label
-        )
-    axis.set_xscale("log")
-    ticks = [count for count in _TICKS if count <= most]
-    axis.set_xticks(ticks, list(map(str, ticks)))
-    axis.minorticks_off()
-    axis.set_xlim(0.9, most * 1.15)
-    axis.set_ylim(0, 1.02)
-    axis.set_xlabel("terms (logarithmic)")
-    axis.set_ylabel("R² over all masked inputs")
-    axis.legend(frameon=False, fontsize=8, loc="lower right")
     return _finished(fig, axis, title, plt_fig_axis, use_pyplot)
 
 

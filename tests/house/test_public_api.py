@@ -136,8 +136,7 @@ def test_public_names_are_frozen() -> None:
         (
             ConfusingSampleAnalyzer.evaluate,
             "self, dataset, labels='given', attributions=None, checkpoint_dir=None, batch_size=64, "
-            "perturbations_per_eval=None, show_progress=False, "
-            "witnesses=None",
+            "perturbations_per_eval=None, show_progress=False",
         ),
         (ConfusingReport.rank, "self, model=None, score=None"),
         (ConfusingReport.confusing_sets, "self, fraction=0.1, threshold=None, score=None, seed=0"),
@@ -214,13 +213,11 @@ ROOM_NAMES = {
         "AndOrInteractions",
         "Comparison",
         "GameEstimate",
-        "LearnedBaselines",
         "LogicalModel",
         "MaskedOutputs",
         "averaged_interactions",
         "common_patterns",
         "compare",
-        "learn_baselines",
         "similarity",
     ],
     "games": ["InterpretableModel", "indices", "masks", "transforms"],
@@ -232,11 +229,19 @@ ROOM_NAMES = {
         "FactorialResult",
         "FactorialStudy",
         "FactorialVerdict",
+        "LearnedBaselines",
         "TrainingDynamics",
+        "add_witnesses",
+        "concentration",
+        "frontier",
         "held_out_losses",
+        "learn_baselines",
+        "plot_concentration",
+        "plot_frontier",
         "seed_shares",
         "surgery",
         "trace_training",
+        "witness_agreement",
     ],
     "visualization": [
         "KINDS",
@@ -246,7 +251,6 @@ ROOM_NAMES = {
         "plot_attributions",
         "plot_bars",
         "plot_beeswarm",
-        "plot_frontier",
         "plot_graph",
         "plot_heatmap",
         "plot_image_interactions",
@@ -288,7 +292,7 @@ def test_every_room_is_frozen() -> None:
 
 
 OLD_NAMES = {
-    "baselines": ["averaged_interactions", "learn_baselines"],
+    "baselines": ["averaged_interactions"],
     "certainty": ["Certainty"],
     "codes": ["LayerCodes"],
     "comparison": ["common_patterns", "compare", "similarity"],

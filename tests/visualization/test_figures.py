@@ -12,7 +12,6 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from captum_andor import AndOrExplanation, AndOrInteractions, LogicalModel
-from captum_andor.explain.frontier import frontier
 from captum_andor.visualization import KINDS, plot_heatmap, plot_orders, tokens_html
 from captum_andor.visualization.images import _outline
 
@@ -128,26 +127,6 @@ def test_html_is_escaped_and_has_every_pattern(result: LogicalModel | AndOrExpla
     assert "3 outputs" in result._repr_html_() and "<mouth>" not in result._repr_html_()
 
 
-def test_the_frontier_is_what_models_of_each_size_reach() -> None:
-    v = torch.randn(32, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    table = frontier(v, 8)
-    curves = {name: rows.set_index("terms")["r2"] for name, rows in table.groupby("method")}
-    for kinds, name in ((("and", "or"), "AND and OR"), ("and", "AND only")):
-        for k in (1, 4, 8):
-            model = LogicalModel.from_values(v, max_patterns=8, exact_ends=False, kinds=kinds)  # type: ignore[arg-type]
-            assert curves[name][k] == pytest.approx(float(model.r2_path[k]), abs=1e-9)
-    members = (torch.arange(32)[:, None] >> torch.arange(5) & 1).double()
-    pairs = torch.stack([members[:, i] * members[:, j] for i in range(5) for j in range(i)], 1)
-    design = torch.cat([torch.ones(32, 1).double(), members, pairs], 1)
-    left = v - design @ torch.linalg.lstsq(design, v[:, None]).solution[:, 0]
-    assert curves["order 2"].index.tolist() == [15]
-    assert curves["order 2"].iloc[0] == pytest.approx(1 - float(left.var() / v.var()))
-    assert (curves["L1 split"].diff().dropna() > -1e-12).all() and curves["L1 split"].iloc[-1] <= 1
-    with pytest.raises(ValueError, match="needs all 2\\^n = 32 values; this result has 20"):
-        rows = torch.cat([torch.zeros(1, 5), torch.ones(1, 5), members[1:19]]).bool()
-        LogicalModel.from_values(rows.double().sum(1), rows, max_patterns=2).frontier()
-
-
 def test_an_overview_has_panels_where_outlines_coincide() -> None:
     def both(x: Tensor) -> Tensor:
         a, b = x[:, 0, 0, 0], x[:, 0, 0, 5]
@@ -195,7 +174,7 @@ def test_outlines_are_closed_lines_around_the_members() -> None:
 def test_bad_questions_are_named(result: LogicalModel | AndOrExplanation) -> None:
     with pytest.raises(ValueError, match="kind must be one of"):
         result.plot("pie")
-    for kind in ("bars", "waterfall", "graph", "frontier", "tokens"):
+    for kind in ("bars", "waterfall", "graph", "tokens"):
         with pytest.raises(ValueError, match="of one output"):
             result.plot(kind)
     for kind in ("bars", "waterfall", "graph", "beeswarm", "heatmap", "tokens"):

@@ -19,6 +19,7 @@ from matplotlib import pyplot as plt
 
 from captum_andor import AndOrInteractions
 from captum_andor.games.masks import image_grid
+from captum_andor.study import plot_frontier
 from tutorials.datasets.digits import accuracy, digits, trained
 
 images, labels = digits(train=True)
@@ -132,7 +133,7 @@ patterns[0].plot("image", x, use_pyplot=True)
 
 # %%
 # How many patterns does it take? The frontier shows R² against their number.
-patterns[0].plot("frontier", use_pyplot=True)
+plot_frontier(patterns[0])
 
 # %%
 # Where to go from here: your own photos in superpixels (:ref:`sphx_glr_gallery_photo_superpixels.py`), a table

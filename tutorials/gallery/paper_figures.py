@@ -18,7 +18,7 @@ from torch import nn
 
 from captum_andor import AndOrInteractions, ConfusingSampleAnalyzer
 from captum_andor.games.masks import image_grid
-from captum_andor.study import FactorialResult, trace_training
+from captum_andor.study import FactorialResult, concentration, plot_concentration, trace_training
 from captum_andor.visualization import plot_matching
 from tutorials.datasets.digits import digits, small_cnn
 
@@ -73,8 +73,8 @@ for name, model in models.items():
     analyzer.add_model(name, model)
 report = analyzer.evaluate((images[some], labels[some]))
 groups = {"wrong labels": wrong[some].numpy()}
-print(report.concentration("seed 0", groups=groups).round(2).to_string(index=False))
-report.plot_concentration("seed 0", groups, use_pyplot=True)
+print(concentration(report, "seed 0", groups=groups).round(2).to_string(index=False))
+plot_concentration(report, "seed 0", groups, use_pyplot=True)
 
 # %%
 # 3. Interactions of training and of test samples

@@ -66,7 +66,7 @@ paths.plot(worst)
 paths.plot_strip(worst)
 # sphinx_gallery_start_ignore
 # The next paragraph says what came out; the docs are not built where it does not.
-assert float(paths.maximum.max()) < 0.5 < float(paths.straight.maximum.max())
+assert float(paths.gap.max()) < 0.5 < float(paths.straight.gap.max())
 # sphinx_gallery_end_ignore
 
 # %%

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from captum_andor import AndOrInteractions, ConfusingSampleAnalyzer
 from captum_andor.games.masks import image_grid
-from captum_andor.study import FactorialResult, trace_training
+from captum_andor.study import FactorialResult, concentration, plot_concentration, trace_training
 from captum_andor.visualization import plot_matching
 from tutorials.datasets.fashion import fashion_mnist
 from tutorials.scripts.confusing_samples import smaller, train, with_wrong_labels
@@ -72,7 +72,7 @@ def across(models: dict[str, nn.Module], images: Tensor, labels: Tensor, wrong: 
     groups = {"wrong labels": wrong[:SAMPLES]}
     print(f"2 concentration, {SAMPLES} training images, by network")
     for name in models:
-        table = report.concentration(name, groups=groups).round(2)
+        table = concentration(report, name, groups=groups).round(2)
         print(f"{name}\n{table.to_string(index=False)}")
     print("\n5 hard and easy: share of high order in the strength, tenth of largest and of least loss, mean [networks]")
     shares = []
@@ -86,7 +86,7 @@ def across(models: dict[str, nn.Module], images: Tensor, labels: Tensor, wrong: 
     print(f"\n6 overlap of the most confusing tenths by {report.scoring.primary}")
     print(overlap[columns].round(2).to_string(index=False), "\n")
     for name, figure in (
-        ("concentration", report.plot_concentration("seed 0", groups, use_pyplot=False)[0]),
+        ("concentration", plot_concentration(report, "seed 0", groups, use_pyplot=False)[0]),
         ("hard_easy", report.plot_order_profile("seed 0", score="loss", against="least", use_pyplot=False)[0]),
         ("overlap", report.plot_overlap(use_pyplot=False)[0]),
     ):

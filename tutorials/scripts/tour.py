@@ -21,11 +21,12 @@ from captum_andor import AndOrInteractions
 from captum_andor.explain import common_patterns, compare, similarity
 from captum_andor.games import InterpretableModel
 from captum_andor.games.masks import superpixels
+from captum_andor.study import plot_frontier
 from captum_andor.visualization import plot_orders, tokens_html
 from tutorials.datasets.mnist import accuracy, grid_mask, mnist, train
 from tutorials.datasets.photos import PHOTOS, class_names, efficientnet_lite0, normalised, photo
 
-FIGURES = ("bars", "waterfall", "graph", "frontier")
+FIGURES = ("bars", "waterfall", "graph")
 
 
 def main() -> None:
@@ -55,6 +56,7 @@ def digits(out: Path) -> None:
     print(one)
     for kind in FIGURES:
         save(one.plot(kind, use_pyplot=False), out / f"digit_{kind}.png")
+    save(plot_frontier(one, use_pyplot=False), out / "digit_frontier.png")
     save(one.plot("image", picture, use_pyplot=False), out / "digit_image.png")
     save(one.plot("overview", picture, use_pyplot=False), out / "digit_overview.png")
     save(lm.plot("beeswarm", use_pyplot=False), out / "digits_beeswarm.png")

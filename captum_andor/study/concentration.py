@@ -1,6 +1,6 @@
 """Do few samples hold most of the high-order interactions that offset each other?
 
-Source: ours; the statement is that of Zhang et al. 2025, arXiv 2502.08625.
+Source: the statement is that of Zhang et al. 2025, arXiv 2502.08625.
 """
 
 from __future__ import annotations
@@ -12,21 +12,98 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from captum_andor._utils.checks import check_count, check_seed
 from captum_andor._utils.statistics import Array
-from captum_andor.confusing.label_noise import known_samples
-from captum_andor.confusing.overlap import SetRule
-from captum_andor.confusing.score_formulas import high_order, offsetting_strength, order_profile
-from captum_andor.confusing.scoring import Scoring
+from captum_andor.confusing import (
+    ConfusingReport,
+    Scoring,
+    SetRule,
+    high_order,
+    known_samples,
+    offsetting_strength,
+    order_profile,
+)
 from captum_andor.games.transforms import count_players
+from captum_andor.visualization import one_axis, shown
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
-__all__ = ["Strengths", "concentration", "lorenz_curves", "strengths_of"]
+__all__ = ["concentration", "plot_concentration"]
 
 _OFFSETTING, _ALL, _GROUP = "#D55E00", "#0072B2", "black"
 _ENDS = (2.5, 97.5)  # percentiles of random sets
+
+
+def concentration(
+    report: ConfusingReport,
+    model: str | None = None,
+    fraction: float = 0.1,
+    groups: Mapping[str, Any] | None = None,
+    n_resamples: int = 1000,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Do few samples hold most of the high-order interactions that offset each other?
+
+    Args:
+        report (ConfusingReport): Whose scores of patterns are known.
+        model (str, optional): Which model's. Default: None (the only one)
+        fraction (float, optional): Share of the samples that is looked at, those that have most. Default: 0.1
+        groups (dict, optional): Further sets by name, e.g. wrong labels: a bool per sample, or indices. Default:
+            None
+        n_resamples (int, optional): Random sets behind each interval of chance. Default: 1000
+        seed (int, optional): Of the random sets. Default: 0
+
+    Returns:
+        - **table** (*pandas.DataFrame*): One row per ``strength`` (offsetting and of high order; of all orders, for
+          comparison) and ``set`` (``"most of it"``, then the groups): ``n`` samples; the ``share`` of the strength
+          that they hold, ``chance``, what a random set of that size holds, with its 95 % interval ``chance_low``,
+          ``chance_high``; ``share_other_view``, what the set that holds most under one baseline or mask holds under
+          another (NaN without several), as the largest of noisy numbers are large by chance, too.
+
+    Raises:
+        ValueError: If there is no such model, or a group is no part of the samples.
+
+    Source: the statement is that of Zhang et al. 2025, arXiv 2502.08625.
+    """
+    check_count("n_resamples", n_resamples)
+    check_seed(seed)
+    strengths = _strengths_of(report.scoring, report.model_named(model))
+    numbers = report.scoring.evaluation.samples.numbers
+    return _table(strengths, SetRule(fraction), groups or {}, n_resamples, seed, numbers)
+
+
+def plot_concentration(
+    report: ConfusingReport,
+    model: str | None = None,
+    groups: Mapping[str, Any] | None = None,
+    plt_fig_axis: tuple[Figure, Axes] | None = None,
+    fig_size: tuple[float, float] = (4.8, 3.8),
+    use_pyplot: bool = True,
+) -> tuple[Figure, Axes]:
+    """Draw which share of the samples holds which share of the offsetting high-order strength (a Lorenz curve).
+
+    Args:
+        report (ConfusingReport): As in :func:`concentration`.
+        model (str, optional): Which model's. Default: None (the only one)
+        groups (dict, optional): As in :func:`concentration`: a point each, beside the interval of chance. Default:
+            None
+        plt_fig_axis (tuple, optional): Figure and axis to draw on. Default: None (a new figure)
+        fig_size (tuple, optional): Size of a new figure in inches. Default: (4.8, 3.8)
+        use_pyplot (bool, optional): False works without a display. Default: True
+
+    Returns:
+        - **fig, axis** (*tuple*): The figure and its axis.
+    """
+    name = report.model_named(model)
+    strengths = _strengths_of(report.scoring, name)
+    table = _table(strengths, SetRule(), groups or {}, 1000, 0, report.scoring.evaluation.samples.numbers)
+    fig, axis = one_axis(plt_fig_axis, fig_size, use_pyplot)
+    _lorenz_curves(axis, strengths, table, name)
+    shown(plt_fig_axis is None, use_pyplot, axis)
+    return fig, axis
 
 
 @dataclass(frozen=True)
@@ -42,7 +119,7 @@ class Strengths:
     total: Array
 
 
-def strengths_of(scoring: Scoring, name: str) -> Strengths:
+def _strengths_of(scoring: Scoring, name: str) -> Strengths:
     """Strengths of one model, in units of the mean effect of each view, so that views count alike."""
     offsetting, total = [], []
     for view in scoring.views:
@@ -54,7 +131,7 @@ def strengths_of(scoring: Scoring, name: str) -> Strengths:
     return Strengths(np.stack(offsetting), np.stack(total))
 
 
-def concentration(
+def _table(
     strengths: Strengths,
     rule: SetRule,
     groups: Mapping[str, Any],
@@ -62,7 +139,7 @@ def concentration(
     seed: int,
     numbers: npt.NDArray[np.int64] | None = None,
 ) -> pd.DataFrame:
-    """One row per kind of strength and set; see :meth:`ConfusingReport.concentration`."""
+    """One row per kind of strength and set."""
     import pandas as pd
 
     rows = []
@@ -101,7 +178,7 @@ def _held_elsewhere(by_view: Array, rule: SetRule) -> float:
     return float(np.mean(found))
 
 
-def lorenz_curves(axis: Axes, strengths: Strengths, table: pd.DataFrame, title: str) -> None:
+def _lorenz_curves(axis: Axes, strengths: Strengths, table: pd.DataFrame, title: str) -> None:
     """Share of the strength held by the samples with most of it, over their share; groups as points with chance."""
     for by_view, label, colour, line in (
         (strengths.offsetting, "offsetting, of high order", _OFFSETTING, "-"),

@@ -1,4 +1,4 @@
-"""Evidence besides the scores of confusion: codes of a layer, and loss barriers to the class."""
+"""Columns of a report that use no interactions: codes of a layer, and loss barriers to the class."""
 
 from __future__ import annotations
 
@@ -9,38 +9,77 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from captum_andor._utils.checks import check_count
 from captum_andor._utils.datasets import Samples
 from captum_andor._utils.devices import Model, device_of
 from captum_andor._utils.statistics import Array, bootstrap, partial_spearman, spearman
-from captum_andor.confusing.scoring import Scoring
+from captum_andor.confusing import ConfusingReport
 from captum_andor.witnesses import LayerCodes, connectivity_score
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = [
-    "WITNESSES",
-    "agreement_sentences",
-    "agreement_table",
-    "check_witnesses",
-    "last_before_head",
-    "witness_columns",
-]
+__all__ = ["add_witnesses", "last_before_head", "witness_agreement"]
 
 WITNESSES = ("codes", "connectivity")
-COLUMNS = ("code_homogeneity", "code_other_labels", "barrier")
+COLUMNS = ("code_rarity", "code_other_labels", "barrier")
 _PER_UNIT = 5  # training samples on a unit, about
 
 
-def check_witnesses(witnesses: Any) -> dict[str, dict[str, Any]]:
-    """Check which witnesses are wanted, and return the settings of each by its name.
+def add_witnesses(
+    report: ConfusingReport,
+    witnesses: Sequence[str] | Mapping[str, Mapping[str, Any]] = WITNESSES,
+    batch_size: int = 64,
+) -> ConfusingReport:
+    """Put evidence that uses no interactions beside the scores of a report, as columns to rank and compare by.
+
+    Args:
+        report (ConfusingReport): Of :meth:`ConfusingSampleAnalyzer.evaluate`, whose models are run again.
+        witnesses (sequence of str or dict, optional): ``"codes"`` (:class:`LayerCodes`: columns ``code_rarity``, one
+            less the share of the samples on its unit, and ``code_other_labels``) and ``"connectivity"``
+            (:func:`connectivity_score`: column ``barrier``), or settings of these by name, e.g. ``{"codes": {"layer":
+            "features.7"}}`` or ``{"connectivity": {"references": (x, y)}}``. The layer is by default the last before
+            the last linear one; training samples and references are those of the report. Default: both
+        batch_size (int, optional): Samples in one batch. Default: 64
+
+    Returns:
+        - **report** (*ConfusingReport*): The same; :func:`witness_agreement` tells what the columns add.
 
     Raises:
-        TypeError: If they are no names, or settings are no mapping.
-        ValueError: If one is unknown.
+        TypeError: If witnesses are no names, settings are no mapping, or a model has no layers with names.
+        ValueError: If a witness is unknown, and as the witnesses do, with the model's name.
+        RuntimeError: If the report has no models, as one that was loaded or collected.
+
+    Examples::
+
+        >>> import torch
+        >>> from captum_andor import ConfusingSampleAnalyzer
+        >>> analyzer = ConfusingSampleAnalyzer().add_model("linear", torch.nn.Linear(4, 3).eval())
+        >>> report = analyzer.evaluate((torch.rand(20, 4), torch.arange(20) % 3))
+        >>> "barrier" in add_witnesses(report, "connectivity").scores
+        True
     """
-    if witnesses is None:
-        return {}
+    chosen = _checked(witnesses)
+    scoring = report.scoring
+    if scoring.evaluator is None:
+        raise RuntimeError("report has no models, as it was loaded or collected; evaluate again, or call LayerCodes.")
+    samples, labels = scoring.evaluation.samples, "predicted" if scoring.predicted else "given"
+    columns: dict[str, dict[str, Array]] = {}
+    for name in report.models:
+        model = scoring.evaluator.models[name]
+        columns[name] = {}
+        try:
+            if "codes" in chosen:
+                columns[name] |= _of_codes(model, samples, batch_size, **chosen["codes"])
+            if "connectivity" in chosen:
+                columns[name] |= _of_connectivity(model, samples, labels, batch_size, **chosen["connectivity"])
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"witnesses for model {name!r}: {error}") from error
+    return report.with_columns(columns)
+
+
+def _checked(witnesses: Any) -> dict[str, dict[str, Any]]:
+    """Settings of each witness by its name."""
     if isinstance(witnesses, str):
         witnesses = (witnesses,)
     if not isinstance(witnesses, (Mapping, Sequence)):
@@ -52,25 +91,6 @@ def check_witnesses(witnesses: Any) -> dict[str, dict[str, Any]]:
         if not isinstance(options, Mapping):
             raise TypeError(f"settings of witness {name!r} must be a dict; got {type(options).__name__}.")
     return {name: dict(options) for name, options in chosen.items()}
-
-
-def witness_columns(
-    model: Model, name: str, samples: Samples, labels: str, witnesses: Mapping[str, Mapping[str, Any]], batch_size: int
-) -> dict[str, Array]:
-    """Compute the columns of the witnesses for one model, shape ``(N,)`` each.
-
-    Raises:
-        TypeError, ValueError: As the witnesses do, with the model's name.
-    """
-    columns: dict[str, Array] = {}
-    try:
-        if "codes" in witnesses:
-            columns |= _of_codes(model, samples, batch_size, **witnesses["codes"])
-        if "connectivity" in witnesses:
-            columns |= _of_connectivity(model, samples, labels, batch_size, **witnesses["connectivity"])
-    except (TypeError, ValueError) as error:
-        raise type(error)(f"witnesses for model {name!r}: {error}") from error
-    return columns
 
 
 def _of_codes(
@@ -85,7 +105,7 @@ def _of_codes(
     codes = LayerCodes(model, [layer], **{"grid": (side, side), "batch_size": batch_size, **options})
     units = codes.fit_transform(samples.pair)
     return {
-        "code_homogeneity": codes.homogeneity(units)[:, 0].numpy(),
+        "code_rarity": 1.0 - codes.homogeneity(units)[:, 0].numpy(),
         "code_other_labels": codes.other_labels(units, samples.labels, trained=True)[:, 0].numpy(),
     }
 
@@ -114,7 +134,7 @@ def last_before_head(model: nn.Module, samples: Samples) -> str:
     shapeless = (nn.Flatten, nn.Dropout, nn.Identity)
     before = [n for n in order[: heads[-1]] if not isinstance(modules[n], shapeless)] if heads else []
     if not before:
-        raise ValueError('no layer stands before a last linear one; pass witnesses={"codes": {"layer": name}}.')
+        raise ValueError('no layer stands before a last linear one; pass {"codes": {"layer": name}}.')
     return before[-1]
 
 
@@ -141,10 +161,27 @@ class _ClassScores(nn.Module):
         return torch.cat([torch.zeros_like(output), output], dim=1) if output.shape[1] == 1 else output
 
 
-def agreement_table(scoring: Scoring, n_resamples: int, seed: int) -> pd.DataFrame:
-    """Agreement of every score with every witness; see :meth:`captum_andor.ConfusingReport.witnesses`."""
+def witness_agreement(report: ConfusingReport, n_resamples: int = 500, seed: int = 0) -> pd.DataFrame:
+    """Agreement of the scores with evidence that uses no interactions, given loss and margin.
+
+    Args:
+        report (ConfusingReport): With the columns of :func:`add_witnesses`.
+        n_resamples (int, optional): Of the bootstrap over samples. Default: 500
+        seed (int, optional): Of the bootstrap. Default: 0
+
+    Returns:
+        - **table** (*pandas.DataFrame*): A row per model, witness (``code_rarity``, ``code_other_labels``,
+          ``barrier``) and score: ``n`` samples where the witness has a number, ``spearman`` correlation of suspicion,
+          ``given_loss_and_margin`` with the ``low`` and ``high`` end of its 95 % interval, and ``adds``, whether that
+          leaves out 0.
+
+    Raises:
+        RuntimeError: If the report has no columns of witnesses.
+    """
     import pandas as pd
 
+    check_count("n_resamples", n_resamples)
+    scoring = report.scoring
     rows = []
     for name in scoring.names:
         columns = scoring.columns(name)
@@ -177,14 +214,6 @@ def agreement_table(scoring: Scoring, n_resamples: int, seed: int) -> pd.DataFra
                         "adds": bool(low > 0 or high < 0),
                     }
                 )
+    if not rows:
+        raise RuntimeError("report has no columns of witnesses; call add_witnesses(report).")
     return pd.DataFrame(rows)
-
-
-def agreement_sentences(table: pd.DataFrame, primary: str) -> list[str]:
-    """A sentence per model and witness about the primary score."""
-    lines = []
-    for row in table[table["score"] == primary].itertuples():
-        verdict = "agrees" if row.low > 0 else "disagrees" if row.high < 0 else "adds nothing that can be seen"
-        number = f"{row.given_loss_and_margin:+.2f} [{row.low:+.2f}, {row.high:+.2f}]"
-        lines.append(f"{row.model}: {row.witness} {verdict}: {number} with {primary} given loss and margin")
-    return lines

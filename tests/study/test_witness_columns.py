@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +12,8 @@ from torch import Tensor, nn
 from captum_andor import ConfusingSampleAnalyzer
 from captum_andor._utils.datasets import read_samples
 from captum_andor._utils.statistics import partial_spearman
-from captum_andor.confusing.witness_scores import last_before_head
+from captum_andor.study import add_witnesses, witness_agreement
+from captum_andor.study.witness_columns import last_before_head
 from captum_andor.witnesses.codes import LayerCodes
 from captum_andor.witnesses.connectivity import connectivity_score
 
@@ -43,38 +43,36 @@ def analyzer() -> ConfusingSampleAnalyzer:
 
 def test_columns_are_those_of_the_tools() -> None:
     model = network()
-    report = analyzer().add_model("net", model).evaluate(data(), witnesses=("codes", "connectivity"))
+    report = add_witnesses(analyzer().add_model("net", model).evaluate(data()), ("codes", "connectivity"))
     x, y = data()
     codes = LayerCodes(model, ["4"], grid=(3, 3))
     units = codes.fit_transform((x, y))
-    assert report.scores["code_homogeneity"].to_numpy() == pytest.approx(codes.homogeneity(units)[:, 0].numpy())
+    assert report.scores["code_rarity"].to_numpy() == pytest.approx(1 - codes.homogeneity(units)[:, 0].numpy())
     expected = codes.other_labels(units, y, trained=True)[:, 0].numpy()
     assert report.scores["code_other_labels"].to_numpy() == pytest.approx(expected, nan_ok=True)
     barriers = connectivity_score(model, (x, y), (x, y), n_references=3, n_points=25)["barrier"]
     assert report.scores["barrier"].to_numpy() == pytest.approx(barriers.to_numpy(), rel=1e-5)
 
 
-def test_the_table_of_agreement_and_what_it_says_plainly(capsys: Any) -> None:
-    report = analyzer().add_model("a", network()).add_model("b", network(1)).evaluate(data(), witnesses="connectivity")
-    table = report.witnesses(n_resamples=50)
+def test_the_table_of_agreement() -> None:
+    report = add_witnesses(
+        analyzer().add_model("a", network()).add_model("b", network(1)).evaluate(data()), "connectivity"
+    )
+    table = witness_agreement(report, n_resamples=50)
     assert list(table["model"]) == ["a", "a", "b", "b"] and set(table["witness"]) == {"barrier"}
     first = table.iloc[0]
     rows = report.scores[report.scores["model"] == "a"]
     by_hand = partial_spearman(rows[first["score"]], rows["barrier"], [rows["loss"], rows["margin"]])
     assert first["given_loss_and_margin"] == pytest.approx(by_hand)
     assert (table["adds"] == ((table["low"] > 0) | (table["high"] < 0))).all()
-    report.summary()
-    printed = capsys.readouterr().out
-    assert "Evidence that uses no interactions" in printed
-    assert "a: barrier " in printed and "given loss and margin" in printed
 
 
 def test_witnesses_rank_like_any_column_and_stay_in_other_readings() -> None:
-    report = analyzer().add_model("net", network()).evaluate(data(), witnesses=("codes", "connectivity"))
+    report = add_witnesses(analyzer().add_model("net", network()).evaluate(data()), ("codes", "connectivity"))
     highest = report.rank("net", "barrier")["sample"].iloc[0]
     assert highest == report.scores["barrier"].argmax()
-    rarest = report.rank("net", "code_homogeneity")["sample"].iloc[0]
-    assert report.scores["code_homogeneity"][rarest] == report.scores["code_homogeneity"].min()
+    rarest = report.rank("net", "code_rarity")["sample"].iloc[0]
+    assert report.scores["code_rarity"][rarest] == report.scores["code_rarity"].max()
     assert "barrier" in report.rescore(score="output").scores
     assert report.scores.columns.tolist()[-1] == "rank"
 
@@ -85,10 +83,10 @@ def test_settings_are_passed_on(tmp_path: Path) -> None:
         "codes": {"layer": "1", "grid": (2, 2)},
         "connectivity": {"references": (x[30:], y[30:]), "n_points": 5},
     }
-    report = analyzer().add_model("net", network()).evaluate((x, y), witnesses=settings, checkpoint_dir=tmp_path)
+    report = add_witnesses(analyzer().add_model("net", network()).evaluate((x, y), checkpoint_dir=tmp_path), settings)
     expected = connectivity_score(network(), (x, y), (x[30:], y[30:]), n_references=3, n_points=5)["barrier"]
     assert report.scores["barrier"].to_numpy() == pytest.approx(expected.to_numpy(), rel=1e-5)
-    assert report.scores["code_homogeneity"].nunique() <= 4
+    assert report.scores["code_rarity"].nunique() <= 4
 
 
 def test_the_last_layer_before_the_head_is_found() -> None:
@@ -108,7 +106,7 @@ def test_planted_strangers_stand_far_from_their_class() -> None:
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-    scores = analyzer().add_model("net", model).evaluate((x, y), witnesses=("codes", "connectivity")).scores
+    scores = add_witnesses(analyzer().add_model("net", model).evaluate((x, y)), ("codes", "connectivity")).scores
     assert scores["barrier"][:6].min() > scores["barrier"][6:].max()
     assert np.nanmean(scores["code_other_labels"][:6]) > np.nanmean(scores["code_other_labels"][6:])
 
@@ -123,41 +121,33 @@ def test_one_logit_is_that_of_class_1_against_class_0() -> None:
         two[1].bias.copy_(torch.cat([torch.zeros_like(head.bias), head.bias]))
     x, y = data()[0], torch.arange(N) % 2
     barriers = [
-        analyzer().add_model("net", m).evaluate((x, y), witnesses="connectivity").scores["barrier"] for m in (one, two)
+        add_witnesses(analyzer().add_model("net", m).evaluate((x, y)), "connectivity").scores["barrier"]
+        for m in (one, two)
     ]
     assert barriers[0].to_numpy() == pytest.approx(barriers[1].to_numpy(), rel=1e-5)
 
 
-def test_wrong_settings_are_seen_before_anything_long(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("captum_andor.confusing.evaluation.Evaluator.evaluate", lambda *_: pytest.fail("evaluated"))
-    with pytest.raises(ValueError, match="layers must name modules"):
-        analyzer().add_model("net", network()).evaluate(data(), witnesses={"codes": {"layer": "nowhere"}})
-
-
-def test_an_interrupted_evaluation_keeps_what_was_said_of_its_samples(monkeypatch: pytest.MonkeyPatch) -> None:
-    from captum_andor.confusing.evaluation import Evaluator
-
-    whole = Evaluator.evaluate
-    monkeypatch.setattr(Evaluator, "evaluate", lambda self, samples, *rest: whole(self, samples.first(20), *rest))
-    scores = analyzer().add_model("net", network()).evaluate(data(), witnesses="connectivity").scores
-    expected = connectivity_score(network(), data(), data(), n_references=3, n_points=25)["barrier"][:20]
-    assert scores["barrier"].to_numpy() == pytest.approx(expected.to_numpy(), rel=1e-5)
+def test_a_report_without_models_cannot_have_witnesses(tmp_path: Path) -> None:
+    report = analyzer().add_model("net", network()).evaluate(data())
+    report.save(tmp_path / "report.npz")
+    with pytest.raises(RuntimeError, match="report has no models"):
+        add_witnesses(type(report).load(tmp_path / "report.npz"))
 
 
 def test_bad_input() -> None:
     report = analyzer().add_model("net", network()).evaluate(data())
-    with pytest.raises(RuntimeError, match="there were no witnesses"):
-        report.witnesses()
+    with pytest.raises(RuntimeError, match="no columns of witnesses"):
+        witness_agreement(report)
     one = analyzer().add_model("net", network())
     with pytest.raises(ValueError, match=r"witnesses must be among \['codes', 'connectivity'\]; got 'som'"):
-        one.evaluate(data(), witnesses=("som",))
+        add_witnesses(one.evaluate(data()), ("som",))
     with pytest.raises(TypeError, match="must be a dict"):
-        one.evaluate(data(), witnesses={"codes": "4"})
+        add_witnesses(one.evaluate(data()), {"codes": "4"})
     with pytest.raises(ValueError, match="witnesses for model 'net': layers must name modules"):
-        one.evaluate(data(), witnesses={"codes": {"layer": "nowhere"}})
+        add_witnesses(one.evaluate(data()), {"codes": {"layer": "nowhere"}})
     with pytest.raises(ValueError, match="witnesses for model 'net': class 0 has 0 references"):
         x, y = data()
-        one.evaluate((x, y), witnesses={"connectivity": {"references": (x[:3], y[:3])}})
+        add_witnesses(one.evaluate((x, y)), {"connectivity": {"references": (x[:3], y[:3])}})
     function = analyzer().add_model("f", lambda x: x.flatten(1)[:, :3])
     with pytest.raises(TypeError, match="needs a torch.nn.Module"):
-        function.evaluate(data(), witnesses="codes")
+        add_witnesses(function.evaluate(data()), "codes")
