@@ -20,7 +20,7 @@ from torch import nn
 from benchmarks.overhead import TimedModel
 from captum_andor import ConfusingSampleAnalyzer
 from captum_andor._utils.statistics import auc, partial_spearman, spearman
-from captum_andor.study import held_out_losses
+from captum_andor.studies import held_out_losses
 from tutorials.datasets.fashion import fashion_mnist
 from tutorials.datasets.mnist import mnist, train
 from tutorials.scripts.confusing_samples import smaller, train as train_small, with_wrong_labels

@@ -42,9 +42,9 @@ from benchmarks.factorial_settings import Setting, data, losses_of, six_convolut
 from captum_andor import ConfusingSampleAnalyzer
 from captum_andor._utils.devices import process_of
 from captum_andor.games.masks import image_grid
-from captum_andor.study import FactorialResult, FactorialStudy
-from captum_andor.study.instability import variance_between_copies
-from captum_andor.study.variance_shares import shares_of, standardised
+from captum_andor.studies import FactorialResult, FactorialStudy
+from captum_andor.studies.factorial.instability import variance_between_copies
+from captum_andor.studies.factorial.variance_shares import shares_of, standardised
 
 PRIMARY = "net_order"
 SCORES = (PRIMARY, "flip_rate", "masked_margin")

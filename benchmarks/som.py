@@ -17,7 +17,7 @@ import torch
 from minisom import MiniSom
 from sklearn.datasets import load_digits
 
-from captum_andor.witnesses import SelfOrganizingMap
+from captum_andor.studies import SelfOrganizingMap
 
 torch.set_num_threads(1)
 

@@ -26,14 +26,15 @@ from torch import Tensor, nn
 
 from captum_andor import ConfusingSampleAnalyzer
 from captum_andor._utils.statistics import auc, bootstrap, spearman
-from captum_andor.study import add_witnesses, witness_agreement
-from captum_andor.witnesses import (
+from captum_andor.studies import (
     Detection,
     LayerCodes,
+    add_witnesses,
     attack_beside_references,
     connect,
     connectivity_score,
     visualize_class,
+    witness_agreement,
 )
 from tutorials.datasets.mnist import grid_mask, mnist, small_cnn, train
 from tutorials.datasets.photos import CROPPED, crops, efficientnet_lite0

@@ -2,11 +2,10 @@
 
 from typing import Any
 
-from captum_andor._moved import keep_old_paths
 from captum_andor._version import __version__
 from captum_andor.confusing import ConfusingReport, ConfusingSampleAnalyzer
 from captum_andor.explain import AndOrExplanation, AndOrInteractions, GameEstimate, LogicalModel, MaskedOutputs
-from captum_andor.patterns import Interaction
+from captum_andor.results import Interaction
 
 __all__ = [
     "AndOrExplanation",
@@ -20,12 +19,10 @@ __all__ = [
     "__version__",
 ]
 
-keep_old_paths(__name__)
-
 
 def __getattr__(name: str) -> Any:
-    """The rooms that the rest does not import, as ``captum_andor.llm`` and ``captum_andor.study``."""
-    if name in ("llm", "study", "witnesses"):
+    """The rooms that the rest does not import, as ``captum_andor.llm`` and ``captum_andor.studies``."""
+    if name in ("llm", "studies"):
         from importlib import import_module
 
         return import_module(f"captum_andor.{name}")

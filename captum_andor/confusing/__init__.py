@@ -2,16 +2,16 @@
 
 from captum_andor._utils.statistics import auc, bootstrap, partial_spearman, spearman
 from captum_andor.confusing.analyzer import ConfusingSampleAnalyzer
-from captum_andor.confusing.label_noise import known_samples as known_samples
-from captum_andor.confusing.overlap import SetRule as SetRule
-from captum_andor.confusing.report import ConfusingReport
-from captum_andor.confusing.score_formulas import (
+from captum_andor.confusing.report.confusing_report import ConfusingReport
+from captum_andor.confusing.scores.label_noise import known_samples as known_samples
+from captum_andor.confusing.scores.overlap import SetRule as SetRule
+from captum_andor.confusing.scores.score_formulas import (
     VALUE_SCORES as VALUE_SCORES,
     high_order as high_order,
     offsetting_strength as offsetting_strength,
     order_profile as order_profile,
 )
-from captum_andor.confusing.scoring import Scoring as Scoring
-from captum_andor.confusing.similarity import jaccard as jaccard
+from captum_andor.confusing.scores.scoring import Scoring as Scoring
+from captum_andor.confusing.scores.similarity import jaccard as jaccard
 
 __all__ = ["ConfusingReport", "ConfusingSampleAnalyzer", "auc", "bootstrap", "partial_spearman", "spearman"]

@@ -15,17 +15,23 @@ from captum_andor._utils.checks import check_count, check_share
 from captum_andor._utils.datasets import read_samples
 from captum_andor._utils.devices import Model
 from captum_andor._utils.model_identity import add_value
-from captum_andor.confusing.attribution_methods import Attributer
 from captum_andor.confusing.batch_explainer import BatchExplainer
-from captum_andor.confusing.distributed import Keep
-from captum_andor.confusing.evaluation import Evaluation, Evaluator, checkpoint_folder
-from captum_andor.confusing.report import ConfusingReport
-from captum_andor.confusing.score_formulas import REFERENCE_SCORES, VALUE_SCORES
-from captum_andor.confusing.score_names import Labels, check_flips, check_label_kind, check_scores, default_scores
-from captum_andor.confusing.scoring import Scoring
-from captum_andor.confusing.views import Views
+from captum_andor.confusing.evaluation.attribution_methods import Attributer
+from captum_andor.confusing.evaluation.evaluator import Evaluation, Evaluator, checkpoint_folder
+from captum_andor.confusing.evaluation.views import Views
+from captum_andor.confusing.report.confusing_report import ConfusingReport
+from captum_andor.confusing.scores.score_formulas import REFERENCE_SCORES, VALUE_SCORES
+from captum_andor.confusing.scores.score_names import (
+    Labels,
+    check_flips,
+    check_label_kind,
+    check_scores,
+    default_scores,
+)
+from captum_andor.confusing.scores.scoring import Scoring
+from captum_andor.confusing.store.distributed import Keep
 from captum_andor.games import Score, check_output_field, check_score
-from captum_andor.patterns import Names, standard_names
+from captum_andor.results import Names, standard_names
 
 __all__ = ["ConfusingSampleAnalyzer"]
 

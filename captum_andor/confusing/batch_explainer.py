@@ -10,9 +10,19 @@ from typing import TYPE_CHECKING, Any
 
 from captum_andor._utils.checks import check_count
 from captum_andor._utils.datasets import read_samples
-from captum_andor.confusing.attribution_methods import Attributer
-from captum_andor.confusing.collected import Wanted, chosen_samples, evaluation_of, missing_samples, samples_of_labels
-from captum_andor.confusing.distributed import (
+from captum_andor.confusing.evaluation.attribution_methods import Attributer
+from captum_andor.confusing.evaluation.evaluator import Evaluation, Evaluator
+from captum_andor.confusing.report.confusing_report import ConfusingReport
+from captum_andor.confusing.scores.score_names import Labels
+from captum_andor.confusing.scores.scoring import Scoring
+from captum_andor.confusing.store.collected import (
+    Wanted,
+    chosen_samples,
+    evaluation_of,
+    missing_samples,
+    samples_of_labels,
+)
+from captum_andor.confusing.store.distributed import (
     COLUMNS,
     Keep,
     arrow_schema,
@@ -21,11 +31,7 @@ from captum_andor.confusing.distributed import (
     samples_of_batch,
     table_of,
 )
-from captum_andor.confusing.evaluation import Evaluation, Evaluator
-from captum_andor.confusing.parts_folder import PartsFolder
-from captum_andor.confusing.report import ConfusingReport
-from captum_andor.confusing.score_names import Labels
-from captum_andor.confusing.scoring import Scoring
+from captum_andor.confusing.store.parts_folder import PartsFolder
 from captum_andor.games import Score
 
 if TYPE_CHECKING:

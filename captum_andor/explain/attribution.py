@@ -18,7 +18,7 @@ from captum_andor.explain.logical_model import LogicalModel, fitted_model
 from captum_andor.explain.masked_outputs import MaskedOutputs
 from captum_andor.explain.shapley_attribution import ShapleyAttribution
 from captum_andor.games import Baselines, Target
-from captum_andor.patterns import Names, ResultPlayers, standard_names
+from captum_andor.results import Names, ResultPlayers, standard_names
 from captum_andor.sampling import PATTERNS
 from captum_andor.search import COMPLETED_PLAYERS, Budget, Effort, Options, Weights, check_budget, spend
 from captum_andor.split import NoiseBound, Split, check_split

@@ -20,7 +20,7 @@ from captum_andor.explain.estimate import GameEstimate, estimate_of
 from captum_andor.explain.logical_model import LogicalModel
 from captum_andor.games import Game, Players
 from captum_andor.games.transforms import coalition_codes
-from captum_andor.patterns import ResultPlayers
+from captum_andor.results import ResultPlayers
 from captum_andor.sampling import design, paired_design
 from captum_andor.search import Known, Options
 

@@ -18,7 +18,7 @@ import torch
 from captum_andor._utils.statistics import spearman
 from captum_andor.explain.attribution import AndOrInteractions
 from captum_andor.games import Score
-from captum_andor.patterns import Interaction, Result, Strengths, several_results, strengths_of
+from captum_andor.results import Interaction, Result, Strengths, several_results, strengths_of
 
 if TYPE_CHECKING:
     import pandas as pd

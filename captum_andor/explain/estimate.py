@@ -19,20 +19,10 @@ from captum_andor.explain.logical_model import LogicalModel, complete_model, sam
 from captum_andor.games import Inputs, flat_games, game_values
 from captum_andor.games.indices import Index, interaction_index
 from captum_andor.games.transforms import all_coalitions, coalition_codes, count_players
-from captum_andor.patterns import Axes, IndexedResult, Names, Picks, ResultPlayers, restored_fields, take
+from captum_andor.process import Fidelity, Posterior, ProcessPosterior, estimate_fidelity
+from captum_andor.results import Axes, IndexedResult, Names, Picks, ResultPlayers, restored_fields, take
 from captum_andor.sampling import checked_coalitions, each_once
-from captum_andor.search import (
-    Effort,
-    Fidelity,
-    Options,
-    Posterior,
-    ProcessPosterior,
-    Weights,
-    estimate_fidelity,
-    estimated_game,
-    game_posteriors,
-    unfitted_game,
-)
+from captum_andor.search import Effort, Options, Weights, estimated_game, game_posteriors, unfitted_game
 from captum_andor.visualization import plot_shapley_values
 
 if TYPE_CHECKING:

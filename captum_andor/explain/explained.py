@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-from captum_andor.patterns import Result
+from captum_andor.results import Result
 from captum_andor.visualization import KINDS, plot_image_interactions, result_html
 
 __all__ = ["Explained"]

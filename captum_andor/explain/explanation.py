@@ -30,7 +30,7 @@ from captum_andor.games.transforms import (
     shapley_values,
     zeta,
 )
-from captum_andor.patterns import (
+from captum_andor.results import (
     Axes,
     Interaction,
     Interactions,

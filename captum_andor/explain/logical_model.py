@@ -23,7 +23,8 @@ from captum_andor.explain.printed_logical_model import PrintedLogicalModel
 from captum_andor.explain.stored_logical_model import COLUMNS, FORMAT, TENSORS, read_logical_model
 from captum_andor.games import flat_games, game_values
 from captum_andor.games.transforms import all_coalitions, coalition_codes, count_players
-from captum_andor.patterns import (
+from captum_andor.process import Posterior
+from captum_andor.results import (
     Axes,
     IndexedResult,
     Interaction,
@@ -47,7 +48,6 @@ from captum_andor.search import (
     Effort,
     Models,
     Options,
-    Posterior,
     Weights,
     check_sample,
     complete_models,

@@ -12,7 +12,7 @@ from captum_andor.explain.explanation import AndOrExplanation, split_explanation
 from captum_andor.explain.logical_model import LogicalModel, complete_model
 from captum_andor.games import Inputs, Score, Target, check_score, repeat_target, score_output, standard_target
 from captum_andor.games.transforms import shapley_values
-from captum_andor.patterns import Names, ResultPlayers, shown_count, standard_names
+from captum_andor.results import Names, ResultPlayers, shown_count, standard_names
 from captum_andor.search import Effort, Options, Weights
 from captum_andor.split import Split, check_split
 

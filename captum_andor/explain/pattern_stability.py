@@ -9,7 +9,7 @@ from torch import Tensor
 
 from captum_andor.games import flat_games
 from captum_andor.games.transforms import coalition_members
-from captum_andor.patterns import PatternTable
+from captum_andor.results import PatternTable
 from captum_andor.sampling import size_strata
 from captum_andor.search import Options, check_sample_size, choose
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from captum_andor.explain.explained import Explained
-from captum_andor.patterns import Axes, Interaction, PatternTable, ResultPlayers
+from captum_andor.results import Axes, Interaction, PatternTable, ResultPlayers
 from captum_andor.sampling import orders_seen
 from captum_andor.search import COMPLETED_PLAYERS, Options
 

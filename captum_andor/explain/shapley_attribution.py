@@ -33,7 +33,7 @@ from captum_andor.games import (
     standard_target,
 )
 from captum_andor.games.transforms import shapley_values
-from captum_andor.patterns import Names, ResultPlayers, standard_names
+from captum_andor.results import Names, ResultPlayers, standard_names
 from captum_andor.sampling import PATTERNS, SHAPLEY
 
 __all__ = ["ShapleyAttribution"]

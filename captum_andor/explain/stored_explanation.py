@@ -11,7 +11,7 @@ from torch import Tensor
 
 from captum_andor._utils.storage import Spec, read_arrays
 from captum_andor.games.transforms import or_zeta, zeta
-from captum_andor.patterns import restored_fields, stored_ids
+from captum_andor.results import restored_fields, stored_ids
 from captum_andor.split import Split
 
 __all__ = ["FORMAT", "TENSORS", "read_explanation"]

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from captum_andor._utils.storage import read_arrays
-from captum_andor.patterns import PatternTable, restored_fields
+from captum_andor.results import PatternTable, restored_fields
 from captum_andor.search import Options
 
 __all__ = ["COLUMNS", "FORMAT", "TENSORS", "read_logical_model"]

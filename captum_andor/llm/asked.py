@@ -15,7 +15,7 @@ from captum_andor.explain import AndOrExplanation, GameEstimate, LogicalModel
 from captum_andor.llm.prompt_game import Outputs, PromptGame
 from captum_andor.llm.prompts import read_prompts
 from captum_andor.llm.targets import TargetText
-from captum_andor.patterns import Axes
+from captum_andor.results import Axes
 
 __all__ = ["Asked", "Evaluate", "key_of", "labelled", "sum_and_each", "warn_of_joining"]
 

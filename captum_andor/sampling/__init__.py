@@ -7,23 +7,10 @@ from captum_andor.sampling.given_coalitions import (
     is_inner as is_inner,
     size_strata as size_strata,
 )
-from captum_andor.sampling.kernel import Prior as Prior
-from captum_andor.sampling.linear_functionals import (
-    banzhaf_of_process as banzhaf_of_process,
-    completed as completed,
-    functionals_of_process as functionals_of_process,
-    shapley_means_of_process as shapley_means_of_process,
-    shapley_of_process as shapley_of_process,
-)
 from captum_andor.sampling.pairs import (
     PATTERNS as PATTERNS,
     SHAPLEY as SHAPLEY,
     paired_design as paired_design,
-)
-from captum_andor.sampling.process import (
-    CoalitionProcess as CoalitionProcess,
-    fit_process as fit_process,
-    fit_processes as fit_processes,
 )
 from captum_andor.sampling.sampling_plan import (
     DICTIONARY_PLAYERS as DICTIONARY_PLAYERS,

@@ -14,10 +14,8 @@ from captum_andor.search.estimated_games import (
     game_posteriors as game_posteriors,
     unfitted_game as unfitted_game,
 )
-from captum_andor.search.fidelity import Fidelity as Fidelity, estimate_fidelity as estimate_fidelity
 from captum_andor.search.least_squares import Models as Models
 from captum_andor.search.options import Effort as Effort, Options as Options, Weights as Weights
-from captum_andor.search.posterior import Posterior as Posterior, ProcessPosterior as ProcessPosterior
 from captum_andor.search.process_models import (
     COMPLETED_PLAYERS as COMPLETED_PLAYERS,
     models_of_estimates as models_of_estimates,

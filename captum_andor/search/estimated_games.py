@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 
 from captum_andor.games.transforms import coalition_codes
-from captum_andor.sampling import DICTIONARY_PLAYERS, Prior, held_out_at_random, size_strata
+from captum_andor.process import CompleteGame, Posterior, Prior, ProcessPosterior, SparseGame
+from captum_andor.sampling import DICTIONARY_PLAYERS, held_out_at_random, size_strata
 from captum_andor.search.options import Options
-from captum_andor.search.posterior import CompleteGame, Posterior, ProcessPosterior, SparseGame
 from captum_andor.search.sampled_fits import fitted_patterns
 from captum_andor.search.sampled_games import choose
 

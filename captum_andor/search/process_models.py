@@ -19,13 +19,12 @@ import torch
 from torch import Tensor
 
 from captum_andor.games.transforms import all_coalitions, orders
-from captum_andor.patterns import PatternTable
+from captum_andor.process import Fidelity, Posterior, ProcessPosterior, Unseen, fidelity_of
+from captum_andor.results import PatternTable
 from captum_andor.sampling import is_inner, size_strata
 from captum_andor.search.complete_games import complete_models
-from captum_andor.search.fidelity import Fidelity, Unseen, fidelity_of
 from captum_andor.search.least_squares import Models, game_models, joined_models
 from captum_andor.search.options import Options
-from captum_andor.search.posterior import Posterior, ProcessPosterior
 from captum_andor.search.sampled_fits import model_of_patterns, t_values
 from captum_andor.search.sampled_games import chosen_patterns, searched_patterns
 

@@ -15,12 +15,11 @@ from itertools import combinations, permutations
 import torch
 from torch import Tensor
 
+from captum_andor.process import ProcessPosterior, drawn_coalitions
 from captum_andor.sampling import is_inner
 from captum_andor.search.beam_search import Pattern
-from captum_andor.search.fidelity import drawn_coalitions
 from captum_andor.search.least_squares import Models, game_models, joined_models
 from captum_andor.search.options import Options
-from captum_andor.search.posterior import ProcessPosterior
 from captum_andor.search.process_models import COMPLETED_PLAYERS
 from captum_andor.search.sampled_fits import held_out_r2, model_like, predicted_by_patterns
 from captum_andor.search.sampled_games import sampled_models

@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from captum_andor.patterns import PatternTable
+from captum_andor.results import PatternTable
 from captum_andor.search.beam_search import Pattern
 from captum_andor.search.dictionary import WrittenColumns
 from captum_andor.search.least_squares import Ends, Fit, Models, fit

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from captum_andor.patterns import IndexedResult
+    from captum_andor.results import IndexedResult
 
 __all__ = ["plot_attributions"]
 

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from captum_andor.patterns import Interaction, Result
+    from captum_andor.results import Interaction, Result
 
 __all__ = [
     "NEGATIVE",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from captum_andor._utils.checks import check_count
-from captum_andor.patterns import Result, several_results, strength_table
+from captum_andor.results import Result, several_results, strength_table
 from captum_andor.visualization.canvas import (
     NEGATIVE,
     POSITIVE,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from captum_andor._utils.checks import check_count
-from captum_andor.patterns import Result
+from captum_andor.results import Result
 from captum_andor.visualization.canvas import LINE_STYLES, check_single, colour_of, one_axis, shown, title_of
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from html import escape
 
 from captum_andor._utils.checks import check_count
-from captum_andor.patterns import Interaction, Result, rule_of
+from captum_andor.results import Interaction, Result, rule_of
 from captum_andor.visualization.canvas import check_single
 
 __all__ = ["Html", "sources_html"]

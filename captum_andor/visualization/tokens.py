@@ -9,7 +9,7 @@ from itertools import takewhile
 from typing import TYPE_CHECKING
 
 from captum_andor._utils.checks import check_count
-from captum_andor.patterns import Result
+from captum_andor.results import Result
 from captum_andor.visualization.canvas import LINE_STYLES, check_single, colour_of, new_figure, shown, title_of
 from captum_andor.visualization.sources import Html
 

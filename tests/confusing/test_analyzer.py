@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 from captum_andor import AndOrInteractions, ConfusingReport, ConfusingSampleAnalyzer
-from captum_andor.confusing.score_names import SCORES
+from captum_andor.confusing.scores.score_names import SCORES
 from captum_andor.games.masks import image_grid
 
 
@@ -148,7 +148,7 @@ def test_scores_from_v_alone_pay_for_no_split(monkeypatch: pytest.MonkeyPatch) -
     def refuse(*_: Any, **__: Any) -> None:
         raise AssertionError("a split was solved")
 
-    monkeypatch.setattr("captum_andor.confusing.scoring.split_game", refuse)
+    monkeypatch.setattr("captum_andor.confusing.scores.scoring.split_game", refuse)
     analyzer().evaluate(images(4)).overlap()
     with pytest.raises(AssertionError):
         analyzer(scores=("offset",)).evaluate(images(4))

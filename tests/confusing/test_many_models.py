@@ -67,7 +67,7 @@ def test_residuals_together_and_alone() -> None:
 def test_a_table_is_computed_once_and_can_be_changed(monkeypatch: pytest.MonkeyPatch) -> None:
     made = report("abc")
     first = made.overlap()
-    monkeypatch.setattr("captum_andor.confusing.overlap.ModelPair", None)
+    monkeypatch.setattr("captum_andor.confusing.scores.overlap.ModelPair", None)
     first["iou"] = -1.0
     assert (made.overlap()["iou"] >= 0).all()
     with pytest.raises(TypeError):

@@ -20,8 +20,8 @@ from sklearn.metrics import roc_auc_score
 from torch import Tensor, nn
 
 from captum_andor import AndOrInteractions, ConfusingReport, ConfusingSampleAnalyzer, LogicalModel
-from captum_andor.confusing.score_names import SCORES
-from captum_andor.confusing.similarity import cosine, cross_r2, jaccard, matched_players, row_spearman
+from captum_andor.confusing.scores.score_names import SCORES
+from captum_andor.confusing.scores.similarity import cosine, cross_r2, jaccard, matched_players, row_spearman
 from captum_andor.games.masks import image_grid
 
 N = 40
@@ -475,7 +475,7 @@ def test_the_summary_fits_a_page(views_report: ConfusingReport, capsys: pytest.C
 
 
 def test_logical_models_of_samples_are_those_of_the_attribution_class(report: ConfusingReport) -> None:
-    from captum_andor.confusing.sample_figures import explained
+    from captum_andor.confusing.report.sample_figures import explained
 
     x, y = images(N)
     scoring = report.scoring

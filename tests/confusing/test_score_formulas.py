@@ -10,7 +10,7 @@ from hypothesis import given, settings, strategies as st
 from oracles import code, subsets
 from torch import Tensor
 
-from captum_andor.confusing.score_formulas import (
+from captum_andor.confusing.scores.score_formulas import (
     effect,
     high_order,
     n_active,

@@ -11,9 +11,9 @@ import torch
 from torch import nn
 
 from captum_andor import ConfusingSampleAnalyzer
-from captum_andor.confusing.score_formulas import n_active, scored_coalitions, value_scores
+from captum_andor.confusing.scores.score_formulas import n_active, scored_coalitions, value_scores
 from captum_andor.games.masks import image_grid
-from captum_andor.study import FactorialStudy
+from captum_andor.studies import FactorialStudy
 
 
 @pytest.mark.parametrize("n", [1, 2, 3, 4, 6, 9])

@@ -10,7 +10,7 @@ from captum_andor import AndOrInteractions
 from captum_andor.explain import averaged_interactions
 from captum_andor.games.masks import image_grid
 from captum_andor.games.transforms import mobius
-from captum_andor.study import learn_baselines
+from captum_andor.studies import learn_baselines
 
 
 def centred(x: Tensor) -> Tensor:

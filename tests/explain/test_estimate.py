@@ -278,7 +278,7 @@ def test_captums_tools_take_it_in_place_of_kernel_shap() -> None:
 
 def test_ctrl_c_while_fitting_loses_no_evaluation(monkeypatch: pytest.MonkeyPatch) -> None:
     from captum_andor.explain import estimate as estimate_module
-    from captum_andor.sampling import process
+    from captum_andor.process import coalition_process as process
 
     fitted = []
 

@@ -90,7 +90,7 @@ def test_the_snippet_of_the_readme_prints_what_stands_below_it(capsys: pytest.Ca
     assert f"by {either:.1f} (OR)" in words and f"add {both:.1f} (AND)" in words.replace("\n", " ")
 
 
-ROOMS = ("explain", "games", "split", "patterns", "visualization", "llm", "confusing", "witnesses", "study")
+ROOMS = ("explain", "games", "split", "results", "visualization", "llm", "confusing", "studies")
 
 
 @pytest.mark.parametrize("room", ROOMS)

@@ -23,8 +23,8 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from captum_andor import ConfusingSampleAnalyzer, GameEstimate, LogicalModel
-from captum_andor.study.surgery import copy_part, freeze, split_at
-from captum_andor.witnesses.barriers import barrier
+from captum_andor.studies.networks.surgery import copy_part, freeze, split_at
+from captum_andor.studies.witnesses.barriers import barrier
 
 DAMAGED = r"is not a file that|does not hold|damaged"
 

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from captum_andor import AndOrExplanation, AndOrInteractions, ConfusingSampleAnalyzer, LogicalModel
 from captum_andor.games.transforms import mobius, or_mobius
-from captum_andor.witnesses.codes import LayerCodes
-from captum_andor.witnesses.connectivity import connect, connectivity_score
+from captum_andor.studies.witnesses.codes import LayerCodes
+from captum_andor.studies.witnesses.connectivity import connect, connectivity_score
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 

@@ -21,23 +21,23 @@ from captum_andor import (
     GameEstimate,
     LogicalModel,
 )
-from captum_andor._moved import MOVED
 
 PACKAGE = Path(captum_andor.__file__).parent
 ROOMS = [
-    {"_version", "_moved"},
+    {"_version"},
     {"_utils"},
     {"games"},
-    {"split", "patterns", "sampling"},
+    {"split", "results", "sampling"},
+    {"process"},
     {"search"},
     {"visualization"},
-    {"explain", "witnesses"},
+    {"explain"},
     {"confusing", "llm"},
-    {"study"},
     {"__init__"},
+    {"studies"},
 ]
 MODULES = sorted(".".join(p.relative_to(PACKAGE).with_suffix("").parts) for p in PACKAGE.rglob("*.py"))
-PUBLIC_MODULES = {"games.indices", "games.masks", "games.transforms", "study.surgery"}
+PUBLIC_MODULES = {"games.indices", "games.masks", "games.transforms"}
 
 
 def parameters(function: object) -> str:
@@ -191,6 +191,16 @@ def test_rooms_lean_only_on_rooms_below() -> None:
             assert lower == room or floor[lower] < floor[room], f"{module} imports {other}"
 
 
+def test_the_library_does_without_the_laboratory() -> None:
+    """Also inside functions; the package alone names ``studies``, when it is asked for."""
+    code = "import sys, captum_andor, captum_andor.llm; print([m for m in sys.modules if 'studies' in m])"
+    shown = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+    assert shown.strip() == "[]"
+    for module in MODULES:
+        if not module.startswith("studies"):
+            assert not any(other.startswith("studies") for other in own_imports(module)), module
+
+
 def test_no_files_import_each_other_in_a_circle() -> None:
     list(TopologicalSorter({module: own_imports(module) for module in MODULES}).static_order())  # raises CycleError
 
@@ -201,7 +211,7 @@ def test_a_room_is_entered_by_its_face() -> None:
         room = module.split(".")[0]
         for other in own_imports(module) - PUBLIC_MODULES:
             lower, *inside = other.split(".")
-            entered = lower in (room, "_utils", "_version", "_moved") or inside == ["__init__"]
+            entered = lower in (room, "_utils", "_version") or inside == ["__init__"]
             assert entered, f"{module} imports {other}, which is private to {lower}"
 
 
@@ -221,28 +231,11 @@ ROOM_NAMES = {
         "similarity",
     ],
     "games": ["InterpretableModel", "indices", "masks", "transforms"],
-    "patterns": ["Interaction"],
+    "process": [],
+    "results": ["Interaction"],
     "sampling": [],
     "search": [],
     "split": ["Certainty", "JointSplit", "joint_split", "split_game"],
-    "study": [
-        "FactorialResult",
-        "FactorialStudy",
-        "FactorialVerdict",
-        "LearnedBaselines",
-        "TrainingDynamics",
-        "add_witnesses",
-        "concentration",
-        "frontier",
-        "held_out_losses",
-        "learn_baselines",
-        "plot_concentration",
-        "plot_frontier",
-        "seed_shares",
-        "surgery",
-        "trace_training",
-        "witness_agreement",
-    ],
     "visualization": [
         "KINDS",
         "NEGATIVE",
@@ -265,18 +258,34 @@ ROOM_NAMES = {
         "sources_html",
         "tokens_html",
     ],
-    "witnesses": [
+    "studies": [
         "Barriers",
         "Detection",
+        "FactorialResult",
+        "FactorialStudy",
+        "FactorialVerdict",
         "LayerCodes",
+        "LearnedBaselines",
         "Paths",
         "SelfOrganizingMap",
+        "TrainingDynamics",
+        "add_witnesses",
         "attack_beside_references",
         "barrier",
+        "concentration",
         "connect",
         "connectivity_score",
         "detect",
+        "frontier",
+        "held_out_losses",
+        "learn_baselines",
+        "plot_concentration",
+        "plot_frontier",
+        "seed_shares",
+        "surgery",
+        "trace_training",
         "visualize_class",
+        "witness_agreement",
     ],
 }
 
@@ -289,43 +298,6 @@ def test_public_names_of_rooms_are_frozen(room: str) -> None:
 def test_every_room_is_frozen() -> None:
     rooms = {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
     assert rooms - {"_utils"} == set(ROOM_NAMES)
-
-
-OLD_NAMES = {
-    "baselines": ["averaged_interactions"],
-    "certainty": ["Certainty"],
-    "codes": ["LayerCodes"],
-    "comparison": ["common_patterns", "compare", "similarity"],
-    "confusing.statistics": ["auc", "bootstrap", "partial_spearman", "spearman"],
-    "connectivity": ["barrier", "connect", "connectivity_score"],
-    "detection": ["attack_beside_references", "detect", "visualize_class"],
-    "indices": ["banzhaf_values", "interaction_index", "multi_order_interaction"],
-    "interpretable": ["InterpretableModel"],
-    "joint": ["JointSplit", "joint_split"],
-    "masks": ["column_groups", "image_grid", "superpixels", "vit_patches", "words"],
-    "paths": ["Barriers", "Paths"],
-    "som": ["SelfOrganizingMap"],
-    "surgery": ["copy_part", "criticality", "freeze", "reinitialise", "split_at"],
-    "transforms": ["coalition_members", "mobius", "or_mobius", "walsh", "zeta"],
-}
-
-
-@pytest.mark.parametrize("old", sorted(OLD_NAMES))
-def test_old_paths_work_and_name_the_new_ones(old: str) -> None:
-    for name in OLD_NAMES[old]:
-        code = f"from captum_andor.{old} import {name} as found"
-        found: dict[str, object] = {}
-        with pytest.warns(DeprecationWarning, match=f"import it from captum_andor.{MOVED[old]}\\.") as caught:
-            exec(code, found)
-        assert found["found"] is getattr(importlib.import_module(f"captum_andor.{MOVED[old]}"), name)
-        assert len(caught) == 1 and caught[0].filename == "<string>"  # the line that has the old path
-
-
-def test_all_old_paths_are_tested_and_say_what_they_lack() -> None:
-    assert set(OLD_NAMES) == set(MOVED)
-    with pytest.raises(ImportError, match="nothing"):
-        exec("from captum_andor.masks import nothing")
-    assert captum_andor.transforms.__name__ == "captum_andor.transforms"
 
 
 def test_only_public_names_of_captum_are_used() -> None:

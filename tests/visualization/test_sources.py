@@ -9,7 +9,7 @@ import torch
 
 from captum_andor import GameEstimate, LogicalModel
 from captum_andor.games.transforms import all_coalitions
-from captum_andor.patterns import Axes
+from captum_andor.results import Axes
 from captum_andor.visualization import KINDS, plot_attributions, sources_html, tokens_html
 
 Z = all_coalitions(4).double()

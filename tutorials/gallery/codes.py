@@ -15,7 +15,7 @@ import torch
 from captum.robust import PGD
 from torch import nn
 
-from captum_andor.witnesses import LayerCodes
+from captum_andor.studies import LayerCodes
 from tutorials.datasets.digits import digits, small_cnn, trained
 
 images, labels = digits(train=True)

@@ -19,7 +19,7 @@ from matplotlib import pyplot as plt
 
 from captum_andor import AndOrInteractions
 from captum_andor.games.masks import image_grid
-from captum_andor.study import plot_frontier
+from captum_andor.studies import plot_frontier
 from tutorials.datasets.digits import accuracy, digits, trained
 
 images, labels = digits(train=True)

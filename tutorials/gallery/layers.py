@@ -16,7 +16,7 @@ from torch import nn
 
 from captum_andor import ConfusingSampleAnalyzer
 from captum_andor.games.masks import image_grid
-from captum_andor.study import FactorialStudy
+from captum_andor.studies import FactorialStudy
 from tutorials.datasets.digits import digits, small_cnn
 
 images, labels = digits(train=True)

@@ -18,7 +18,7 @@ from torch import nn
 
 from captum_andor import AndOrInteractions, ConfusingSampleAnalyzer
 from captum_andor.games.masks import image_grid
-from captum_andor.study import FactorialResult, concentration, plot_concentration, trace_training
+from captum_andor.studies import FactorialResult, concentration, plot_concentration, trace_training
 from captum_andor.visualization import plot_matching
 from tutorials.datasets.digits import digits, small_cnn
 

@@ -13,7 +13,7 @@ it has learnt by heart a hill lies between, and a small bypass leads round it.
 import torch
 
 from captum_andor._utils.statistics import auc
-from captum_andor.witnesses import (
+from captum_andor.studies import (
     attack_beside_references,
     barrier,
     connect,

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from captum_andor import ConfusingSampleAnalyzer
-from captum_andor.study import trace_training
+from captum_andor.studies import trace_training
 from tutorials.datasets.fashion import fashion_mnist
 from tutorials.scripts.confusing_samples import small_network, smaller, with_wrong_labels
 

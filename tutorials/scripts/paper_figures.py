@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from captum_andor import AndOrInteractions, ConfusingSampleAnalyzer
 from captum_andor.games.masks import image_grid
-from captum_andor.study import FactorialResult, concentration, plot_concentration, trace_training
+from captum_andor.studies import FactorialResult, concentration, plot_concentration, trace_training
 from captum_andor.visualization import plot_matching
 from tutorials.datasets.fashion import fashion_mnist
 from tutorials.scripts.confusing_samples import smaller, train, with_wrong_labels

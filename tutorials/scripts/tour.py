@@ -21,7 +21,7 @@ from captum_andor import AndOrInteractions
 from captum_andor.explain import common_patterns, compare, similarity
 from captum_andor.games import InterpretableModel
 from captum_andor.games.masks import superpixels
-from captum_andor.study import plot_frontier
+from captum_andor.studies import plot_frontier
 from captum_andor.visualization import plot_orders, tokens_html
 from tutorials.datasets.mnist import accuracy, grid_mask, mnist, train
 from tutorials.datasets.photos import PHOTOS, class_names, efficientnet_lite0, normalised, photo

@@ -1,0 +1,1 @@
+"""Runs models on the masked copies of every sample."""

@@ -1,0 +1,1 @@
+"""The report of an evaluation: tables, figures, a page, a file."""

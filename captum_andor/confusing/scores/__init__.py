@@ -1,0 +1,1 @@
+"""Scores of confusion and their statistics."""

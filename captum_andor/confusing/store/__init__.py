@@ -1,0 +1,1 @@
+"""Keeps what an evaluation found, batch by batch, and collects it."""

@@ -1,0 +1,23 @@
+"""What evaluated coalitions tell of all others: the Gaussian process, its posterior, functionals and intervals."""
+
+from captum_andor.process.coalition_process import (
+    CoalitionProcess as CoalitionProcess,
+    fit_process as fit_process,
+    fit_processes as fit_processes,
+)
+from captum_andor.process.fidelity import (
+    Fidelity as Fidelity,
+    Unseen as Unseen,
+    drawn_coalitions as drawn_coalitions,
+    estimate_fidelity as estimate_fidelity,
+    fidelity_of as fidelity_of,
+)
+from captum_andor.process.kernel import Prior as Prior
+from captum_andor.process.posterior import (
+    CompleteGame as CompleteGame,
+    Posterior as Posterior,
+    ProcessPosterior as ProcessPosterior,
+    SparseGame as SparseGame,
+)
+
+__all__: list[str] = []

@@ -1,0 +1,208 @@
+"""R² of an estimate and of a model, over all coalitions, from those that a budget saw; with a 95 % interval.
+
+R² weighs coalitions by size. Within a size the coalitions given are a random sample of all, so that what holds of them
+on average holds of the unseen ones: errors are averaged by size, and sizes of which all coalitions are known have no
+unseen error. Values that were used to make a prediction do not judge it: the process predicts each coalition from the
+others (leave one out), and a model is judged by models made without a part of the coalitions (four folds). What such a
+model misses is compared with what the process expects it to miss, so that only the difference is estimated from the
+sample.
+
+Source: this package.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from math import comb
+
+import torch
+from torch import Tensor
+
+from captum_andor.games.transforms import orders
+from captum_andor.process.posterior import ProcessPosterior
+from captum_andor.sampling import is_inner
+
+__all__ = ["Fidelity", "Unseen", "drawn_coalitions", "estimate_fidelity", "fidelity_of"]
+
+_T_QUANTILES = (12.7, 4.3, 3.18, 2.78, 2.57, 2.45, 2.36, 2.31, 2.26, 2.23)  # 97.5 % of Student's t, 1 to 10 degrees
+_NORMAL_QUANTILE = 1.96
+_LISTED_PLAYERS = 16  # up to so many the completed game is averaged, above a sample of it
+_DRAWN = 1024  # coalitions on which variances of the process are averaged: their own error is a percent of them
+_FEWEST_EFFECTIVE = 5.0  # with fewer a variance is known to less than a factor of two
+# Errors at neighbouring coalitions go together and their squares have long tails, so that a mean of them varies more
+# than that of as many independent ones. Chosen so that 95 % intervals cover (benchmarks/budget.py coverage).
+_DEPENDENCE = 2.5
+_NOTHING = 1e-12  # share of v² below which a variance is rounding
+
+
+@dataclass(frozen=True)
+class Fidelity:
+    """R² and its 95 % interval; NaN where no coalition given tells."""
+
+    r2: float
+    low: float
+    high: float
+
+
+UNKNOWN = Fidelity(float("nan"), float("nan"), float("nan"))
+
+
+@dataclass(frozen=True)
+class Unseen:
+    """Averages over the coalitions that were not given, from those that were, size by size.
+
+    Attributes:
+        weights: Weight of each coalition given, shape ``(m,)``: Σ_j weight_j x_j estimates the sum over unseen
+            coalitions of x times their weight in R².
+        covered: Weight in R² of the sizes of which a coalition was given.
+    """
+
+    weights: Tensor
+    covered: float
+
+    @classmethod
+    def of(cls, coalitions: Tensor, shares: tuple[float, ...]) -> Unseen:
+        """For bool coalitions ``(m, n)`` and the weight in R² of all coalitions of each size, n + 1 numbers."""
+        n = coalitions.shape[1]
+        size = coalitions.sum(1)
+        count = torch.bincount(size, minlength=n + 1).tolist()
+        unseen = [
+            share * (1 - seen / comb(n, s)) if seen else 0.0
+            for s, (share, seen) in enumerate(zip(shares, count, strict=True))
+        ]
+        each = [u / max(seen, 1) for u, seen in zip(unseen, count, strict=True)]
+        weights = torch.tensor(each, dtype=torch.float64, device=coalitions.device)[size]
+        return cls(weights, sum(share for share, seen in zip(shares, count, strict=True) if seen))
+
+    def judged_by(self, rows: Tensor) -> Unseen:
+        """The same total weight on some of the coalitions."""
+        kept = torch.zeros_like(self.weights)
+        kept[rows] = self.weights[rows]
+        total = float(kept.sum())
+        return Unseen(kept * (float(self.weights.sum()) / total), self.covered) if total > 0 else self
+
+    def total(self, x: Tensor) -> float:
+        """The sum over unseen coalitions of x, given on those that were seen."""
+        return float(self.weights @ x)
+
+    def effective_count(self, values: Tensor) -> float:
+        """How many coalitions the variance of v rests on: (Σc)² / Σc² of their contributions c."""
+        total = float(self.weights.sum())
+        if total <= 0:
+            return float("inf")
+        centre = float(self.weights @ values) / total
+        contributions = self.weights * (values - centre).square()
+        squares = float(contributions.square().sum())
+        return float(contributions.sum()) ** 2 / squares if squares > 0 else 0.0
+
+    def error(self, x: Tensor) -> float:
+        """Standard error of :meth:`total`; pairs S, N∖S count as one."""
+        part = self.weights * x
+        used = self.weights > 0
+        count = int(used.sum())
+        if count < 2:
+            return float("inf")
+        centred = part - self.weights * (float(part.sum()) / float(self.weights.sum()))
+        squares = float(centred[used].square().sum()) * count / (count - 1)
+        return math.sqrt(squares)
+
+
+def estimate_fidelity(posterior: ProcessPosterior, shares: tuple[float, ...]) -> Fidelity:
+    """R² of the process itself."""
+    error, deviation = posterior.process.left_out()
+    unseen = Unseen.of(posterior.coalitions, shares)
+    predicted = posterior.values - error
+    centre, spread = _moments(posterior, shares)
+    variance_errors = (posterior.values - centre).square() - (predicted - centre).square() - deviation.square()
+    return _fidelity(posterior, unseen, error.square(), variance_errors, unseen.total(error.square()), spread)
+
+
+def fidelity_of(
+    posterior: ProcessPosterior,
+    shares: tuple[float, ...],
+    squares: float,
+    folds: list[tuple[Tensor, Tensor, Tensor, Tensor]],
+) -> Fidelity:
+    """R² of a model.
+
+    Args:
+        posterior: Of the game.
+        shares: Weight in R² of all coalitions of each size.
+        squares: Weighted mean of (completed v − h)² over all coalitions.
+        folds: For each fold the positions of its coalitions, what the process without them predicts there and with
+            which standard deviation, and what a model made from that process predicts.
+    """
+    unseen = Unseen.of(posterior.coalitions, shares)
+    centre, spread = _moments(posterior, shares)
+    missed = torch.zeros_like(posterior.values)
+    variance_errors = torch.zeros_like(posterior.values)
+    unseen = unseen.judged_by(torch.cat([rows for rows, *_ in folds])) if folds else unseen
+    for rows, mean, deviation, model in folds:
+        v = posterior.values[rows]
+        missed[rows] = (v - model).square() - (mean - model).square() - deviation.square()
+        variance_errors[rows] = (v - centre).square() - (mean - centre).square() - deviation.square()
+    expected = squares + _mean_variance(posterior, shares)
+    return _fidelity(posterior, unseen, missed, variance_errors, expected + unseen.total(missed), spread)
+
+
+def _fidelity(
+    posterior: ProcessPosterior,
+    unseen: Unseen,
+    missed: Tensor,
+    variance_errors: Tensor,
+    unexplained: float,
+    spread: float,
+) -> Fidelity:
+    inner = posterior.values[is_inner(posterior.coalitions)]
+    largest = float((posterior.values - posterior.values.mean()).square().amax())
+    if not len(inner) or float((inner - inner.mean()).square().amax()) <= _NOTHING * largest:
+        if largest <= _NOTHING * float(posterior.values.square().amax()):
+            return Fidelity(1.0, 1.0, 1.0)  # constant as far as was seen: no error anywhere
+        return UNKNOWN  # constant but for its ends: nothing tells which patterns there are
+    if unseen.effective_count(posterior.values) < _FEWEST_EFFECTIVE:
+        return UNKNOWN  # v differs on a few coalitions only: others like them may be missing
+    total = max(spread + unseen.total(variance_errors), _NOTHING * largest, 0.25 * spread)
+    left = max(unexplained, 1e-3 * spread * _NOTHING)
+    ratio = left / total
+    if unseen.covered >= 1 and not float(unseen.weights.abs().sum()) > 0:
+        return Fidelity(1 - ratio, 1 - ratio, 1 - ratio)
+    error = _DEPENDENCE * unseen.error(missed - ratio * variance_errors) / total
+    pairs = max(int((unseen.weights > 0).sum()) // 2 - 1, 1)
+    t = _T_QUANTILES[pairs - 1] if pairs <= len(_T_QUANTILES) else _NORMAL_QUANTILE * (1 + 1.2 / pairs)
+    factor = float(torch.tensor(min(t * error / max(ratio, 1e-300), 50.0)).exp())
+    outside = max(1 - unseen.covered, 0.0)  # of these sizes nothing was seen: the lower end takes all of their variance
+    return Fidelity(1 - ratio, 1 - ratio * factor - outside, 1 - ratio / factor)
+
+
+def _moments(posterior: ProcessPosterior, shares: tuple[float, ...]) -> tuple[float, float]:
+    """Weighted mean of v over all coalitions and its variance, by the process."""
+    n = posterior.n_players
+    if n > _LISTED_PLAYERS:
+        sample, weights = drawn_coalitions(posterior.coalitions, shares)
+        mean = posterior.process.predict(sample.double())
+    else:
+        mean = posterior.all_values()
+        each = mean.new_tensor([share / comb(n, size) for size, share in enumerate(shares)])
+        weights = each[orders(n, mean.device)]
+    centre = float(weights @ mean)
+    return centre, float(weights @ (mean - centre).square()) + _mean_variance(posterior, shares)
+
+
+def _mean_variance(posterior: ProcessPosterior, shares: tuple[float, ...]) -> float:
+    """Weighted mean of the variance of v that the process is left with."""
+    sample, weights = drawn_coalitions(posterior.coalitions, shares)
+    return float(weights @ posterior.process.predict_with_std(sample.double())[1].square())
+
+
+def drawn_coalitions(coalitions: Tensor, shares: tuple[float, ...], count: int = _DRAWN) -> tuple[Tensor, Tensor]:
+    """Random coalitions of the same players, and weights with which their mean is that over all by the weights in R².
+
+    The same seed each time; bool, shape ``(count, n)``, on the device of the coalitions given.
+    """
+    n = coalitions.shape[1]
+    generator = torch.Generator().manual_seed(0)
+    sizes = torch.multinomial(torch.tensor(shares, dtype=torch.float64), count, replacement=True, generator=generator)
+    ranks = torch.rand(count, n, generator=generator, dtype=torch.float64).argsort(1).argsort(1)
+    sample = (ranks < sizes[:, None]).to(coalitions.device)
+    return sample, torch.full((count,), 1 / count, dtype=torch.float64, device=coalitions.device)

@@ -1,0 +1,27 @@
+"""AND and OR patterns, tables of patterns, and the base class of all results."""
+
+from captum_andor.results.interactions import (
+    Interaction,
+    Interactions as Interactions,
+    PatternTable as PatternTable,
+    salience_threshold as salience_threshold,
+)
+from captum_andor.results.leading_axes import Axes as Axes, Picks as Picks, take as take
+from captum_andor.results.player_names import Names as Names, standard_names as standard_names
+from captum_andor.results.result import (
+    IndexedResult as IndexedResult,
+    Result as Result,
+    restored_fields as restored_fields,
+    shown_count as shown_count,
+)
+from captum_andor.results.result_players import ResultPlayers as ResultPlayers, stored_ids as stored_ids
+from captum_andor.results.rules import rule_of as rule_of
+from captum_andor.results.shapiq_bridge import from_shapiq as from_shapiq
+from captum_andor.results.strengths import (
+    Strengths as Strengths,
+    several_results as several_results,
+    strength_table as strength_table,
+    strengths_of as strengths_of,
+)
+
+__all__ = ["Interaction"]

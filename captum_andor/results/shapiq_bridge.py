@@ -1,0 +1,76 @@
+"""Conversion to and from ``shapiq.InteractionValues``, for the plots and tools of shapiq."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from captum_andor.games.transforms import coalition_members, count_players, mobius, zeta
+from captum_andor.results.interactions import PlayerKey
+
+if TYPE_CHECKING:
+    import shapiq
+
+__all__ = ["from_shapiq", "to_shapiq"]
+
+_MOST_PLAYERS = 20  # a table of 2^20 values takes 8 MB
+
+
+def to_shapiq(values: Tensor, is_sparse: bool) -> shapiq.InteractionValues:
+    """Möbius transform of one game as shapiq's values, keyed by player positions.
+
+    Args:
+        values: The game, shape ``(2^n,)``.
+        is_sparse: Leave out what is 0 but for rounding.
+
+    Raises:
+        ImportError: If shapiq is not installed.
+    """
+    try:
+        import shapiq
+    except ImportError as error:
+        raise ImportError("to_shapiq() needs shapiq: pip install shapiq") from error
+    n = count_players(values)
+    moebius = mobius(values).cpu()
+    codes = torch.arange(len(moebius), device="cpu")
+    if is_sparse:
+        rounding = 1e-12 * (1 << n) * float(values.abs().amax())
+        codes = codes[(moebius.abs() > rounding) | (codes == 0)]
+    sets = PlayerKey(tuple(range(n))).players(coalition_members(codes, n))
+    return shapiq.InteractionValues(
+        values=moebius[codes].numpy(),
+        index="Moebius",
+        n_players=n,
+        min_order=0,
+        max_order=n,
+        interaction_lookup=dict(zip(sets, range(len(sets)), strict=True)),
+        estimated=False,
+        baseline_value=float(moebius[0]),
+    )
+
+
+def from_shapiq(interactions: Any) -> Tensor:
+    """Values of the game whose Möbius transform shapiq holds: float64, shape ``(2^n,)``.
+
+    Raises:
+        TypeError: If it holds no interactions.
+        ValueError: If they are of another index, or of more than 20 players.
+    """
+    for name in ("index", "n_players", "interaction_lookup", "values"):
+        if not hasattr(interactions, name):
+            raise TypeError(f"interactions must be a shapiq.InteractionValues; got {type(interactions).__name__}.")
+    if interactions.index != "Moebius":
+        raise ValueError(
+            f'interactions are of index {interactions.index!r}, from which v does not follow; compute index="Moebius".'
+        )
+    n = int(interactions.n_players)
+    if n > _MOST_PLAYERS:
+        raise ValueError(f"interactions are of {n} players; 2^n values are kept for at most {_MOST_PLAYERS}.")
+    moebius = torch.zeros(1 << n, dtype=torch.float64, device="cpu")
+    found = np.asarray(interactions.values, dtype=np.float64)
+    for players, position in interactions.interaction_lookup.items():
+        moebius[sum(1 << int(player) for player in players)] = float(found[position])
+    return zeta(moebius)

@@ -1,0 +1,1 @@
+"""Confusing samples and interactions over one training."""

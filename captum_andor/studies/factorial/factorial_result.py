@@ -1,0 +1,448 @@
+"""``FactorialResult``: shares of variance by grid, cut and part; contrasts between scores; verdict, figure, file.
+
+Source: this package.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from captum_andor._utils.caching import computed_once
+from captum_andor._utils.checks import check_share
+from captum_andor._utils.statistics import Array, ranks
+from captum_andor._utils.storage import read_arrays, write_arrays
+from captum_andor.studies.factorial.grids import GRIDS, GridNetwork, cells_of_grid
+from captum_andor.studies.factorial.instability import variance_between_copies
+from captum_andor.studies.factorial.network_tables import NetworkTable
+from captum_andor.studies.factorial.variance_shares import Shares, shares_of, standardised
+from captum_andor.visualization import new_figure, shown, text_colour
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+__all__ = ["FactorialResult", "FactorialVerdict"]
+
+_FORMAT = "captum_andor.study.factorial"
+_VALUES = "values"  # the name under which v over masks stands beside scores
+_COLUMNS = ("margin", "loss")
+_COLOURS = {"low": "#D55E00", "high": "#0072B2", "order": "#CC79A7", "rest": "#BBBBBB"}
+_MOST = 0.5  # of what differs: what decides more than this determines
+
+
+@dataclass(frozen=True)
+class FactorialVerdict:
+    """Verdict on the claim that the randomness of low-layer parameters determines the confusing samples.
+
+    Attributes:
+        outcome: ``"supported"``: at some cut initial low layers decide more than half of what differs; ``"not
+            supported"``: at every cut they decide less; ``"cannot be judged"``: neither is clear.
+        text: The verdict in words, with its numbers.
+    """
+
+    outcome: str
+    text: str
+
+    def __str__(self) -> str:
+        return self.text
+
+
+@dataclass(frozen=True)
+class FactorialResult:
+    """Result of :meth:`FactorialStudy.run`.
+
+    Attributes:
+        members (tuple of GridNetwork): The networks, in the order of all arrays.
+        arrays (dict): By score ``score/<name>``, ``(K, V, N)`` for K networks, V views and N samples; by column
+            ``column/<name>``, ``(K, N)``; ``values``, v on some coalitions, ``(K, V, N, m)``.
+        of_networks (dict): By column of :attr:`networks`, a number a network.
+        scores (tuple of str): Scores of confusion, the primary first.
+        parameters (dict): By cut, the share of the parameters below it.
+    """
+
+    members: tuple[GridNetwork, ...]
+    arrays: Mapping[str, npt.NDArray[Any]]
+    of_networks: Mapping[str, Array]
+    scores: tuple[str, ...]
+    parameters: Mapping[str, float]
+    _cache: dict[Any, Any] = field(default_factory=dict, repr=False)
+
+    @classmethod
+    def of_tables(
+        cls,
+        tables: Mapping[GridNetwork, NetworkTable],
+        values: Mapping[GridNetwork, npt.NDArray[np.float32]],
+        moved: Mapping[GridNetwork, Mapping[str, float]],
+        scores: Sequence[str],
+        parameters: Mapping[str, float],
+    ) -> FactorialResult:
+        """Gather the tables of all networks."""
+        several = list(tables.values())
+        columns = [name for name in several[0].columns if name not in ("n_active", "ink")]
+        arrays: dict[str, npt.NDArray[Any]] = {
+            f"score/{name}": np.stack([table.scores[name] for table in several]).astype(np.float32) for name in scores
+        }
+        arrays |= {
+            f"column/{name}": np.stack([t.columns[name] for t in several]).astype(np.float32) for name in columns
+        }
+        arrays[_VALUES] = np.stack([values[network] for network in tables])
+        numbers = {
+            "accuracy": [table.accuracy for table in several],
+            "loss": [float(np.mean(table.columns["loss"])) for table in several],
+            "test_accuracy": [table.test_accuracy for table in several],
+            "low_moved": [moved[network]["low"] for network in tables],
+            "high_moved": [moved[network]["high"] for network in tables],
+        }
+        of_networks = {name: np.array(column, dtype=np.float64) for name, column in numbers.items()}
+        return cls(tuple(tables), arrays, of_networks, tuple(scores), dict(parameters))
+
+    @property
+    def networks(self) -> pd.DataFrame:
+        """One row per network: name, grid, cut, levels, accuracies, mean loss, how far each part was moved."""
+        import pandas as pd
+
+        rows = [{"network": n.name, **{k: v for k, v in asdict(n).items() if k != "levels"}} for n in self.members]
+        return pd.DataFrame(rows).assign(**self.of_networks)
+
+    @property
+    def levels(self) -> int:
+        """Number M of levels of each part."""
+        return self.members[0].levels
+
+    @property
+    def cuts(self) -> list[tuple[str, str]]:
+        """Grids and cuts of the study, each with its cells."""
+        found = dict.fromkeys((n.kind, n.layer) for n in self.members if n.kind in GRIDS and n.layer is not None)
+        return sorted(found, key=lambda cut: (GRIDS.index(cut[0]), self.parameters[cut[1]]))
+
+    def shares(self, score: str | None = None, confidence: float = 0.95) -> pd.DataFrame:
+        """Of what differs between networks for a sample, the share that each part decides, at every cut.
+
+        Args:
+            score (str, optional): A score, a column such as ``"margin"``, or ``"values"``, v over masks. Default: None
+                (the primary)
+            confidence (float, optional): Of each interval. Default: 0.95
+
+        Returns:
+            - **shares** (*pandas.DataFrame*): ``grid``, ``layer``, ``parameters`` below the cut, ``factor`` (``low``,
+              ``high``, ``order``, ``rest``), ``share`` with ``lower`` and ``upper``.
+
+        Raises:
+            ValueError: If there is no such score.
+        """
+        import pandas as pd
+
+        name = self._checked(score)
+        check_share("confidence", confidence)
+        parts = [self._framed(cut, self._shares(cut, name).table(confidence)) for cut in self.cuts]
+        return pd.concat(parts, ignore_index=True)
+
+    def contrast(self, other: str = "margin", score: str | None = None, confidence: float = 0.95) -> pd.DataFrame:
+        """Shares of a score less those of another, by the same jackknife: is it about confusion?
+
+        Where one of them has a single view, as the margin has, each view of the other counts by itself: what two
+        baselines agree on is not compared with all that differs.
+
+        Args:
+            other (str, optional): As ``score``. Default: "margin"
+            score (str, optional): As in :meth:`shares`. Default: None (the primary)
+            confidence (float, optional): Of each interval. Default: 0.95
+
+        Returns:
+            - **contrast** (*pandas.DataFrame*): As :meth:`shares`, of the differences.
+
+        Raises:
+            ValueError: If there is no such score.
+        """
+        import pandas as pd
+
+        one, two = self._checked(score), self._checked(other)
+        check_share("confidence", confidence)
+        across = min(self._views(one), self._views(two)) > 1
+        parts = [
+            self._framed(cut, (self._shares(cut, one, across) - self._shares(cut, two, across)).table(confidence))
+            for cut in self.cuts
+        ]
+        return pd.concat(parts, ignore_index=True)
+
+    def low_less_high(self, score: str | None = None) -> pd.DataFrame:
+        """Share of the low part less that of the high part at every cut, with ``lower`` and ``upper``."""
+        import pandas as pd
+
+        name = self._checked(score)
+        rows = []
+        for grid, layer in self.cuts:
+            value, lower, upper = self._shares((grid, layer), name).low_less_high()
+            rows.append({"grid": grid, "layer": layer, "share": value, "lower": lower, "upper": upper})
+        return pd.DataFrame(rows)
+
+    def instability(self, score: str | None = None, confidence: float = 0.95) -> pd.DataFrame:
+        """What copies of one network differ by when its initial weights are moved a little.
+
+        Args:
+            score (str, optional): As in :meth:`shares`. Default: None (the primary)
+            confidence (float, optional): Of each interval. Default: 0.95
+
+        Returns:
+            - **instability** (*pandas.DataFrame*): ``size``, by how much; ``share``: the variance between copies, of
+              that between all networks of the first grid at the first cut, with ``lower`` and ``upper``, ends of a
+              jackknife over copies, levels and samples. It is about copies of this one network.
+        """
+        import pandas as pd
+
+        name = self._checked(score)
+        check_share("confidence", confidence)
+        place, m = {network: i for i, network in enumerate(self.members)}, self.levels
+        grid = self._standard([place[network] for network in cells_of_grid(*self.cuts[0], m)], name)
+        grid = grid.reshape(len(grid), m, m, -1)
+        rows = []
+        for size in sorted({n.size for n in self.members if n.kind == "moved"}):
+            copies = self._standard([i for n, i in place.items() if n.kind == "moved" and n.size == size], name)
+            share, lower, upper = variance_between_copies(
+                copies, grid, self._sample_of_entries(grid.shape[-1]), confidence=confidence
+            )
+            rows.append({"size": size, "share": share, "lower": lower, "upper": upper})
+        return pd.DataFrame(rows, columns=["size", "share", "lower", "upper"])
+
+    def retest(self) -> pd.DataFrame:
+        """How far each score repeats under another baseline or mask of the same network.
+
+        Returns:
+            - **retest** (*pandas.DataFrame*): One row per score: ``retest``, rank correlation of the samples between
+              two views of a network, mean over networks and pairs of views; ``of_differences``, the same of what a
+              network differs from the mean of all: the part of the differences that several baselines agree on, which
+              is what shares are of. NaN with one view.
+        """
+        import pandas as pd
+
+        rows = []
+        for name in self.scores:
+            y = self._standard(range(len(self.members)), name)
+            rows.append({"score": name, "retest": _across(y), "of_differences": _across(y - y.mean(1, keepdims=True))})
+        return pd.DataFrame(rows)
+
+    def verdict(self, score: str | None = None) -> FactorialVerdict:
+        """Whether the randomness of low-layer parameters determines the confusing samples.
+
+        *Determines* is read as: decides more than half of what differs between networks. Supported, if at some cut of
+        the initialisation grid the interval of the low share lies above .5; not supported, if at every cut it lies
+        below; else it cannot be judged. Cuts are several chances to be wrong, and so are scores: what is claimed of
+        some cut has to hold at 1 − .05 / k (Bonferroni), k the cuts, times the scores unless it is the primary, which
+        was named first; that low shares exceed those of the margin, at all grids and cuts likewise.
+
+        Args:
+            score (str, optional): As in :meth:`shares`. Default: None (the primary)
+
+        Returns:
+            - **verdict** (*FactorialVerdict*): ``outcome`` and ``text``; it prints itself.
+
+        Raises:
+            ValueError: If there is no such score, or no initialisation grid.
+        """
+        name = self._checked(score)
+        initial = self._initial_low(name, 0.95)
+        scores = 1 if name == self.scores[0] else len(self.scores)
+        if initial.empty:
+            raise ValueError("verdict() needs the grid 'initialisation', which this study lacks.")
+        top = initial.loc[initial["share"].idxmax()]
+        shown_top = f"{top.share:.0%} [{top.lower:.0%}, {top.upper:.0%}], cut at {top.layer}"
+        if (self._initial_low(name, 1 - 0.05 / (len(initial) * scores))["lower"] > _MOST).any():
+            outcome, text = (
+                "supported",
+                f"Supported: by {name}, initial low layers decide most of what differs, {shown_top}.",
+            )
+        elif (self._initial_low(name, 1 - 0.05 / scores)["upper"] < _MOST).all():
+            outcome = "not supported"
+            text = f"Not supported: by {name}, initial low layers decide at most {shown_top}, of what differs."
+        else:
+            outcome, text = "cannot be judged", f"Cannot be judged: by {name}, initial low layers decide {shown_top}."
+        for grid, words in (("trained low", "Trained low layers"), ("trained high", "Trained high layers")):
+            shares = self.shares(name)
+            rows = shares[(shares["grid"] == grid) & (shares["factor"] == grid.removeprefix("trained "))]
+            if not rows.empty:
+                most = rows.loc[rows["share"].idxmax()]
+                text += f" {words} carry over up to {most.share:.0%} [{most.lower:.0%}, {most.upper:.0%}]."
+        if name not in _COLUMNS and "column/margin" in self.arrays:
+            text += f" {self._specific(name, scores)}"
+        return FactorialVerdict(outcome, text)
+
+    def _initial_low(self, name: str, confidence: float) -> pd.DataFrame:
+        shares = self.shares(name, confidence)
+        return shares[(shares["factor"] == "low") & (shares["grid"] == "initialisation")]
+
+    def _specific(self, name: str, scores: int) -> str:
+        """Whether low shares are larger than those of the margin, at all grids and cuts together."""
+        low = self.contrast("margin", name, 1 - 0.05 / (len(self.cuts) * scores)).query("factor == 'low'")
+        above = low[low["lower"] > 0]
+        if above.empty:
+            return "Nowhere is the low share of the score seen to exceed that of the margin."
+        most = above.loc[above["share"].idxmax()]
+        return (
+            f"The low share exceeds that of the margin in {len(above)} of {len(low)} grids and cuts, at most by "
+            f"{most.share:+.2f} [{most.lower:+.2f}, {most.upper:+.2f}] ({most.grid}, {most.layer})."
+        )
+
+    def plot(
+        self, score: str | None = None, fig_size: tuple[float, float] | None = None, use_pyplot: bool = True
+    ) -> tuple[Figure, list[Axes]]:
+        """Draw shares over cuts, stacked, with the interval of the low part, a panel for each grid.
+
+        Args:
+            score (str, optional): As in :meth:`shares`. Default: None (the primary)
+            fig_size (tuple, optional): Size in inches. Default: None (by the numbers of grids and cuts)
+            use_pyplot (bool, optional): Make and show the figure with pyplot. Default: True
+
+        Returns:
+            - **fig, axes** (*tuple*): The figure and its axes.
+        """
+        table = self.shares(score)
+        grids = list(dict.fromkeys(table["grid"]))
+        n_cuts = table["layer"].nunique()
+        fig = new_figure(fig_size or (1.6 + len(grids) * (1.1 + 0.55 * n_cuts), 3.4), use_pyplot, "constrained")
+        axes = list(np.atleast_1d(fig.subplots(1, len(grids), sharey=True)))
+        for axis, grid in zip(axes, grids, strict=True):
+            own = table[table["grid"] == grid]
+            layers = list(dict.fromkeys(own["layer"]))
+            base = np.zeros(len(layers))
+            for factor in dict.fromkeys(own["factor"]):
+                rows = own[own["factor"] == factor]
+                heights = rows["share"].clip(lower=0).to_numpy()
+                axis.bar(range(len(layers)), heights, bottom=base, color=_COLOURS[factor], label=factor, width=0.7)
+                if factor == "low":
+                    ends = np.abs(rows[["lower", "upper"]].to_numpy().T - rows["share"].to_numpy())
+                    axis.errorbar(
+                        range(len(layers)), rows["share"], ends, color=text_colour(), capsize=3, linestyle="none"
+                    )
+                base = base + heights
+            axis.set_xticks(range(len(layers)), layers, rotation=40, ha="right", fontsize=8)
+            axis.set_title(grid, fontsize=10)
+        axes[0].set_ylabel("share of what differs")
+        axes[-1].legend(fontsize=8, loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False)
+        shown(True, use_pyplot, *axes)
+        return fig, axes
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write every per-network table to a file, so that anyone can recompute the shares.
+
+        Args:
+            path (str or PathLike): Where to write; an existing file is replaced.
+        """
+        header = {
+            "members": [asdict(network) for network in self.members],
+            "scores": list(self.scores),
+            "parameters": dict(self.parameters),
+        }
+        numbers = {f"network/{name}": column for name, column in self.of_networks.items()}
+        write_arrays(path, _FORMAT, header, {**self.arrays, **numbers})
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> FactorialResult:
+        """Read a result that :meth:`save` wrote.
+
+        Args:
+            path (str or PathLike): The file.
+
+        Returns:
+            - **result** (*FactorialResult*): Equal to the one saved.
+
+        Raises:
+            OSError: If the file cannot be opened.
+            ValueError: If it is no such result, or damaged.
+        """
+
+        def check(header: dict[str, Any], specs: dict[str, Any]) -> None:
+            if any(spec.shape[0] != len(header["members"]) for spec in specs.values()):
+                raise ValueError("its arrays are not of its networks")
+
+        header, arrays = read_arrays(path, _FORMAT, "FactorialResult.save", check)
+        numbers = {name.removeprefix("network/"): a for name, a in arrays.items() if name.startswith("network/")}
+        return cls(
+            tuple(GridNetwork(**member) for member in header["members"]),
+            {name: array for name, array in arrays.items() if not name.startswith("network/")},
+            numbers,
+            tuple(header["scores"]),
+            header["parameters"],
+        )
+
+    def without_values(self) -> FactorialResult:
+        """The result without v over masks, which takes most of its space; shares of v are not to be had then."""
+        kept = {name: array for name, array in self.arrays.items() if name != _VALUES}
+        return FactorialResult(self.members, kept, self.of_networks, self.scores, self.parameters)
+
+    def in_ranks(self) -> FactorialResult:
+        """The result with twice the rank of a sample in each network in the place of scores and columns, as integers.
+
+        Shares, contrasts and verdicts are made of ranks alone and stay what they are; a file takes half of the space.
+        """
+
+        def doubled(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+            flat = np.stack([ranks(row) for row in array.reshape(-1, array.shape[-1]).astype(np.float64)])
+            kind = np.uint16 if 2 * array.shape[-1] <= np.iinfo(np.uint16).max else np.uint32
+            return (2 * flat).round().astype(kind).reshape(array.shape)
+
+        kept = {name: array if name == _VALUES else doubled(array) for name, array in self.arrays.items()}
+        return FactorialResult(self.members, kept, self.of_networks, self.scores, self.parameters)
+
+    def _checked(self, score: str | None) -> str:
+        name = self.scores[0] if score is None else score
+        columns = [n.removeprefix("column/") for n in self.arrays if n.startswith("column/")]
+        known = [*self.scores, *columns, *([_VALUES] if _VALUES in self.arrays else [])]
+        if name not in known:
+            raise ValueError(f"score must be one of {known}; got {score!r}.")
+        return name
+
+    def _framed(self, cut: tuple[str, str], table: pd.DataFrame) -> pd.DataFrame:
+        grid, layer = cut
+        framed = table.rename_axis("factor").reset_index()
+        framed.insert(0, "parameters", self.parameters[layer])
+        framed.insert(0, "layer", layer)
+        framed.insert(0, "grid", grid)
+        return framed
+
+    @computed_once
+    def _shares(self, cut: tuple[str, str], name: str, across_views: bool = True) -> Shares:
+        place = {network: i for i, network in enumerate(self.members)}
+        m = self.levels
+        y = self._standard([place[network] for network in cells_of_grid(*cut, m)], name)
+        of_sample = self._sample_of_entries(y.shape[-1])
+        return shares_of(
+            y.reshape(len(y), m, m, -1), "latin", ranked=False, of_sample=of_sample, across_views=across_views
+        )
+
+    def _sample_of_entries(self, entries: int) -> npt.NDArray[np.int64]:
+        """The sample that each entry is of; v over masks has several for each."""
+        n_samples = self.arrays[f"score/{self.scores[0]}"].shape[-1]
+        return np.repeat(np.arange(n_samples), entries // n_samples)
+
+    def _views(self, name: str) -> int:
+        """Number of views of a score or column."""
+        if name == _VALUES:
+            return int(self.arrays[_VALUES].shape[1])
+        return int(self.arrays[f"score/{name}"].shape[1]) if f"score/{name}" in self.arrays else 1
+
+    def _standard(self, places: Sequence[int], name: str) -> Array:
+        """Standardised scores of some networks: ``(V, K, samples)``; v over masks has a sample for each mask."""
+        if name == _VALUES:
+            v = self.arrays[_VALUES][list(places)].astype(np.float64).swapaxes(0, 1)  # (V, K, N, m)
+            found: Array = standardised(v, False).reshape(*v.shape[:2], -1)
+            return found
+        if f"score/{name}" in self.arrays:
+            return standardised(self.arrays[f"score/{name}"][list(places)].astype(np.float64).swapaxes(0, 1), True)
+        column = self.arrays[f"column/{name}"][list(places)].astype(np.float64)
+        return standardised(column[None], True)
+
+
+def _across(views: Array) -> float:
+    """Correlation of ``(V, K, N)`` between views, from products over networks and samples; NaN with one view."""
+    if len(views) < 2:
+        return float("nan")
+    own = float(np.square(views).sum())
+    between = float(np.square(views.sum(0)).sum()) - own
+    return between / (len(views) - 1) / own

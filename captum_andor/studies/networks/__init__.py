@@ -1,0 +1,1 @@
+"""Surgery on networks, and losses under networks that have not seen a sample."""
