@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from captum_andor.patterns import Interaction
+from captum_andor.results import Interaction
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,6 +40,8 @@ def minimal_sources(model: Any, tolerance: float, max_sets: int) -> pd.DataFrame
     known = None if model.evaluate is None else _asked(model, ends)
     effect = everything - nothing
     used = _used(model.patterns, model.feature_ids)
+    # Where patterns cancel, v(N) - v(∅) is rounding of their weights.
+    scale = max([abs(nothing), abs(everything), *(abs(pattern.value) for pattern in model.patterns)])
     sets: list[tuple[int, ...]] = []
     predicted: list[float] = []
     for size in range(len(used) + 1):
@@ -51,7 +53,7 @@ def minimal_sources(model: Any, tolerance: float, max_sets: int) -> pd.DataFrame
             for row, members in zip(rows, fresh, strict=True):
                 row[list(members)] = True
             values = model.predict(rows).flatten()
-            suffices = _keeps(values, nothing, everything, tolerance)
+            suffices = _keeps(values, nothing, everything, tolerance, scale)
             for i in suffices.nonzero().flatten().tolist():
                 sets.append(fresh[i])
                 predicted.append(float(values[i]))
@@ -73,15 +75,15 @@ def minimal_sources(model: Any, tolerance: float, max_sets: int) -> pd.DataFrame
         empty, whole = known.tolist()
         found = _asked(model, rows)
         table["v"] = found.tolist()
-        table["kept"] = _keeps(found, empty, whole, tolerance).tolist()
+        table["kept"] = _keeps(found, empty, whole, tolerance, max(abs(empty), abs(whole))).tolist()
     return pd.DataFrame(table)
 
 
-def _keeps(values: Tensor, nothing: float, everything: float, tolerance: float) -> Tensor:
-    """Where at most a share of what all players do together is missing."""
+def _keeps(values: Tensor, nothing: float, everything: float, tolerance: float, scale: float) -> Tensor:
+    """Where at most a share of what all players do together is missing, up to rounding of numbers of this scale."""
     effect = everything - nothing
     missing = (everything - values) * (1.0 if effect >= 0 else -1.0)
-    return missing <= tolerance * abs(effect) + _ROUNDING * max(abs(nothing), abs(everything))
+    return missing <= tolerance * abs(effect) + _ROUNDING * scale
 
 
 def _asked(model: Any, rows: Tensor) -> Tensor:
