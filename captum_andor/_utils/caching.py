@@ -6,8 +6,6 @@ import functools
 from collections.abc import Callable
 from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
-__all__ = ["computed_once"]
-
 Owner = TypeVar("Owner", bound=Any)
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")

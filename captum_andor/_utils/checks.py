@@ -7,8 +7,6 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-__all__ = ["check_choices", "check_count", "check_seed", "check_share", "is_int", "is_real"]
-
 
 def is_int(number: object) -> bool:
     """Whether it is a whole number of Python or NumPy; ``True`` and ``False`` are not."""
@@ -24,11 +22,7 @@ NameT = TypeVar("NameT", bound=str)
 
 
 def check_choices(name: str, given: Any, known: tuple[NameT, ...]) -> tuple[NameT, ...]:
-    """Some of the known names, one alone or several, in the order of these.
-
-    Raises:
-        ValueError: If one is unknown, or there is none.
-    """
+    """Some of the known names, one alone or several, in the order of these."""
     chosen = (given,) if isinstance(given, str) else tuple(given)
     if not chosen or any(one not in known for one in chosen):
         raise ValueError(f"{name} must be some of {list(known)}; got {list(chosen)}.")
@@ -36,30 +30,18 @@ def check_choices(name: str, given: Any, known: tuple[NameT, ...]) -> tuple[Name
 
 
 def check_count(name: str, count: Any) -> None:
-    """Raise unless an argument is a whole number of at least 1.
-
-    Raises:
-        ValueError: If it is not.
-    """
+    """Raise unless an argument is a whole number of at least 1."""
     if not is_int(count) or count < 1:
         raise ValueError(f"{name} must be an int ≥ 1; got {count!r}.")
 
 
 def check_seed(seed: Any) -> None:
-    """Raise unless a seed is a whole number of at least 0.
-
-    Raises:
-        ValueError: If it is not.
-    """
+    """Raise unless a seed is a whole number of at least 0."""
     if not is_int(seed) or seed < 0:
         raise ValueError(f"seed must be an int ≥ 0; got {seed!r}.")
 
 
 def check_share(name: str, share: Any) -> None:
-    """Raise unless an argument lies between 0 and 1, both excluded.
-
-    Raises:
-        ValueError: If it does not.
-    """
+    """Raise unless an argument lies between 0 and 1, both excluded."""
     if not is_real(share) or not 0 < float(share) < 1:
         raise ValueError(f"{name} must lie in (0, 1); got {share!r}.")

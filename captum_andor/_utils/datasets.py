@@ -22,8 +22,6 @@ from torch.utils.data import (
 from captum_andor._utils.frames import frame_numbers, is_frame
 from captum_andor._utils.user_warnings import warn
 
-__all__ = ["Samples", "read_samples"]
-
 _NAMES_SHOWN = 6
 _READ_TWICE = 3  # samples of a map-style data set that are read again, to see whether it changes them
 
@@ -65,11 +63,7 @@ class Samples:
         return self.inputs if self.is_tuple else self.inputs[0], self.labels
 
     def single(self, name: str) -> Tensor:
-        """The inputs of a model that takes one tensor.
-
-        Raises:
-            ValueError: If there are several; ``name`` says of what.
-        """
+        """The inputs of a model that takes one tensor."""
         if len(self.inputs) > 1:
             raise ValueError(f"{name} must have inputs of one tensor; these have {len(self.inputs)}.")
         return self.inputs[0]
@@ -92,10 +86,6 @@ def read_samples(data: Any, labelled: bool) -> Samples:
     Args:
         data: See :meth:`captum_andor.ConfusingSampleAnalyzer.evaluate`.
         labelled: Whether labels are needed; without, items may be inputs alone.
-
-    Raises:
-        TypeError: If it is none of these, or an input or label is of the wrong kind.
-        ValueError: If labels lack or do not match the inputs, shapes differ, or it shuffles or changes its samples.
     """
     classes = _ClassNames(data.dataset if isinstance(data, DataLoader) else data)
     if isinstance(data, (Tensor, np.ndarray)):

@@ -9,8 +9,6 @@ from typing import Any, TypeAlias
 import torch
 from torch import nn
 
-__all__ = ["Model", "device_of", "process_of"]
-
 Model: TypeAlias = Callable[..., Any]
 
 
@@ -23,11 +21,7 @@ def device_of(model: Model) -> torch.device | None:
 
 
 def process_of() -> tuple[int, int]:
-    """Number of this process among those that torchrun started, and how many these are.
-
-    Raises:
-        ValueError: If its environment variables contradict each other.
-    """
+    """Number of this process among those that torchrun started, and how many these are."""
     given = os.environ.get("RANK", "0"), os.environ.get("WORLD_SIZE", "1")
     if not (given[0].isdigit() and given[1].isdigit() and int(given[0]) < int(given[1])):
         raise ValueError(f"the environment has RANK={given[0]} and WORLD_SIZE={given[1]}, which torchrun does not set.")

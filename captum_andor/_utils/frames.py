@@ -8,8 +8,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["frame_numbers", "is_frame", "is_series", "shown_value"]
-
 _SHOWN = 6  # columns that an error names
 
 
@@ -24,12 +22,7 @@ def is_series(given: Any) -> bool:
 
 
 def frame_numbers(frame: Any, name: str, dtype: torch.dtype) -> Tensor:
-    """The numbers of a frame, shape ``(rows, columns)``.
-
-    Raises:
-        TypeError: If a column holds no numbers.
-        ValueError: If two columns have one name.
-    """
+    """The numbers of a frame, shape ``(rows, columns)``."""
     called = list(map(str, frame.columns))
     if len(set(called)) < len(called):
         twice = next(column for column in called if called.count(column) > 1)

@@ -7,8 +7,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-__all__ = ["add_tensor"]
-
 
 def add_tensor(digest: Any, tensor: Tensor, key: str = "") -> None:
     """Add a tensor's dtype, shape and content to a hash, under a name."""

@@ -22,8 +22,6 @@ from torch import Tensor, nn
 
 from captum_andor._utils.hashing import add_tensor
 
-__all__ = ["ModelIdentity", "add_value", "digest_of_model", "model_identity"]
-
 _PLAIN = (bool, int, float, complex, str, bytes, type(None), torch.dtype, torch.device, torch.Size, np.generic, range)
 _SIMPLE = (*_PLAIN, Tensor, types.FunctionType, types.BuiltinFunctionType, tuple, list, dict)
 _OWN_FIELDS = frozenset(vars(nn.Module()))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["PrintedText", "printed"]
-
 
 class PrintedText(str):
     """A string that was printed: a notebook that shows what a call returned does not show it again."""

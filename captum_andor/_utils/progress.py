@@ -6,8 +6,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol
 
-__all__ = ["Progress", "progress_bar"]
-
 
 class Progress(Protocol):
     """Interface of a progress bar."""

@@ -11,29 +11,6 @@ import numpy.typing as npt
 
 Array: TypeAlias = npt.NDArray[np.float64]
 
-__all__ = [
-    "Array",
-    "auc",
-    "auc_of_ranks",
-    "bootstrap",
-    "chance_iou",
-    "cross_validated_scores",
-    "disattenuated",
-    "iou",
-    "iou_interval",
-    "partial_spearman",
-    "pearson",
-    "ranks",
-    "residual",
-    "residuals",
-    "share_tied",
-    "spearman",
-    "spearman_brown",
-    "spearman_interval",
-    "spearman_intervals",
-    "top",
-]
-
 _COUNTED = 3.0  # times the effective count: with it intervals cover .89 to 1 (`python -m benchmarks.overlap_coverage`)
 _LARGEST_CORRELATION = 0.999
 _ROUNDING = 1e-12  # of the largest variance: a smaller one is that of a constant column

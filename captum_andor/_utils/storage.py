@@ -19,8 +19,6 @@ import numpy.typing as npt
 
 from captum_andor._utils.checks import is_int
 
-__all__ = ["Spec", "read_arrays", "read_manifest", "write_arrays", "write_manifest", "written_whole"]
-
 _VERSION = 1  # raised when an older reader would misread a file
 _LARGEST_HEADER = 1 << 20  # bytes; real headers have some hundred
 # All that zipfile, zlib, NumPy and json were seen to raise on damaged files.
@@ -89,10 +87,6 @@ def read_arrays(
         writer: The method that errors name.
         check: Raises ValueError where the header and what the arrays will be do not fit together; called before any
             data are read.
-
-    Raises:
-        OSError: If the file cannot be opened.
-        ValueError: If it is damaged, of another kind or of a newer version.
     """
     with open(path, "rb") as file:
         try:
@@ -166,11 +160,7 @@ def write_manifest(path: Path, kind: str, content: dict[str, Any]) -> None:
 
 
 def read_manifest(path: Path, kind: str) -> dict[str, Any] | None:
-    """The content of a manifest, or None if the file does not exist.
-
-    Raises:
-        ValueError: If the file is damaged, of another kind or of a newer version.
-    """
+    """The content of a manifest, or None if the file does not exist."""
     if not path.exists():
         return None
     try:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import sys
 import warnings
 
-__all__ = ["warn"]
-
 # Packages whose frames stand between the user's line and ours: Captum's and torch's wrappers of methods.
 _BETWEEN = ("captum_andor", "captum", "torch")
 

@@ -33,8 +33,6 @@ from captum_andor.confusing.store.distributed import Keep
 from captum_andor.games import Score, check_output_field, check_score
 from captum_andor.results import Names, standard_names
 
-__all__ = ["ConfusingSampleAnalyzer"]
-
 
 class ConfusingSampleAnalyzer(BatchExplainer):
     """Finds the samples that models decide for reasons that do not generalize, and compares models by them.

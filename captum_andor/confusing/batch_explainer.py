@@ -37,8 +37,6 @@ from captum_andor.games import Score
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["BatchExplainer"]
-
 _ROWS = 64  # samples in one batch, where patterns are asked of a report that was collected
 
 

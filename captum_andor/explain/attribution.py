@@ -23,8 +23,6 @@ from captum_andor.sampling import PATTERNS
 from captum_andor.search import COMPLETED_PLAYERS, Budget, Effort, Options, Weights, check_budget, spend
 from captum_andor.split import NoiseBound, Split, check_split
 
-__all__ = ["AndOrInteractions"]
-
 _MANY_PLAYERS = 512  # of a logical model, that are worth a word before it starts
 
 

@@ -13,8 +13,6 @@ from captum_andor.explain.attribution import AndOrInteractions
 from captum_andor.explain.explanation import AndOrExplanation, split_explanation
 from captum_andor.split import Split
 
-__all__ = ["averaged_interactions"]
-
 
 def averaged_interactions(
     method: AndOrInteractions,

@@ -24,16 +24,6 @@ from captum_andor.results import ResultPlayers
 from captum_andor.sampling import design, paired_design
 from captum_andor.search import Known, Options
 
-__all__ = [
-    "EstimateBudget",
-    "check_same_ends",
-    "ends_of",
-    "evaluated_estimate",
-    "known_by",
-    "model_error",
-    "shapley_error",
-]
-
 EstimateBudget: TypeAlias = "int | str"
 _LEAST_BUDGET = 2  # ∅ and N
 _FIRST, _MOST, _GROWTH = 64, 4096, 2  # coalitions of an automatic budget: at least 2n + 2 at first, then twice as many
@@ -92,11 +82,6 @@ def evaluated_estimate(
         missing: What an automatic budget brings below the tolerance.
         first: How many coalitions an automatic budget begins with.
         continued: Makes the estimate of a larger budget from this one.
-
-    Raises:
-        TypeError: If the budget or ``previous`` is of another kind.
-        ValueError: If the budget is too small, asks for all coalitions of too many players, or ``previous`` is of
-            another game or sequence.
     """
     n = game.players.n_players
     automatic = isinstance(budget, str)
@@ -199,9 +184,6 @@ def check_same_ends(game: Game, ends: Tensor, name: str) -> None:
         game: Asked for both.
         ends: What they were, shape ``(…, 2)``.
         name: The argument that they came from.
-
-    Raises:
-        ValueError: If they are not.
     """
     n = game.players.n_players
     both = torch.tensor([[False] * n, [True] * n])
@@ -232,12 +214,7 @@ def ends_of(known: Known) -> Tensor:
 
 
 def known_by(previous: Any, players: Players, options: Options) -> Known | None:
-    """Reuse the coalitions of ``previous``, if they are a prefix of the sampling sequence of these options.
-
-    Raises:
-        TypeError: If it is not a logical model.
-        ValueError: If it has other players, or took other coalitions.
-    """
+    """Reuse the coalitions of ``previous``, if they are a prefix of the sampling sequence of these options."""
     if previous is None:
         return None
     if not isinstance(previous, LogicalModel):

@@ -23,8 +23,6 @@ from captum_andor.results import Interaction, Result, Strengths, several_results
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Comparison", "common_patterns", "compare", "similarity"]
-
 _MEASURES = ("jaccard", "weighted_jaccard", "cosine", "spearman")
 
 

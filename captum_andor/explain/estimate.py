@@ -28,8 +28,6 @@ from captum_andor.visualization import plot_shapley_values
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["GameEstimate", "estimate_of"]
-
 _FORMAT = "captum_andor.game_estimate"
 _TABLED_PLAYERS = 16  # an index needs a functional over 2^n coalitions for each set of players
 _ROWS_SHOWN = 10

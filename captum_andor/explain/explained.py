@@ -9,8 +9,6 @@ from typing import Any
 from captum_andor.results import Result
 from captum_andor.visualization import KINDS, plot_image_interactions, result_html
 
-__all__ = ["Explained"]
-
 
 class Explained(Result):
     """A result that draws itself."""

@@ -49,8 +49,6 @@ if TYPE_CHECKING:
     import pandas as pd
     import shapiq
 
-__all__ = ["AndOrExplanation", "split_explanation"]
-
 _ROUNDING = 8  # times the rounding of the largest v: below, a player changes nothing
 
 

@@ -60,8 +60,6 @@ from captum_andor.search import (
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["LogicalModel", "complete_model", "fitted_model", "sampled_model"]
-
 _TABLED_PLAYERS = 20  # 2^20 predictions take 8 MB
 
 
@@ -477,9 +475,6 @@ def sampled_model(
         options (Options): Number and kind of patterns, effort, weights.
         players (ResultPlayers): The n players.
         posteriors (sequence of Posterior, optional): Of the flattened outputs. Default: None (fitted)
-
-    Raises:
-        ValueError: If the coalitions are too few for the patterns, or lack ∅ or N where ends are exact.
     """
     n = coalitions.shape[1]
     check_sample(coalitions, options, any_weights=n <= COMPLETED_PLAYERS)

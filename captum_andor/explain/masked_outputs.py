@@ -16,8 +16,6 @@ from captum_andor.results import Names, ResultPlayers, shown_count, standard_nam
 from captum_andor.search import Effort, Options, Weights
 from captum_andor.split import Split, check_split
 
-__all__ = ["MaskedOutputs"]
-
 _ROWS = 1 << 16  # scored at once
 
 

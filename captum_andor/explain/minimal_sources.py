@@ -17,8 +17,6 @@ from captum_andor.results import Interaction
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["minimal_sources"]
-
 _AT_ONCE = 1 << 14  # coalitions predicted together
 _MOST_TRIED = 1 << 20  # sets of one size
 _ROUNDING = 1e-9  # of sums of strengths, relative

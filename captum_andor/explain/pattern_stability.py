@@ -13,8 +13,6 @@ from captum_andor.results import PatternTable
 from captum_andor.sampling import size_strata
 from captum_andor.search import Options, check_sample_size, choose
 
-__all__ = ["share_found_again"]
-
 _MOST_RESAMPLED = 4096  # coalitions in a half: it takes as long as a search of twelve players
 
 

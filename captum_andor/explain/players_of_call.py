@@ -9,8 +9,6 @@ from torch import Tensor
 
 from captum_andor.games import Baselines, Players, Question, automatic_mask, column_names, read_inputs
 
-__all__ = ["check_number", "players_of"]
-
 _MOST_ELEMENTS = 4096  # that are players of their own if nobody says otherwise: above, no run ends soon
 _IMAGE = 4  # dimensions of a batch of pictures
 _WRITTEN_OUT = 64  # players whose 2^n is written as a number, too
@@ -31,9 +29,6 @@ def players_of(
         feature_mask: Likewise.
         forward_func: The model, whose dtype frames and arrays get.
         names: Of the inputs, where they came as a dict.
-
-    Raises:
-        TypeError, ValueError: As :class:`captum_andor.games.Players`, and if the mask is another word than ``"auto"``.
     """
     given = read_inputs(inputs, baselines, forward_func)
     mask, note = _automatic(feature_mask, given.inputs) if isinstance(feature_mask, str) else (feature_mask, "")
@@ -51,9 +46,6 @@ def check_number(players: Players, most: int | None, without_mask: bool) -> None
         players: These.
         most: Most of an exact call; None for one with a budget.
         without_mask: Whether every element is a player since nobody chose.
-
-    Raises:
-        ValueError: If so, with what to do.
     """
     n = players.n_players
     if most is not None and n > most:

@@ -12,8 +12,6 @@ from captum_andor.results import Axes, Interaction, PatternTable, ResultPlayers
 from captum_andor.sampling import orders_seen
 from captum_andor.search import COMPLETED_PLAYERS, Options
 
-__all__ = ["PrintedLogicalModel"]
-
 _EXPLAINS = 0.5  # R² below which a print says first that the patterns do not explain the model
 _ROUNDING = {torch.float32: 1e-6, torch.float64: 1e-12}  # of its size: v that differs by less is a constant
 _LISTED_PLAYERS = 8  # a pattern of all players is named so above this number

@@ -36,8 +36,6 @@ from captum_andor.games.transforms import shapley_values
 from captum_andor.results import Names, ResultPlayers, standard_names
 from captum_andor.sampling import PATTERNS, SHAPLEY
 
-__all__ = ["ShapleyAttribution"]
-
 
 class ShapleyAttribution(PerturbationAttribution):  # type: ignore[misc]  # captum ships no usable types
     """The game of a model and its Shapley values; :class:`AndOrInteractions` adds patterns and documents arguments."""

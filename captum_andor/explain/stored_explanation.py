@@ -14,20 +14,13 @@ from captum_andor.games.transforms import or_zeta, zeta
 from captum_andor.results import restored_fields, stored_ids
 from captum_andor.split import Split
 
-__all__ = ["FORMAT", "TENSORS", "read_explanation"]
-
 FORMAT = "captum_andor.explanation"
 TENSORS = ("values", "and_values", "or_values", "noise", "l1", "duality_gap", "dual", "noise_limit")
 _STORED_ERROR = 1e-6  # of the largest value: far above the rounding of float64, far below what damage does
 
 
 def read_explanation(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """Keyword arguments of the explanation that a file holds.
-
-    Raises:
-        OSError: If the file cannot be opened.
-        ValueError: If the file is not an explanation, damaged, or of a newer version.
-    """
+    """Keyword arguments of the explanation that a file holds."""
     header, arrays = read_arrays(path, FORMAT, "AndOrExplanation.save", _check_header)
     if "dual" not in arrays:  # written before splits kept their dual point
         arrays["dual"] = np.full_like(arrays["values"], np.nan)

@@ -13,8 +13,6 @@ from captum_andor._utils.storage import read_arrays
 from captum_andor.results import PatternTable, restored_fields
 from captum_andor.search import Options
 
-__all__ = ["COLUMNS", "FORMAT", "TENSORS", "read_logical_model"]
-
 FORMAT = "captum_andor.logical_model"
 COLUMNS = ("output", "is_or", "members", "value")
 _ROUNDING = 1e-9
@@ -22,12 +20,7 @@ TENSORS = ("t", "constant", "r2", "r2_interval", "r2_path", "values")
 
 
 def read_logical_model(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """Keyword arguments of the logical model that a file holds.
-
-    Raises:
-        OSError: If the file cannot be opened.
-        ValueError: If the file is not a logical model, damaged, or of a newer version.
-    """
+    """Keyword arguments of the logical model that a file holds."""
     header, arrays = read_arrays(path, FORMAT, "LogicalModel.save")
     try:
         fields = restored_fields(header, arrays, arrays["constant"].shape)

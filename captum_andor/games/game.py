@@ -22,8 +22,6 @@ from captum_andor.games.repeats import Repeats
 from captum_andor.games.scores import Score, Target, are_probabilities, repeat_target, score_output
 from captum_andor.games.transforms import coalition_members
 
-__all__ = ["Game"]
-
 # Measured by benchmarks/batch.py and confusing.py: on a CPU batches are fastest whose widest activation takes about a
 # dozen megabytes (above some 16 the allocator asks the system for fresh pages in every layer), and, where no module
 # tells its activations, those that hold half a megabyte to a megabyte of inputs; on a GPU they are larger. The choice
@@ -86,10 +84,6 @@ class Game:
 
         Returns:
             - **values** (*Tensor*): float64, shape ``(*outputs, 2^n)``.
-
-        Raises:
-            ValueError: If outputs neither grow with the batch nor are evaluated one by one, or a score is not finite.
-            TypeError: If the model returns neither a tensor nor a number.
         """
         n = self.players.n_players
         total = 1 << n
@@ -174,10 +168,6 @@ class Game:
 
         Returns:
             - **values** (*Tensor*): float64, shape ``(*outputs, m)``, or fewer than m if Ctrl-C came after the first.
-
-        Raises:
-            ValueError: As :meth:`values`.
-            TypeError: As :meth:`values`.
         """
         return self._stream(lambda start, stop: coalitions[start:stop], len(coalitions), bar, True)
 

@@ -13,8 +13,6 @@ from torch import Tensor, nn
 from captum_andor._utils.frames import frame_numbers, is_frame, is_series, shown_value
 from captum_andor.games.masks import image_grid
 
-__all__ = ["GivenInputs", "automatic_mask", "column_names", "read_inputs"]
-
 _GRID = 4  # rows and columns of patches
 _ONE_BY_ONE, _STRETCHES = 20, 16  # tokens or steps that are a player each; runs of them where there are more
 
@@ -58,12 +56,7 @@ def column_names(columns: Sequence[str], rows: Tensor, index: Tensor, n_players:
 
 
 def read_inputs(inputs: Any, baselines: Any, forward_func: Any) -> GivenInputs:
-    """Frames and arrays as tensors, of the dtype of the model's parameters; everything else as it is.
-
-    Raises:
-        TypeError: If a column holds no numbers, or a Series is given for a row.
-        ValueError: If baselines have other columns.
-    """
+    """Frames and arrays as tensors, of the dtype of the model's parameters; everything else as it is."""
     dtype = _dtype_of(forward_func)
     if is_frame(inputs):
         columns = tuple(map(str, inputs.columns))
@@ -117,9 +110,6 @@ def automatic_mask(inputs: tuple[Tensor, ...]) -> tuple[tuple[Tensor, ...], str]
 
     Images get a grid of patches, columns of a table are a player each, tokens and steps are one each or, where they are
     many, runs of neighbours.
-
-    Raises:
-        ValueError: If an input is of none of these kinds.
     """
     masks, sentences, start = [], [], 0
     for x in inputs:

@@ -13,8 +13,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-__all__ = ["InterpretableModel", "feature_names", "numbered_names"]
-
 _LONGEST_NAME = 60  # characters: a passage is called by how it begins
 
 

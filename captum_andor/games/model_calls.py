@@ -8,28 +8,17 @@ from typing import Any, NamedTuple, TypeAlias
 import torch
 from torch import Tensor
 
-__all__ = ["NamedCall", "OutputField", "by_name", "check_output_field", "named_call", "picked_output"]
-
 OutputField: TypeAlias = "str | int | None"
 
 
 def check_output_field(output: Any) -> None:
-    """Raise unless it is None, the name of a field or a position.
-
-    Raises:
-        TypeError: If it is not.
-    """
+    """Raise unless it is None, the name of a field or a position."""
     if output is not None and (isinstance(output, bool) or not isinstance(output, (str, int))):
         raise TypeError(f"output must be None, the name of a field or its position in a tuple; got {output!r}.")
 
 
 def picked_output(returned: Any, field: OutputField) -> Any:
-    """What a model is explained by: its tensor, the field that was named, or ``logits`` where there are some.
-
-    Raises:
-        ValueError: If there is no such field.
-        TypeError: If nothing has been named and there are several tensors.
-    """
+    """What a model is explained by: its tensor, the field that was named, or ``logits`` where there are some."""
     if field is None:
         logits = returned.get("logits") if isinstance(returned, Mapping) else getattr(returned, "logits", None)
         if isinstance(logits, Tensor) and not isinstance(returned, Tensor):
@@ -94,10 +83,6 @@ def named_call(
         inputs: By name; tensors of one batch size, and whatever else the model takes.
         baselines: By name, or for the only tensor.
         feature_mask: By name, or for the only tensor.
-
-    Raises:
-        TypeError: If a named entry is no tensor.
-        ValueError: If a name is none of the inputs, or no tensor is named where there are several.
     """
     both = (("baselines", baselines), ("feature_mask", feature_mask))
     given = {name: part for name, part in both if part is not None}

@@ -19,8 +19,6 @@ Baselines: TypeAlias = Baseline | tuple[Baseline, ...]
 NOBODY = -1  # in the place of a player's number: the element is kept in every coalition
 _EXACT_IDS = 2**53  # above, float64 merges neighbouring ids
 
-__all__ = ["NOBODY", "Baselines", "Inputs", "InputsT", "PlayerLayout", "Players", "Question", "present_elements"]
-
 
 @dataclass(frozen=True)
 class PlayerLayout:
@@ -88,10 +86,6 @@ class Players:
         baselines: As Captum's: None (zeros), a number, a tensor that broadcasts to the input, or a tuple of these.
         feature_mask: As Captum's: None (every element a player), or integer tensors that broadcast to the inputs.
         names: Of the inputs, where they came as a dict.
-
-    Raises:
-        TypeError: If an argument is of the wrong kind, or a baseline cannot be held by the input's dtype.
-        ValueError: If shapes or lengths do not match.
     """
 
     def __init__(
@@ -276,11 +270,7 @@ def _batch_hint(given: Tensor, x: Tensor) -> str:
 
 
 def _as_tensor(given: Any, name: str) -> Tensor:
-    """A number or an array as a tensor of its own, on the CPU.
-
-    Raises:
-        TypeError: If it holds no numbers, or such as no tensor can hold.
-    """
+    """A number or an array as a tensor of its own, on the CPU."""
     try:
         array = np.array(given)  # a copy: of native byte order and positive strides
         return (

@@ -12,8 +12,6 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
-__all__ = ["Repeats"]
-
 _SAME_DIGITS = 4.0  # times the root of the output's rounding: about half of its digits
 _IDS_SHOWN = 6
 

@@ -19,18 +19,6 @@ ScoreName: TypeAlias = Literal["output", "log_odds", "log_prob", "prob"]
 Score: TypeAlias = ScoreName | Callable[..., Tensor]
 Target: TypeAlias = int | tuple[Any, ...] | Tensor | list[int] | list[tuple[Any, ...]] | np.ndarray[Any, Any] | None
 
-__all__ = [
-    "Score",
-    "Target",
-    "are_probabilities",
-    "check_score",
-    "margin",
-    "repeat_target",
-    "score_output",
-    "standard_target",
-]
-
-
 _MANY_ROWS = 64  # logits of one class that lie in [0, 1] by chance are rarely so many
 
 
@@ -70,12 +58,7 @@ def check_score(score: Score) -> None:
 
 
 def standard_target(target: Target, n_examples: int) -> Target:
-    """Bring a target to one of None, int, tuple, 1-D int64 tensor of N, or list of N tuples.
-
-    Raises:
-        TypeError: If the target is of an unknown kind or not of integers.
-        ValueError: If a per-example target does not have N entries.
-    """
+    """Bring a target to one of None, int, tuple, 1-D int64 tensor of N, or list of N tuples."""
     if target is None:
         return target
     if isinstance(target, tuple):
@@ -126,10 +109,6 @@ def score_output(output: Tensor, target: Target, score: Score) -> Tensor:
 
     Returns:
         - **v** (*Tensor*): float64, shape ``(N,)``, or ``(N, …)`` where the target leaves output axes.
-
-    Raises:
-        ValueError: If the score needs classes that the output lacks, or a target is out of range.
-        TypeError: If a callable does not return a tensor.
     """
     output = output.double()
     if callable(score):

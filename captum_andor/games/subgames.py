@@ -9,8 +9,6 @@ from torch import Tensor
 
 from captum_andor.games.transforms import count_players
 
-__all__ = ["Subgames", "active_players", "largest_effects"]
-
 
 def largest_effects(values: Tensor) -> Tensor:
     r"""Largest change that each player's presence makes, :math:`\max_S|v(S\cup i)-v(S)|`.

@@ -9,8 +9,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["flat_games", "game_values"]
-
 _LARGEST = 1e305  # sums of 2^n values of this size would overflow
 
 
@@ -20,12 +18,7 @@ def flat_games(values: Tensor) -> Tensor:
 
 
 def game_values(v: Any) -> Tensor:
-    """Values of games as a float64 copy.
-
-    Raises:
-        TypeError: If v is not an array of real numbers.
-        ValueError: If a value is not finite.
-    """
+    """Values of games as a float64 copy."""
     try:
         if not isinstance(v, Tensor):
             array = np.array(v)  # a copy: of native byte order and positive strides

@@ -17,8 +17,6 @@ from captum_andor.llm.prompts import read_prompts
 from captum_andor.llm.targets import TargetText
 from captum_andor.results import Axes
 
-__all__ = ["Asked", "Evaluate", "key_of", "labelled", "sum_and_each", "warn_of_joining"]
-
 ResultT = TypeVar("ResultT", LogicalModel, AndOrExplanation, GameEstimate)
 
 _SAME = 0.01  # of max(1, |v|): v(N) of the same input and model differs by less when it is asked again

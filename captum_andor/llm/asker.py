@@ -18,8 +18,6 @@ from captum_andor.llm.remote import RemoteEvaluation
 from captum_andor.llm.scored_batches import ScoreEvaluation
 from captum_andor.llm.targets import TargetText, target_text
 
-__all__ = ["Asker"]
-
 # Captum's
 _GENERATION: dict[str, Any] = {"max_new_tokens": 25, "do_sample": False, "temperature": None, "top_p": None}
 

@@ -21,8 +21,6 @@ from captum_andor.llm.asker import Asker
 from captum_andor.llm.prompt_game import AttrTarget, Outputs, PromptGame, target_values
 from captum_andor.llm.targets import TargetText
 
-__all__ = ["AndOrLLMAttribution"]
-
 _NAME = "And Or LLM Attribution"  # Captum's would part LLM into letters
 _COALITIONS_AT_ONCE = 4096
 _ALL_PLAYERS, _BUDGET = 7, 128  # without a budget: all coalitions up to so many players, or so many passes

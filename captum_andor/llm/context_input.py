@@ -13,8 +13,6 @@ import torch
 from captum.attr import TextTemplateInput
 from torch import Tensor
 
-__all__ = ["ContextInput"]
-
 _TEMPLATE = "Context:\n{context}\n\nQuestion: {query}"
 _NUMBERING = "[{number}] {source}"
 

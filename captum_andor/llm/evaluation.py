@@ -19,8 +19,6 @@ from captum_andor.llm.model_call import ModelCall, target_log_probabilities
 from captum_andor.llm.prompts import Prompt
 from captum_andor.llm.token_tree import TreePart, tree_parts
 
-__all__ = ["TargetEvaluation"]
-
 Found: TypeAlias = "tuple[list[int], Tensor]"  # which prompts, and theirs: float64, (k, T, 2)
 _log = logging.getLogger("captum_andor.llm")
 
@@ -129,11 +127,7 @@ class TargetEvaluation:
         return self.tokens_per_batch or usual
 
     def _checked(self, way: str, prompts: Sequence[Prompt], last: bool) -> Iterator[Found]:
-        """The parts of one way, once a prompt of the second, or of the only one, has been asked again alone.
-
-        Raises:
-            _WayFailedError: If it moved, or the model refuses such a pass.
-        """
+        """The parts of one way, once a prompt of the second, or of the only one, has been asked again alone."""
         if last:
             yield from self._one_by_one(prompts)
             return

@@ -15,8 +15,6 @@ from torch import Tensor
 
 from captum_andor.games import numbered_names
 
-__all__ = ["MaskedTokenInput"]
-
 Spans: TypeAlias = "list[tuple[int, int]]"
 Groups: TypeAlias = "str | Callable[[str], Iterable[tuple[int, int]]]"
 

@@ -12,8 +12,6 @@ from torch import Tensor, nn
 from captum_andor.games import picked_output
 from captum_andor.llm.prompts import Prompt
 
-__all__ = ["ModelCall", "target_log_probabilities"]
-
 _CACHE_NAMES = ("cache", "past_key_values")  # the first since transformers 5.24
 
 

@@ -11,8 +11,6 @@ from torch import Tensor
 
 from captum_andor._utils.progress import Progress, progress_bar
 
-__all__ = ["AttrTarget", "Outputs", "PromptGame", "target_values"]
-
 AttrTarget: TypeAlias = Literal["log_prob", "prob", "log_odds"]
 Outputs: TypeAlias = Literal["sum", "tokens", "both"]
 
@@ -125,9 +123,6 @@ def target_values(attr_target: AttrTarget) -> Callable[[Tensor], Tensor]:
 
     Returns:
         - **values** (*Callable*): ``(k, T, 2)`` into ``(k, 1 + T)``, float64.
-
-    Raises:
-        ValueError: If there is no such target.
     """
     if attr_target not in get_args(AttrTarget):
         raise ValueError(f"attr_target must be one of {list(get_args(AttrTarget))}; got {attr_target!r}.")

@@ -9,8 +9,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-__all__ = ["Prompt", "read_prompts"]
-
 
 @dataclass(frozen=True)
 class Prompt:
@@ -47,10 +45,6 @@ def read_prompts(model_inputs: Sequence[Any], tokenizer: Any, add_special_tokens
         model_inputs: Each a string, a tensor of ids ``(L,)`` or ``(1, L)``, or a mapping with ``input_ids``.
         tokenizer: Of the model.
         add_special_tokens: Whether the tokenizer adds its special tokens to strings; a chat template has put them in.
-
-    Raises:
-        TypeError: If an input is none of these.
-        ValueError: If a prompt has no token that the model may see.
     """
     texts = [text for text in model_inputs if isinstance(text, str)]
     encoded = iter(_encoded(texts, tokenizer, add_special_tokens))

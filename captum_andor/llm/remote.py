@@ -10,8 +10,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-__all__ = ["RemoteEvaluation"]
-
 _FIRST_WAIT = 0.5  # seconds before the first repetition, twice as long before each further one
 
 
@@ -49,12 +47,7 @@ class RemoteEvaluation:
         self.retries = retries
 
     def __call__(self, prompts: Sequence[str]) -> Iterator[tuple[list[int], Tensor]]:
-        """Evaluate prompts, each once: which, and theirs, float64 ``(1, T, 2)``, as soon as they are known.
-
-        Raises:
-            RuntimeError: If a request fails once more than ``retries`` times; what is answered has been handed out.
-            ValueError: If an answer has another number of tokens than the target.
-        """
+        """Evaluate prompts, each once: which, and theirs, float64 ``(1, T, 2)``, as soon as they are known."""
         pool = ThreadPoolExecutor(self.parallel_requests)
         pending: dict[Future[list[float]], int] = {}
         waiting = iter(range(len(prompts)))

@@ -11,8 +11,6 @@ from torch import Tensor
 from captum_andor.llm.model_call import ModelCall
 from captum_andor.llm.prompts import Prompt
 
-__all__ = ["ScoreEvaluation"]
-
 _TOKENS = {"cpu": 2048}
 _TOKENS_ACCELERATOR = 16384
 

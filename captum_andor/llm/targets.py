@@ -12,8 +12,6 @@ from torch import Tensor
 
 from captum_andor._utils.checks import is_int
 
-__all__ = ["TargetText", "target_text"]
-
 
 @dataclass(frozen=True)
 class TargetText:
@@ -40,10 +38,6 @@ def target_text(
         tokenizer: Of the model.
         skip_tokens: Tokens, by id or text, that are left out of it.
         vocabulary: How many ids the model has; None where that is not known.
-
-    Raises:
-        TypeError: If it is neither.
-        ValueError: If it has no token.
     """
     if isinstance(target, str):
         ids = [int(i) for i in torch.as_tensor(tokenizer.encode(target, add_special_tokens=False)).flatten()]

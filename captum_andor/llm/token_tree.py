@@ -18,8 +18,6 @@ import numpy.typing as npt
 
 from captum_andor.llm.prompts import Prompt
 
-__all__ = ["TreePart", "tree_parts", "tree_tokens"]
-
 _Token = tuple[int, int]  # position and id
 
 

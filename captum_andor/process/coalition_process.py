@@ -20,8 +20,6 @@ from captum_andor.process.kernel import Kernel, Prior
 from captum_andor.process.quasi_newton import minimised
 from captum_andor.sampling import is_inner
 
-__all__ = ["CoalitionProcess", "fit_process", "fit_processes"]
-
 _JITTER = 1e-9  # of the variance of v, added to every diagonal; grows tenfold until the factorisation succeeds
 _LARGEST_JITTER = 1e-1
 # Coalitions that the hyperparameters are fitted on, and iterations of L-BFGS. More of the second stage pay where there

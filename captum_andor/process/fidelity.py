@@ -23,8 +23,6 @@ from captum_andor.games.transforms import orders
 from captum_andor.process.posterior import ProcessPosterior
 from captum_andor.sampling import is_inner
 
-__all__ = ["Fidelity", "Unseen", "drawn_coalitions", "estimate_fidelity", "fidelity_of"]
-
 _T_QUANTILES = (12.7, 4.3, 3.18, 2.78, 2.57, 2.45, 2.36, 2.31, 2.26, 2.23)  # 97.5 % of Student's t, 1 to 10 degrees
 _NORMAL_QUANTILE = 1.96
 _LISTED_PLAYERS = 16  # up to so many the completed game is averaged, above a sample of it

@@ -24,8 +24,6 @@ from math import log
 import torch
 from torch import Tensor
 
-__all__ = ["COMPONENTS", "CONSTANT", "Kernel", "Prior"]
-
 COMPONENTS = 3  # parities, AND, NOR
 _LARGEST_GAMMA = 100.0  # e^-100 is nothing, and products of few such factors are still no 0 to divide by
 CONSTANT = 100.0  # prior variance of the mean in units of the variance of v: as good as unknown

@@ -25,14 +25,6 @@ from captum_andor.games.transforms import all_coalitions, coalition_codes
 from captum_andor.process.coalition_process import CoalitionProcess
 from captum_andor.process.kernel import CONSTANT
 
-__all__ = [
-    "banzhaf_of_process",
-    "completed",
-    "functionals_of_process",
-    "shapley_means_of_process",
-    "shapley_of_process",
-]
-
 Nodes = npt.NDArray[np.float64]
 _MOST_NODES = 48  # the integrand is smooth: 48 nodes give 1e-12 of 250, which n = 500 would ask for
 

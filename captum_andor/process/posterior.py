@@ -28,8 +28,6 @@ from captum_andor.process.linear_functionals import (
 from captum_andor.results import PatternTable
 from captum_andor.sampling import is_inner
 
-__all__ = ["CompleteGame", "Kind", "Posterior", "ProcessPosterior", "SparseGame"]
-
 Kind: TypeAlias = Literal["complete", "patterns", "process"]
 Estimated: TypeAlias = tuple[Tensor, Tensor]
 # The posterior takes its hyperparameters for known, but they are fitted. Without the factor 95 % intervals of Shapley

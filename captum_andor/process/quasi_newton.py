@@ -15,8 +15,6 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
-__all__ = ["minimised"]
-
 _MEMORY = 20  # steps, and the changes of the gradient that they made, that are kept
 _ARMIJO = 1e-4  # share of the gain that the gradient promises with which a step is accepted
 _SHORTEST, _LONGEST = 0.1, 0.5  # a step that is refused is shortened to between these shares of it

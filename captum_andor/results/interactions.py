@@ -18,8 +18,6 @@ from captum_andor.results.leading_axes import Axes
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Interaction", "Interactions", "PatternTable", "PlayerKey", "salience_threshold"]
-
 _TABLED_PLAYERS = 20  # up to which the sets of players are looked up in a table of all of them
 _SALIENT_SHARE = 0.05  # of the strongest interaction: Chen et al. 2024, arXiv 2401.16318
 

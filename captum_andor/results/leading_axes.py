@@ -14,8 +14,6 @@ from torch import Tensor
 
 from captum_andor._utils.checks import is_int
 
-__all__ = ["Axes", "Picks", "standard_index", "take"]
-
 Picks = tuple[slice | int, ...]  # one entry per axis
 
 
@@ -94,11 +92,7 @@ class Axes:
 
     @classmethod
     def restored(cls, given: Any, shape: tuple[int, ...], labels: Any = None) -> Axes:
-        """Axes from the lists that :meth:`stored` returns.
-
-        Raises:
-            ValueError: If it does not fit the leading shape.
-        """
+        """Axes from the lists that :meth:`stored` returns."""
         entries = [entry if isinstance(entry, list) else [entry] for entry in given]
         if any(not is_int(i) or len(e) not in (1, 3) for e in entries for i in e):
             raise ValueError(f"its axes are {given!r}")
@@ -118,11 +112,7 @@ class Axes:
 
 
 def standard_index(index: Any, shape: tuple[int, ...]) -> Picks:
-    """One integer or slice per axis, from what stood in the brackets.
-
-    Raises:
-        IndexError: If it holds anything but integers, slices and one ellipsis, or is out of range.
-    """
+    """One integer or slice per axis, from what stood in the brackets."""
     entries = index if isinstance(index, tuple) else (index,)
     ellipses = [i for i, entry in enumerate(entries) if entry is Ellipsis]
     given = len(entries) - len(ellipses)

@@ -5,18 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
-__all__ = ["Names", "standard_names"]
-
 Names: TypeAlias = Sequence[str] | Mapping[int, str] | None
 
 
 def standard_names(given: Any, feature_ids: tuple[int, ...]) -> tuple[str, ...] | None:
-    """Names of players in the order of their ids, from a sequence in this order or a mapping of ids.
-
-    Raises:
-        TypeError: If it is neither, or a name is no string.
-        ValueError: If names lack, are too many or belong to ids that there are not.
-    """
+    """Names of players in the order of their ids, from a sequence in this order or a mapping of ids."""
     if given is None:
         return None
     if isinstance(given, Mapping):

@@ -22,8 +22,6 @@ from captum_andor.results.shapiq_bridge import to_shapiq
 if TYPE_CHECKING:
     import shapiq
 
-__all__ = ["IndexedResult", "Result", "restored_fields"]
-
 _SHOWN = 3  # outputs that a print shows
 _MANY = 100  # outputs, more than anyone asks for but by leaving out the target
 IndexedT = TypeVar("IndexedT", bound="IndexedResult")
@@ -294,11 +292,7 @@ class Result(IndexedResult):
 def restored_fields(
     header: dict[str, Any], arrays: dict[str, npt.NDArray[Any]], shape: tuple[int, ...]
 ) -> dict[str, Any]:
-    """Keyword arguments for the fields that every result has, from a file; ``shape`` is the leading one.
-
-    Raises:
-        ValueError: If they do not fit together.
-    """
+    """Keyword arguments for the fields that every result has, from a file; ``shape`` is the leading one."""
     axes = Axes.restored(header["axes"], shape, header.get("output_labels")) if "axes" in header else Axes.of(shape)
     return {"axes": axes, "players": ResultPlayers.restored(header, arrays, shape)}
 

@@ -16,8 +16,6 @@ from captum_andor.results.interactions import PlayerKey
 from captum_andor.results.leading_axes import Picks, take
 from captum_andor.results.player_names import Names, standard_names
 
-__all__ = ["ResultPlayers", "stored_ids"]
-
 _DTYPES = {
     str(dtype).removeprefix("torch."): dtype for dtype in (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 }
@@ -43,11 +41,7 @@ class ResultPlayers:
 
     @classmethod
     def numbered(cls, n: int, names: Names = None) -> ResultPlayers:
-        """Players 0 to n − 1 of a game that was given by its values.
-
-        Raises:
-            TypeError, ValueError: As :func:`standard_names`.
-        """
+        """Players 0 to n − 1 of a game that was given by its values."""
         ids = tuple(range(n))
         return cls(ids, standard_names(names, ids))
 
@@ -55,11 +49,7 @@ class ResultPlayers:
     def of_inputs(
         cls, layout: PlayerLayout, output_dtype: torch.dtype, names: Names = None, question: Question | None = None
     ) -> ResultPlayers:
-        """Players of a model's inputs; attributions get the dtype of its output, at least float32.
-
-        Raises:
-            TypeError, ValueError: As :func:`standard_names`.
-        """
+        """Players of a model's inputs; attributions get the dtype of its output, at least float32."""
         names = standard_names(names, layout.feature_ids)
         return cls(
             layout.feature_ids, names, layout, torch.promote_types(output_dtype, torch.float32), question or Question()
@@ -76,11 +66,7 @@ class ResultPlayers:
         return PlayerKey(self.feature_ids, self.names)
 
     def scatter(self, per_player: Tensor) -> Inputs:
-        """One number per player, shape ``(…, n)``, spread over the elements of the inputs that each player is.
-
-        Raises:
-            ValueError: If the result was made from values, without inputs.
-        """
+        """One number per player, shape ``(…, n)``, spread over the elements of the inputs that each player is."""
         if self.layout is None:
             raise ValueError(
                 "attributions() needs inputs, but this result was made from game values. "
@@ -118,11 +104,7 @@ class ResultPlayers:
     def restored(
         cls, header: dict[str, Any], arrays: dict[str, npt.NDArray[Any]], shape: tuple[int, ...]
     ) -> ResultPlayers:
-        """The players that a file holds; ``shape`` is the leading one of its result.
-
-        Raises:
-            ValueError: If the entries do not fit together.
-        """
+        """The players that a file holds; ``shape`` is the leading one of its result."""
         feature_ids = stored_ids(header)
         layout = None
         if header["input_shapes"] is not None:
@@ -145,11 +127,7 @@ class ResultPlayers:
 
 
 def _stored_question(header: dict[str, Any]) -> Question:
-    """What the call asked; files of earlier versions do not say it.
-
-    Raises:
-        ValueError: If targets are no whole numbers.
-    """
+    """What the call asked; files of earlier versions do not say it."""
     targets = header.get("targets", [])
     if not isinstance(targets, list) or not all(map(is_int, targets)):
         raise ValueError(f"its targets are {targets!r}")
@@ -157,11 +135,7 @@ def _stored_question(header: dict[str, Any]) -> Question:
 
 
 def stored_ids(header: dict[str, Any]) -> tuple[int, ...]:
-    """Feature ids of a stored result: whole numbers in rising order.
-
-    Raises:
-        ValueError: If they are not.
-    """
+    """Feature ids of a stored result: whole numbers in rising order."""
     ids = header["feature_ids"]
     if not isinstance(ids, list) or not all(map(is_int, ids)):
         raise ValueError("feature_ids are no whole numbers")

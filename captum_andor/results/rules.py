@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from captum_andor.results.interactions import Interaction
 
-__all__ = ["rule_of", "signed"]
-
 
 def rule_of(pattern: Interaction, n_players: int) -> str:
     """A pattern as a sentence: who, how, and by how much v moves.

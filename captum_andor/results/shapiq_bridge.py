@@ -14,8 +14,6 @@ from captum_andor.results.interactions import PlayerKey
 if TYPE_CHECKING:
     import shapiq
 
-__all__ = ["from_shapiq", "to_shapiq"]
-
 _MOST_PLAYERS = 20  # a table of 2^20 values takes 8 MB
 
 
@@ -25,9 +23,6 @@ def to_shapiq(values: Tensor, is_sparse: bool) -> shapiq.InteractionValues:
     Args:
         values: The game, shape ``(2^n,)``.
         is_sparse: Leave out what is 0 but for rounding.
-
-    Raises:
-        ImportError: If shapiq is not installed.
     """
     try:
         import shapiq
@@ -53,12 +48,7 @@ def to_shapiq(values: Tensor, is_sparse: bool) -> shapiq.InteractionValues:
 
 
 def from_shapiq(interactions: Any) -> Tensor:
-    """Values of the game whose Möbius transform shapiq holds: float64, shape ``(2^n,)``.
-
-    Raises:
-        TypeError: If it holds no interactions.
-        ValueError: If they are of another index, or of more than 20 players.
-    """
+    """Values of the game whose Möbius transform shapiq holds: float64, shape ``(2^n,)``."""
     for name in ("index", "n_players", "interaction_lookup", "values"):
         if not hasattr(interactions, name):
             raise TypeError(f"interactions must be a shapiq.InteractionValues; got {type(interactions).__name__}.")

@@ -14,16 +14,9 @@ from captum_andor.results.result import Result
 
 Strengths: TypeAlias = dict[tuple[str, tuple[int, ...]], float]
 
-__all__ = ["Strengths", "several_results", "strength_table", "strengths_of"]
-
 
 def several_results(results: Result | Iterable[Result]) -> list[Result]:
-    """One or several results as a list.
-
-    Raises:
-        TypeError: If one is no result.
-        ValueError: If there are none, or their players differ.
-    """
+    """One or several results as a list."""
     several = [results] if isinstance(results, Result) else list(results)
     for result in several:
         if not isinstance(result, Result):

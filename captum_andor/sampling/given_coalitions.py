@@ -11,8 +11,6 @@ from torch import Tensor
 
 from captum_andor.sampling.sampling_plan import STRATA, n_held_out
 
-__all__ = ["checked_coalitions", "each_once", "held_out_at_random", "is_inner", "size_strata"]
-
 
 def checked_coalitions(coalitions: Any, values: Tensor) -> Tensor:
     """Coalitions as a bool tensor ``(m, n)`` that fits the values."""

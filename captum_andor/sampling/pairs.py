@@ -17,8 +17,6 @@ from math import comb
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["PATTERNS", "SHAPLEY", "paired_design"]
-
 SHAPLEY, PATTERNS = 1.0, 0.5  # leverage where Shapley values alone are read, and where R² and patterns are
 _LISTED = 20_000  # sizes of up to so many coalitions are listed and shuffled; of larger ones draws hardly ever repeat
 

@@ -19,8 +19,6 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["DICTIONARY_PLAYERS", "STRATA", "Design", "design", "n_held_out", "orders_seen"]
-
 DICTIONARY_PLAYERS = 20  # up to so many players all patterns are listed, and the design is proportional
 _HELD_OUT_EVERY = 16  # 64 of 1 024 coalitions judge the model, the others find it
 _FIRST, _EVERY_AT_FIRST = 64, 4  # a few dozen coalitions must leave enough to judge by

@@ -23,8 +23,6 @@ import numpy.typing as npt
 Pattern: TypeAlias = tuple[bool, tuple[int, ...]]  # whether it is an OR, and its players in ascending order
 Array: TypeAlias = npt.NDArray[np.float64]
 
-__all__ = ["Pattern", "Sample", "Search"]
-
 # Planted games of twenty patterns among 64 players from 512 coalitions: three of five are found exactly, and three or
 # four with half or twice any of these, which is chance (`python -m benchmarks.constants`).
 _BEAM, _FINALISTS, _SINGLES = 48, 40, 8  # patterns kept at each order; true gains computed; single players extended

@@ -23,8 +23,6 @@ from captum_andor.search.sampled_games import check_sample_size, sampled_models
 
 Budget: TypeAlias = int | Literal["auto"] | None
 
-__all__ = ["Budget", "Known", "searched_models", "single_player_models", "spend"]
-
 _ENUMERATED_PLAYERS = 10  # all 1 024 coalitions cost what the default budget costs
 _DEFAULT_BUDGET = 1024  # of 256, 512, 1 024 and 2 048 the first that came near the R² of all coalitions
 _LEAST_BUDGET = 16  # as in sampled_games
@@ -56,12 +54,7 @@ class Evaluated(NamedTuple):
 
 
 def check_budget(budget: Any, n_players: int, max_players: int, options: Options) -> int | None:
-    """How many coalitions to evaluate at the start; None for all.
-
-    Raises:
-        TypeError: If the budget is of another kind.
-        ValueError: If it is too small for the options, or asks for all coalitions of too many players.
-    """
+    """How many coalitions to evaluate at the start; None for all."""
     everything = 1 << n_players
     if budget is None:
         return None if n_players <= _ENUMERATED_PLAYERS else _enough(_DEFAULT_BUDGET, everything, options)

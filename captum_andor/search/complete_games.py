@@ -15,8 +15,6 @@ from captum_andor.search.least_squares import Ends, Models, fit
 from captum_andor.search.options import Options
 from captum_andor.search.pursuit import Games
 
-__all__ = ["allowed_columns", "complete_models", "shortened"]
-
 _DEGREE_ROUNDING = 1e-11  # share of the variance above a degree that float32 models leave by rounding
 _END_SHARE = 1 / 8  # weight of ∅ and of N beside 1 for all coalitions: of 1/128 to 1/4 the best on eight sets of games
 _LEAST_END_SHARE = 1e-9  # columns that differ at an end alone keep a variance above rounding

@@ -19,8 +19,6 @@ from torch import Tensor
 
 from captum_andor.games.transforms import or_zeta, orders, zeta, zeta_adjoint
 
-__all__ = ["Columns", "CompleteColumns", "SampledColumns", "Shortlist", "WrittenColumns", "complete_columns"]
-
 _WHOLE_PLAYERS = 10  # all pairs of 2^11 columns are 32 MB; of 2^12 they are four times that, and a shortlist is faster
 
 

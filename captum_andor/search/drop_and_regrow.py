@@ -8,8 +8,6 @@ from torch import Tensor
 from captum_andor.search.efforts import EXACT, Problem, cut, discount
 from captum_andor.search.pursuit import grow, rank, swap
 
-__all__ = ["fewest_patterns", "shortest"]
-
 _ROUNDS, _RESTARTS_PER_ROUND = 8, 8  # 64 restarts; forty found all of thirty planted games in 0.3 s each
 _PREFERENCES = (0.0, 0.3, 1.0)  # for low order, in turn: no single one finds all planted games
 _SAME = 1e-6  # of the range: closer values count as one, so that rounding makes none

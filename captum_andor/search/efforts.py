@@ -12,8 +12,6 @@ from captum_andor.search.least_squares import Ends, independent, path
 from captum_andor.search.options import Options
 from captum_andor.search.pursuit import Games, grow, rank, swap
 
-__all__ = ["EXACT", "Problem", "cut", "discount", "placed", "select"]
-
 EXACT = 1 - 1e-9  # R² from which a model counts as exact
 # A pattern of order k must explain 1 + 0.3 (k - 1) times what a single player would. Half of it reaches the same R²,
 # twice of it costs .011 (`python -m benchmarks.constants`).

@@ -12,8 +12,6 @@ from captum_andor.search.options import Options
 from captum_andor.search.sampled_fits import fitted_patterns
 from captum_andor.search.sampled_games import choose
 
-__all__ = ["estimated_game", "game_posteriors", "sparse_game", "unfitted_game"]
-
 _MOST_PATTERNS = 40  # of a game that counts as sparse; more would need more coalitions than most budgets have
 _ROUNDING = 16 * torch.finfo(torch.float32).eps  # of the largest deviation of v: the rounding of a float32 model
 _FEWEST_ROWS = 32  # with fewer coalitions a search explains anything

@@ -18,8 +18,6 @@ from torch import Tensor
 from captum_andor.search.dictionary import Columns
 from captum_andor.search.pursuit import Games
 
-__all__ = ["Ends", "Fit", "Models", "fit", "game_models", "independent", "joined_models", "path"]
-
 _DEPENDENT = 1e-10  # share of its variance that a column must add to be told from a sum of others
 _ROUNDING = 1e-24  # share of the variance below which a residual is rounding error
 

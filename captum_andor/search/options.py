@@ -11,8 +11,6 @@ import numpy as np
 
 from captum_andor._utils.checks import is_int, is_real
 
-__all__ = ["Effort", "Options", "Weights"]
-
 Effort: TypeAlias = Literal["auto", "stable", "accurate", "high"]
 _SMALL = 8  # players up to which "auto" shortens exact models: some 60 ms each
 
@@ -79,11 +77,7 @@ class Options:
         return self.weights == "uniform"
 
     def size_shares(self, n_players: int) -> tuple[float, ...]:
-        """Weight of all coalitions of each size together: n + 1 numbers that sum to 1.
-
-        Raises:
-            ValueError: If ``weights`` is unknown or does not fit the number of players.
-        """
+        """Weight of all coalitions of each size together: n + 1 numbers that sum to 1."""
         n = n_players
         even = [math.comb(n, s) / (1 << n) for s in range(n + 1)]
         if self.weights == "uniform":

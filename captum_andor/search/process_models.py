@@ -28,8 +28,6 @@ from captum_andor.search.options import Options
 from captum_andor.search.sampled_fits import model_of_patterns, t_values
 from captum_andor.search.sampled_games import chosen_patterns, searched_patterns
 
-__all__ = ["COMPLETED_PLAYERS", "models_of_estimates"]
-
 COMPLETED_PLAYERS = 16  # 65 536 values; the search on them takes a tenth of a second, and sixteen times that at 20
 Judged: TypeAlias = tuple[Tensor, Tensor, Tensor, Tensor]  # rows, mean and deviation of the process, h of a model
 _FOLDS = 4

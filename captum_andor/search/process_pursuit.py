@@ -24,8 +24,6 @@ from captum_andor.search.process_models import COMPLETED_PLAYERS
 from captum_andor.search.sampled_fits import held_out_r2, model_like, predicted_by_patterns
 from captum_andor.search.sampled_games import sampled_models
 
-__all__ = ["budgeted_models"]
-
 _PREDICTED = 2048  # coalitions: 40 patterns have 50 each, and the products take a second
 _PAIRED_PLAYERS = 64  # of the largest Shapley values, whose pairs are candidates: 4 096 columns
 _LARGEST_ORDER = 4  # of a pattern that grows from a pair; the search on the coalitions evaluated finds larger ones

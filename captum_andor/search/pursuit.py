@@ -13,8 +13,6 @@ from torch import Tensor
 
 from captum_andor.search.dictionary import Columns, Shortlist
 
-__all__ = ["Games", "grow", "rank", "swap"]
-
 # Mean R² of ten patterns on eight digits of twelve players, printed by `python -m benchmarks.constants`, in brackets.
 _SHORTLIST = 1024  # columns of largest gain that a block of steps sees (512 .940, 1 024 .946, 2 048 .945)
 _STEPS = 5  # patterns before the shortlist is renewed (2 .946, 5 .946, 10 .942)

@@ -15,20 +15,6 @@ from captum_andor.search.least_squares import Ends, Fit, Models, fit
 from captum_andor.search.options import Options
 from captum_andor.search.pursuit import Games
 
-__all__ = [
-    "finished_model",
-    "fitted",
-    "fitted_patterns",
-    "held_out_r2",
-    "model_like",
-    "model_of_patterns",
-    "pattern_columns",
-    "predicted_by_patterns",
-    "scaled",
-    "t_values",
-    "written_columns",
-]
-
 _RESAMPLES, _INTERVAL = 1000, (0.025, 0.975)  # the ends of a 95 % interval rest on 25 draws each
 _ROUNDING = 16 * torch.finfo(torch.float32).eps  # of the largest |v|: weaker patterns are the rounding of a model
 _FEWEST_EFFECTIVE = 3.0  # held-out values that the variance of v rests on: with fewer R² is chance

@@ -25,15 +25,6 @@ from captum_andor.search.sampled_fits import (
     written_columns,
 )
 
-__all__ = [
-    "check_sample",
-    "check_sample_size",
-    "choose",
-    "chosen_patterns",
-    "sampled_models",
-    "searched_patterns",
-]
-
 _LEAST_COALITIONS = 16  # four held out: an interval of R² from fewer says nothing
 _LEAST_SHARE = 0.02  # of coalitions that tell a pattern from none
 _FOLDS, _MOST_BY_CROSS_VALIDATION = 4, 240  # photos with 12 patches want up to 204 patterns at 1 024 coalitions
@@ -68,11 +59,7 @@ def sampled_models(values: Tensor, coalitions: Tensor, held_out: Tensor, strata:
 
 
 def check_sample_size(name: str, n_coalitions: int, options: Options) -> None:
-    """Raise unless so many coalitions, less those held out, are enough for the patterns asked for.
-
-    Raises:
-        ValueError: If they are not; ``name`` is the argument to blame.
-    """
+    """Raise unless so many coalitions, less those held out, are enough for the patterns asked for."""
     most = options.max_patterns or 1
     least = _LEAST_COALITIONS
     while least - n_held_out(least) < 2 * most + 2:

@@ -13,8 +13,6 @@ from torch import Tensor
 from captum_andor.games.transforms import count_players, mobius, or_mobius, or_zeta, zeta
 from captum_andor.split.certificate import merge_singles, order_costs, strength
 
-__all__ = ["Candidate", "Supported", "fixed_splits", "on_support", "shortest_of"]
-
 _SUPPORTS = 4  # that are tried: those that end at the largest drops of strength
 _MOST_TERMS, _LEAST_SPARE = 256, 4  # a support of more terms, or of more than 2^n / 4, is not sparse
 _EXACT = 1e-10  # of max|v|: what a support may leave unexplained

@@ -18,8 +18,6 @@ from torch import Tensor
 
 from captum_andor.split.interior_point import adjoint, applied, normal_matrix
 
-__all__ = ["Bounds", "Certainty", "bounds", "certainty_of", "largest_differences"]
-
 _LEAST_COST = 1e-7  # a dual slack below it is rounding: no bound follows
 _ROUNDING = 1e-10  # of l1: rounding error of the duality gap in float64
 

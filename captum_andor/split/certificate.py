@@ -11,8 +11,6 @@ from torch import Tensor
 
 from captum_andor.games.transforms import count_players, orders, zeta_adjoint
 
-__all__ = ["dual_bound", "merge_singles", "order_costs", "relative_gap", "strength"]
-
 
 def merge_singles(and_values: Tensor, or_values: Tensor) -> tuple[Tensor, Tensor]:
     """Order 1 is the same function under AND and OR: all of it under AND."""

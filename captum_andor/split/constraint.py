@@ -19,8 +19,6 @@ from torch import Tensor
 
 from captum_andor.split.schur_weyl import Matrix, schur_basis, tensor_power
 
-__all__ = ["Matching", "matching"]
-
 _SUBSETS, _COMPLEMENTS, _IDENTITY = np.array([[1.0, 0], [1, 1]]), np.array([[1.0, 1], [1, 0]]), np.eye(2)
 _SIGNS = (1.0, -1.0, -1.0)
 

@@ -19,17 +19,6 @@ from captum_andor.games.transforms import count_players, mobius, or_zeta
 from captum_andor.split.certificate import dual_bound, merge_singles, order_costs, relative_gap
 from captum_andor.split.constraint import matching
 
-__all__ = [
-    "NOISE_STEP",
-    "RELAXATION",
-    "Position",
-    "Solution",
-    "balanced",
-    "first_order",
-    "iterate",
-    "matched_exactly",
-]
-
 # Iterations to a gap of 1e-3 on twenty digits, without noise / with a bound of 0.04, are counted by
 # `python -m benchmarks.constants`; these settings take 1 350 / 2 244.
 RELAXATION = 1.95  # below 2; 1.0 takes 2 398 / 4 572, 1.5 1 736 / 2 870, 1.99 1 518 / 2 445

@@ -20,8 +20,6 @@ from captum_andor.split.certificate import dual_bound, merge_singles, order_cost
 from captum_andor.split.constraint import matching
 from captum_andor.split.douglas_rachford import Solution
 
-__all__ = ["INTERIOR_PLAYERS", "adjoint", "applied", "interior_point", "normal_matrix"]
-
 INTERIOR_PLAYERS = 12  # the normal matrix of 2^n rows takes 128 MB at 12 players, 2 GB at 14
 # Distance of the warm start from the boundary, in multiples of the duality gap; None: Mehrotra's cold start. Twelve to
 # eighteen iterations from there, four to eight from a warm start that works.

@@ -24,8 +24,6 @@ from captum_andor.split.certificate import relative_gap
 from captum_andor.split.constraint import matching
 from captum_andor.split.douglas_rachford import NOISE_STEP, RELAXATION, balanced, iterate, matched_exactly
 
-__all__ = ["JointSplit", "joint_split"]
-
 _PLAYERS = 16  # as for the split of one model
 _MOST_ITERATIONS = 20_000  # as for the split of one model
 

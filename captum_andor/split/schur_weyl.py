@@ -16,8 +16,6 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["schur_basis", "tensor_power"]
-
 Matrix: TypeAlias = npt.NDArray[np.float64]
 
 

@@ -29,8 +29,6 @@ from captum_andor.split.interior_point import INTERIOR_PLAYERS, interior_point
 NoiseBound: TypeAlias = float | Literal["auto"]
 Split: TypeAlias = Literal["sparse", "and", "or", "even"]
 
-__all__ = ["NoiseBound", "Split", "SplitResult", "check_split", "split_game"]
-
 _SPARSE_PLAYERS = 16  # about a minute for a game with noise; each player more takes more than twice as long
 _PREFERENCE = 0.03  # cost of an order-k interaction is 1 + 0.03 (k − 1) in the first phase, which looks for low order
 _TIGHT_PREFERENCE = 30.0  # times the tolerance, where that is tight: l1 grows by some hundredth of the preference
@@ -60,11 +58,7 @@ class SplitResult(NamedTuple):
 
 
 def check_split(split: str, noise_bound: float | str, tolerance: float, n_players: int) -> None:
-    """Raise unless a split of this kind can be computed for so many players.
-
-    Raises:
-        ValueError: If the split is unknown, a number is out of its range, or the players are too many.
-    """
+    """Raise unless a split of this kind can be computed for so many players."""
     if split not in get_args(Split):
         raise ValueError(f"split must be one of {list(get_args(Split))}; got {split!r}.")
     if not (is_real(noise_bound) and 0 <= float(noise_bound) < math.inf):

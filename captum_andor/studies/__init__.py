@@ -8,9 +8,10 @@ from captum_andor.studies.frontier import frontier, plot_frontier
 from captum_andor.studies.learned_baselines import LearnedBaselines, learn_baselines
 from captum_andor.studies.networks import surgery
 from captum_andor.studies.networks.held_out import held_out_losses
+from captum_andor.studies.witnesses.barriers import barrier
 from captum_andor.studies.witnesses.codes import LayerCodes
 from captum_andor.studies.witnesses.concentration import concentration, plot_concentration
-from captum_andor.studies.witnesses.connectivity import barrier, connect, connectivity_score
+from captum_andor.studies.witnesses.connectivity import connect, connectivity_score
 from captum_andor.studies.witnesses.detection import Detection, attack_beside_references, detect, visualize_class
 from captum_andor.studies.witnesses.path_results import Barriers, Paths
 from captum_andor.studies.witnesses.self_organizing_map import SelfOrganizingMap

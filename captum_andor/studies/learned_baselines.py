@@ -18,8 +18,6 @@ from captum_andor.visualization import new_figure, shown
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["LearnedBaselines", "learn_baselines"]
-
 _MOST_PLAYERS = 12  # every step needs gradients through 2^n masked inputs
 
 

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
     from captum_andor.results import IndexedResult
 
-__all__ = ["plot_attributions"]
-
 _LONGEST = 24  # characters of a name beside an axis
 _NUMBERED = 240  # cells up to which each holds its number
 

@@ -11,21 +11,6 @@ if TYPE_CHECKING:
 
     from captum_andor.results import Interaction, Result
 
-__all__ = [
-    "NEGATIVE",
-    "POSITIVE",
-    "SERIES",
-    "check_single",
-    "colour_of",
-    "hatch_of",
-    "label_of",
-    "new_figure",
-    "one_axis",
-    "shown",
-    "text_colour",
-    "title_of",
-]
-
 # Captum's green and red, in the shades of Okabe and Ito that colour-blind readers tell apart.
 POSITIVE, NEGATIVE = "#009E73", "#D55E00"
 SERIES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#999999")
@@ -77,11 +62,7 @@ def text_colour() -> str:
 
 
 def check_single(result: Result) -> None:
-    """Raise unless a result is of one output.
-
-    Raises:
-        ValueError: If it is of several.
-    """
+    """Raise unless a result is of one output."""
     if math.prod(result.shape) != 1:
         raise ValueError(f"explanation must be of one output; it has {result.shape}. Index it first, e.g. ex[0].")
 

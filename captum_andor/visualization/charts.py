@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 
     Axis = tuple[Figure, Axes] | None
 
-__all__ = ["plot_bars", "plot_beeswarm", "plot_heatmap", "plot_orders", "plot_waterfall"]
-
 _REST = "#999999"
 _SIGNED_CELLS = 400  # of a heat map, in which a sign can be read
 

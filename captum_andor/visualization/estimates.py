@@ -12,8 +12,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["plot_shapley_values"]
-
 
 def plot_shapley_values(
     values: Sequence[float],

@@ -31,8 +31,6 @@ if TYPE_CHECKING:
 
     from captum_andor.results import Interaction, Result
 
-__all__ = ["plot_image_interactions", "plot_image_overview"]
-
 _NUMBERED = 40  # players whose numbers fit on a picture
 _LONGEST_NAME = 10  # characters
 _COMPACT = 0.9  # share of the box around a player that it fills: a rectangle, numbered in its middle

@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["plot_matching"]
-
 _MOST_POINTS = 4096  # drawn, evenly among the sorted masked inputs
 
 

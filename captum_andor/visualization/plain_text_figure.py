@@ -11,8 +11,6 @@ from matplotlib.artist import Artist
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-__all__ = ["PlainTextFigure", "without_formulas"]
-
 
 def without_formulas(artist: Artist) -> None:
     """Read no formulas in the texts of an artist and its parts."""

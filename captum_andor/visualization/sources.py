@@ -9,8 +9,6 @@ from captum_andor._utils.checks import check_count
 from captum_andor.results import Interaction, Result, rule_of
 from captum_andor.visualization.canvas import check_single
 
-__all__ = ["Html", "sources_html"]
-
 # Both themes, by the reader's system or by the switch of a documentation page; colours of Okabe and Ito, darker on
 # white and lighter on black, so that text in them keeps a contrast of 4.5.
 _LIGHT = "--ink:#1b1f24;--quiet:#59636e;--line:#d1d9e0;--band:#f6f8fa;--up:#00704f;--down:#b34700"

@@ -17,17 +17,11 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["plot_tokens", "result_html", "tokens_html"]
-
 _WIDTH = 64  # letters in a line of the figure
 
 
 def _texts(result: Result, tokens: Sequence[str] | None) -> list[str]:
-    """Text of each player.
-
-    Raises:
-        ValueError: If tokens are not one for each player.
-    """
+    """Text of each player."""
     check_single(result)
     texts = list(tokens if tokens is not None else result.player_names or map(str, result.feature_ids))
     if len(texts) != result.n_players:

@@ -215,6 +215,18 @@ def test_a_room_is_entered_by_its_face() -> None:
             assert entered, f"{module} imports {other}, which is private to {lower}"
 
 
+def test_faces_and_public_modules_alone_say_what_is_public() -> None:
+    for module in MODULES:
+        tree = ast.parse((PACKAGE / module.replace(".", "/")).with_suffix(".py").read_text())
+        lists = any(
+            isinstance(node, (ast.Assign, ast.AnnAssign)) and "__all__" in ast.unparse(node).split("=")[0]
+            for node in tree.body
+        )
+        if lists:
+            public = module.endswith("__init__") or module in {*PUBLIC_MODULES, "studies.networks.surgery"}
+            assert public, f"{module} is private to its room; its names need no __all__"
+
+
 ROOM_NAMES = {
     "llm": ["AndOrLLMAttribution", "ContextInput", "MaskedTokenInput"],
     "confusing": ["ConfusingReport", "ConfusingSampleAnalyzer", "auc", "bootstrap", "partial_spearman", "spearman"],

@@ -13,8 +13,6 @@ from torch import Tensor
 from captum_andor.confusing.evaluation.views import View
 from captum_andor.games import NOBODY, Players
 
-__all__ = ["Attributer"]
-
 
 @dataclass(frozen=True)
 class Attributer:

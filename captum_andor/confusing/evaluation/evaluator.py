@@ -32,8 +32,6 @@ from captum_andor.confusing.store.folder_manifest import (
 from captum_andor.games import Game, OutputField, Players, are_probabilities, by_name
 from captum_andor.games.transforms import coalition_members
 
-__all__ = ["Evaluation", "Evaluator", "checkpoint_folder"]
-
 _SAME = 1e-4  # of the largest output: above what float32 outputs differ by between batches
 
 
@@ -90,12 +88,7 @@ class Evaluator:
     _asked: set[str] = field(default_factory=set, repr=False)  # models of whose answers a few were asked for again
 
     def evaluate(self, samples: Samples, show_progress: bool, description: str) -> Evaluation:
-        """Evaluate all samples, or, after Ctrl-C, as many as were done.
-
-        Raises:
-            ValueError: If a model is in training mode, answers differently twice, or returns other than class scores,
-                or a label is none of its classes.
-        """
+        """Evaluate all samples, or, after Ctrl-C, as many as were done."""
         checked = self.checked_models(samples, identify=self.checkpoint_dir is not None)
         digests: dict[str, bytes] = {}
         if self.checkpoint_dir is not None:
@@ -139,11 +132,7 @@ class Evaluator:
     def on_all_coalitions(
         self, samples: Samples, known: dict[tuple[str, View], Tensor], start: int, stop: int
     ) -> dict[tuple[str, View], Tensor]:
-        """Outputs of all models on all coalitions of some samples, of which the scored ones are known.
-
-        Raises:
-            RuntimeError: If a model answers otherwise than it did.
-        """
+        """Outputs of all models on all coalitions of some samples, of which the scored ones are known."""
         every = replace(self, only_scored=False, checkpoint_dir=None, attribute=None, _manifest={}, _asked=set())
         found: dict[tuple[str, View], list[Tensor]] = {}
         with progress_bar(False, None, "") as bar:
@@ -166,11 +155,7 @@ class Evaluator:
             return list(self._chunk(samples, 0, len(samples), {}, bar))
 
     def checked_models(self, samples: Samples, identify: bool) -> dict[str, Checked]:
-        """All models, once they are seen to answer as they should; with what they are, if asked to.
-
-        Raises:
-            ValueError: As :meth:`evaluate`.
-        """
+        """All models, once they are seen to answer as they should; with what they are, if asked to."""
         found = {}
         for name, model in self.models.items():
             found[name] = check_model(name, model, samples, self.reads_logits, identify, self.output_field)
@@ -196,9 +181,6 @@ class Evaluator:
         """See that a folder is of these settings; of which it is, is written into it with the first outputs.
 
         Further models and further samples behind those that are there are welcome.
-
-        Raises:
-            ValueError: If it is of other settings, other samples, or another model of the same name.
         """
         views = hashlib.sha256()
         add_value(views, (self.views.baselines, self.views.masks))
@@ -358,11 +340,7 @@ def fingerprint_of_players(players: Players) -> bytes:
 
 
 def checkpoint_folder(path: str | os.PathLike[str] | None) -> Path | None:
-    """The folder of kept outputs, checked before anything is computed.
-
-    Raises:
-        NotADirectoryError: If it is a file.
-    """
+    """The folder of kept outputs, checked before anything is computed."""
     if path is None:
         return None
     folder = Path(path)

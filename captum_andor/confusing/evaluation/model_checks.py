@@ -14,18 +14,12 @@ from captum_andor._utils.model_identity import ModelIdentity, model_identity
 from captum_andor._utils.user_warnings import warn
 from captum_andor.games import OutputField, are_probabilities, by_name, picked_output
 
-__all__ = ["Checked", "check_labels", "check_mode", "check_model", "warn_of_probabilities"]
-
 _CHECKED_SAMPLES = 8  # rows that are asked twice: a dropout of 10 % moves one of them almost surely
 _REPEATS_WITHIN = 1e-3  # of the largest output: above what one batch and another of the same rows differ by
 
 
 def check_mode(name: str, model: Model) -> None:
-    """Raise where a module is in training mode.
-
-    Raises:
-        ValueError: If it or a part of it is.
-    """
+    """Raise where a module is in training mode."""
     if not isinstance(model, nn.Module):
         return
     training = [part or "the model" for part, module in model.named_modules() if getattr(module, "training", False)]
@@ -57,11 +51,7 @@ class Checked:
 def check_model(
     name: str, model: Model, samples: Samples, reads_logits: bool, identify: bool = False, field: OutputField = None
 ) -> Checked:
-    """See that a model repeats its outputs for the first samples, in a batch and alone.
-
-    Raises:
-        ValueError: If it is in training mode, or answers differently.
-    """
+    """See that a model repeats its outputs for the first samples, in a batch and alone."""
     check_mode(name, model)
     count = min(len(samples), _CHECKED_SAMPLES)
     once = _answers(model, samples, 0, count, field, name)
@@ -136,11 +126,7 @@ def check_labels(name: str, output: Any, samples: Samples) -> None:
 
 @torch.no_grad()
 def _answers(model: Model, samples: Samples, start: int, stop: int, field: OutputField, name: str = "") -> Any:
-    """Outputs for some samples.
-
-    Raises:
-        TypeError: If the model cannot take inputs of their dtype.
-    """
+    """Outputs for some samples."""
     device = device_of(model)
     try:
         returned = by_name(model, samples.names)(

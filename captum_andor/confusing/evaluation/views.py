@@ -16,8 +16,6 @@ from captum_andor.games.masks import image_grid
 OneBaseline: TypeAlias = Baselines | Callable[[Any], Baselines]
 OneMask: TypeAlias = Inputs | Callable[[Any], Inputs] | None
 
-__all__ = ["OneBaseline", "OneMask", "View", "Views"]
-
 
 class View(NamedTuple):
     """Positions of a baseline and of a mask among those given."""
@@ -40,11 +38,7 @@ class Views:
 
     @classmethod
     def of(cls, baselines: Any, feature_mask: Any) -> Views:
-        """Make the views of an argument: a list holds several, anything else is one.
-
-        Raises:
-            ValueError: If a list is empty.
-        """
+        """Make the views of an argument: a list holds several, anything else is one."""
         several = []
         for name, given in (("baselines", baselines), ("feature_mask", feature_mask)):
             entries = tuple(given) if isinstance(given, list) else (given,)
@@ -76,12 +70,7 @@ class Views:
         max_players: int | None = None,
         device: torch.device | None = None,
     ) -> Players:
-        """Some rows of a data set, checked and paired with the baseline and the mask of a view.
-
-        Raises:
-            TypeError: If a baseline or mask is of the wrong kind.
-            ValueError: If it does not fit, or gives more than ``max_players`` players.
-        """
+        """Some rows of a data set, checked and paired with the baseline and the mask of a view."""
         baselines = self._baselines(samples, start, stop, view.baseline)
         mask = self._mask(samples, start, stop, view.mask)
         inputs = tuple(x if device is None else x.to(device) for x in samples.rows(start, stop))

@@ -33,8 +33,6 @@ if TYPE_CHECKING:
 
     from captum_andor._utils.statistics import Array
 
-__all__ = ["ConfusingReport"]
-
 _ROWS = 20  # of all models together, that a notebook shows of a report
 
 

@@ -21,8 +21,6 @@ from captum_andor.confusing.report.sample_figures import (
 )
 from captum_andor.confusing.scores.scoring import Scoring
 
-__all__ = ["GALLERY_STYLE", "gallery_html", "png_source"]
-
 _LONGEST_SIDE = 96  # pixels of a picture on the page
 _LONGEST = 40  # characters of a pattern's players
 

@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-__all__ = ["page"]
-
 _PATTERNS = 5  # of each sample in the gallery
 _ROWS = 200  # of each model's table; with its thumbnails a page stays some megabytes
 _RESAMPLES = 500  # two digits of an interval; 1 000, the default of overlap(), take twice as long

@@ -11,8 +11,6 @@ from captum_andor.confusing.scores.ranking import ranking
 from captum_andor.confusing.scores.score_formulas import n_players
 from captum_andor.confusing.scores.scoring import Scoring
 
-__all__ = ["asked_and_found", "glossary", "hint", "models"]
-
 _FIRST = 3  # samples named at the top
 GLOSSARY = {
     "player": (

@@ -20,8 +20,6 @@ from captum_andor.confusing.scores.similarity import Similarity
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["ReportComparisons"]
-
 _CONTROLS = ("n_active", "ink")
 
 

@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["compare", "gallery", "order_profiles", "overlap_matrix", "score_against_score"]
-
 # Okabe and Ito's colours, which colour-blind readers tell apart.
 _TABLE_WIDTH = 9.0  # inches of a row of bars and their names
 _CONFUSING, _ORDINARY, _BOTH = "#D55E00", "#0072B2", "#CC79A7"

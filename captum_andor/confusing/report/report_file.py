@@ -18,8 +18,6 @@ from captum_andor.confusing.evaluation.evaluator import Evaluation
 from captum_andor.confusing.evaluation.views import View, Views
 from captum_andor.confusing.scores.scoring import Scoring
 
-__all__ = ["read_scoring", "write_scoring"]
-
 Arrays = dict[str, npt.NDArray[Any]]
 
 _FORMAT = "captum_andor.report"
@@ -28,11 +26,7 @@ _LEFT_OUT = ("evaluator", "evaluation", "_cache")  # of a Scoring: models, what 
 
 
 def write_scoring(path: str | os.PathLike[str], scoring: Scoring) -> None:
-    """Write what a report is made of; functions among the baselines and masks are called for every sample.
-
-    Raises:
-        TypeError: If ``score`` is a function.
-    """
+    """Write what a report is made of; functions among the baselines and masks are called for every sample."""
     if callable(scoring.score):
         raise TypeError(
             "score is a function, which a file does not hold: save report.rescore(score=…) of a score with a name, or "
@@ -52,12 +46,7 @@ def write_scoring(path: str | os.PathLike[str], scoring: Scoring) -> None:
 
 
 def read_scoring(path: str | os.PathLike[str]) -> Scoring:
-    """Read what :func:`write_scoring` wrote; there are no models to run.
-
-    Raises:
-        OSError: If the file cannot be opened.
-        ValueError: If it is no such file, or damaged.
-    """
+    """Read what :func:`write_scoring` wrote; there are no models to run."""
     header, arrays = read_arrays(path, _FORMAT, _WRITER)
     try:
         parts = {name: _restored(header[name], arrays) for name in ("samples", "views", "evaluation", "scoring")}

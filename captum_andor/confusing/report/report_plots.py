@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["ReportPlots"]
-
 
 class ReportPlots:
     """Models and samples of an evaluation by name, and figures of them.

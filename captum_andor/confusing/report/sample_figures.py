@@ -24,20 +24,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = [
-    "draw_attributions",
-    "draw_input",
-    "draw_lost",
-    "draw_patterns",
-    "draw_shapley",
-    "explained",
-    "lost_of_sample",
-    "names_of_players",
-    "picture",
-    "player_map",
-    "shapley_map",
-]
-
 _NO_ATTRIBUTION = 1e-9  # a map whose largest value is smaller is drawn as zero
 _LONGEST = 44  # characters of a pattern's players
 _BARS = 6  # patterns of a sample that is no picture

@@ -9,8 +9,6 @@ from captum_andor.confusing.scores.ranking import ranking
 from captum_andor.confusing.scores.score_formulas import n_players
 from captum_andor.confusing.scores.scoring import Scoring
 
-__all__ = ["facts", "summary"]
-
 _FIRST = 3  # samples shown of each model
 _RESAMPLES = 200  # a summary is printed at once; its intervals have two digits
 _MUCH_TIED = 0.2  # share of a set drawn among equal scores that is worth a sentence

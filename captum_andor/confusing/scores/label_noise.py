@@ -15,8 +15,6 @@ from captum_andor.confusing.scores.scoring import Scoring
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["cleanlab_frame", "known_samples", "label_noise", "user_columns"]
-
 _BASE = ("loss", "margin", "n_active")
 _FOLDS = 5  # of cross-validated scores: four fifths of the known labels train each
 
@@ -27,9 +25,6 @@ def known_samples(
     """A mask of samples, from a mask or from their indices (or numbers, if not all are there).
 
     Errors call it by its name.
-
-    Raises:
-        ValueError: If it is neither, or names none or all of the samples.
     """
     given = np.asarray(known)
     if given.dtype == bool and given.shape == (n_samples,):
@@ -58,11 +53,7 @@ def known_samples(
 def user_columns(
     columns: Mapping[str, Any] | None, pred_probs: Any, labels: npt.NDArray[np.int64], taken: Sequence[str]
 ) -> dict[str, Array]:
-    """Columns given by the caller, one number per sample, larger = more suspicious.
-
-    Raises:
-        ValueError: If a name is taken, or a shape does not fit.
-    """
+    """Columns given by the caller, one number per sample, larger = more suspicious."""
     n = len(labels)
     found: dict[str, Array] = {}
     for name, given in (columns or {}).items():

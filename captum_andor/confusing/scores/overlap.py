@@ -38,8 +38,6 @@ from captum_andor.confusing.scores.scoring import Scoring
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["SetRule", "controls_of", "mean_known", "mean_retest", "overlap", "pairs_of_views", "reliability"]
-
 Members = npt.NDArray[np.bool_]
 
 
@@ -354,11 +352,7 @@ def _noise_ceiling(
 
 
 def controls_of(scoring: Scoring, names: Sequence[str], controls: Sequence[Any]) -> list[Array]:
-    """The control columns of a partial correlation: those named, of each model, and arrays; duplicates are dropped.
-
-    Raises:
-        ValueError: If a name is no column, or an array does not have one number per sample.
-    """
+    """The control columns of a partial correlation: those named, of each model, and arrays; duplicates are dropped."""
     found: list[Array] = []
     for control in controls:
         columns = [scoring.oriented(name, control) for name in names] if isinstance(control, str) else [control]

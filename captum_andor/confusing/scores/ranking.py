@@ -13,8 +13,6 @@ from captum_andor.confusing.scores.scoring import Scoring, places
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["ranking"]
-
 
 def ranking(scoring: Scoring, name: str, column: str, first: int | None = None) -> pd.DataFrame:
     """Samples of one model, most suspicious first, or the first of them; see :meth:`ConfusingReport.rank`."""

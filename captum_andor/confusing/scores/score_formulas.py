@@ -18,27 +18,6 @@ from captum_andor.games import active_players
 from captum_andor.games.transforms import count_players, orders
 from captum_andor.split import SplitResult
 
-__all__ = [
-    "REFERENCE_SCORES",
-    "SPLIT_SCORES",
-    "VALUE_SCORES",
-    "effect",
-    "high_order",
-    "lost_by_each",
-    "lost_by_one",
-    "n_active",
-    "n_flips",
-    "n_players",
-    "offsetting_strength",
-    "order_profile",
-    "reference_scores",
-    "salient",
-    "scored_coalitions",
-    "scored_codes",
-    "split_scores",
-    "value_scores",
-]
-
 VALUE_SCORES = ("net_order", "flip_rate", "masked_margin")
 SPLIT_SCORES = ("offset", "offset_strength", "mean_order", "high_order_share", "cancellation")
 REFERENCE_SCORES = ("non_generalizable_share", "unshared_effect")

@@ -8,17 +8,6 @@ from typing import Any, Literal, get_args
 from captum_andor.confusing.scores.score_formulas import REFERENCE_SCORES, SPLIT_SCORES, VALUE_SCORES
 from captum_andor.games import Score
 
-__all__ = [
-    "BOUNDED",
-    "SCORES",
-    "Labels",
-    "check_flips",
-    "check_label_kind",
-    "check_scores",
-    "default_scores",
-    "wanted_scores",
-]
-
 Labels = Literal["given", "predicted"]
 
 
@@ -29,11 +18,7 @@ SCORES = (*VALUE_SCORES, *SPLIT_SCORES, *REFERENCE_SCORES)
 
 
 def check_scores(scores: Any, primary: Any, score: Score) -> tuple[str, ...] | None:
-    """The names of the scores to compute, the primary among them; None stays, for those that are computed unasked.
-
-    Raises:
-        ValueError: If one is unknown.
-    """
+    """The names of the scores to compute, the primary among them; None stays, for those that are computed unasked."""
     names = () if scores is None else (scores,) if isinstance(scores, str) else tuple(scores)
     if names == ("all",):
         names = wanted_scores(score, False)
@@ -44,11 +29,7 @@ def check_scores(scores: Any, primary: Any, score: Score) -> tuple[str, ...] | N
 
 
 def check_flips(score: Score, names: Sequence[str]) -> None:
-    """Raise if ``flip_rate`` is wanted of a score whose sign does not show the decision.
-
-    Raises:
-        ValueError: If they are.
-    """
+    """Raise if ``flip_rate`` is wanted of a score whose sign does not show the decision."""
     if score in BOUNDED and "flip_rate" in names:
         raise ValueError(
             f'flip_rate takes v < 0 for another decision, which score={score!r} cannot tell; use score="log_odds".'
@@ -56,12 +37,7 @@ def check_flips(score: Score, names: Sequence[str]) -> None:
 
 
 def check_label_kind(labels: Any) -> None:
-    """Raise unless it says which labels v is about.
-
-    Raises:
-        TypeError: If it is no string.
-        ValueError: If it does not.
-    """
+    """Raise unless it says which labels v is about."""
     if not isinstance(labels, str):
         raise TypeError(
             f'labels must be "given" or "predicted"; got {type(labels).__name__}. Inputs and their labels are one '

@@ -39,8 +39,6 @@ from captum_andor.split import SplitResult, split_game
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Scoring", "places"]
-
 Kept = TypeVar("Kept")
 
 _REVERSED = ("margin", "confidence")  # columns that are low where a sample is suspicious
@@ -211,11 +209,7 @@ class Scoring:
 
     @computed_once
     def complete(self) -> Scoring:
-        """The same with v on all coalitions: models are run on those that were left out.
-
-        Raises:
-            RuntimeError: If there are no models to run, as after unpickling, or they answer otherwise than they did.
-        """
+        """The same with v on all coalitions: models are run on those that were left out."""
         if self.knows_patterns:
             return self
         outputs = self._models_at_hand().on_all_coalitions(
@@ -225,11 +219,7 @@ class Scoring:
 
     @computed_once
     def values_of_sample(self, name: str, view: View, index: int) -> Tensor:
-        """Values v of one sample on all coalitions: float64, shape ``(1, 2^n)``.
-
-        Raises:
-            RuntimeError: As :meth:`complete`.
-        """
+        """Values v of one sample on all coalitions: float64, shape ``(1, 2^n)``."""
         if self.knows_patterns:
             return self.values(name, view)[index : index + 1]
         outputs = self._models_at_hand().on_all_coalitions(
@@ -301,11 +291,7 @@ class Scoring:
 
     @computed_once
     def oriented(self, name: str, column: str) -> Array:
-        """A column of the table as numbers, larger = more suspicious (margin and confidence change their sign).
-
-        Raises:
-            ValueError: If there is no such column, or it holds no numbers.
-        """
+        """A column of the table as numbers, larger = more suspicious (margin and confidence change their sign)."""
         columns = self.columns(name)
         if column not in columns:
             raise ValueError(f"score must be a column of the scores, {list(columns)}; got {column!r}.")

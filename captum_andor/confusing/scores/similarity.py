@@ -25,8 +25,6 @@ from captum_andor.search import Options
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Similarity", "cosine", "cross_r2", "jaccard", "matched_players", "row_spearman"]
-
 
 def cosine(a: Tensor, b: Tensor) -> Tensor:
     """Cosine of the rows of two ``(N, d)`` tensors; NaN where one is zero: shape ``(N,)``."""

@@ -13,8 +13,6 @@ from torch import Tensor
 from captum_andor._utils.storage import Spec, read_arrays, write_arrays
 from captum_andor._utils.user_warnings import warn
 
-__all__ = ["BatchFile"]
-
 _FORMAT = "captum_andor.batch"
 _DIMENSIONS = 3  # samples, coalitions, classes
 

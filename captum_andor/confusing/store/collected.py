@@ -23,16 +23,6 @@ from captum_andor.confusing.store.folder_manifest import digests_of
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = [
-    "Wanted",
-    "chosen_samples",
-    "evaluation_of",
-    "missing_samples",
-    "samples_of_labels",
-    "tables_of",
-    "whole_table",
-]
-
 Wanted: TypeAlias = 'int | Sequence[int] | Literal["finished"] | None'
 _SHOWN = 5  # missing samples that an error names
 _OWN = {"outputs": "outputs", "scores": "values"}  # the column that tells what a table keeps
@@ -53,12 +43,7 @@ def samples_of_labels(labels: Any) -> Samples | None:
 
 
 def chosen_samples(wanted: Wanted, samples: Samples, seed: int) -> Samples:
-    """Those that a report is to be about: all for None and, until tables were read, for ``"finished"``.
-
-    Raises:
-        TypeError: If it is neither a number, nor indices.
-        ValueError: If there are not so many samples, or an index is outside or there twice.
-    """
+    """Those that a report is to be about: all for None and, until tables were read, for ``"finished"``."""
     n = len(samples)
     if wanted is None or (isinstance(wanted, str) and wanted == "finished"):
         return samples
@@ -81,12 +66,7 @@ def chosen_samples(wanted: Wanted, samples: Samples, seed: int) -> Samples:
 
 
 def tables_of(tables: Any) -> Iterator[pd.DataFrame]:
-    """The frames of what was given: a frame, an Arrow table, a folder or file of Parquet, or several of these.
-
-    Raises:
-        TypeError: If it is none.
-        ValueError: If a folder holds no Parquet file, or a file cannot be read whole.
-    """
+    """The frames of what was given: a frame, an Arrow table, a folder or file of Parquet, or several of these."""
     if hasattr(tables, "columns") and hasattr(tables, "iterrows"):
         yield tables
     elif hasattr(tables, "column_names") and hasattr(tables, "to_pandas"):
@@ -116,11 +96,7 @@ def _files(path: Path) -> list[Path]:
 
 
 def missing_samples(folder: Path, evaluator: Evaluator, n_samples: int, settings: dict[Keep, str]) -> list[int]:
-    """Samples that the Parquet files of a folder do not hold for every model, baseline and mask.
-
-    Raises:
-        ValueError: If rows are of other models or settings, or of samples beyond ``n_samples``.
-    """
+    """Samples that the Parquet files of a folder do not hold for every model, baseline and mask."""
     keys = [(name, view) for name in evaluator.models for view in evaluator.views]
     seen = {key: np.zeros(n_samples, dtype=bool) for key in keys}
     for file in _files(folder):
@@ -149,11 +125,7 @@ def _groups(table: pd.DataFrame, known: Mapping[tuple[str, View], Any]) -> Itera
 
 
 def whole_table(file: Path) -> pd.DataFrame:
-    """The table in a Parquet file.
-
-    Raises:
-        ValueError: If it cannot be read whole.
-    """
+    """The table in a Parquet file."""
     import pandas as pd
 
     try:
@@ -200,10 +172,6 @@ def evaluation_of(
 
     Rows of those of the ``n_all`` samples of the data set that are not among these are passed over, and with
     ``finished`` samples that lack rows are left out.
-
-    Raises:
-        TypeError: If they are no tables.
-        ValueError: If a row is missing, there twice, or of another model, baseline or mask.
     """
     with_inputs = samples.inputs[0].numel() > 0
     fingerprints: dict[tuple[str, View], Any] = {}

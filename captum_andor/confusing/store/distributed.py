@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
 Keep: TypeAlias = Literal["outputs", "scores"]
 
-__all__ = ["COLUMNS", "Keep", "arrow_schema", "check_keep", "empty_table", "in_columns", "samples_of_batch", "table_of"]
-
 _EVERY = {
     "sample": "int64",
     "model": "string",
@@ -39,11 +37,7 @@ _PANDAS = {"string": "object", "list<double>": "object"}
 
 
 def check_keep(keep: Any, only_scored: bool, scores: Any) -> Keep:
-    """What the rows of a table hold.
-
-    Raises:
-        ValueError: If it is neither, or scores need more than is kept.
-    """
+    """What the rows of a table hold."""
     if keep not in COLUMNS:
         raise ValueError(f"keep must be one of {list(COLUMNS)}; got {keep!r}.")
     if keep == "scores" and not only_scored:
@@ -65,12 +59,7 @@ def arrow_schema(keep: Keep) -> Any:
 
 
 def samples_of_batch(batch: Any) -> tuple[Samples, Tensor] | None:
-    """Samples of a batch of columns, and their indices in the data set; None of a batch without rows.
-
-    Raises:
-        TypeError: If it has no columns.
-        ValueError: If ``sample`` or ``input`` is missing, or inputs do not form one array.
-    """
+    """Samples of a batch of columns, and their indices in the data set; None of a batch without rows."""
     if hasattr(batch, "column_names") and hasattr(batch, "to_pandas"):  # a table of Arrow
         batch = batch.to_pandas()
     if not isinstance(batch, Mapping) and not hasattr(batch, "columns"):

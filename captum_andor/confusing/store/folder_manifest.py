@@ -13,8 +13,6 @@ from captum_andor._utils.storage import read_manifest, write_manifest
 from captum_andor._utils.user_warnings import warn
 from captum_andor.confusing.evaluation.model_checks import Checked
 
-__all__ = ["digests_of", "merged_manifest", "model_entry", "write_folder_manifest"]
-
 _MANIFEST, _NAME = "captum_andor.evaluation", "manifest.json"
 _SAME_ANSWERS = 1e-3  # of the largest: above what machines and numbers of threads differ by
 _ANSWERS = 64  # numbers of the output that are kept
@@ -53,11 +51,7 @@ def _has_rows(output: Any) -> bool:
 def merged_manifest(
     folder: Path, settings: dict[str, Any], models: dict[str, Entry], samples: list[str]
 ) -> dict[str, Any] | None:
-    """The content that a folder's manifest should have; None if it has that.
-
-    Raises:
-        ValueError: If it is damaged, or of other settings, other samples, or another model of the same name.
-    """
+    """The content that a folder's manifest should have; None if it has that."""
     path = folder / _NAME
     kept = read_manifest(path, _MANIFEST)
     kept = {**settings, "models": {}, "samples": []} if kept is None else _checked(path, kept, settings)

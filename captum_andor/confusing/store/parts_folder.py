@@ -20,8 +20,6 @@ from captum_andor.confusing.store.distributed import Keep, arrow_schema, in_colu
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["PartsFolder"]
-
 _KIND, _NAME = "captum_andor.parts", "manifest.json"
 
 
@@ -42,11 +40,7 @@ class PartsFolder:
     models: list[str]
 
     def table(self, samples: Samples, rows: Tensor, explain: Callable[[], pd.DataFrame]) -> pd.DataFrame:
-        """The table of a batch: that of its file or, where there is none, what ``explain`` returns, which is kept.
-
-        Raises:
-            ValueError: If the folder is of other models or settings.
-        """
+        """The table of a batch: that of its file or, where there is none, what ``explain`` returns, which is kept."""
         self._check()
         file = self.path / f"{self._name(samples, rows)}.parquet"
         if file.exists():

@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["gap_and_orders", "profiles_at", "similarity_by_order"]
-
 # Okabe and Ito's colours, which colour-blind readers tell apart.
 _COLOURS = {"low": "#D55E00", "high": "#0072B2"}
 

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-__all__ = ["TrainingDynamics", "trace_training"]
-
 
 def trace_training(
     checkpoints: Mapping[int, nn.Module] | Iterable[tuple[int, nn.Module]],

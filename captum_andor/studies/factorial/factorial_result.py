@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["FactorialResult", "FactorialVerdict"]
-
 _FORMAT = "captum_andor.study.factorial"
 _VALUES = "values"  # the name under which v over masks stands beside scores
 _COLUMNS = ("margin", "loss")

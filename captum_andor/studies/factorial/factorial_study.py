@@ -25,8 +25,6 @@ from captum_andor.studies.factorial.networks import MakeModel, Networks, Train, 
 from captum_andor.studies.factorial.study_folder import check_manifest, fingerprint
 from captum_andor.studies.networks.surgery import split_at
 
-__all__ = ["FactorialStudy"]
-
 _LEAST_LEVELS = 4  # the jackknife leaves one out, and three must stay
 _NAMES_SHOWN = 6
 _MASKS_KEPT = 64  # of v, evenly: the study compares v over masks, not single values

@@ -10,8 +10,6 @@ from captum_andor._utils.checks import check_choices
 
 Grid: TypeAlias = Literal["initialisation", "trained low", "trained high"]
 
-__all__ = ["GRIDS", "Grid", "GridNetwork", "cells_of_grid", "check_grids", "networks_of"]
-
 GRIDS: tuple[Grid, ...] = get_args(Grid)
 # Added to the study's seed, so that no two parts, donors or orders have one: levels are fewer than a thousand.
 LOW_SEED, HIGH_SEED, DONOR_SEED, COPY_SEED, _ORDER, _DONOR_ORDER = 0, 1_000, 2_000, 3_000, 1_000_000, 1_001_000
@@ -74,9 +72,5 @@ def networks_of(
 
 
 def check_grids(grids: Any) -> tuple[Grid, ...]:
-    """The grids, in their order.
-
-    Raises:
-        ValueError: If one is unknown, or there is none.
-    """
+    """The grids, in their order."""
     return check_choices("grids", grids, GRIDS)

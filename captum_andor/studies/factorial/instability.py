@@ -18,8 +18,6 @@ from captum_andor.studies.factorial.variance_shares import (
     uncrossed_variance,
 )
 
-__all__ = ["variance_between_copies"]
-
 
 def variance_between_copies(
     copies: Array, grid: Array, of_sample: npt.NDArray[np.int64], groups: int = 10, confidence: float = 0.95
@@ -38,9 +36,6 @@ def variance_between_copies(
 
     Returns:
         - **share, lower, upper** (*tuple of float*).
-
-    Raises:
-        ValueError: If there are fewer samples than groups.
     """
     within, between = (grouped_products(y, of_sample, groups) for y in (copies, grid))
     n, (rows, columns) = copies.shape[1], grid.shape[1:3]

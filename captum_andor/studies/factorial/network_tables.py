@@ -20,8 +20,6 @@ from captum_andor.confusing import ConfusingSampleAnalyzer
 from captum_andor.studies.factorial.grids import GridNetwork
 from captum_andor.studies.networks.surgery import accuracy
 
-__all__ = ["NetworkTable", "Tables"]
-
 _FORMAT = "captum_andor.study.table"
 _ROWS = 500  # in a pass that only counts what is right
 _PLAIN = ("loss", "margin", "ink")

@@ -20,8 +20,6 @@ from captum_andor.studies.networks.surgery import Cut, copy_part, reinitialise, 
 MakeModel: TypeAlias = Callable[[int], nn.Module]
 Train: TypeAlias = Callable[[nn.Module, int, tuple[str, ...]], Any]
 
-__all__ = ["MakeModel", "Networks", "Train", "fresh"]
-
 _FORMAT = "captum_andor.study.network"
 
 
@@ -69,11 +67,7 @@ class Networks:
         return model, columns
 
     def check(self, network: GridNetwork, model: nn.Module) -> None:
-        """Raise unless a model has the parameters and buffers of a network.
-
-        Raises:
-            ValueError: If it has others.
-        """
+        """Raise unless a model has the parameters and buffers of a network."""
         wanted, given = ({n: t.shape for n, t in m.state_dict().items()} for m in (self._new(network), model))
         if wanted != given:
             differing = [name for name in {**wanted, **given} if wanted.get(name) != given.get(name)]

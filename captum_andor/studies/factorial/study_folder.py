@@ -11,17 +11,11 @@ from captum_andor._utils.model_identity import add_value
 from captum_andor._utils.storage import read_manifest, write_manifest
 from captum_andor.confusing import ConfusingSampleAnalyzer
 
-__all__ = ["check_manifest", "fingerprint"]
-
 _FORMAT = "captum_andor.study"
 
 
 def check_manifest(path: Path, settings: dict[str, Any], write: bool) -> None:
-    """Raise if a folder holds other settings; write these, if asked to and there are none.
-
-    Raises:
-        ValueError: If they are, or the file is damaged.
-    """
+    """Raise if a folder holds other settings; write these, if asked to and there are none."""
     kept = read_manifest(path, _FORMAT)
     if kept is None:
         if write:

@@ -25,18 +25,6 @@ from captum_andor._utils.statistics import Array, ranks
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = [
-    "Shares",
-    "components",
-    "grouped_products",
-    "half_interval",
-    "jackknifed_variance",
-    "seed_shares",
-    "shares_of",
-    "standardised",
-    "uncrossed_variance",
-]
-
 Factors: TypeAlias = "tuple[str, ...]"
 _GROUPS = 10  # of samples, left out one at a time
 _LEAST_LEVELS = 3
@@ -203,9 +191,6 @@ def shares_of(
         groups: As :func:`seed_shares`.
         of_sample: Number of the sample that each entry is of; the entries of a sample stay together.
         across_views: Whether squares are products of different views; else the mean of each view's own.
-
-    Raises:
-        ValueError: If no network differs from another, or there are fewer samples than groups.
     """
     number = np.arange(scores.shape[-1]) if of_sample is None else of_sample
     y = standardised(scores, ranked) if of_sample is None else scores
@@ -215,11 +200,7 @@ def shares_of(
 def grouped_products(
     y: Array, of_sample: npt.NDArray[np.int64], groups: int = _GROUPS, across_views: bool = True
 ) -> Array:
-    """Mean products of every two cells over each group of samples: ``(G, C, C)`` for scores ``(V, …, E)`` of C cells.
-
-    Raises:
-        ValueError: If there are fewer samples than groups.
-    """
+    """Mean products of every two cells over each group of samples, ``(G, C, C)``, for scores ``(V, …, E)``."""
     check_count("groups", groups)
     samples = int(of_sample.max()) + 1
     if not 2 <= groups <= samples:

@@ -20,8 +20,6 @@ from captum_andor._utils.progress import progress_bar
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["held_out_losses"]
-
 Fit: TypeAlias = Callable[[Tensor, Tensor, int], nn.Module]
 _ROWS = 500  # in a pass that only computes losses
 

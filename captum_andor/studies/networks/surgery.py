@@ -321,11 +321,7 @@ def _on_device(model: nn.Module, inputs: Any) -> list[Tensor]:
 
 
 def _tensors(model: nn.Module) -> dict[str, Tensor]:
-    """Parameters and buffers by name, in the order of modules.
-
-    Raises:
-        ValueError: If a module has not made its parameters yet.
-    """
+    """Parameters and buffers by name, in the order of modules."""
     found = {name: tensor for name, tensor in model.state_dict(keep_vars=True).items() if isinstance(tensor, Tensor)}
     lazy = [name for name, tensor in found.items() if is_lazy(tensor)]
     if lazy:

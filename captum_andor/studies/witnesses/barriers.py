@@ -15,8 +15,6 @@ from captum_andor.studies.witnesses.path_results import Barriers
 
 Loss: TypeAlias = Callable[[Tensor, Tensor], Tensor]
 
-__all__ = ["Loss", "barrier", "check_pairs", "losses_of"]
-
 
 def barrier(
     model: Callable[[Tensor], Tensor],
@@ -85,11 +83,7 @@ def _on_lines(
 
 
 def losses_of(model: Any, inputs: Tensor, target: Tensor, loss: Loss | None = None) -> Tensor:
-    """Loss of every row.
-
-    Raises:
-        ValueError: If it has another shape or is not finite.
-    """
+    """Loss of every row."""
     output = model(inputs)
     if loss is None:
         if not isinstance(output, Tensor) or output.ndim != 2 or len(output) != len(inputs):
@@ -113,12 +107,7 @@ def losses_of(model: Any, inputs: Tensor, target: Tensor, loss: Loss | None = No
 
 
 def check_pairs(model: Any, a: Any, b: Any, target: Any) -> tuple[Tensor, Tensor, Tensor]:
-    """Ends and targets of pairs on the model's device.
-
-    Raises:
-        TypeError: If an end is no floating-point tensor.
-        ValueError: If shapes or targets do not fit, or the model is in training mode.
-    """
+    """Ends and targets of pairs on the model's device."""
     for name, end in (("a", a), ("b", b)):
         if not isinstance(end, Tensor) or not end.is_floating_point():
             got = end.dtype if isinstance(end, Tensor) else type(end).__name__

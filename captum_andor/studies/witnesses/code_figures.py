@@ -14,8 +14,6 @@ from captum_andor.visualization import SERIES, new_figure, shown
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["MEASURE_TITLES", "draw_maps", "draw_measures"]
-
 MEASURE_TITLES = {
     "bmu_entropy": "entropy of units",
     "effective_units": "effective units",

@@ -11,22 +11,6 @@ from torch import Tensor
 
 from captum_andor.studies.witnesses.self_organizing_map import SelfOrganizingMap
 
-__all__ = [
-    "OF_LABELS",
-    "channel_scale",
-    "class_compactness",
-    "cosine_distance",
-    "effective_units",
-    "label_vote",
-    "measured",
-    "mutual_information",
-    "normalised_entropy",
-    "participation_ratio",
-    "shuffled_labels",
-    "unit_labels",
-    "votes_by_unit",
-]
-
 OF_LABELS = ("label_vote", "mutual_information", "compactness")
 
 

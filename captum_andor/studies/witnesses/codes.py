@@ -23,8 +23,6 @@ from captum_andor.studies.witnesses.self_organizing_map import SelfOrganizingMap
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["LayerCodes"]
-
 
 class LayerCodes:
     """Codes of samples inside a network: for every layer the best-matching unit on a self-organizing map.

@@ -31,8 +31,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["concentration", "plot_concentration"]
-
 _OFFSETTING, _ALL, _GROUP = "#D55E00", "#0072B2", "black"
 _ENDS = (2.5, 97.5)  # percentiles of random sets
 

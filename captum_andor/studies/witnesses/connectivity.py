@@ -22,8 +22,6 @@ from captum_andor.studies.witnesses.perturbed_inputs import class_scores
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["barrier", "connect", "connectivity_score"]
-
 
 def connect(
     model: Callable[[Tensor], Tensor],

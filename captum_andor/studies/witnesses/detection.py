@@ -22,8 +22,6 @@ from captum_andor.visualization import SERIES, one_axis, shown
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Detection", "attack_beside_references", "detect", "visualize_class"]
-
 
 @dataclass(frozen=True)
 class Detection:

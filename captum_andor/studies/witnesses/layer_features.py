@@ -14,8 +14,6 @@ from captum_andor._utils.devices import device_of
 
 Pooling: TypeAlias = str | Callable[[Tensor], Tensor]
 
-__all__ = ["POOLINGS", "Pooling", "layer_features"]
-
 POOLINGS: dict[str, Callable[[Tensor], Tensor]] = {
     "mean": lambda x: x.flatten(2).mean(2) if x.ndim > 2 else x,
     "max": lambda x: x.flatten(2).amax(2) if x.ndim > 2 else x,
@@ -28,13 +26,7 @@ POOLINGS: dict[str, Callable[[Tensor], Tensor]] = {
 def layer_features(
     model: nn.Module, layers: Sequence[str], pooling: Pooling, samples: Samples, batch_size: int
 ) -> dict[str, Tensor]:
-    """Pooled outputs of every layer for all samples: float64 ``(N, features)``, on the CPU.
-
-    Raises:
-        ValueError: If the model is in training mode or lacks a layer, or a layer is not called once for every sample or
-            not pooled to one vector.
-        TypeError: If a layer does not return a tensor.
-    """
+    """Pooled outputs of every layer for all samples: float64 ``(N, features)``, on the CPU."""
     if model.training:
         raise ValueError("model is in training mode, where codes depend on the batch; call model.eval() first.")
     found: dict[str, list[Tensor]] = {layer: [] for layer in layers}

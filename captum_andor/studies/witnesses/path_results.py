@@ -14,8 +14,6 @@ from captum_andor.visualization import SERIES, new_figure, one_axis, shown
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Barriers", "Paths"]
-
 
 @dataclass(frozen=True)
 class Barriers:

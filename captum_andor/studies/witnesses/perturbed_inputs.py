@@ -11,8 +11,6 @@ from captum_andor._utils.datasets import Samples
 from captum_andor._utils.devices import device_of
 from captum_andor._utils.progress import progress_bar
 
-__all__ = ["class_scores", "perturbed"]
-
 
 def perturbed(
     model: nn.Module, samples: Samples, attack: Any, batch_size: int, seed: int, show_progress: bool

@@ -8,8 +8,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-__all__ = ["SelfOrganizingMap"]
-
 _NARROWEST = 0.5  # width of the neighbourhood at the end, in units of the grid
 _BLOCK_BYTES = 1 << 26  # of distances at once
 

@@ -20,8 +20,6 @@ from captum_andor.studies.witnesses.connectivity import connectivity_score
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["add_witnesses", "last_before_head", "witness_agreement"]
-
 WITNESSES = ("codes", "connectivity")
 COLUMNS = ("code_rarity", "code_other_labels", "barrier")
 _PER_UNIT = 5  # training samples on a unit, about
@@ -112,11 +110,7 @@ def _of_codes(
 
 
 def last_before_head(model: nn.Module, samples: Samples) -> str:
-    """Name of the module without parts that is called last before the last linear layer.
-
-    Raises:
-        ValueError: If there is none.
-    """
+    """Name of the module without parts that is called last before the last linear layer."""
     order: list[str] = []
     handles = [
         module.register_forward_hook(lambda module, arguments, output, name=name: order.append(name))
