@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import copy
-import hashlib
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from captum.log import log_usage
 
 from captum_andor._utils.checks import check_count, check_share
 from captum_andor._utils.datasets import read_samples
 from captum_andor._utils.devices import Model
-from captum_andor._utils.model_identity import add_value
-from captum_andor.confusing.batch_explainer import BatchExplainer
+from captum_andor._utils.hashing import hash_of
+from captum_andor._utils.progress import progress_bar
 from captum_andor.confusing.evaluation.attribution_methods import Attributer
-from captum_andor.confusing.evaluation.evaluator import Evaluation, Evaluator, checkpoint_folder
+from captum_andor.confusing.evaluation.batch_rows import BatchRows
+from captum_andor.confusing.evaluation.collected import (
+    SampleSelection,
+    chosen_samples,
+    evaluation_of,
+    missing_samples,
+    samples_of_labels,
+)
+from captum_andor.confusing.evaluation.evaluator import Evaluation, Evaluator
 from captum_andor.confusing.evaluation.views import Views
 from captum_andor.confusing.report.confusing_report import ConfusingReport
 from captum_andor.confusing.scores.score_formulas import REFERENCE_SCORES, VALUE_SCORES
@@ -29,12 +37,25 @@ from captum_andor.confusing.scores.score_names import (
     default_scores,
 )
 from captum_andor.confusing.scores.scoring import Scoring
-from captum_andor.confusing.store.distributed import Keep
+from captum_andor.confusing.store.batch_table import (
+    COLUMNS,
+    TableContent,
+    arrow_schema,
+    check_keep,
+    empty_table,
+    samples_of_batch,
+)
+from captum_andor.confusing.store.parts_folder import PartsFolder
 from captum_andor.games import Score, check_output_field, check_score
 from captum_andor.results import Names, standard_names
 
+if TYPE_CHECKING:
+    import pandas as pd
 
-class ConfusingSampleAnalyzer(BatchExplainer):
+_ROWS = 64  # samples in one batch, where patterns are asked of a report that was collected
+
+
+class ConfusingSampleAnalyzer:
     """Finds the samples that models decide for reasons that do not generalize, and compares models by them.
 
     Every model is run on masked copies of every sample: of n patches (or other players) some keep their value, the
@@ -229,14 +250,13 @@ class ConfusingSampleAnalyzer(BatchExplainer):
             attributions (dict, optional): Captum methods to compare across models, by name: a class such as
                 ``IntegratedGradients`` or any function of the model that returns an object with ``attribute``.
                 Default: None
-            checkpoint_dir (str or PathLike, optional): Folder where outputs are kept as they come, a file for each
-                batch, whose number and size ``batch_size`` decides, found again by the content of model, inputs,
-                baseline and mask: an interrupted evaluation goes on where it was; a damaged file is computed again,
-                with a warning. Further models and samples are welcome; other settings, samples, or a model with other
-                parameters, buffers, attributes, code, closures or answers for the first samples are refused, by
-                ``manifest.json``. Processes that ``torchrun`` starts share the batches by way of one folder, on one
-                machine or several: each computes its share first, then what others have not done, and all return the
-                same report. Default: None
+            checkpoint_dir (str or PathLike, optional): Folder where outputs are kept as they come, a Parquet file for
+                each batch, as ``folder`` of :meth:`explain_batch` keeps them: an interrupted evaluation goes on where
+                it was, in batches of any size; a damaged file is computed again, with a warning. Further models and
+                samples are welcome; other baselines, masks or samples are refused, and a model with other parameters,
+                buffers, code or answers for the first samples. Processes that ``torchrun`` starts share the batches by
+                way of one folder, on one machine or several: each computes its share first, then what others have not
+                done, and all return the same report. Default: None
             batch_size (int, optional): Samples in one batch. Default: 64
             perturbations_per_eval (int, optional): Coalitions of each sample in one forward pass. Default: None
                 (chosen by the size of the inputs)
@@ -250,39 +270,209 @@ class ConfusingSampleAnalyzer(BatchExplainer):
             ValueError: If there is no model, labels lack or lie outside the classes, a model is in training mode or
                 answers differently twice, a loader shuffles, there are too many players, or the folder is of another
                 evaluation.
+            ImportError: If there is a ``checkpoint_dir`` and pyarrow is not installed.
         """
         self._check_models(labels)
         check_count("batch_size", batch_size)
-        folder = checkpoint_folder(checkpoint_dir)
         samples = read_samples(dataset, labelled=labels == "given")
         attributer = None
         if attributions:
             attributer = Attributer(attributions, self._models, samples.labels if labels == "given" else None)
-        evaluator = self._evaluator(batch_size, perturbations_per_eval, folder, attributer)
+        evaluator = self._evaluator(batch_size, perturbations_per_eval, attributer)
         if self.player_names is not None:  # names that do not fit cost nothing
             first = self.views.players(samples, 0, 1, next(iter(self.views)), self.max_players)
             standard_names(self.player_names, first.layout.feature_ids)
-        evaluation = evaluator.evaluate(samples, show_progress, "Confusing Sample Analyzer")
+        stored = None
+        if checkpoint_dir is not None:
+            stored = self._batch_rows(evaluator, "outputs", labels, checkpoint_dir, "checkpoint_dir")
+        evaluation = evaluator.evaluate(samples, show_progress, "Confusing Sample Analyzer", stored)
         self._report = ConfusingReport(self._scoring(evaluation, labels == "predicted", evaluator))
         return self._report
 
-    def _fingerprint(self, keep: Keep, labels: str) -> str:
-        """Hash of models and settings, without samples."""
-        digest = hashlib.sha256()
-        for name, model in self._models.items():
-            add_value(digest, (name, model))
-        for name, (model, of) in self._references.items():
-            add_value(digest, (name, model, of))
-        add_value(digest, (self.views.baselines, self.views.masks, self.output, self.only_scored, keep))
-        if keep == "scores":
-            add_value(digest, (self.score, labels))
-        return digest.hexdigest()[:32]
+    def explain_batch(
+        self,
+        batch: Any,
+        perturbations_per_eval: int | None = None,
+        keep: TableContent = "outputs",
+        labels: Labels = "given",
+        folder: str | os.PathLike[str] | None = None,
+    ) -> pd.DataFrame:
+        """Run all models on the masked samples of one batch: the map of a distributed evaluation.
+
+        For ``ray.data.Dataset.map_batches`` and Spark's ``mapInPandas``; it can be pickled as the models can. What
+        depends on all samples together is left to :meth:`collect`.
+
+        Args:
+            batch (dict, pandas.DataFrame or Arrow table): Columns ``sample``, the index in the data set; ``input``, one
+                array a row, or ``input_0``, ``input_1``, … for models of several inputs; nested lists of numbers become
+                torch's default dtype. Baselines and masks must be shared by all samples, or functions of an input.
+            perturbations_per_eval (int, optional): As in :meth:`evaluate`. Default: None
+            keep (str, optional): ``"outputs"``: of all classes on all masked inputs that were evaluated, so that other
+                scores and labels cost no pass. ``"scores"``: what scores of v read, under 1 KB a row, for an analyzer
+                whose ``scores`` names these alone; ``batch`` then needs a column ``label``. Default: "outputs"
+            labels (str, optional): With ``keep="scores"``, what v is about, as in :meth:`evaluate`. Default: "given"
+            folder (str or PathLike, optional): Where to keep the rows, too: a Parquet file for each batch, whole or
+                not at all, beside a ``manifest.json`` of models and settings. Rows that are there are read, not
+                evaluated, so that whatever is started again goes on where it was, on any engine and in batches of any
+                size. :meth:`evaluate` keeps the same files. Default: None
+
+        Returns:
+            - **table** (*pandas.DataFrame*): One row per sample, model, baseline and mask: ``sample``, ``model``,
+              ``baseline``, ``mask``, ``ink``, ``fingerprint`` (of model, input, baseline and mask), ``settings`` (of
+              models and analyzer); then ``classes`` and ``outputs``, a flat array of coalitions · classes numbers, or
+              ``label``, ``logits`` of the whole input and ``values``, v. :meth:`arrow_schema` has the types.
+
+        Raises:
+            TypeError, ValueError: If a column is missing or does not fit, and as :meth:`evaluate`.
+            ValueError: If the folder is of other models, samples or settings.
+            ImportError: If there is a folder and pyarrow is not installed.
+
+        Examples::
+
+            >>> import torch
+            >>> from captum_andor import ConfusingSampleAnalyzer
+            >>> analyzer = ConfusingSampleAnalyzer(scores=("net_order",))
+            >>> _ = analyzer.add_model("linear", torch.nn.Linear(4, 3).eval())
+            >>> x, y = torch.rand(20, 4), torch.arange(20) % 3
+            >>> batches = [{"sample": rows.numpy(), "input": x[rows].numpy()} for rows in torch.arange(20).split(8)]
+            >>> report = analyzer.collect([analyzer.explain_batch(batch) for batch in batches], (x, y))
+            >>> report.scores["net_order"].equals(analyzer.evaluate((x, y), batch_size=8).scores["net_order"])
+            True
+        """
+        self._check_models(labels)
+        kept = check_keep(keep, self.only_scored, self._wanted)
+        read = samples_of_batch(batch)
+        if read is None:
+            return empty_table(kept)
+        samples, _ = read
+        if kept == "scores" and labels == "given" and samples.labels is None:
+            raise ValueError('keep="scores" needs a column "label" in batch, or labels="predicted".')
+        evaluator = self._evaluator(len(samples), perturbations_per_eval, None)
+        batch_rows = self._batch_rows(evaluator, kept, labels, folder, "folder")
+        batch_rows.check(samples, evaluator.checked_answers(samples))
+        with progress_bar(False, None, "") as silent:
+            return batch_rows.rows(samples, 0, len(samples), silent)
+
+    def arrow_schema(self, keep: TableContent = "outputs") -> Any:
+        """Types of the columns of :meth:`explain_batch`, for engines that want them beforehand.
+
+        Args:
+            keep (str, optional): As in :meth:`explain_batch`. Default: "outputs"
+
+        Returns:
+            - **schema** (*pyarrow.Schema*): Spark's is ``pyspark.sql.pandas.types.from_arrow_schema`` of it.
+
+        Raises:
+            ValueError: If there is no such ``keep``, or the scores need more.
+            ImportError: If pyarrow is not installed.
+        """
+        return arrow_schema(check_keep(keep, self.only_scored, self._wanted))
+
+    def missing(self, folder: str | os.PathLike[str], n_samples: int, labels: Labels = "given") -> list[int]:
+        """Which samples a folder of Parquet tables does not hold yet, so that an evaluation can go on where it was.
+
+        Args:
+            folder (str or PathLike): Where an engine writes the tables of :meth:`explain_batch`; it need not exist.
+            n_samples (int): Number of samples of the data set.
+            labels (str, optional): As in :meth:`explain_batch`. Default: "given"
+
+        Returns:
+            - **samples** (*list of int*): Indices, ascending, of samples that lack a row of a model, baseline or mask.
+              A file that was broken off counts as missing, with a warning: delete it.
+
+        Raises:
+            ValueError: If rows are of other models or settings, or of samples beyond ``n_samples``.
+
+        Examples::
+
+            >>> import torch
+            >>> from captum_andor import ConfusingSampleAnalyzer
+            >>> analyzer = ConfusingSampleAnalyzer(scores=("net_order",))
+            >>> _ = analyzer.add_model("linear", torch.nn.Linear(4, 3).eval())
+            >>> analyzer.missing("no_such_folder", 3)
+            [0, 1, 2]
+        """
+        self._check_models(labels)
+        check_count("n_samples", n_samples)
+        settings = {keep: self._row_settings(keep, labels) for keep in COLUMNS}
+        return missing_samples(Path(folder), self._evaluator(_ROWS, None, None), n_samples, settings)
+
+    def collect(
+        self, tables: Any, dataset: Any, labels: Labels = "given", samples: SampleSelection = None, seed: int = 0
+    ) -> ConfusingReport:
+        """The report from what :meth:`explain_batch` returned for the batches of a data set.
+
+        Args:
+            tables (pandas.DataFrame, Arrow table, str, PathLike or iterable): All rows of all batches, in any order: a
+                frame, a table, a Parquet file or a folder of these, or an iterable of any.
+            dataset (data set, DataLoader, tuple or array): As in :meth:`evaluate`: where labels and pictures come from,
+                and what rows are checked against. Or the labels alone, an array of class indices: then no inputs are
+                held, rows are checked to be of these models and settings, and figures have no pictures.
+            labels (str, optional): As in :meth:`evaluate`. Default: "given"
+            samples (int, sequence of int or str, optional): What the report is about: so many samples, drawn at random;
+                those of these indices; or ``"finished"``, all that have their rows. Of millions a draw of 100 000 is
+                enough: the intervals of :meth:`ConfusingReport.overlap` state its error. Samples keep their indices in
+                the data set. Default: None (all, each of which must be there)
+            seed (int, optional): Of the draw. Default: 0
+
+        Returns:
+            - **report** (*ConfusingReport*): That of :meth:`evaluate`.
+
+        Raises:
+            TypeError: If the tables or the data set are of the wrong kind.
+            ValueError: If a sample is missing or there twice, or rows are of other models, weights, inputs, baselines
+                or masks.
+        """
+        self._check_models(labels)
+        known = samples_of_labels(dataset)
+        whole = read_samples(dataset, labelled=labels == "given") if known is None else known
+        chosen = chosen_samples(samples, whole, seed)
+        evaluator = self._evaluator(_ROWS, None, None)
+        settings = {keep: self._row_settings(keep, labels) for keep in COLUMNS}
+        predicted, finished = labels == "predicted", isinstance(samples, str)
+        evaluation, keep = evaluation_of(
+            tables, self._batch_rows(evaluator, "outputs", labels), chosen, len(whole), settings, finished
+        )
+        scoring = self._scoring(evaluation, predicted, evaluator)
+        if known is not None or keep == "scores":
+            scoring = replace(scoring, evaluator=None)  # patterns cannot be had without inputs
+        self._report = ConfusingReport(scoring)
+        return self._report
+
+    def _batch_rows(
+        self,
+        evaluator: Evaluator,
+        keep: TableContent,
+        labels: str,
+        folder: str | os.PathLike[str] | None = None,
+        argument: str = "",
+    ) -> BatchRows:
+        """Rows of batches, kept in a folder where there is one."""
+        models, settings = self._digests(), self._row_settings(keep, labels)
+        parts = None
+        if folder is not None:
+            parts = PartsFolder(Path(folder), argument, keep, self._settings(keep, labels), models)
+        return BatchRows(evaluator, keep, models, settings, self.score, labels == "predicted", parts)
+
+    def _digests(self) -> dict[str, str]:
+        """Hash of each model, of which its name is a part."""
+        return {name: hash_of(name, model) for name, model in self._evaluator(1, None, None).models.items()}
+
+    def _settings(self, keep: TableContent, labels: str) -> dict[str, str]:
+        """Hashes of what all rows depend on beside the models, by what it is."""
+        found = {"baselines and masks": hash_of(self.views.baselines, self.views.masks), "output": hash_of(self.output)}
+        return found if keep == "outputs" else {**found, "score or labels": hash_of(self.score, labels)}
+
+    def _row_settings(self, keep: TableContent, labels: str) -> dict[str, str]:
+        """Hash of a model and of all settings, by its name."""
+        shared = hash_of(list(self._settings(keep, labels).values()), self.only_scored, keep)
+        return {name: hash_of(model, shared) for name, model in self._digests().items()}
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_report": None}  # workers need the models, not the last report
 
     def _evaluator(
-        self, batch_size: int, perturbations_per_eval: int | None, folder: Path | None, attributer: Attributer | None
+        self, batch_size: int, perturbations_per_eval: int | None, attributer: Attributer | None
     ) -> Evaluator:
         return Evaluator(
             models={**self._models, **{name: model for name, (model, _) in self._references.items()}},
@@ -291,7 +481,6 @@ class ConfusingSampleAnalyzer(BatchExplainer):
             reads_logits=self.score != "output",
             batch_size=batch_size,
             perturbations_per_eval=perturbations_per_eval,
-            checkpoint_dir=folder,
             attribute=attributer,
             output_field=self.output,
             only_scored=self.only_scored,

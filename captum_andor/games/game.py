@@ -146,7 +146,7 @@ class Game:
         target = self.target[example : example + 1] if isinstance(self.target, (Tensor, list)) else self.target
         game = Game(
             self.forward_func,
-            self.players.of_example(example),
+            self.players.of_examples(slice(example, example + 1)),
             self.score,
             target,
             tuple(arguments),

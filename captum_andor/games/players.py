@@ -133,16 +133,16 @@ class Players:
         """Size in bytes of one example over all inputs."""
         return sum(x[0].numel() * x.element_size() for x in self.inputs)
 
-    def of_example(self, example: int) -> Players:
-        """The players of one example of the batch."""
-        n, row = self.n_examples, slice(example, example + 1)
+    def of_examples(self, rows: slice | Tensor) -> Players:
+        """The players of some examples of the batch."""
+        n = self.n_examples
         own = copy.copy(self)
-        own.inputs = tuple(x[row] for x in self.inputs)
-        own.n_examples = 1
+        own.inputs = tuple(x[rows] for x in self.inputs)
+        own.n_examples = len(own.inputs[0])
         own.baselines = tuple(
-            b[row] if b.ndim == x.ndim and len(b) == n else b for x, b in zip(self.inputs, self.baselines, strict=True)
+            b[rows] if b.ndim == x.ndim and len(b) == n else b for x, b in zip(self.inputs, self.baselines, strict=True)
         )
-        indices = tuple(index[row] if len(index) == n else index for index in self.layout.indices)
+        indices = tuple(index[rows] if len(index) == n else index for index in self.layout.indices)
         own.layout = replace(self.layout, indices=indices)
         return own
 

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from captum_andor import ConfusingSampleAnalyzer
+from captum_andor.confusing.evaluation.evaluator import Evaluator
 from captum_andor.games.masks import image_grid
 
 N = 20
@@ -304,7 +305,7 @@ def test_a_folder_keeps_what_is_explained(tmp_path) -> None:
 def test_a_batch_in_a_folder_is_not_evaluated_again(tmp_path, monkeypatch) -> None:
     made, batch = analyzer(), batches()[0]
     made.explain_batch(batch, keep="scores", folder=tmp_path)
-    monkeypatch.setattr("captum_andor.confusing.batch_explainer.table_of", lambda *_: pytest.fail("evaluated again"))
+    monkeypatch.setattr(Evaluator, "run", lambda *_: pytest.fail("evaluated again"))
     assert len(made.explain_batch(batch, keep="scores", folder=tmp_path)) == 6 * 2 * 2
 
 
@@ -322,7 +323,7 @@ def test_a_damaged_part_is_evaluated_again(tmp_path) -> None:
 def test_a_folder_of_other_models_is_refused(tmp_path) -> None:
     batch = batches()[0]
     analyzer().explain_batch(batch, keep="scores", folder=tmp_path)
-    with pytest.raises(ValueError, match="folder .* holds tables of another evaluation .settings"):
+    with pytest.raises(ValueError, match="folder .* is of another evaluation .*another model"):
         analyzer(seed=5).explain_batch(batch, keep="scores", folder=tmp_path)
     with pytest.raises(ValueError, match="keep scores, now outputs"):
         analyzer().explain_batch(batch, folder=tmp_path)

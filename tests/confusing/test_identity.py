@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from captum_andor import ConfusingSampleAnalyzer
-from captum_andor._utils.model_identity import digest_of_model, model_identity
+from captum_andor._utils.hashing import hash_of
 
 X = torch.rand(6, 4, generator=torch.Generator().manual_seed(0))
 Y = torch.arange(6) % 3
@@ -68,11 +68,9 @@ def changed_hook(model: Any) -> None:
 
 
 CHANGES = [
-    (changed_buffer, "shift"),
-    (changed_temperature, "temperature"),
-    (changed_activation, "activation"),
-    (changed_setting, "settings"),
-    (changed_hook, "_forward_hooks"),
+    (changed_buffer, "another model 'm', whose parameters, buffers or code differ"),
+    *((c, "answers the first samples differently") for c in (changed_temperature, changed_activation, changed_setting)),
+    (changed_hook, "answers the first samples differently"),
 ]
 
 
@@ -80,10 +78,8 @@ def analyzer(model: Any, **options: Any) -> ConfusingSampleAnalyzer:
     return ConfusingSampleAnalyzer(scores=("net_order",), **options).add_model("m", model)
 
 
-@pytest.mark.parametrize(("change", "part"), CHANGES)
-def test_a_folder_of_another_model_is_refused_and_the_part_named(
-    tmp_path: Path, change: Callable[[Any], None], part: str
-) -> None:
+@pytest.mark.parametrize(("change", "message"), CHANGES)
+def test_a_folder_of_another_model_is_refused(tmp_path: Path, change: Callable[[Any], None], message: str) -> None:
     """Only weights counted: a changed temperature gave the scores of before, off by up to 3.1."""
     model = Model().eval()
     first = analyzer(model).evaluate((X, Y), checkpoint_dir=tmp_path).scores
@@ -91,7 +87,7 @@ def test_a_folder_of_another_model_is_refused_and_the_part_named(
     assert again.equals(first)  # its counter and its cache have changed, and are none of it
     assert analyzer(Model().eval()).evaluate((X, Y), checkpoint_dir=tmp_path).scores.equals(first)
     change(model)
-    with pytest.raises(ValueError, match=f"another model 'm', which differs in .*{part}"):
+    with pytest.raises(ValueError, match=message):
         analyzer(model).evaluate((X, Y), checkpoint_dir=tmp_path)
 
 
@@ -105,33 +101,31 @@ def test_functions_are_known_by_code_closure_defaults_and_globals() -> None:
     def thrice(x: Tensor, by: float = 3.0) -> Tensor:
         return x * by
 
-    assert digest_of_model(scaled(2.0)) == digest_of_model(scaled(2.0)) != digest_of_model(scaled(3.0))
-    assert digest_of_model(twice) != digest_of_model(thrice)
-    assert digest_of_model(functools.partial(twice, by=1.0)) != digest_of_model(functools.partial(twice, by=2.0))
+    assert hash_of(scaled(2.0)) == hash_of(scaled(2.0)) != hash_of(scaled(3.0))
+    assert hash_of(twice) != hash_of(thrice)
+    assert hash_of(functools.partial(twice, by=1.0)) != hash_of(functools.partial(twice, by=2.0))
     weight = torch.ones(3)
     inner = lambda x: x * weight  # noqa: E731
-    before = digest_of_model(inner)
+    before = hash_of(inner)
     weight += 1
-    assert digest_of_model(inner) != before
+    assert hash_of(inner) != before
     loop: list[Any] = []
     loop.append(loop)
-    assert digest_of_model(lambda x: loop)  # ends
-    assert model_identity(lambda x: handle).unhashed == ("<handle>",)
+    assert hash_of(lambda x: loop)  # ends
+    assert hash_of(lambda x: handle)  # what cannot be read is passed over
 
 
 def test_the_digest_of_a_function_is_the_same_in_every_process() -> None:
     """Sets print in another order, and loggers refer to all others."""
     code = (
         "import logging, torch, torchvision\n"
-        "from captum_andor._utils.model_identity import digest_of_model, model_identity\n"
+        "from captum_andor._utils.hashing import hash_of\n"
         "logger, settings = logging.getLogger('mine'), {'of': {'a', 'b', 'c', 'd'}}\n"
         "def model(x):\n"
         "    logger.debug('called')\n"
         "    return x if 'a' in {'a', 'b', 'c', 'd', 'e'} and settings else -x\n"
         "torch.manual_seed(0)\n"
-        "found = model_identity(model)\n"
-        "assert len(found.parts) < 20 and not found.unhashed, found\n"
-        "print(digest_of_model(model), digest_of_model(torchvision.models.squeezenet1_1()))\n"
+        "print(hash_of(model), hash_of(torchvision.models.squeezenet1_1()))\n"
     )
     printed = {
         subprocess.run(
@@ -145,7 +139,7 @@ def test_the_digest_of_a_function_is_the_same_in_every_process() -> None:
 handle = (i for i in range(3))  # a generator can be neither read nor pickled
 
 
-def test_what_cannot_be_hashed_is_named_and_the_answers_tell(tmp_path: Path) -> None:
+def test_what_cannot_be_hashed_the_answers_tell(tmp_path: Path) -> None:
     class Opaque:
         """Pickles to nothing, as handles of other libraries do."""
 
@@ -158,13 +152,9 @@ def test_what_cannot_be_hashed_is_named_and_the_answers_tell(tmp_path: Path) -> 
     holder.by = 1.0
     linear = nn.Linear(4, 3)
     model = lambda x: linear(x) * holder.by  # noqa: E731
-    with pytest.warns(UserWarning, match="<holder> of model 'm' cannot be hashed"):
-        analyzer(model).evaluate((X, Y), checkpoint_dir=tmp_path)
+    analyzer(model).evaluate((X, Y), checkpoint_dir=tmp_path)
     holder.by = 2.0
-    with (
-        pytest.warns(UserWarning, match="cannot be hashed"),
-        pytest.raises(ValueError, match="answers the first samples differently"),
-    ):
+    with pytest.raises(ValueError, match="answers the first samples differently"):
         analyzer(model).evaluate((X, Y), checkpoint_dir=tmp_path)
 
 
@@ -172,12 +162,11 @@ def test_files_are_bound_to_their_names(tmp_path: Path) -> None:
     """Files that changed places gave wrong scores."""
     model = Model().eval()
     expected = analyzer(model).evaluate((X, Y), batch_size=3, checkpoint_dir=tmp_path).scores
-    a, b = sorted(tmp_path.glob("*.npz"))
+    a, b = sorted(tmp_path.glob("*.parquet"))
     shutil.move(a, tmp_path / "c")
     shutil.move(b, a)
     shutil.move(tmp_path / "c", b)
-    with pytest.warns(UserWarning, match="of other inputs or of another model than its name says.* computed again"):
-        found = analyzer(model).evaluate((X, Y), batch_size=3, checkpoint_dir=tmp_path).scores
+    found = analyzer(model).evaluate((X, Y), batch_size=3, checkpoint_dir=tmp_path).scores
     assert found.equals(expected)
 
 
@@ -185,7 +174,7 @@ def test_files_are_bound_to_their_names(tmp_path: Path) -> None:
     ("content", "fault"),
     [
         ("{", "damaged"),
-        ('{"format": "captum_andor.evaluation", "version": 1}', "it lacks"),
+        ('{"format": "captum_andor.parts", "version": 1}', "it lacks"),
         ('{"format": "captum_andor.study", "version": 1}', "not of the kind"),
     ],
 )
@@ -196,11 +185,10 @@ def test_a_damaged_manifest_is_named(tmp_path: Path, content: str, fault: str) -
         analyzer(Model().eval()).evaluate((X, Y), checkpoint_dir=tmp_path)
     analyzer(Model().eval()).evaluate((X, Y), checkpoint_dir=tmp_path / "new")
     kept = json.loads((tmp_path / "new" / "manifest.json").read_text())
-    for key in ("models", "samples", "batch_size"):
-        (tmp_path / "new" / "manifest.json").write_text(json.dumps({**kept, key: 3} if key != "batch_size" else kept))
-        if key != "batch_size":
-            with pytest.raises(ValueError, match="another form"):
-                analyzer(Model().eval()).evaluate((X, Y), checkpoint_dir=tmp_path / "new")
+    for key in ("models", "settings"):
+        (tmp_path / "new" / "manifest.json").write_text(json.dumps({**kept, key: 3}))
+        with pytest.raises(ValueError, match="it lacks"):
+            analyzer(Model().eval()).evaluate((X, Y), checkpoint_dir=tmp_path / "new")
 
 
 def test_tables_of_other_weights_baselines_or_inputs_are_refused() -> None:

@@ -77,11 +77,12 @@ assert alone.equals(shared)  # as the title says; the docs are not built where i
 # -------------------
 # Kill one in the middle, and start again: what was finished is read from the folder.
 process = subprocess.Popen([sys.executable, str(folder / "worker.py"), str(folder), "killed"], env=environment)
-while len(list(folder.glob("killed/*.npz"))) < 4:
+while len(list(folder.glob("killed/*.parquet"))) < 4:
     time.sleep(0.05)
 process.kill()
 process.wait()
-print(f"killed after {len(list(folder.glob('killed/*.npz')))} of {len(list(folder.glob('alone/*.npz')))} batches")
+killed, whole = (len(list(folder.glob(f"{name}/*.parquet"))) for name in ("killed", "alone"))
+print(f"killed after {killed} of {whole} batches")
 run("killed", 1)
 print(f"the same report: {alone.equals(pd.read_csv(folder / 'killed.csv'))}")
 # sphinx_gallery_start_ignore

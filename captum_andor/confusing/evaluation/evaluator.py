@@ -1,34 +1,22 @@
-"""Evaluate every model on every masked sample, in batches, with finished batches kept on disk."""
+"""Evaluate every model on every masked sample, in batches."""
 
 from __future__ import annotations
 
-import hashlib
-import os
 from collections.abc import Container, Iterator
 from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
 from captum_andor._utils.datasets import Samples
 from captum_andor._utils.devices import Model, device_of, process_of
-from captum_andor._utils.hashing import add_tensor
-from captum_andor._utils.model_identity import add_value
 from captum_andor._utils.progress import Progress, progress_bar
 from captum_andor._utils.user_warnings import warn
 from captum_andor.confusing.evaluation.attribution_methods import Attributer
-from captum_andor.confusing.evaluation.model_checks import Checked, check_labels, check_model, warn_of_probabilities
+from captum_andor.confusing.evaluation.model_checks import check_labels, check_model, warn_of_probabilities
 from captum_andor.confusing.evaluation.views import View, Views
 from captum_andor.confusing.scores.score_formulas import scored_coalitions
-from captum_andor.confusing.store.batch_file import BatchFile
-from captum_andor.confusing.store.folder_manifest import (
-    digests_of,
-    merged_manifest,
-    model_entry,
-    write_folder_manifest,
-)
 from captum_andor.games import Game, OutputField, Players, are_probabilities, by_name
 from captum_andor.games.transforms import coalition_members
 
@@ -57,6 +45,16 @@ class Evaluation:
     values: dict[tuple[str, View], Tensor] | None = None
 
 
+class StoredOutputs(Protocol):
+    """Outputs that are kept somewhere, and computed where they are not."""
+
+    def check(self, samples: Samples, answers: dict[str, Any]) -> None:
+        """Raise if what is kept is of models that answer the first samples otherwise."""
+
+    def outputs(self, samples: Samples, start: int, stop: int, bar: Progress) -> dict[tuple[str, View], Tensor]:
+        """Outputs of all models on some masked samples, by model and view."""
+
+
 @dataclass(frozen=True)
 class Evaluator:
     """Runs models on masked samples.
@@ -68,7 +66,6 @@ class Evaluator:
         reads_logits: Whether outputs are logits, of which one alone can stand for two classes.
         batch_size: Samples in a batch.
         perturbations_per_eval: Coalitions of each in one forward pass; None chooses.
-        checkpoint_dir: Where outputs are kept; None keeps none.
         attribute: Makes attributions of a batch; None makes none.
         output_field: Which part of what the models return holds the class scores.
         only_scored: Whether to evaluate only the coalitions that scores of v read, and no others.
@@ -80,28 +77,33 @@ class Evaluator:
     reads_logits: bool
     batch_size: int
     perturbations_per_eval: int | None
-    checkpoint_dir: Path | None
     attribute: Attributer | None = None
     output_field: OutputField = None
     only_scored: bool = False
-    _manifest: dict[str, Any] = field(default_factory=dict, repr=False)
     _asked: set[str] = field(default_factory=set, repr=False)  # models of whose answers a few were asked for again
 
-    def evaluate(self, samples: Samples, show_progress: bool, description: str) -> Evaluation:
-        """Evaluate all samples, or, after Ctrl-C, as many as were done."""
-        checked = self.checked_models(samples, identify=self.checkpoint_dir is not None)
-        digests: dict[str, bytes] = {}
-        if self.checkpoint_dir is not None:
-            digests = digests_of(checked)
-            self._check_folder(self.checkpoint_dir, samples, checked)
+    def evaluate(
+        self, samples: Samples, show_progress: bool, description: str, stored: StoredOutputs | None = None
+    ) -> Evaluation:
+        """Evaluate all samples, or, after Ctrl-C, as many as were done.
+
+        Args:
+            samples: The samples.
+            show_progress: Whether to show a bar.
+            description: What it says.
+            stored: Where outputs are kept. None keeps none.
+        """
+        answers = self.checked_answers(samples)
+        if stored is not None:
+            stored.check(samples, answers)
         starts = range(0, len(samples), self.batch_size)
         found: dict[int, list[tuple[Any, Any]]] = {}
         total = len(samples) * len(self.models) * len(self.views)
         with progress_bar(show_progress, total, description, "sample") as bar:
             try:
-                for start in self._own_first(starts):
+                for start in starts if stored is None else own_first(starts):
                     stop = min(start + self.batch_size, len(samples))
-                    found[start] = list(self._chunk(samples, start, stop, digests, bar))
+                    found[start] = list(self._chunk(samples, start, stop, stored, bar))
             except KeyboardInterrupt:
                 if 0 not in found:
                     raise
@@ -121,26 +123,24 @@ class Evaluator:
         }
         return Evaluation(samples.first(done), self.views, outputs, ink, attributions)
 
-    @property
-    def _which(self) -> bytes:
-        """Of which coalitions outputs are, for fingerprints."""
-        return b"scored" if self.only_scored else b""
-
-    def _n_coalitions(self, n_players: int) -> int:
-        return len(scored_coalitions(n_players)) if self.only_scored else 1 << n_players
+    def checked_answers(self, samples: Samples) -> dict[str, Any]:
+        """What the models return for the first samples, once they are seen to answer as they should."""
+        found = {}
+        for name, model in self.models.items():
+            found[name] = check_model(name, model, samples, self.reads_logits, self.output_field)
+            check_labels(name, found[name], samples)
+        return found
 
     def on_all_coalitions(
         self, samples: Samples, known: dict[tuple[str, View], Tensor], start: int, stop: int
     ) -> dict[tuple[str, View], Tensor]:
         """Outputs of all models on all coalitions of some samples, of which the scored ones are known."""
-        every = replace(self, only_scored=False, checkpoint_dir=None, attribute=None, _manifest={}, _asked=set())
+        every = replace(self, only_scored=False, attribute=None, _asked=set())
         found: dict[tuple[str, View], list[Tensor]] = {}
         with progress_bar(False, None, "") as bar:
             for first in range(start, stop, self.batch_size):
-                last = min(first + self.batch_size, stop)
-                for key, part in every._chunk(samples, first, last, {}, bar):
-                    if key[0] == "outputs":
-                        found.setdefault(key[1:], []).append(part)
+                for key, part in every.outputs(samples, first, min(first + self.batch_size, stop), bar).items():
+                    found.setdefault(key, []).append(part)
         outputs = {key: _joined(("outputs", *key), parts) for key, parts in found.items()}
         for key, whole in outputs.items():
             before = known[key][start:stop]
@@ -149,115 +149,45 @@ class Evaluator:
                 raise RuntimeError(f"model {key[0]!r} answers otherwise than when it was evaluated; evaluate again.")
         return outputs
 
-    def chunk(self, samples: Samples) -> list[tuple[Any, Any]]:
-        """Everything about some samples at once, kept nowhere."""
-        with progress_bar(False, None, "") as bar:
-            return list(self._chunk(samples, 0, len(samples), {}, bar))
-
-    def checked_models(self, samples: Samples, identify: bool) -> dict[str, Checked]:
-        """All models, once they are seen to answer as they should; with what they are, if asked to."""
-        found = {}
-        for name, model in self.models.items():
-            found[name] = check_model(name, model, samples, self.reads_logits, identify, self.output_field)
-            check_labels(name, found[name].output, samples)
-        return found
-
-    def fingerprints(
-        self, samples: Samples, digests: dict[str, bytes], batch_size: int = 64
-    ) -> dict[tuple[str, View], list[str]]:
-        """Hash of all that the outputs of a model on each sample depend on, by name and view."""
-        found: dict[tuple[str, View], list[str]] = {}
-        for view in self.views:
-            for start in range(0, len(samples), batch_size):
-                stop = min(start + batch_size, len(samples))
-                players = self.views.players(samples, start, stop, view, self.max_players)
-                for i in range(stop - start):
-                    own = fingerprint_of_players(players.of_example(i)) + self._which
-                    for name, digest in digests.items():
-                        found.setdefault((name, view), []).append(hashlib.sha256(digest + own).hexdigest()[:32])
-        return found
-
-    def _check_folder(self, folder: Path, samples: Samples, checked: dict[str, Checked]) -> None:
-        """See that a folder is of these settings; of which it is, is written into it with the first outputs.
-
-        Further models and further samples behind those that are there are welcome.
-        """
-        views = hashlib.sha256()
-        add_value(views, (self.views.baselines, self.views.masks))
-        content = merged_manifest(
-            folder,
-            {"baselines and masks": views.hexdigest()[:32], "batch_size": self.batch_size},
-            {name: model_entry(name, model) for name, model in checked.items()},
-            [_digest_of_sample(samples, i) for i in range(len(samples))],
-        )
-        if content is not None:
-            self._manifest.update(content)  # written with the first outputs: what fails before leaves no trace
-
-    def _own_first(self, starts: range) -> list[int]:
-        """The batches in the order to take them.
-
-        Of several processes that torchrun started, each begins with every so many-th batch and then looks what the
-        others have put into the folder. What they have not done by then it computes: no process waits for
-        another, and the batches of a process that died are computed by the rest.
-        """
-        rank, processes = (0, 1) if self.checkpoint_dir is None else process_of()
-        own = starts[rank::processes]
-        return [*own, *(start for start in starts if start not in own)]
-
     def _chunk(
-        self, samples: Samples, start: int, stop: int, digests: dict[str, bytes], bar: Progress
+        self, samples: Samples, start: int, stop: int, stored: StoredOutputs | None, bar: Progress
     ) -> Iterator[tuple[Any, Any]]:
         """Everything about some samples: all models see the same ones, however early it ends."""
-        kept = None
-        if self.checkpoint_dir is not None and digests:
-            inputs = hashlib.sha256(self._which)
-            for x in samples.rows(start, stop):
-                add_tensor(inputs, x)
-            kept = BatchFile(self.checkpoint_dir, f"{start:08d}-{inputs.hexdigest()[:16]}", stop - start)
-        try:
-            for view in self.views:
-                players = self.views.players(samples, start, stop, view, self.max_players)
-                yield ("ink", view), _ink(players)
-                for name, model in self.models.items():
-                    device = device_of(model)
-                    own = players
-                    if device is not None and any(x.device != device for x in players.inputs):
-                        own = self.views.players(samples, start, stop, view, self.max_players, device)
-                    outputs = self._outputs(name, model, own, digests.get(name), kept)
-                    yield ("outputs", name, view), outputs
-                    if self.attribute is not None and name in self.attribute.models:
-                        for method, maps in self.attribute(name, own, outputs, start, view).items():
-                            yield ("attributions", name, method, view), maps
-                    bar.update(stop - start)
-        finally:  # after Ctrl-C or an error, what some models have said
-            if kept is not None and kept.is_new:
-                self._write_manifest(kept.path.parent)
-                kept.write()
+        found = (stored or self).outputs(samples, start, stop, bar)
+        for view in self.views:
+            players = self.views.players(samples, start, stop, view, self.max_players)
+            yield ("ink", view), ink_of(players)
+            for name in self.models:
+                yield ("outputs", name, view), found[name, view]
+                if self.attribute is not None and name in self.attribute.models:
+                    own = self.on_device(name, players, samples, start, stop, view)
+                    for method, maps in self.attribute(name, own, found[name, view], start, view).items():
+                        yield ("attributions", name, method, view), maps
 
-    def _write_manifest(self, folder: Path) -> None:
-        if self._manifest:
-            folder.mkdir(parents=True, exist_ok=True)
-            write_folder_manifest(folder, self._manifest)
-            self._manifest.clear()
-
-    def _outputs(
-        self, name: str, model: Model, players: Players, digest: bytes | None, kept: BatchFile | None
-    ) -> Tensor:
-        if kept is None or digest is None:
-            return self._run(name, model, players)
-        fingerprint = hashlib.sha256(digest + fingerprint_of_players(players) + self._which).hexdigest()[:32]
-        found = kept.get(fingerprint, self._n_coalitions(players.n_players))
-        if found is None:
-            found = self._run(name, model, players)
-            kept.put(fingerprint, found)
+    def outputs(self, samples: Samples, start: int, stop: int, bar: Progress) -> dict[tuple[str, View], Tensor]:
+        """Outputs of all models on some masked samples, by model and view."""
+        found = {}
+        for view in self.views:
+            players = self.views.players(samples, start, stop, view, self.max_players)
+            for name in self.models:
+                found[name, view] = self.run(name, self.on_device(name, players, samples, start, stop, view))
+                bar.update(stop - start)
         return found
 
+    def on_device(self, name: str, players: Players, samples: Samples, start: int, stop: int, view: View) -> Players:
+        """Some samples under a view, on the device of a model."""
+        device = device_of(self.models[name])
+        if device is None or all(x.device == device for x in players.inputs):
+            return players
+        return self.views.players(samples, start, stop, view, self.max_players, device)
+
     @torch.no_grad()
-    def _run(self, name: str, model: Model, players: Players) -> Tensor:
+    def run(self, name: str, players: Players) -> Tensor:
+        """Outputs of one model on all coalitions of some samples, or on those that scores of v read: ``(N, m, C)``."""
         first = name not in self._asked
         self._asked.add(name)
         game = Game(
-            by_name(model, players.layout.names),
+            by_name(self.models[name], players.layout.names),
             players,
             "output",
             None,
@@ -301,19 +231,24 @@ class Evaluator:
         return values.transpose(1, 2).to("cpu", dtype).contiguous()
 
 
-def _digest_of_sample(samples: Samples, index: int) -> str:
-    digest = hashlib.sha256()
-    for x in samples.rows(index, index + 1):
-        add_tensor(digest, x)
-    return digest.hexdigest()[:8]
+def own_first(starts: range) -> list[int]:
+    """The batches in the order to take them.
+
+    Of several processes that torchrun started, each begins with every `processes`-th batch and then looks what the
+    others have put into the folder. What they have not done by then it computes: no process waits for another, and the
+    batches of a process that died are computed by the rest.
+    """
+    rank, processes = process_of()
+    own = starts[rank::processes]
+    return [*own, *(start for start in starts if start not in own)]
 
 
 def _end(starts: range, found: Container[int]) -> int:
-    """Index behind the last sample before which no batch is missing."""
+    """Number of leading samples whose batches are all done."""
     return next((start for start in starts if start not in found), starts.stop)
 
 
-def _ink(players: Players) -> Tensor:
+def ink_of(players: Players) -> Tensor:
     """Share of each example's elements that differ from the baseline."""
     differing = sum(
         (x != baseline).reshape(len(x), -1).sum(1)
@@ -328,22 +263,3 @@ def _joined(key: Any, parts: list[Tensor]) -> Tensor:
     if len(shapes) > 1:
         raise ValueError(f"model {key[1]!r} returned different shapes for different samples: {sorted(shapes)}.")
     return torch.cat(parts)
-
-
-def fingerprint_of_players(players: Players) -> bytes:
-    """Hash of the inputs, baselines and masks."""
-    digest = hashlib.sha256()
-    for x, baseline, index in zip(players.inputs, players.baselines, players.layout.indices, strict=True):
-        for part, tensor in (("input", x), ("baseline", baseline), ("players", index)):
-            add_tensor(digest, tensor, part)
-    return digest.digest()
-
-
-def checkpoint_folder(path: str | os.PathLike[str] | None) -> Path | None:
-    """The folder of kept outputs, checked before anything is computed."""
-    if path is None:
-        return None
-    folder = Path(path)
-    if folder.exists() and not folder.is_dir():
-        raise NotADirectoryError(f"checkpoint_dir must be a folder; {folder} is a file.")
-    return folder

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -10,11 +9,10 @@ from torch import Tensor, nn
 
 from captum_andor._utils.datasets import Samples
 from captum_andor._utils.devices import Model, device_of
-from captum_andor._utils.model_identity import ModelIdentity, model_identity
 from captum_andor._utils.user_warnings import warn
 from captum_andor.games import OutputField, are_probabilities, by_name, picked_output
 
-_CHECKED_SAMPLES = 8  # rows that are asked twice: a dropout of 10 % moves one of them almost surely
+CHECKED_SAMPLES = 8  # rows that are asked twice: a dropout of 10 % moves one of them almost surely
 _REPEATS_WITHIN = 1e-3  # of the largest output: above what one batch and another of the same rows differ by
 
 
@@ -35,30 +33,12 @@ def _is_exported(model: nn.Module) -> bool:
     return isinstance(model, torch.fx.GraphModule) and "train" in vars(model)
 
 
-@dataclass(frozen=True)
-class Checked:
-    """A model that answers as it should.
-
-    Attributes:
-        output: What it returns for the first samples.
-        identity: Its parts that calls do not change; None where that was not asked for.
-    """
-
-    output: Any
-    identity: ModelIdentity | None
-
-
-def check_model(
-    name: str, model: Model, samples: Samples, reads_logits: bool, identify: bool = False, field: OutputField = None
-) -> Checked:
-    """See that a model repeats its outputs for the first samples, in a batch and alone."""
+def check_model(name: str, model: Model, samples: Samples, reads_logits: bool, field: OutputField = None) -> Any:
+    """What a model returns for the first samples, once it is seen to repeat that, in a batch and alone."""
     check_mode(name, model)
-    count = min(len(samples), _CHECKED_SAMPLES)
+    count = min(len(samples), CHECKED_SAMPLES)
     once = _answers(model, samples, 0, count, field, name)
-    # Between two calls: what the first one creates is there, and what every call changes shows.
-    before = model_identity(model) if identify else None
     again = _answers(model, samples, 0, count, field)
-    identity = None if before is None else before.lasting(model_identity(model))
     if not _are_alike(once, again):
         raise ValueError(
             f"model {name!r} answers differently when called twice with the same inputs; switch off what is "
@@ -68,7 +48,18 @@ def check_model(
         _check_alone(name, model, samples, once, field)
     if reads_logits and isinstance(once, Tensor) and once.ndim == 2 and are_probabilities(once):
         warn_of_probabilities(name, "and add up to 1 ")
-    return Checked(once, identity)
+    return once
+
+
+def answers_changed(answers: Any, kept: Tensor) -> bool:
+    """Whether outputs ``(N, C)`` that were kept of the first samples are others than a model returns for these now."""
+    if not isinstance(answers, Tensor) or answers.ndim not in (1, 2):
+        return False  # reported where outputs are computed
+    now = answers.detach().cpu().double().reshape(len(answers), -1)
+    if now.shape[1] == 1:
+        now = torch.cat([torch.zeros_like(now), now], dim=1)  # the log-odds of class 1 against class 0
+    rows = min(len(now), len(kept))
+    return not _are_alike(kept[:rows].double(), now[:rows])
 
 
 def warn_of_probabilities(name: str, clause: str = "") -> None:

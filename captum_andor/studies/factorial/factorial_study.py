@@ -15,7 +15,7 @@ from torch import nn
 from captum_andor._utils.checks import check_count
 from captum_andor._utils.datasets import read_samples
 from captum_andor._utils.devices import process_of
-from captum_andor._utils.model_identity import digest_of_model
+from captum_andor._utils.hashing import hash_of
 from captum_andor._utils.progress import progress_bar
 from captum_andor.confusing import ConfusingSampleAnalyzer
 from captum_andor.studies.factorial.factorial_result import FactorialResult
@@ -120,7 +120,7 @@ class FactorialStudy:
             "kind": "factorial",
             "seed": seed,
             "levels": self.levels,
-            "first network before training": digest_of_model(model),
+            "first network before training": hash_of(model),
             "settings": json.loads(json.dumps(dict(settings or {}))),
         }
         self._check_folder(write=False)  # what is never run leaves no trace

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from torch import nn
 
 from captum_andor._utils.datasets import Samples
-from captum_andor._utils.model_identity import digest_of_model
+from captum_andor._utils.hashing import hash_of
 from captum_andor._utils.statistics import Array
 from captum_andor._utils.storage import read_arrays, write_arrays
 from captum_andor._utils.user_warnings import warn
@@ -71,7 +71,7 @@ class Tables:
 
     def get(self, network: GridNetwork, model: nn.Module, columns: dict[str, Array]) -> NetworkTable:
         """The table of a network, from its file if that is of the same weights."""
-        path, digest = self.folder / f"{network.name}.npz", digest_of_model(model)
+        path, digest = self.folder / f"{network.name}.npz", hash_of(model)
         if path.exists():
             try:
                 header, arrays = read_arrays(path, _FORMAT, "FactorialStudy.run", self._check)

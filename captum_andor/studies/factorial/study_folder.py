@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from captum_andor._utils.datasets import Samples
-from captum_andor._utils.model_identity import add_value
+from captum_andor._utils.hashing import add_value
 from captum_andor._utils.storage import read_manifest, write_manifest
 from captum_andor.confusing import ConfusingSampleAnalyzer
 

@@ -1,4 +1,4 @@
-"""Evaluation as a map over batches, for Ray, Spark and their like: batches in, tables of plain columns out."""
+"""The columns of a batch: what comes in from Ray, Spark and their like, and the table that goes out."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from captum_andor._utils.datasets import Samples
-from captum_andor.confusing.evaluation.evaluator import Evaluator
-from captum_andor.confusing.store.folder_manifest import digests_of
+from captum_andor.confusing.evaluation.views import View
 from captum_andor.games import Score, score_output
 
 if TYPE_CHECKING:
     import pandas as pd
 
-Keep: TypeAlias = Literal["outputs", "scores"]
+TableContent: TypeAlias = Literal["outputs", "scores"]
 
 _EVERY = {
     "sample": "int64",
@@ -29,14 +29,14 @@ _EVERY = {
     "settings": "string",
 }
 # Column types by Arrow's names; what Spark and pandas call them follows.
-COLUMNS: dict[Keep, dict[str, str]] = {
+COLUMNS: dict[TableContent, dict[str, str]] = {
     "outputs": {**_EVERY, "classes": "int64", "outputs": "list<double>"},
     "scores": {**_EVERY, "label": "int64", "logits": "list<double>", "values": "list<double>"},
 }
 _PANDAS = {"string": "object", "list<double>": "object"}
 
 
-def check_keep(keep: Any, only_scored: bool, scores: Any) -> Keep:
+def check_keep(keep: Any, only_scored: bool, scores: Any) -> TableContent:
     """What the rows of a table hold."""
     if keep not in COLUMNS:
         raise ValueError(f"keep must be one of {list(COLUMNS)}; got {keep!r}.")
@@ -45,11 +45,11 @@ def check_keep(keep: Any, only_scored: bool, scores: Any) -> Keep:
             'keep="scores" keeps v near the full input, for an analyzer whose scores= names net_order, flip_rate and '
             f"masked_margin alone; its scores are {list(scores)}."
         )
-    found: Keep = keep
+    found: TableContent = keep
     return found
 
 
-def arrow_schema(keep: Keep) -> Any:
+def arrow_schema(keep: TableContent) -> Any:
     """Schema of the tables, for engines that want it beforehand."""
     import pyarrow as pa
 
@@ -112,56 +112,53 @@ def _nested(row: Any) -> Any:
     return [_nested(part) for part in row] if isinstance(row, np.ndarray) and row.dtype == object else row
 
 
-def empty_table(keep: Keep = "outputs") -> pd.DataFrame:
+def empty_table(keep: TableContent = "outputs") -> pd.DataFrame:
     """The table of a batch without rows, as some workers are given."""
     import pandas as pd
 
     return pd.DataFrame({column: pd.Series(dtype=_PANDAS.get(kind, kind)) for column, kind in COLUMNS[keep].items()})
 
 
-def in_columns(table: pd.DataFrame, keep: Keep) -> pd.DataFrame:
-    """A table that was read, in the types of :func:`table_of`."""
+def in_columns(table: pd.DataFrame, keep: TableContent) -> pd.DataFrame:
+    """A table that was read, in the types of a new one."""
     return table.astype({column: _PANDAS.get(kind, kind) for column, kind in COLUMNS[keep].items()})
 
 
-def table_of(
-    evaluator: Evaluator, samples: Samples, rows: Tensor, settings: str, score: Score, keep: Keep, predicted: bool
+def block_of(
+    numbers: npt.NDArray[np.int64],
+    key: tuple[str, View],
+    ink: Tensor,
+    fingerprints: npt.NDArray[Any],
+    settings: str,
+    held: dict[str, Any],
 ) -> pd.DataFrame:
-    """What all models say of some samples, masked: a row per sample, model, baseline and mask."""
+    """Rows of some samples for one model, baseline and mask."""
     import pandas as pd
 
-    if keep == "scores" and not predicted and samples.labels is None:
-        raise ValueError('keep="scores" needs a column "label" in batch, or labels="predicted".')
-    checked = evaluator.checked_models(samples, identify=True)
-    fingerprints = evaluator.fingerprints(samples, digests_of(checked))
-    ink, blocks = {}, []
-    for key, part in evaluator.chunk(samples):
-        if key[0] == "ink":
-            ink[key[1]] = part
-        elif key[0] == "outputs":
-            _, name, view = key
-            columns = {
-                "sample": rows.numpy(),
-                "model": _strings([name] * len(rows)),
-                "baseline": view.baseline,
-                "mask": view.mask,
-                "ink": ink[view].numpy(),
-                "fingerprint": _strings(fingerprints[name, view]),
-                "settings": _strings([settings] * len(rows)),
-            }
-            held = _outputs(part) if keep == "outputs" else _scored(part, samples.labels, score, predicted)
-            blocks.append(pd.DataFrame({**columns, **held}))
-    return pd.concat(blocks, ignore_index=True)
+    name, view = key
+    return pd.DataFrame(
+        {
+            "sample": numbers,
+            "model": _strings([name] * len(numbers)),
+            "baseline": view.baseline,
+            "mask": view.mask,
+            "ink": ink.numpy(),
+            "fingerprint": _strings(list(fingerprints)),
+            "settings": _strings([settings] * len(numbers)),
+            **held,
+        }
+    )
 
 
-def _outputs(part: Tensor) -> dict[str, Any]:
+def held_outputs(part: Tensor) -> dict[str, Any]:
+    """Columns of outputs ``(N, m, C)``."""
     return {"classes": part.shape[2], "outputs": _lists(part.flatten(1))}
 
 
-def _scored(part: Tensor, given: Tensor | None, score: Score, predicted: bool) -> dict[str, Any]:
-    """Logits of the whole inputs, and v of the label on all coalitions that were evaluated."""
+def held_scores(part: Tensor, given: Tensor | None, score: Score) -> dict[str, Any]:
+    """Columns of v of the given or else predicted label, and the logits of the whole inputs."""
     logits = part[:, -1]
-    labels = logits.argmax(1) if predicted or given is None else given
+    labels = logits.argmax(1) if given is None else given
     size = part.shape[1]
     values = score_output(part.flatten(0, 1), labels.repeat_interleave(size), score).view(-1, size)
     return {"label": labels.numpy(), "logits": _lists(logits.double()), "values": _lists(values)}
@@ -179,3 +176,18 @@ def _lists(rows: Tensor) -> Any:
     column = np.empty(len(rows), dtype=object)
     column[:] = list(rows.numpy())
     return column
+
+
+def outputs_in(rows: pd.DataFrame) -> Tensor:
+    """Outputs ``(N, m, C)`` of rows of one model, baseline and mask, in single precision where they had that."""
+    flat = np.stack([np.asarray(row) for row in rows["outputs"]])
+    single = flat.astype(np.float32)
+    exact = flat.dtype == np.float32 or np.array_equal(single.astype(np.float64), flat, equal_nan=True)
+    return torch.from_numpy(single if exact else flat).view(len(rows), -1, int(rows["classes"].iloc[0]))
+
+
+def whole_input_of(rows: pd.DataFrame) -> Tensor:
+    """Outputs ``(N, C)`` for the whole inputs, of rows of one model, baseline and mask."""
+    if "logits" in rows.columns:
+        return torch.from_numpy(np.stack([np.asarray(row, dtype=np.float64) for row in rows["logits"]]))
+    return outputs_in(rows)[:, -1]

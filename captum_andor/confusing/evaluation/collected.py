@@ -14,18 +14,20 @@ from torch import Tensor
 from captum_andor._utils.checks import check_seed, is_int
 from captum_andor._utils.datasets import Samples
 from captum_andor._utils.user_warnings import warn
+from captum_andor.confusing.evaluation.batch_rows import BatchRows
 from captum_andor.confusing.evaluation.evaluator import Evaluation, Evaluator
-from captum_andor.confusing.evaluation.model_checks import check_labels
+from captum_andor.confusing.evaluation.model_checks import CHECKED_SAMPLES, answers_changed, check_labels
 from captum_andor.confusing.evaluation.views import View
-from captum_andor.confusing.store.distributed import COLUMNS, Keep
-from captum_andor.confusing.store.folder_manifest import digests_of
+from captum_andor.confusing.store.batch_table import COLUMNS, TableContent, outputs_in
+from captum_andor.confusing.store.parts_folder import KEY, whole_table
 
 if TYPE_CHECKING:
     import pandas as pd
 
-Wanted: TypeAlias = 'int | Sequence[int] | Literal["finished"] | None'
+SampleSelection: TypeAlias = 'int | Sequence[int] | Literal["finished"] | None'
+RowSettings: TypeAlias = dict[TableContent, dict[str, str]]  # by what rows hold and model
 _SHOWN = 5  # missing samples that an error names
-_OWN = {"outputs": "outputs", "scores": "values"}  # the column that tells what a table keeps
+_MARKER_COLUMN = {"outputs": "outputs", "scores": "values"}  # the column that tells what a table keeps
 
 
 def samples_of_labels(labels: Any) -> Samples | None:
@@ -42,7 +44,7 @@ def samples_of_labels(labels: Any) -> Samples | None:
     return Samples((torch.empty(len(column), 0),), column, False)
 
 
-def chosen_samples(wanted: Wanted, samples: Samples, seed: int) -> Samples:
+def chosen_samples(wanted: SampleSelection, samples: Samples, seed: int) -> Samples:
     """Those that a report is to be about: all for None and, until tables were read, for ``"finished"``."""
     n = len(samples)
     if wanted is None or (isinstance(wanted, str) and wanted == "finished"):
@@ -88,14 +90,14 @@ def _parquet(path: Path) -> Iterator[pd.DataFrame]:
     if not files:
         raise ValueError(f"tables: folder {path} holds no file *.parquet.")
     for file in files:
-        yield whole_table(file)
+        yield whole_table(file, "tables: ")
 
 
 def _files(path: Path) -> list[Path]:
     return sorted(path.rglob("*.parquet")) if path.is_dir() else [path] if path.exists() else []
 
 
-def missing_samples(folder: Path, evaluator: Evaluator, n_samples: int, settings: dict[Keep, str]) -> list[int]:
+def missing_samples(folder: Path, evaluator: Evaluator, n_samples: int, settings: RowSettings) -> list[int]:
     """Samples that the Parquet files of a folder do not hold for every model, baseline and mask."""
     keys = [(name, view) for name in evaluator.models for view in evaluator.views]
     seen = {key: np.zeros(n_samples, dtype=bool) for key in keys}
@@ -103,40 +105,25 @@ def missing_samples(folder: Path, evaluator: Evaluator, n_samples: int, settings
         try:
             table = whole_table(file)
         except ValueError as error:
-            warn(str(error).removeprefix("tables: "))
+            warn(str(error))
             continue
         if not len(table):
             continue
         keep = _kept(table, None)
         for key, rows in _groups(table, seen):
             places = _in_range(rows, key, n_samples)
-            _check_origin(rows, key, places, settings[keep], None)
+            _check_origin(rows, key, places, settings[keep][key[0]], None)
             seen[key][places] = True
     return [int(i) for i in np.flatnonzero(~np.all(list(seen.values()), axis=0))]
 
 
 def _groups(table: pd.DataFrame, known: Mapping[tuple[str, View], Any]) -> Iterator[tuple[tuple[str, View], Any]]:
     """Rows of each model and view, all of which are known."""
-    for (name, baseline, mask), rows in table.groupby(["model", "baseline", "mask"], sort=False):
+    for (name, baseline, mask), rows in table.groupby(KEY, sort=False):
         key = (str(name), View(int(baseline), int(mask)))
         if key not in known:
             raise ValueError(f"tables hold rows of {key}, which this analyzer does not have; use the same settings.")
         yield key, rows
-
-
-def whole_table(file: Path) -> pd.DataFrame:
-    """The table in a Parquet file."""
-    import pandas as pd
-
-    try:
-        return pd.read_parquet(file)
-    except (FileNotFoundError, ImportError):
-        raise
-    except Exception as error:  # whatever the reader raises for half a file
-        raise ValueError(
-            f"tables: {file} cannot be read ({error}). Was its writing broken off? Delete it and evaluate its samples "
-            "again."
-        ) from error
 
 
 class _Rows:
@@ -145,6 +132,15 @@ class _Rows:
     def __init__(self, n_samples: int) -> None:
         self.seen = np.zeros(n_samples, dtype=np.int64)
         self.columns: dict[str, Any] = {}
+        self.fingerprints = np.full(n_samples, "", dtype=object)
+
+    def is_known(self, places: np.ndarray[Any, Any], fingerprints: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        """Which rows were put before; the others are remembered."""
+        first = np.zeros(len(places), dtype=bool)
+        first[np.unique(places, return_index=True)[1]] = True
+        known: np.ndarray[Any, Any] = (self.fingerprints[places] == fingerprints) | ~first
+        self.fingerprints[places] = fingerprints
+        return known
 
     def put(self, places: np.ndarray[Any, Any], name: str, numbers: np.ndarray[Any, Any]) -> None:
         if name not in self.columns:
@@ -161,26 +157,26 @@ class _Rows:
 
 def evaluation_of(
     tables: Any,
-    evaluator: Evaluator,
+    batch: BatchRows,
     samples: Samples,
     n_all: int,
-    settings: dict[Keep, str],
-    predicted: bool,
+    settings: RowSettings,
     finished: bool,
-) -> tuple[Evaluation, Keep]:
+) -> tuple[Evaluation, TableContent]:
     """The evaluation of samples from the tables of batches, in whatever order they came.
 
     Rows of those of the ``n_all`` samples of the data set that are not among these are passed over, and with
     ``finished`` samples that lack rows are left out.
     """
-    with_inputs = samples.inputs[0].numel() > 0
+    evaluator, with_inputs = batch.evaluator, samples.inputs[0].numel() > 0
+    in_parts = isinstance(tables, (str, os.PathLike)) and Path(tables).is_dir()
     fingerprints: dict[tuple[str, View], Any] = {}
     if with_inputs:
-        digests = digests_of(evaluator.checked_models(samples, identify=True))
-        fingerprints = {key: np.array(found) for key, found in evaluator.fingerprints(samples, digests).items()}
+        answers = evaluator.checked_answers(samples)
+        fingerprints = batch.fingerprints(samples, 0, len(samples))
     wanted = [(name, view) for name in evaluator.models for view in evaluator.views]
     gathered = {key: _Rows(len(samples)) for key in wanted}
-    keep: Keep | None = None
+    keep: TableContent | None = None
     n_tables = 0
     for table in tables_of(tables):
         n_tables += 1
@@ -192,11 +188,15 @@ def evaluation_of(
             if samples.numbers is not None:
                 inside = np.isin(places, samples.numbers)
                 rows, places = rows[inside], np.searchsorted(samples.numbers, places[inside])
+            found = gathered[key]
+            _check_origin(rows, key, places, settings[keep][key[0]], fingerprints.get(key))
+            if in_parts:  # processes that worked on one batch at once have both kept it
+                once = ~found.is_known(places, rows["fingerprint"].to_numpy())
+                rows, places = rows[once], places[once]
             if not len(rows):
                 continue
-            np.add.at(gathered[key].seen, places, 1)
-            _check_origin(rows, key, places, settings[keep], fingerprints.get(key))
-            _gather(rows, places, gathered[key], keep, samples, predicted)
+            np.add.at(found.seen, places, 1)
+            _gather(rows, places, found, keep, samples, batch.predicted)
     if not n_tables:
         raise TypeError("tables must be a pandas.DataFrame that explain_batch returned, or several of these; got none.")
     if finished:
@@ -205,6 +205,13 @@ def evaluation_of(
         _check_whole(key, found, samples.numbers)
     evaluation = _joined(gathered, evaluator, samples, keep or "outputs")
     for name in evaluator.models:
+        for view in evaluator.views:
+            whole = evaluation.outputs[name, view][:CHECKED_SAMPLES, -1]
+            if with_inputs and not finished and answers_changed(answers[name], whole):
+                raise ValueError(
+                    f"tables are of another evaluation: model {name!r} answers the first samples differently than "
+                    "their rows say. Run explain_batch with this model."
+                )
         check_labels(name, evaluation.outputs[name, next(iter(evaluator.views))][:, -1], samples)
     return evaluation, keep or "outputs"
 
@@ -220,9 +227,9 @@ def _only_finished(gathered: dict[tuple[str, View], _Rows], samples: Samples) ->
     return samples.chosen(places)
 
 
-def _kept(table: pd.DataFrame, before: Keep | None) -> Keep:
+def _kept(table: pd.DataFrame, before: TableContent | None) -> TableContent:
     """What a table keeps: the same as those before."""
-    keep: Keep = "scores" if _OWN["scores"] in table.columns else "outputs"
+    keep: TableContent = "scores" if _MARKER_COLUMN["scores"] in table.columns else "outputs"
     lacking = [column for column in COLUMNS[keep] if column not in table.columns]
     if lacking:
         raise ValueError(f"tables lack the columns {lacking}; pass what explain_batch returned, whole.")
@@ -255,7 +262,7 @@ def _check_origin(
                 "explain_batch with these."
             )
     # v in rows of scores is of one score and one label, which the fingerprint of inputs and weights does not tell
-    if (wanted is None or _OWN["scores"] in rows.columns) and (rows["settings"].to_numpy() != settings).any():
+    if (wanted is None or _MARKER_COLUMN["scores"] in rows.columns) and (rows["settings"].to_numpy() != settings).any():
         raise ValueError(
             f"tables are of another analyzer: for {where}, sample {_sample(rows, 0)} was explained by models of other "
             "weights or code, other baselines, masks or scores. Collect with the analyzer that made them."
@@ -267,12 +274,16 @@ def _sample(rows: pd.DataFrame, position: Any) -> int:
 
 
 def _gather(
-    rows: pd.DataFrame, places: np.ndarray[Any, Any], found: _Rows, keep: Keep, samples: Samples, predicted: bool
+    rows: pd.DataFrame,
+    places: np.ndarray[Any, Any],
+    found: _Rows,
+    keep: TableContent,
+    samples: Samples,
+    predicted: bool,
 ) -> None:
     found.put(places, "ink", rows["ink"].to_numpy(dtype=np.float64))
     if keep == "outputs":
-        flat = np.stack([np.asarray(row) for row in rows["outputs"]])
-        found.put(places, "outputs", flat.reshape(len(rows), -1, int(rows["classes"].iloc[0])))
+        found.put(places, "outputs", outputs_in(rows).numpy())
         return
     labels = rows["label"].to_numpy(dtype=np.int64)
     if not predicted and samples.labels is not None:
@@ -305,7 +316,9 @@ def _check_whole(key: tuple[str, View], found: _Rows, numbers: np.ndarray[Any, A
     )
 
 
-def _joined(gathered: dict[tuple[str, View], _Rows], evaluator: Evaluator, samples: Samples, keep: Keep) -> Evaluation:
+def _joined(
+    gathered: dict[tuple[str, View], _Rows], evaluator: Evaluator, samples: Samples, keep: TableContent
+) -> Evaluation:
     ink = {view: torch.from_numpy(found.columns["ink"]) for (_, view), found in gathered.items()}
     if keep == "outputs":
         outputs = {key: torch.from_numpy(found.columns["outputs"]) for key, found in gathered.items()}
