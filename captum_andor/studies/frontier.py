@@ -13,12 +13,10 @@ from captum_andor.games.transforms import all_coalitions, count_players, orders,
 from captum_andor.results import Result
 from captum_andor.search import Options, complete_models
 from captum_andor.split import split_game
-from captum_andor.visualization import SERIES, one_axis, shown, text_colour
+from captum_andor.visualization import SERIES, Canvas, figure, text_colour
 
 if TYPE_CHECKING:
     import pandas as pd
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 _TICKS = (1, 2, 3, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)
 _LINES = ("o-", "s--", "^:")  # told apart without colours
@@ -98,23 +96,17 @@ def _refitted(values: Tensor, count: int) -> list[float]:
     return [float(c) / total if total > 0 else 1.0 for c in captured]
 
 
+@figure
 def plot_frontier(
+    canvas: Canvas,
     result: Result,
     max_patterns: int = 20,
-    plt_fig_axis: tuple[Figure, Axes] | None = None,
-    fig_size: tuple[float, float] = (5.4, 3.6),
-    title: str | None = None,
-    use_pyplot: bool = True,
-) -> tuple[Figure, Axes]:
+) -> None:
     """Draw how much of one prediction a number of terms explains: R² of AND and OR, AND only, L1 split, least squares.
 
     Args:
         result (LogicalModel or AndOrExplanation): Of one output, with all 2^n values.
         max_patterns (int, optional): Most terms. Default: 20
-        plt_fig_axis (tuple, optional): Figure and axis to draw on. Default: None (a new figure)
-        fig_size (tuple, optional): Size of a new figure in inches. Default: (5.4, 3.6)
-        title (str, optional): Title of the axis. Default: None
-        use_pyplot (bool, optional): False works without a display. Default: True
 
     Returns:
         - **fig, axis** (*tuple*): The figure and its axis. Least squares on all sets of up to one, two, three players
@@ -124,7 +116,7 @@ def plot_frontier(
         ValueError: If the result holds several outputs, or a budget of coalitions.
     """
     table = frontier(result, max_patterns)
-    fig, axis = one_axis(plt_fig_axis, fig_size, use_pyplot)
+    axis = canvas.axis((5.4, 3.6))
     most = max(int(table["terms"].max()), 2)
     for number, (method, rows) in enumerate(table.groupby("method", sort=False)):
         if not str(method).startswith("order"):
@@ -148,7 +140,3 @@ def plot_frontier(
     axis.set_xlabel("terms (logarithmic)")
     axis.set_ylabel("R² over all masked inputs")
     axis.legend(frameon=False, fontsize=8, loc="lower right")
-    if title is not None:
-        axis.set_title(title, fontsize=10)
-    shown(plt_fig_axis is None, use_pyplot, axis)
-    return fig, axis

@@ -13,7 +13,7 @@ from captum_andor._utils.checks import check_count
 from captum_andor._utils.progress import progress_bar
 from captum_andor.games import Players, Score, present_elements, repeat_target, score_output, standard_target
 from captum_andor.games.transforms import all_coalitions, mobius
-from captum_andor.visualization import new_figure, shown
+from captum_andor.visualization import Canvas, panels
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -39,17 +39,14 @@ class LearnedBaselines:
     before: float
     after: float
 
-    def plot(self, fig_size: tuple[float, float] = (8.0, 2.8), use_pyplot: bool = True) -> tuple[Figure, Any]:
+    @panels
+    def plot(self, canvas: Canvas) -> tuple[Figure, Any]:
         """Draw L1 over the steps, and, for images, the baseline before and after.
-
-        Args:
-            fig_size (tuple, optional): In inches. Default: (8.0, 2.8)
-            use_pyplot (bool, optional): False works without a display. Default: True
 
         Returns:
             - **fig, axes** (*tuple*): The figure and its three axes.
         """
-        fig = new_figure(fig_size, use_pyplot, "constrained")
+        fig = canvas.figure((8.0, 2.8), "constrained")
         axes = fig.subplots(1, 3, width_ratios=(1.6, 1, 1))
         axes[0].plot(range(1, len(self.l1) + 1), self.l1, color="#0072B2")
         axes[0].set_xlabel("step")
@@ -67,7 +64,6 @@ class LearnedBaselines:
             else:
                 axis.plot(picture.flatten().numpy(), ".", color="#0072B2", markersize=4)
             axis.set_title(title, fontsize=9)
-        shown(True, use_pyplot)
         return fig, axes
 
 

@@ -14,9 +14,6 @@ from captum_andor.visualization.canvas import (
     NEGATIVE,
     POSITIVE,
     SERIES as SERIES,
-    new_figure,
-    one_axis as one_axis,
-    shown,
     text_colour as text_colour,
 )
 from captum_andor.visualization.charts import (
@@ -25,6 +22,13 @@ from captum_andor.visualization.charts import (
     plot_heatmap,
     plot_orders,
     plot_waterfall,
+)
+from captum_andor.visualization.drawing import (
+    Canvas as Canvas,
+    figure as figure,
+    new_figure as new_figure,
+    panels as panels,
+    shown as shown,
 )
 from captum_andor.visualization.estimates import plot_shapley_values
 from captum_andor.visualization.graph import plot_graph
@@ -37,7 +41,6 @@ __all__ = [
     "KINDS",
     "NEGATIVE",
     "POSITIVE",
-    "new_figure",
     "plot_attributions",
     "plot_bars",
     "plot_beeswarm",
@@ -51,7 +54,6 @@ __all__ = [
     "plot_tokens",
     "plot_waterfall",
     "result_html",
-    "shown",
     "sources_html",
     "tokens_html",
 ]

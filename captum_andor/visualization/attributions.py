@@ -8,36 +8,27 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from captum_andor.visualization.canvas import NEGATIVE, POSITIVE, one_axis, shown
+from captum_andor.visualization.canvas import NEGATIVE, POSITIVE
+from captum_andor.visualization.drawing import Canvas, figure
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-
     from captum_andor.results import IndexedResult
 
 _LONGEST = 24  # characters of a name beside an axis
 _NUMBERED = 240  # cells up to which each holds its number
 
 
+@figure
 def plot_attributions(
+    canvas: Canvas,
     result: IndexedResult,
     labels: Any = None,
-    plt_fig_axis: tuple[Figure, Axes] | None = None,
-    fig_size: tuple[float, float] | None = None,
-    title: str | None = None,
-    use_pyplot: bool = True,
-) -> tuple[Figure, Axes]:
+) -> None:
     """Draw the Shapley value of every player for every output as a heat map, e.g. sources × tokens of an answer.
 
     Args:
         result (LogicalModel, AndOrExplanation or GameEstimate): Of one or many outputs.
         labels (iterable of str, optional): Of the outputs. Default: None (their names, or their numbers)
-        plt_fig_axis (tuple, optional): Figure and axis to draw on. Default: None (a new figure)
-        fig_size (tuple, optional): Size of a new figure in inches. Default: None (by the numbers of both)
-        title (str, optional): Title of the axis. Default: None
-        use_pyplot (bool, optional): Make and show a new figure with pyplot; False works without a display. Default:
-            True
 
     Returns:
         - **fig, axis** (*tuple*): The figure and its axis; rows are outputs, columns players, green raises the score.
@@ -54,7 +45,7 @@ def plot_attributions(
         raise ValueError(f"labels must be of {count} outputs; got {len(rows)}.")
     columns = list(result.player_names or map(str, result.feature_ids))
     size = (2.4 + min(0.62 * len(columns), 14.0), 1.5 + min(0.34 * count, 12.0))
-    fig, axis = one_axis(plt_fig_axis, fig_size or size, use_pyplot)
+    axis = canvas.axis(size)
     span = float(np.abs(values).max()) or 1.0
     digits = max(0, 1 - math.floor(math.log10(span)))  # two of the largest
     colours = LinearSegmentedColormap.from_list("andor", [NEGATIVE, "white", POSITIVE])
@@ -70,11 +61,7 @@ def plot_attributions(
                 j, i, text if float(text) else "0", ha="center", va="center", fontsize=7,
                 color="white" if dark else "black",
             )  # fmt: skip
-    fig.colorbar(image, ax=axis, label="Shapley value")
-    if title is not None:
-        axis.set_title(title, fontsize=10)
-    shown(plt_fig_axis is None, use_pyplot, axis)
-    return fig, axis
+    axis.figure.colorbar(image, ax=axis, label="Shapley value")
 
 
 def _short(name: str) -> str:

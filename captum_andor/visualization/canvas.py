@@ -1,14 +1,11 @@
-"""Helpers of all figures: new figures, given axes, colours, names of patterns."""
+"""What all figures share: colours, names of patterns, titles."""
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-
     from captum_andor.results import Interaction, Result
 
 # Captum's green and red, in the shades of Okabe and Ito that colour-blind readers tell apart.
@@ -17,41 +14,6 @@ SERIES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#99
 LINE_STYLES = {"and": "solid", "or": (0, (2, 1.2))}
 _LONGEST = 44  # characters of a label that a figure of six inches has room for
 _LISTED = 8  # players that a label names one by one
-
-
-def new_figure(fig_size: tuple[float, float], use_pyplot: bool, layout: Literal["constrained"] | None = None) -> Figure:
-    """An empty figure, of pyplot or, which works without a display, of its own; its texts hold no formulas."""
-    from captum_andor.visualization.plain_text_figure import PlainTextFigure
-
-    if use_pyplot:
-        from matplotlib import pyplot
-
-        fig: Figure = pyplot.figure(figsize=fig_size, layout=layout, FigureClass=PlainTextFigure)
-        return fig
-    return PlainTextFigure(figsize=fig_size, layout=layout)
-
-
-def one_axis(
-    plt_fig_axis: tuple[Figure, Axes] | None, fig_size: tuple[float, float], use_pyplot: bool
-) -> tuple[Figure, Axes]:
-    """The axis to draw on: the given one, or one of a new figure."""
-    if plt_fig_axis is not None:
-        return plt_fig_axis
-    fig = new_figure(fig_size, use_pyplot, "constrained")
-    return fig, fig.add_subplot()
-
-
-def shown(is_new: bool, use_pyplot: bool, *drawn: Axes) -> None:
-    """Show a new figure, where pyplot made it; in axes that were given, names are drawn as they are, too."""
-    if not is_new:
-        from captum_andor.visualization.plain_text_figure import without_formulas
-
-        for axis in drawn:
-            without_formulas(axis)
-    if is_new and use_pyplot:
-        from matplotlib import pyplot
-
-        pyplot.show()
 
 
 def text_colour() -> str:

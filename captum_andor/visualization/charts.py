@@ -18,10 +18,9 @@ from captum_andor.visualization.canvas import (
     colour_of,
     hatch_of,
     label_of,
-    one_axis,
-    shown,
     title_of,
 )
+from captum_andor.visualization.drawing import Canvas, figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -33,29 +32,22 @@ _REST = "#999999"
 _SIGNED_CELLS = 400  # of a heat map, in which a sign can be read
 
 
+@figure
 def plot_orders(
+    canvas: Canvas,
     results: Result | Mapping[str, Result],
-    plt_fig_axis: Axis = None,
-    fig_size: tuple[float, float] = (5.0, 3.4),
-    title: str | None = None,
-    use_pyplot: bool = True,
-) -> tuple[Figure, Axes]:
+) -> None:
     """Draw positive and negative strength by order, the mean over outputs with its spread.
 
     Args:
         results (LogicalModel, AndOrExplanation or mapping): One result, or several by name, e.g. of several models.
-        plt_fig_axis (tuple, optional): Figure and axis to draw on. Default: None (a new figure)
-        fig_size (tuple, optional): Size of a new figure in inches. Default: (5.0, 3.4)
-        title (str, optional): Title of the axis. Default: None
-        use_pyplot (bool, optional): Make and show a new figure with pyplot; False works without a display.
-            Default: True
 
     Returns:
         - **fig, axis** (*tuple*): The figure and its axis: J⁺ above, J⁻ below 0; bands are one standard deviation.
     """
     several = {"": results} if isinstance(results, Result) else dict(results)
     several_results(several.values())
-    fig, axis = one_axis(plt_fig_axis, fig_size, use_pyplot)
+    axis = canvas.axis((5.0, 3.4))
     for number, (name, result) in enumerate(several.items()):
         colour = SERIES[number % len(SERIES)]
         strength = result.order_strength().reshape(-1, 2, result.n_players + 1).cpu().numpy()[..., 1:]
@@ -72,26 +64,19 @@ def plot_orders(
     axis.locator_params(axis="x", integer=True)
     if len(several) > 1:
         axis.legend(frameon=False, fontsize=8)
-    return _finished(fig, axis, title, plt_fig_axis, use_pyplot)
 
 
+@figure
 def plot_bars(
+    canvas: Canvas,
     result: Result,
     k: int = 10,
-    plt_fig_axis: Axis = None,
-    fig_size: tuple[float, float] | None = None,
-    title: str | None = None,
-    use_pyplot: bool = True,
-) -> tuple[Figure, Axes]:
+) -> None:
     """Draw the k strongest patterns of one prediction as bars with the names of their players.
 
     Args:
         result (LogicalModel or AndOrExplanation): Of one output.
         k (int, optional): Most patterns. Default: 10
-        plt_fig_axis (tuple, optional): As in :func:`plot_orders`. Default: None
-        fig_size (tuple, optional): Size of a new figure in inches. Default: None (by the number of bars)
-        title (str, optional): Title of the axis. Default: None (R², for a logical model)
-        use_pyplot (bool, optional): As in :func:`plot_orders`. Default: True
 
     Returns:
         - **fig, axis** (*tuple*): The figure and its axis: ``&`` joins AND, ``|`` OR patterns; OR bars are hatched.
@@ -102,33 +87,27 @@ def plot_bars(
     check_single(result)
     check_count("k", k)
     patterns = result.top(k)
-    fig, axis = one_axis(plt_fig_axis, fig_size or (5.4, 1.0 + 0.28 * len(patterns)), use_pyplot)
+    axis = canvas.axis((5.4, 1.0 + 0.28 * len(patterns)))
     for row, pattern in enumerate(patterns):
         axis.barh(row, pattern.value, color=colour_of(pattern.value), edgecolor="white", hatch=hatch_of(pattern))
     axis.set_yticks(range(len(patterns)), [label_of(p, result.n_players) for p in patterns], fontsize=8)
     axis.invert_yaxis()
     axis.axvline(0, color="gray", linewidth=0.8)
     axis.set_xlabel("strength; hatched: OR")
-    return _finished(fig, axis, title_of(result, title, len(patterns)), plt_fig_axis, use_pyplot)
+    canvas.title = title_of(result, canvas.title, len(patterns))
 
 
+@figure
 def plot_waterfall(
+    canvas: Canvas,
     result: Result,
     k: int = 8,
-    plt_fig_axis: Axis = None,
-    fig_size: tuple[float, float] | None = None,
-    title: str | None = None,
-    use_pyplot: bool = True,
-) -> tuple[Figure, Axes]:
+) -> None:
     """Draw the way from v(∅) to v(N), pattern by pattern, the strongest first.
 
     Args:
         result (LogicalModel or AndOrExplanation): Of one output.
         k (int, optional): Most patterns; further ones are one step. Default: 8
-        plt_fig_axis (tuple, optional): As in :func:`plot_orders`. Default: None
-        fig_size (tuple, optional): Size of a new figure in inches. Default: None (by the number of steps)
-        title (str, optional): Title of the axis. Default: None (R², for a logical model)
-        use_pyplot (bool, optional): As in :func:`plot_orders`. Default: True
 
     Returns:
         - **fig, axis** (*tuple*): The figure and its axis. Where a logical model does not hold the ends, its h stands
@@ -145,7 +124,7 @@ def plot_waterfall(
     left = end - start - math.fsum(p.value for p in patterns)
     if abs(left) > 1e-9 * max(abs(start), abs(end), 1e-300):
         steps.append(("all others", left, _REST, None))
-    fig, axis = one_axis(plt_fig_axis, fig_size or (5.6, 1.4 + 0.3 * len(steps)), use_pyplot)
+    axis = canvas.axis((5.6, 1.4 + 0.3 * len(steps)))
     levels = start + np.cumsum([0.0, *(value for _, value, *_ in steps)])
     span = float(np.ptp(levels)) or 1.0
     for row, (_, value, colour, hatch) in enumerate(steps):
@@ -166,26 +145,20 @@ def plot_waterfall(
     axis.set_ylim(len(steps) + 0.4, -1.3)
     axis.set_xlim(float(levels.min()) - 0.15 * span, float(levels.max()) + 0.15 * span)
     axis.set_xlabel("score v; hatched: OR")
-    return _finished(fig, axis, title_of(result, title, len(patterns)), plt_fig_axis, use_pyplot)
+    canvas.title = title_of(result, canvas.title, len(patterns))
 
 
+@figure
 def plot_beeswarm(
+    canvas: Canvas,
     results: Result | Iterable[Result],
     k: int = 8,
-    plt_fig_axis: Axis = None,
-    fig_size: tuple[float, float] | None = None,
-    title: str | None = None,
-    use_pyplot: bool = True,
-) -> tuple[Figure, Axes]:
+) -> None:
     """Draw the strength of patterns over many samples or models: a row for each pattern, a dot for each output.
 
     Args:
         results (LogicalModel, AndOrExplanation or iterable of these): Of the same players; each output is a dot.
         k (int, optional): Patterns, those of most strength in all. Default: 8
-        plt_fig_axis (tuple, optional): As in :func:`plot_orders`. Default: None
-        fig_size (tuple, optional): Size of a new figure in inches. Default: None (by the number of patterns)
-        title (str, optional): Title of the axis. Default: None
-        use_pyplot (bool, optional): As in :func:`plot_orders`. Default: True
 
     Returns:
         - **fig, axis** (*tuple*): The figure and its axis: right of 0 and green where the pattern raises the score,
@@ -197,7 +170,7 @@ def plot_beeswarm(
     check_count("k", k)
     patterns, strengths = strength_table(results)
     patterns, strengths = patterns[:k], strengths[:k]
-    fig, axis = one_axis(plt_fig_axis, fig_size or (6.0, 1.1 + 0.42 * len(patterns)), use_pyplot)
+    axis = canvas.axis((6.0, 1.1 + 0.42 * len(patterns)))
     span = float(np.abs(strengths).max()) if strengths.size else 1.0
     for row, values in enumerate(strengths):
         there, without = values[values != 0], values[values == 0]
@@ -208,7 +181,6 @@ def plot_beeswarm(
     axis.set_ylim(len(patterns) - 0.5, -0.5)
     axis.axvline(0, color="gray", linewidth=0.8, zorder=0)
     axis.set_xlabel(f"strength in each output (in brackets: in how many of {strengths.shape[1]})", fontsize=9)
-    return _finished(fig, axis, title, plt_fig_axis, use_pyplot)
 
 
 def _swarm(values: np.ndarray) -> np.ndarray:
@@ -222,25 +194,19 @@ def _swarm(values: np.ndarray) -> np.ndarray:
     return offsets
 
 
+@figure
 def plot_heatmap(
+    canvas: Canvas,
     results: Result | Iterable[Result],
     k: int = 15,
     labels: Iterable[str] | None = None,
-    plt_fig_axis: Axis = None,
-    fig_size: tuple[float, float] | None = None,
-    title: str | None = None,
-    use_pyplot: bool = True,
-) -> tuple[Figure, Axes]:
+) -> None:
     """Draw patterns × outputs (samples, models) as a heat map of strength.
 
     Args:
         results (LogicalModel, AndOrExplanation or iterable of these): Of the same players.
         k (int, optional): Patterns, those of most strength in all. Default: 15
         labels (iterable of str, optional): Of the outputs. Default: None (their names or, without these, numbers)
-        plt_fig_axis (tuple, optional): As in :func:`plot_orders`. Default: None
-        fig_size (tuple, optional): Size of a new figure in inches. Default: None (by the numbers of both)
-        title (str, optional): Title of the axis. Default: None
-        use_pyplot (bool, optional): As in :func:`plot_orders`. Default: True
 
     Returns:
         - **fig, axis** (*tuple*): The figure and its axis: green and + raise the score, orange and − lower it, white:
@@ -257,8 +223,7 @@ def plot_heatmap(
     names = list(labels) if labels is not None else _output_labels(results)
     if names is not None and len(names) != strengths.shape[1]:
         raise ValueError(f"labels must be of {strengths.shape[1]} outputs; got {len(names)}.")
-    size = (2.8 + min(0.32 * strengths.shape[1], 8.0), 1.4 + 0.28 * len(patterns))
-    fig, axis = one_axis(plt_fig_axis, fig_size or size, use_pyplot)
+    axis = canvas.axis((2.8 + min(0.32 * strengths.shape[1], 8.0), 1.4 + 0.28 * len(patterns)))
     span = float(np.abs(strengths).max()) if strengths.size else 0.0
     image = axis.imshow(
         strengths if strengths.size else np.zeros((1, 1)),
@@ -278,17 +243,9 @@ def plot_heatmap(
         count = max(strengths.shape[1], 1)
         axis.set_xticks(range(0, count, math.ceil(count / 10)))
         axis.set_xlabel("output")
-    fig.colorbar(image, ax=axis, label="strength")
-    return _finished(fig, axis, title, plt_fig_axis, use_pyplot)
+    axis.figure.colorbar(image, ax=axis, label="strength")
 
 
 def _output_labels(results: Result | Iterable[Result]) -> list[str] | None:
     """What the outputs of a single result are called."""
     return results.axes.output_labels() if isinstance(results, Result) else None
-
-
-def _finished(fig: Figure, axis: Axes, title: str | None, plt_fig_axis: Axis, use_pyplot: bool) -> tuple[Figure, Axes]:
-    if title is not None:
-        axis.set_title(title, fontsize=10)
-    shown(plt_fig_axis is None, use_pyplot, axis)
-    return fig, axis

@@ -6,23 +6,21 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from captum_andor._utils.checks import check_count
-from captum_andor.visualization.canvas import NEGATIVE, POSITIVE, one_axis, shown, text_colour
+from captum_andor.visualization.canvas import NEGATIVE, POSITIVE, text_colour
+from captum_andor.visualization.drawing import Canvas, figure
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+    pass
 
 
+@figure
 def plot_shapley_values(
+    canvas: Canvas,
     values: Sequence[float],
     errors: Sequence[float],
     names: Sequence[str],
     k: int = 15,
-    title: str | None = None,
-    plt_fig_axis: tuple[Figure, Axes] | None = None,
-    fig_size: tuple[float, float] | None = None,
-    use_pyplot: bool = True,
-) -> tuple[Figure, Axes]:
+) -> None:
     """Draw Shapley values as bars, largest first, with intervals of 1.96 standard errors.
 
     Args:
@@ -30,10 +28,6 @@ def plot_shapley_values(
         errors (sequence of float): Their standard errors.
         names (sequence of str): What the players are called.
         k (int, optional): Most players shown. Default: 15
-        title (str, optional): Default: None (none)
-        plt_fig_axis (tuple, optional): Figure and axis to draw on. Default: None (a new figure)
-        fig_size (tuple, optional): Size of a new figure in inches. Default: None (by the number of players)
-        use_pyplot (bool, optional): Make and show the figure with pyplot; False works without a display. Default: True
 
     Returns:
         - **fig, axis** (*tuple*): The figure and its axis.
@@ -44,7 +38,7 @@ def plot_shapley_values(
     check_count("k", k)
     order = sorted(range(len(values)), key=lambda i: -abs(values[i]))[:k]
     rows = list(range(len(order)))[::-1]
-    fig, axis = one_axis(plt_fig_axis, fig_size or (5.0, 0.9 + 0.28 * len(order)), use_pyplot)
+    axis = canvas.axis((5.0, 0.9 + 0.28 * len(order)))
     colours = [POSITIVE if values[i] > 0 else NEGATIVE for i in order]
     axis.barh(rows, [values[i] for i in order], color=colours, height=0.7)
     axis.errorbar(
@@ -57,7 +51,3 @@ def plot_shapley_values(
         "Shapley value" if len(order) == len(values) else f"Shapley value, {len(order)} of {len(values)} players"
     )
     axis.spines[["top", "right"]].set_visible(False)
-    if title:
-        axis.set_title(title, fontsize=10)
-    shown(plt_fig_axis is None, use_pyplot, axis)
-    return fig, axis

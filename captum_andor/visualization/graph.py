@@ -6,32 +6,24 @@ from typing import TYPE_CHECKING
 
 from captum_andor._utils.checks import check_count
 from captum_andor.results import Result
-from captum_andor.visualization.canvas import LINE_STYLES, check_single, colour_of, one_axis, shown, title_of
+from captum_andor.visualization.canvas import LINE_STYLES, check_single, colour_of, title_of
+from captum_andor.visualization.drawing import Canvas, figure
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+    pass
 
 
+@figure
 def plot_graph(
+    canvas: Canvas,
     result: Result,
     k: int = 8,
-    plt_fig_axis: tuple[Figure, Axes] | None = None,
-    fig_size: tuple[float, float] | None = None,
-    title: str | None = None,
-    use_pyplot: bool = True,
-) -> tuple[Figure, Axes]:
+) -> None:
     """Draw the k strongest patterns of one prediction as a graph of logic gates.
 
     Args:
         result (LogicalModel or AndOrExplanation): Of one output.
         k (int, optional): Most patterns. Default: 8
-        plt_fig_axis (tuple, optional): Figure and axis to draw on. Default: None (a new figure)
-        fig_size (tuple, optional): Size of a new figure in inches. Default: None (by the numbers of players and
-            patterns)
-        title (str, optional): Title of the axis. Default: None (R², for a logical model)
-        use_pyplot (bool, optional): Make and show a new figure with pyplot; False works without a display. Default:
-            True
 
     Returns:
         - **fig, axis** (*tuple*): The figure and its axis. Square: AND, round: OR; a pattern's colour is its sign, the
@@ -51,9 +43,7 @@ def plot_graph(
     step = max(len(used) - 1, 1) / max(len(wanted) - 1, 1)
     at = {id(p): step * x if len(wanted) > 1 else max(len(used) - 1, 0) / 2 for x, p in enumerate(wanted)}
     middle = max(len(used) - 1, 0) / 2
-    fig, axis = one_axis(
-        plt_fig_axis, fig_size or (max(4.0, 0.62 * max(len(used), len(patterns)) + 1.0), 3.8), use_pyplot
-    )
+    axis = canvas.axis((max(4.0, 0.62 * max(len(used), len(patterns)) + 1.0), 3.8))
     strongest = max((abs(p.value) for p in patterns), default=1.0) or 1.0
     for pattern in wanted:
         x, colour = at[id(pattern)], colour_of(pattern.value)
@@ -81,6 +71,4 @@ def plot_graph(
     axis.set_xlim(-0.8, max(len(used) - 1, 0) + 0.8)
     axis.set_ylim(-0.75, 2.3)
     axis.set_axis_off()
-    axis.set_title(title_of(result, title, len(patterns)) or "", fontsize=10)
-    shown(plt_fig_axis is None, use_pyplot, axis)
-    return fig, axis
+    canvas.title = title_of(result, canvas.title, len(patterns))

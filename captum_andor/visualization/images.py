@@ -1,7 +1,4 @@
-"""Patterns drawn on the image, one panel for each or all in one.
-
-Source: this package.
-"""
+"""Patterns drawn on the image, one panel for each or all in one."""
 
 from __future__ import annotations
 
@@ -19,11 +16,9 @@ from captum_andor.visualization.canvas import (
     check_single,
     colour_of,
     label_of,
-    new_figure,
-    one_axis,
-    shown,
     title_of,
 )
+from captum_andor.visualization.drawing import Canvas, figure, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -31,20 +26,19 @@ if TYPE_CHECKING:
 
     from captum_andor.results import Interaction, Result
 
+_OVERVIEW = (5.4, 3.4)  # inches
 _NUMBERED = 40  # players whose numbers fit on a picture
 _LONGEST_NAME = 10  # characters
 _COMPACT = 0.9  # share of the box around a player that it fills: a rectangle, numbered in its middle
 
 
+@figure
 def plot_image_interactions(
+    canvas: Canvas,
     explanation: Result,
     image: npt.ArrayLike | Tensor,
     k: int = 4,
     input_index: int = 0,
-    plt_fig_axis: tuple[Figure, Any] | None = None,
-    fig_size: tuple[float, float] | None = None,
-    title: str | None = None,
-    use_pyplot: bool = True,
 ) -> tuple[Figure, npt.NDArray[np.object_]]:
     """Draw the k strongest patterns of one prediction, a panel each, as outlined player groups on the image.
 
@@ -57,11 +51,6 @@ def plot_image_interactions(
             ``(1, C, H, W)``; floats in [0, 1] or uint8.
         k (int, optional): Number of patterns, and of panels. Default: 4
         input_index (int, optional): Which input the picture is, for models of several. Default: 0
-        plt_fig_axis (tuple, optional): Figure and at least k axes to draw on. Default: None (a new figure)
-        fig_size (tuple, optional): Size of a new figure in inches. Default: None (1.8 x 2.1 a panel)
-        title (str, optional): Title of the figure. Default: None
-        use_pyplot (bool, optional): Make and show a new figure with pyplot; False works without a display.
-            Default: True
 
     Returns:
         - **fig, axes** (*tuple*): The figure and an array of its axes; panels without a pattern are blank.
@@ -72,27 +61,25 @@ def plot_image_interactions(
     """
     picture, players = _checked(explanation, image, input_index)
     patterns = explanation.top(k)
-    fig, axes = _panels(plt_fig_axis, k, fig_size or (1.8 * k, 2.1), use_pyplot)
+    fig, axes = _panels(canvas, k)
     for axis in axes:
         axis.set_axis_off()
     for axis, pattern in zip(axes, patterns, strict=False):
         _draw_pattern(axis, picture, np.isin(players, pattern.players), pattern)
-    heading = title_of(explanation, title, len(patterns)) if plt_fig_axis is None else title
+    heading = title_of(explanation, canvas.title, len(patterns)) if canvas.plt_fig_axis is None else canvas.title
     if heading is not None:
-        fig.suptitle(heading, fontsize=None if title else 9, y=0.99)
-    shown(plt_fig_axis is None, use_pyplot, *axes)
+        fig.suptitle(heading, fontsize=None if canvas.title else 9, y=0.99)
+    canvas.titled = True
     return fig, axes
 
 
+@figure
 def plot_image_overview(
+    canvas: Canvas,
     explanation: Result,
     image: npt.ArrayLike | Tensor,
     k: int = 5,
     input_index: int = 0,
-    plt_fig_axis: tuple[Figure, Axes] | None = None,
-    fig_size: tuple[float, float] = (5.4, 3.4),
-    title: str | None = None,
-    use_pyplot: bool = True,
 ) -> tuple[Figure, Axes]:
     """Draw the k strongest patterns of one prediction on one image, an outline of its own colour each, with a legend.
 
@@ -102,11 +89,6 @@ def plot_image_overview(
             ``(1, C, H, W)``; floats in [0, 1] or uint8.
         k (int, optional): Number of patterns, at most seven. Default: 5
         input_index (int, optional): Which input the picture is, for models of several. Default: 0
-        plt_fig_axis (tuple, optional): Figure and axis to draw on. Default: None (a new figure)
-        fig_size (tuple, optional): Size of a new figure in inches. Default: (5.4, 3.4)
-        title (str, optional): Title of the axis. Default: None (R², for a logical model)
-        use_pyplot (bool, optional): Make and show a new figure with pyplot; False works without a display.
-            Default: True
 
     Returns:
         - **fig, axis** (*tuple*): The figure and its axis; solid outlines are AND, dashed ones OR; players have their
@@ -125,10 +107,11 @@ def plot_image_overview(
     picture, players = _checked(explanation, image, input_index)
     patterns = explanation.top(k)
     coincide = len({p.players for p in patterns}) < len(patterns)
-    if plt_fig_axis is None and coincide:
-        fig, axis = _with_panels(picture, players, patterns, fig_size, use_pyplot)
+    if canvas.plt_fig_axis is None and coincide:
+        fig, axis = _with_panels(picture, players, patterns, canvas)
     else:
-        fig, axis = one_axis(plt_fig_axis, fig_size, use_pyplot)
+        axis = canvas.axis(_OVERVIEW)
+        fig = canvas.drawn[0]
     axis.imshow(picture, cmap="gray" if picture.ndim == 2 or picture.shape[2] == 1 else None, alpha=0.75)
     axis.set_axis_off()
     entries, inner = [], min(players.shape) / 90  # outlines inside each other, so that shared edges show all
@@ -139,15 +122,15 @@ def plot_image_overview(
         axis.add_collection(LineCollection(lines, colors=colour, linewidths=2.0, linestyles=[style]))
         label = f"{pattern.kind.upper()} {pattern.value:+.2f}  {label_of(pattern)}"
         entries.append(Line2D([], [], color=colour, linewidth=2.0, linestyle=style, label=label))
-    if entries and plt_fig_axis is None:  # whose layout makes room for it
+    if entries and canvas.plt_fig_axis is None:  # whose layout makes room for it
         fig.legend(handles=entries, loc="outside right center", frameon=False, fontsize=8)
     elif entries:
         axis.legend(handles=entries, loc="center left", bbox_to_anchor=(1.02, 0.5), frameon=False, fontsize=8)
     if len(explanation.feature_ids) <= _NUMBERED:
         names = dict(zip(explanation.feature_ids, explanation.player_names or explanation.feature_ids, strict=True))
         _name_players(axis, players, {player: str(names[player]) for p in patterns for player in p.players})
-    axis.set_title(title_of(explanation, title, len(patterns)) or "", fontsize=10)
-    shown(plt_fig_axis is None, use_pyplot, axis)
+    axis.set_title(title_of(explanation, canvas.title, len(patterns)) or "", fontsize=10)
+    canvas.titled = True
     return fig, axis
 
 
@@ -155,12 +138,12 @@ def _with_panels(
     picture: npt.NDArray[Any],
     players: npt.NDArray[np.int64],
     patterns: Sequence[Interaction],
-    fig_size: tuple[float, float],
-    use_pyplot: bool,
+    canvas: Canvas,
 ) -> tuple[Figure, Axes]:
     """A figure with an axis above and, below, a panel for each pattern: outlines of one place hide each other."""
-    fig = new_figure((fig_size[0], fig_size[1] + 1.3), use_pyplot, "constrained")
-    grid = fig.add_gridspec(2, len(patterns), height_ratios=(fig_size[1], 1.3))
+    width, height = canvas.fig_size or _OVERVIEW
+    fig = new_figure((width, height + 1.3), canvas.use_pyplot, "constrained")
+    grid = fig.add_gridspec(2, len(patterns), height_ratios=(height, 1.3))
     for column, pattern in enumerate(patterns):
         panel = fig.add_subplot(grid[1, column])
         panel.set_axis_off()
@@ -235,15 +218,13 @@ def _player_map(explanation: Result, input_index: int) -> npt.NDArray[np.int64]:
     return np.take(np.append(feature_ids, -1), channels[0].numpy())  # -1 in both for elements of no player
 
 
-def _panels(
-    plt_fig_axis: tuple[Figure, Any] | None, k: int, fig_size: tuple[float, float], use_pyplot: bool
-) -> tuple[Figure, npt.NDArray[np.object_]]:
-    if plt_fig_axis is not None:
-        axes = np.atleast_1d(np.asarray(plt_fig_axis[1], dtype=object)).ravel()
+def _panels(canvas: Canvas, k: int) -> tuple[Figure, npt.NDArray[np.object_]]:
+    if canvas.plt_fig_axis is not None:
+        axes = np.atleast_1d(np.asarray(canvas.plt_fig_axis[1], dtype=object)).ravel()
         if len(axes) < k:
             raise ValueError(f"plt_fig_axis must hold at least k={k} axes; got {len(axes)}.")
-        return plt_fig_axis[0], axes
-    fig = new_figure(fig_size, use_pyplot)
+        return canvas.plt_fig_axis[0], axes
+    fig = canvas.figure((1.8 * k, 2.1))
     return fig, fig.subplots(1, k, squeeze=False)[0]
 
 

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 
 from captum_andor._utils.checks import check_count
 from captum_andor.results import Result
-from captum_andor.visualization.canvas import LINE_STYLES, check_single, colour_of, new_figure, shown, title_of
+from captum_andor.visualization.canvas import LINE_STYLES, check_single, colour_of, title_of
+from captum_andor.visualization.drawing import Canvas, figure
 from captum_andor.visualization.sources import Html
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+    pass
 
 _WIDTH = 64  # letters in a line of the figure
 
@@ -29,14 +29,12 @@ def _texts(result: Result, tokens: Sequence[str] | None) -> list[str]:
     return texts
 
 
+@figure
 def plot_tokens(
+    canvas: Canvas,
     result: Result,
     tokens: Sequence[str] | None = None,
     k: int = 5,
-    plt_fig_axis: tuple[Figure, Axes] | None = None,
-    fig_size: tuple[float, float] | None = None,
-    title: str | None = None,
-    use_pyplot: bool = True,
 ) -> tuple[Figure, Axes]:
     """Draw a sentence with the k strongest patterns of one prediction as marked lanes under their words.
 
@@ -45,11 +43,6 @@ def plot_tokens(
         tokens (sequence of str, optional): The text of each player, in the order of ``feature_ids``. Default: None (the
             names of the players)
         k (int, optional): Most patterns. Default: 5
-        plt_fig_axis (tuple, optional): Figure and axis to draw on. Default: None (a new figure)
-        fig_size (tuple, optional): Size of a new figure in inches. Default: None (by the length of the sentence)
-        title (str, optional): Title of the axis. Default: None (R², for a logical model)
-        use_pyplot (bool, optional): Make and show a new figure with pyplot; False works without a display. Default:
-            True
 
     Returns:
         - **fig, axis** (*tuple*): The figure and its axis: a lane for each pattern, solid for AND, dashed for OR; in a
@@ -70,12 +63,11 @@ def plot_tokens(
         at += len(text) + 1.5
     width = max((end for _, _, end in spans), default=1.0)
     height = len(patterns) * 0.62 + 1.6  # of a line and its lanes
-    size = fig_size or (max(3.5, 0.105 * (width + 9)), 0.5 + 0.3 * height * (line + 1))
-    if plt_fig_axis is None:
-        fig = new_figure(size, use_pyplot)
+    if canvas.plt_fig_axis is None:
+        fig = canvas.figure((max(3.5, 0.105 * (width + 9)), 0.5 + 0.3 * height * (line + 1)))
         axis = fig.add_axes((0.01, 0.01, 0.98, 0.84))
     else:
-        fig, axis = plt_fig_axis
+        fig, axis = canvas.plt_fig_axis
     position = {player: i for i, player in enumerate(result.feature_ids)}
     for text, (row, start, end) in zip(texts, spans, strict=True):
         axis.text((start + end) / 2, -row * height, text, ha="center", va="bottom", fontsize=9, family="monospace")
@@ -95,8 +87,7 @@ def plot_tokens(
     axis.set_xlim(-0.5, width + 9)
     axis.set_ylim(-(line + 1) * height + 0.5, 1.4)
     axis.set_axis_off()
-    axis.set_title(title_of(result, title, len(patterns)) or "", fontsize=10)
-    shown(plt_fig_axis is None, use_pyplot, axis)
+    canvas.title = title_of(result, canvas.title, len(patterns))
     return fig, axis
 
 

@@ -1,42 +1,50 @@
-"""``ConfusingReport``: tables, sets, comparisons and pages of an evaluation.
-
-Source: this package.
-"""
+"""``ConfusingReport``: tables, sets, comparisons, figures and pages of an evaluation."""
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from captum_andor._utils.checks import check_count
+from captum_andor._utils.checks import check_count, is_int
 from captum_andor._utils.printed_text import printed
 from captum_andor.confusing.report.html_page import page
-from captum_andor.confusing.report.report_comparisons import ReportComparisons
+from captum_andor.confusing.report.report_figures import (
+    compare,
+    gallery,
+    order_profiles,
+    overlap_matrix,
+    score_against_score,
+)
 from captum_andor.confusing.report.report_file import read_scoring, write_scoring
 from captum_andor.confusing.report.text_page import summary
 from captum_andor.confusing.scores.label_noise import cleanlab_frame, known_samples, label_noise, user_columns
-from captum_andor.confusing.scores.overlap import SetRule
+from captum_andor.confusing.scores.overlap import SetRule, overlap, reliability
 from captum_andor.confusing.scores.ranking import ranking
 from captum_andor.confusing.scores.score_names import Labels
 from captum_andor.confusing.scores.scoring import Scoring
+from captum_andor.confusing.scores.similarity import Similarity
 from captum_andor.games import Score
+from captum_andor.visualization import Canvas, figure, shown
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.figure import Figure
 
     from captum_andor._utils.statistics import Array
 
+_CONTROLS = ("n_active", "ink")
 _ROWS = 20  # of all models together, that a notebook shows of a report
 
 
-class ConfusingReport(ReportComparisons):
+class ConfusingReport:
     r"""Result of :meth:`ConfusingSampleAnalyzer.evaluate`: tables, sets, comparisons, figures, a page.
 
     With several baselines or masks, the scores in tables are means over these, while whatever ranks or compares samples
@@ -67,7 +75,10 @@ class ConfusingReport(ReportComparisons):
     """
 
     def __init__(self, scoring: Scoring) -> None:
-        super().__init__(scoring)
+        self.scoring = scoring
+        self.models = scoring.names
+        self.n_samples = len(scoring)
+        self.samples: npt.NDArray[np.int64] = scoring.numbers
         self.scores: pd.DataFrame = scoring.table()
 
     @property
@@ -149,7 +160,7 @@ class ConfusingReport(ReportComparisons):
             raise ValueError(f"name must be a string that is not empty; got {name!r}.")
         if name in self.scores.columns:
             raise ValueError(f"the report has a column {name!r} already; choose another name.")
-        chosen = self.models if model is None else (self.model_named(model),)
+        chosen = self.models if model is None else (self.scoring.model_named(model),)
         given = values if isinstance(values, Mapping) else dict.fromkeys(chosen, values)
         if set(given) != set(chosen):
             raise ValueError(
@@ -188,7 +199,7 @@ class ConfusingReport(ReportComparisons):
         Raises:
             ValueError: If there is no such model or score.
         """
-        return ranking(self.scoring, self.model_named(model), self.column_named(score))
+        return ranking(self.scoring, self.scoring.model_named(model), self.scoring.column_named(score))
 
     def confusing_sets(
         self, fraction: float = 0.1, threshold: float | None = None, score: str | None = None, seed: int = 0
@@ -209,7 +220,7 @@ class ConfusingReport(ReportComparisons):
         Raises:
             ValueError: If there is no such score, or a number is out of its range.
         """
-        rule, column = SetRule(fraction, threshold, seed), self.column_named(score)
+        rule, column = SetRule(fraction, threshold, seed), self.scoring.column_named(score)
         return {name: self.samples[rule.order(self.scoring, name, column)].tolist() for name in self.models}
 
     def label_noise(
@@ -249,11 +260,11 @@ class ConfusingReport(ReportComparisons):
             raise ValueError("label_noise is about labels, and the data set has none.")
         import pandas as pd
 
-        members = known_samples(known, self.n_samples, numbers=self._numbers)
+        members = known_samples(known, self.n_samples, numbers=self.scoring.evaluation.samples.numbers)
         for name, count in (("n_resamples", n_resamples), *((("k", k),) if k is not None else ())):
             check_count(name, count)
         extra = user_columns(columns, pred_probs, self.scoring.given.numpy(), list(self.scores.columns))
-        names = self.models if model is None else (self.model_named(model),)
+        names = self.models if model is None else (self.scoring.model_named(model),)
         tables = [label_noise(self.scoring, name, members, extra, k, n_resamples, seed) for name in names]
         return pd.concat(tables, ignore_index=True)
 
@@ -274,8 +285,275 @@ class ConfusingReport(ReportComparisons):
         Raises:
             ValueError: If there is no such model or score.
         """
-        columns = [self.column_named(score) for score in scores] if scores is not None else [self.scoring.primary]
-        return cleanlab_frame(self.scoring, self.model_named(model), columns, SetRule(fraction))
+        scoring = self.scoring
+        columns = [scoring.column_named(score) for score in scores] if scores is not None else [scoring.primary]
+        return cleanlab_frame(scoring, scoring.model_named(model), columns, SetRule(fraction))
+
+    def overlap(
+        self,
+        score: str | None = None,
+        fraction: float = 0.1,
+        threshold: float | None = None,
+        controls: Sequence[str | npt.ArrayLike] = _CONTROLS,
+        noise_bound: float | None = None,
+        n_resamples: int = 1000,
+        seed: int = 0,
+    ) -> pd.DataFrame:
+        """Do two models agree on their confusing samples, and on more than chance, loss or another grid would give?
+
+        Args:
+            score (str, optional): A score or a column of :attr:`scores`. Default: None (the primary)
+            fraction (float, optional): As in :meth:`confusing_sets`. Default: 0.1
+            threshold (float, optional): As in :meth:`confusing_sets`. Default: None
+            controls (sequence of str or array, optional): What ``partial_spearman`` holds fixed: columns of
+                :attr:`scores`, of both models, or arrays of one number per sample. Default: ("n_active", "ink")
+            noise_bound (float, optional): For split scores: ``ceiling_noise`` compares with splits of this noise bound.
+                Default: None (not computed)
+            n_resamples (int, optional): Bootstrap samples of each interval. Default: 1000
+            seed (int, optional): Of the bootstrap, and of the order of samples with equal scores. Default: 0
+
+        Returns:
+            - **overlap** (*pandas.DataFrame*): One row per pair of models: ``pair``, ``model_a``, ``model_b``,
+              ``score``; ``n_a``, ``n_b``, sizes of the sets, and ``tied_a``, ``tied_b``, the share of each that was
+              drawn among equal scores; ``iou`` with its 95 % interval over samples and ``chance``, what independent
+              sets of these sizes have, r / (2 − r) for a share r; ``spearman`` of the scores with interval,
+              ``partial_spearman``; ``auc_a_for_b``, how well a's score finds b's set; ``reliability_a``,
+              ``reliability_b``, ``spearman_corrected`` for these (NaN without several views); ``ceiling_mask``,
+              ``ceiling_baseline``, ``ceiling_noise``, IoU of a model's set with its own under another mask, baseline or
+              noise bound, to be compared with ``iou_one_view``; ``loss_iou``, ``loss_spearman``,
+              ``loss_partial_spearman`` and the same by margin; ``spearman_given_loss``, with both models' loss and
+              margin held fixed, too.
+
+        Raises:
+            ValueError: If there is one model only, no such column, or a number is out of its range.
+
+        Source: this package; the correction for reliability is Spearman's (1904).
+        """
+        if len(self.models) < 2:
+            raise ValueError(f"overlap compares models; there is only {self.models[0]!r}.")
+        check_count("n_resamples", n_resamples)
+        rule, column = SetRule(fraction, threshold, seed), self.scoring.column_named(score)
+        return overlap(self.scoring, column, rule, tuple(controls), noise_bound, n_resamples, seed)
+
+    def reliability(self) -> pd.DataFrame:
+        """Test-retest correlation of each score under another baseline or mask of the same model.
+
+        Returns:
+            - **reliability** (*pandas.DataFrame*): One row per model and score: ``retest``, mean rank correlation over
+              all pairs of views; ``retest_baseline`` and ``retest_mask``, over those that differ in this alone;
+              ``reliability`` of the summed ranks (Spearman–Brown). NaN where there are no such views.
+        """
+        return reliability(self.scoring)
+
+    def similarity(self, by_group: bool = False, fraction: float = 0.1) -> pd.DataFrame:
+        """How alike two models decide each sample: attributions, interactions, and how patterns carry over.
+
+        Args:
+            by_group (bool, optional): Average over samples that are confusing for either model, and over the others,
+                instead of a row per sample. Default: False
+            fraction (float, optional): Share of the samples that is confusing. Default: 0.1
+
+        Returns:
+            - **similarity** (*pandas.DataFrame*): One row per sample and pair of models, or per pair and ``group``:
+              ``value_correlation``, of v over all masked inputs; ``attribution_cosine``, ``attribution_spearman`` of
+              Shapley values; ``interaction_jaccard``, weighted, of
+              equal players, kind and sign, in all and by order (``interaction_jaccard_1``, …); ``cross_r2``, how much
+              of one model's v the ten patterns of the other explain after one scale ≥ 0 and shift, in both directions
+              and their mean, and ``own_r2``, of the model's own v. Each has a ``…_ceiling``: the same between two
+              baselines or masks of one model, players of different masks matched by the elements they share (NaN
+              without several). For attributions that :meth:`ConfusingSampleAnalyzer.evaluate` was given:
+              ``<name>_cosine`` and ``<name>_spearman``.
+
+        Raises:
+            ValueError: If there is one model only.
+        """
+        table = self._similarity.table()
+        return self._by_group(table, fraction) if by_group else table
+
+    @functools.cached_property
+    def _similarity(self) -> Similarity:
+        return Similarity(self.scoring.complete())
+
+    def value_similarity(self, by_group: bool = False, fraction: float = 0.1) -> pd.DataFrame:
+        """How alike v is under two models, over the masked inputs that were evaluated; no patterns are needed.
+
+        Args:
+            by_group (bool, optional): As in :meth:`similarity`. Default: False
+            fraction (float, optional): As in :meth:`similarity`. Default: 0.1
+
+        Returns:
+            - **similarity** (*pandas.DataFrame*): As :meth:`similarity`, with ``value_correlation`` and
+              ``value_correlation_ceiling``.
+
+        Raises:
+            ValueError: If there is one model only.
+        """
+        table = Similarity(self.scoring, of_values=True).table()
+        return self._by_group(table, fraction) if by_group else table
+
+    def _by_group(self, table: pd.DataFrame, fraction: float) -> pd.DataFrame:
+        rule = SetRule(fraction)
+        members = {name: rule.members(self.scoring, name, self.scoring.primary) for name in self.models}
+        pairs = dict.fromkeys(table["pair"])  # each with a row per sample, in their order
+        of_pair = np.concatenate([members[a] | members[b] for a, b in pairs])
+        table["group"] = np.where(of_pair, "confusing", "ordinary")
+        by = ["model_a", "model_b", "group"]
+        averaged = table.sort_values("group", kind="stable").drop(columns=["sample", "pair"]).groupby(by, sort=False)
+        return averaged.mean().assign(n=averaged.size()).reset_index()
+
+    def plot(self, kind: str = "overlap", *arguments: Any, **options: Any) -> Any:
+        """Draw a figure of the report.
+
+        Args:
+            kind (str, optional): ``"overlap"``, ``"scores"``, ``"gallery"`` or ``"order_profile"``, as the
+                method ``plot_<kind>``, or ``"sample"``, as :meth:`compare`.
+                Default: "overlap"
+            *arguments: Of the figure.
+            **options: Likewise.
+
+        Returns:
+            - **fig, axis** (*tuple*): The figure and its axis or axes.
+
+        Raises:
+            ValueError: If there is no such kind, and as the figures.
+        """
+        kinds = {name.removeprefix("plot_"): name for name in dir(type(self)) if name.startswith("plot_")}
+        kinds["sample"] = "compare"
+        if kind not in kinds:
+            raise ValueError(f"kind must be one of {sorted(kinds)}; got {kind!r}.")
+        return getattr(self, kinds[kind])(*arguments, **options)
+
+    def compare(
+        self, index: int, models: Sequence[str] | None = None, n_patterns: int = 4, use_pyplot: bool = True
+    ) -> tuple[Figure, npt.NDArray[Any]]:
+        """Draw one sample as every model sees it: the input, attribution maps, the strongest patterns.
+
+        Args:
+            index (int): The sample.
+            models (sequence of str, optional): Which models. Default: None (all)
+            n_patterns (int, optional): Patterns of each logical model. Default: 4
+            use_pyplot (bool, optional): Make and show the figure with pyplot; False works without a display.
+                Default: True
+
+        Returns:
+            - **fig, axes** (*tuple*): A row of axes for each model. Maps and patterns are under the first baseline and
+              mask. Inputs that are no images have bars.
+
+        Raises:
+            IndexError: If there is no such sample.
+            ValueError: If there is no such model.
+        """
+        if not is_int(index) or index not in self.samples:
+            some = "" if self.samples[-1] == self.n_samples - 1 else f"one of {self.n_samples} "
+            raise IndexError(f"index must be a sample, {some}{self.samples[0]} to {self.samples[-1]}; got {index!r}.")
+        check_count("n_patterns", n_patterns)
+        names = self.models if models is None else tuple(self.scoring.model_named(name) for name in models)
+        fig, axes = compare(self.scoring, int(np.searchsorted(self.samples, index)), names, n_patterns, use_pyplot)
+        shown(use_pyplot)
+        return fig, axes
+
+    @figure
+    def plot_order_profile(
+        self,
+        canvas: Canvas,
+        model: str | None = None,
+        fraction: float = 0.1,
+        score: str | None = None,
+        against: Literal["rest", "least"] = "rest",
+    ) -> None:
+        """Draw the mean strength of interactions by order, of confusing against ordinary samples, or of hard and easy.
+
+        Args:
+            model (str, optional): Which model's. Default: None (the only one)
+            fraction (float, optional): Share of the samples that is confusing. Default: 0.1
+            score (str, optional): A score or a column of :attr:`scores` to divide by, e.g. ``"loss"`` for hard and easy
+                samples. Default: None (the primary)
+            against (str, optional): ``"rest"``: the share that has most of it against all others; ``"least"``: against
+                the share that has least. Default: "rest"
+
+        Returns:
+            - **fig, axis** (*tuple*): The figure and its axis.
+
+        Raises:
+            ValueError: If there is no such column, or ``against`` is another word.
+        """
+        name, rule = self.scoring.model_named(model), SetRule(fraction)
+        if against not in ("rest", "least"):
+            raise ValueError(f'against must be "rest" or "least"; got {against!r}.')
+        column = None if score is None else self.scoring.column_named(score)
+        axis = canvas.axis((4.5, 3.4))
+        order_profiles(self.scoring, name, axis, rule, column, against)
+
+    @figure
+    def plot_overlap(
+        self,
+        canvas: Canvas,
+        score: str | None = None,
+        fraction: float = 0.1,
+    ) -> None:
+        """Draw the overlap of every two models' sets, with chance and, on the diagonal, the ceiling marked.
+
+        Args:
+            score (str, optional): A score or a column of :attr:`scores`. Default: None (the primary)
+            fraction (float, optional): As in :meth:`confusing_sets`. Default: 0.1
+
+        Returns:
+            - **fig, axis** (*tuple*): The figure and its axis.
+        """
+        size = 2.6 + 0.55 * len(self.models)
+        axis = canvas.axis((size + 0.8, size))
+        overlap_matrix(self.scoring, axis, self.scoring.column_named(score), SetRule(fraction))
+
+    @figure
+    def plot_scores(
+        self,
+        canvas: Canvas,
+        model_a: str,
+        model_b: str,
+        score: str | None = None,
+        fraction: float = 0.1,
+    ) -> None:
+        """Draw the ranks of the samples under two models against each other, both confusing sets marked.
+
+        Args:
+            model_a (str): On the horizontal axis.
+            model_b (str): On the vertical axis.
+            score (str, optional): A score or a column of :attr:`scores`. Default: None (the primary)
+            fraction (float, optional): As in :meth:`confusing_sets`. Default: 0.1
+
+        Returns:
+            - **fig, axis** (*tuple*): The figure and its axis.
+        """
+        a, b = (self.scoring.model_named(model) for model in (model_a, model_b))
+        column, rule = self.scoring.column_named(score), SetRule(fraction)
+        score_against_score(self.scoring, canvas.axis((6.0, 3.8)), a, b, column, rule)
+
+    def plot_gallery(
+        self,
+        model: str | None = None,
+        score: str | None = None,
+        k: int = 4,
+        n_patterns: int = 5,
+        use_pyplot: bool = True,
+    ) -> tuple[Figure, npt.NDArray[Any]]:
+        """Draw the k most and the k least confusing samples with their patterns, a row each.
+
+        Args:
+            model (str, optional): Which model's. Default: None (the only one)
+            score (str, optional): A score or a column of :attr:`scores`. Default: None (the primary)
+            k (int, optional): How many of each. Default: 4
+            n_patterns (int, optional): Patterns of each logical model. Default: 5
+            use_pyplot (bool, optional): As in :meth:`compare`. Default: True
+
+        Returns:
+            - **fig, axes** (*tuple*): The figure and its axes, ``(2k, 1 + n_patterns)``.
+        """
+        check_count("k", k)
+        check_count("n_patterns", n_patterns)
+        name, column = self.scoring.model_named(model), self.scoring.column_named(score)
+        fig, axes = gallery(self.scoring, name, column, k, n_patterns, use_pyplot)
+        shown(use_pyplot)
+        return fig, axes
 
     def summary(self) -> str:
         """Print a page: models, scores and their reliability, overlap, and what to look at first.

@@ -19,7 +19,7 @@ from captum_andor.confusing.scores.overlap import SetRule, overlap, reliability
 from captum_andor.confusing.scores.ranking import ranking
 from captum_andor.confusing.scores.score_formulas import VALUE_SCORES
 from captum_andor.confusing.scores.scoring import Scoring
-from captum_andor.visualization import one_axis
+from captum_andor.visualization import Canvas
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -164,13 +164,12 @@ def page(scoring: Scoring, title: str, k: int) -> str:
 
 def _agreement(scoring: Scoring) -> list[str]:
     table = overlap(scoring, scoring.primary, SetRule(), ("n_active", "ink"), None, _RESAMPLES, 0)
-    fig, axis = one_axis(None, (3.4 + 0.55 * len(scoring.names), 2.6 + 0.55 * len(scoring.names)), False)
-    overlap_matrix(scoring, fig, axis, scoring.primary, SetRule())
-    images = [_image(fig, "Overlap of confusing sets")]
+    canvas, size = Canvas(), 0.55 * len(scoring.names)
+    overlap_matrix(scoring, canvas.axis((3.4 + size, 2.6 + size)), scoring.primary, SetRule())
+    images = [_image(canvas.drawn[0], "Overlap of confusing sets")]
     for a, b in list(combinations(scoring.names, 2))[:3]:
-        fig, axis = one_axis(None, (6.0, 3.8), False)
-        score_against_score(scoring, axis, a, b, scoring.primary, SetRule())
-        images.append(_image(fig, f"{a} against {b}"))
+        score_against_score(scoring, canvas.axis((6.0, 3.8)), a, b, scoring.primary, SetRule())
+        images.append(_image(canvas.drawn[0], f"{a} against {b}"))
     shown = {key: heading for key, heading in _OVERLAP_COLUMNS.items() if not table[key].isna().all()}
     rows = [[(_text(row[key]), _key(row[key])) for key in shown] for _, row in table.iterrows()]
     return [
@@ -199,9 +198,10 @@ def _reliability(scoring: Scoring) -> list[str]:
 def _model(scoring: Scoring, name: str, k: int, number: int) -> list[str]:
     profile = ""
     if set(scoring.wanted) - set(VALUE_SCORES):  # a split was solved for them
-        fig, axis = one_axis(None, (4.5, 3.4), False)
-        order_profiles(scoring, name, axis, SetRule())
-        profile = f'<div class="figures">{_image(fig, f"Strength of interactions by order, {name}")}</div>'
+        canvas = Canvas()
+        order_profiles(scoring, name, canvas.axis((4.5, 3.4)), SetRule())
+        image = _image(canvas.drawn[0], f"Strength of interactions by order, {name}")
+        profile = f'<div class="figures">{image}</div>'
     ranked = ranking(scoring, name, scoring.primary, _ROWS)
     count = len(ranked)
     note = f"The {count} most confusing of {len(scoring)} samples" if count < len(scoring) else f"All {count} samples"

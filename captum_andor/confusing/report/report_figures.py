@@ -66,7 +66,7 @@ def order_profiles(
     axis.legend(frameon=False, fontsize=8)
 
 
-def overlap_matrix(scoring: Scoring, fig: Figure, axis: Axes, column: str, rule: SetRule) -> None:
+def overlap_matrix(scoring: Scoring, axis: Axes, column: str, rule: SetRule) -> None:
     """IoU of the sets of every two models; on the diagonal each model's own under other views, the ceiling."""
     names = scoring.names
     sets = [rule.members(scoring, name, column) for name in names]
@@ -84,7 +84,7 @@ def overlap_matrix(scoring: Scoring, fig: Figure, axis: Axes, column: str, rule:
     axis.set_xticks(range(len(names)), names, rotation=30, ha="right", fontsize=8)
     axis.set_yticks(range(len(names)), names, fontsize=8)
     axis.set_title(f"IoU by {column}; chance {chance:.2f} (red)\ndiagonal: same model, other view", fontsize=9)
-    bar = fig.colorbar(image, ax=axis, fraction=0.046)
+    bar = axis.figure.colorbar(image, ax=axis, fraction=0.046)
     bar.ax.axhline(chance, color="red", linewidth=2)
 
 

@@ -30,7 +30,14 @@ from captum_andor.confusing.scores.score_formulas import (
     split_scores,
     value_scores,
 )
-from captum_andor.confusing.scores.score_names import Labels, check_flips, check_label_kind, check_scores, wanted_scores
+from captum_andor.confusing.scores.score_names import (
+    SCORES,
+    Labels,
+    check_flips,
+    check_label_kind,
+    check_scores,
+    wanted_scores,
+)
 from captum_andor.games import Score, check_score, margin, score_output
 from captum_andor.games.transforms import count_players
 from captum_andor.results import Names
@@ -96,6 +103,27 @@ class Scoring:
     def views(self) -> list[View]:
         """The baselines and masks."""
         return list(self.evaluation.views)
+
+    def model_named(self, model: str | None) -> str:
+        """The model of a name; None names the only one."""
+        if model is None:
+            if len(self.names) == 1:
+                return self.names[0]
+            raise ValueError(f"model must be one of {list(self.names)}, as there are several; got None.")
+        if model not in self.names:
+            raise ValueError(f"model must be one of {list(self.names)}; got {model!r}.")
+        return model
+
+    def column_named(self, score: str | None) -> str:
+        """The score or column of a name; None names the primary score."""
+        if score is None:
+            return self.primary
+        if score not in self.columns(self.names[0]):
+            if score in SCORES:
+                raise ValueError(f"{score} was not computed; report.rescore(scores=[{score!r}]) computes it.")
+            known = [*self.wanted, "loss", "margin", "confidence", "n_active", "ink"]
+            raise ValueError(f"score must be one of {known}; got {score!r}.")
+        return score
 
     def read_otherwise(
         self,

@@ -115,7 +115,7 @@ class PartsFolder:
         name = f"{table['sample'].min():012d}-{table['sample'].max():012d}-{hash_of(list(table['fingerprint']))[:16]}"
         with written_whole(self.path / f"{name}.parquet") as target:
             rows = pa.Table.from_pandas(table, schema=arrow_schema(self.keep), preserve_index=False)
-            pq.write_table(rows, target, compression="zstd")  # half of the default's space: singles are kept as doubles
+            pq.write_table(rows, target, compression="zstd")
 
     def _manifest(self) -> dict[str, Any] | None:
         kept = read_manifest(self.path / _NAME, _KIND)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from captum_andor.visualization import new_figure, text_colour
+from captum_andor.visualization import Canvas, text_colour
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -17,11 +17,9 @@ if TYPE_CHECKING:
 _COLOURS = {"low": "#D55E00", "high": "#0072B2"}
 
 
-def gap_and_orders(
-    table: Any, boundary: int | None, fig_size: tuple[float, float], use_pyplot: bool
-) -> tuple[Figure, Any]:
+def gap_and_orders(table: Any, boundary: int | None, canvas: Canvas) -> tuple[Figure, Any]:
     """Losses with the boundary of phases; strength by order of the training samples, + above, − below."""
-    fig = new_figure(fig_size, use_pyplot, "constrained")
+    fig = canvas.figure((9.0, 3.6), "constrained")
     left, right = fig.subplots(1, 2)
     for name, colour in (("train", _COLOURS["high"]), ("test", _COLOURS["low"])):
         rows = table[table["set"] == name]
@@ -47,11 +45,9 @@ def gap_and_orders(
     return fig, (left, right)
 
 
-def similarity_by_order(
-    table: Any, boundary: int | None, fig_size: tuple[float, float], use_pyplot: bool
-) -> tuple[Figure, Any]:
+def similarity_by_order(table: Any, boundary: int | None, canvas: Canvas) -> tuple[Figure, Any]:
     """Similarity between train and test, and within each, a line for each order."""
-    fig = new_figure(fig_size, use_pyplot, "constrained")
+    fig = canvas.figure((9.0, 3.4), "constrained")
     axes = fig.subplots(1, 2, sharey=True)
     orders = sorted(set(table["order"]))
     for axis, column, title in zip(
@@ -67,11 +63,9 @@ def similarity_by_order(
     return fig, tuple(axes)
 
 
-def profiles_at(
-    table: Any, steps: Sequence[int], fig_size: tuple[float, float], use_pyplot: bool
-) -> tuple[Figure, Any]:
+def profiles_at(table: Any, steps: Sequence[int], canvas: Canvas) -> tuple[Figure, Any]:
     """Mean strength by order at some steps, + above, − below; training samples as bars, test samples as lines."""
-    fig = new_figure(fig_size, use_pyplot, "constrained")
+    fig = canvas.figure((3.2 * len(steps), 3.2), "constrained")
     axes = fig.subplots(1, len(steps), sharey=True, squeeze=False)[0]
     n = sum(column.startswith("positive_") for column in table.columns)
     orders = np.arange(1, n + 1)

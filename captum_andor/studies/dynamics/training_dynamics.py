@@ -16,7 +16,7 @@ from captum_andor._utils.progress import progress_bar
 from captum_andor._utils.statistics import Array, chance_iou, iou, spearman
 from captum_andor.confusing import ConfusingSampleAnalyzer, Scoring, SetRule, jaccard, known_samples, order_profile
 from captum_andor.studies.dynamics.dynamics_figures import gap_and_orders, profiles_at, similarity_by_order
-from captum_andor.visualization import shown
+from captum_andor.visualization import Canvas, panels
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -283,30 +283,22 @@ class TrainingDynamics:
             )
         return pd.concat(blocks, ignore_index=True)
 
-    def plot(self, fig_size: tuple[float, float] = (9.0, 3.6), use_pyplot: bool = True) -> tuple[Figure, Any]:
+    @panels
+    def plot(self, canvas: Canvas) -> tuple[Figure, Any]:
         """Draw losses, gap and boundary, and strength by order over training.
-
-        Args:
-            fig_size (tuple, optional): In inches. Default: (9.0, 3.6)
-            use_pyplot (bool, optional): False works without a display. Default: True
 
         Returns:
             - **fig, axes** (*tuple*): The figure and its two axes.
         """
-        fig, axes = gap_and_orders(self.table, self.boundary, fig_size, use_pyplot)
-        shown(True, use_pyplot)
-        return fig, axes
+        return gap_and_orders(self.table, self.boundary, canvas)
 
-    def plot_profiles(
-        self, steps: Sequence[int] | None = None, fig_size: tuple[float, float] | None = None, use_pyplot: bool = True
-    ) -> tuple[Figure, Any]:
+    @panels
+    def plot_profiles(self, canvas: Canvas, steps: Sequence[int] | None = None) -> tuple[Figure, Any]:
         """Draw strength by order at some checkpoints beside each other, of training and of test samples.
 
         Args:
             steps (sequence of int, optional): Which checkpoints. Default: None (the last one before the second phase,
                 or the first where none is seen, and the last of all)
-            fig_size (tuple, optional): In inches. Default: None (by the number of checkpoints)
-            use_pyplot (bool, optional): False works without a display. Default: True
 
         Returns:
             - **fig, axes** (*tuple*): The figure and an axis for each checkpoint.
@@ -319,25 +311,16 @@ class TrainingDynamics:
         unknown = [step for step in chosen if step not in self.steps]
         if unknown or not chosen:
             raise ValueError(f"steps must be among the checkpoints {self.steps}; got {unknown or list(chosen)}.")
-        fig, axes = profiles_at(self.table, chosen, fig_size or (3.2 * len(chosen), 3.2), use_pyplot)
-        shown(True, use_pyplot)
-        return fig, axes
+        return profiles_at(self.table, chosen, canvas)
 
-    def plot_similarity(
-        self, fig_size: tuple[float, float] = (9.0, 3.4), use_pyplot: bool = True
-    ) -> tuple[Figure, Any]:
+    @panels
+    def plot_similarity(self, canvas: Canvas) -> tuple[Figure, Any]:
         """Draw the similarity of interactions of train and test samples by order, and its ceiling, over training.
-
-        Args:
-            fig_size (tuple, optional): In inches. Default: (9.0, 3.4)
-            use_pyplot (bool, optional): False works without a display. Default: True
 
         Returns:
             - **fig, axes** (*tuple*): The figure and its two axes, between and within.
         """
-        fig, axes = similarity_by_order(self.similarity, self.boundary, fig_size, use_pyplot)
-        shown(True, use_pyplot)
-        return fig, axes
+        return similarity_by_order(self.similarity, self.boundary, canvas)
 
     def __str__(self) -> str:
         second = "no second phase is seen" if self.boundary is None else f"the second phase begins at {self.boundary}"

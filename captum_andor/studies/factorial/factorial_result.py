@@ -21,7 +21,7 @@ from captum_andor.studies.factorial.grids import GRIDS, GridNetwork, cells_of_gr
 from captum_andor.studies.factorial.instability import variance_between_copies
 from captum_andor.studies.factorial.network_tables import NetworkTable
 from captum_andor.studies.factorial.variance_shares import Shares, shares_of, standardised
-from captum_andor.visualization import new_figure, shown, text_colour
+from captum_andor.visualization import Canvas, panels, text_colour
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -287,15 +287,12 @@ class FactorialResult:
             f"{most.share:+.2f} [{most.lower:+.2f}, {most.upper:+.2f}] ({most.grid}, {most.layer})."
         )
 
-    def plot(
-        self, score: str | None = None, fig_size: tuple[float, float] | None = None, use_pyplot: bool = True
-    ) -> tuple[Figure, list[Axes]]:
+    @panels
+    def plot(self, canvas: Canvas, score: str | None = None) -> tuple[Figure, list[Axes]]:
         """Draw shares over cuts, stacked, with the interval of the low part, a panel for each grid.
 
         Args:
             score (str, optional): As in :meth:`shares`. Default: None (the primary)
-            fig_size (tuple, optional): Size in inches. Default: None (by the numbers of grids and cuts)
-            use_pyplot (bool, optional): Make and show the figure with pyplot. Default: True
 
         Returns:
             - **fig, axes** (*tuple*): The figure and its axes.
@@ -303,7 +300,7 @@ class FactorialResult:
         table = self.shares(score)
         grids = list(dict.fromkeys(table["grid"]))
         n_cuts = table["layer"].nunique()
-        fig = new_figure(fig_size or (1.6 + len(grids) * (1.1 + 0.55 * n_cuts), 3.4), use_pyplot, "constrained")
+        fig = canvas.figure((1.6 + len(grids) * (1.1 + 0.55 * n_cuts), 3.4), "constrained")
         axes = list(np.atleast_1d(fig.subplots(1, len(grids), sharey=True)))
         for axis, grid in zip(axes, grids, strict=True):
             own = table[table["grid"] == grid]
@@ -323,7 +320,6 @@ class FactorialResult:
             axis.set_title(grid, fontsize=10)
         axes[0].set_ylabel("share of what differs")
         axes[-1].legend(fontsize=8, loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False)
-        shown(True, use_pyplot, *axes)
         return fig, axes
 
     def save(self, path: str | os.PathLike[str]) -> None:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from captum_andor.studies.witnesses.code_measures import OF_LABELS
-from captum_andor.visualization import SERIES, new_figure, shown
+from captum_andor.visualization import SERIES, Canvas
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,11 +33,10 @@ def draw_maps(
     layers: Sequence[str],
     grid: tuple[int, int],
     seed: int,
-    fig_size: tuple[float, float] | None,
-    use_pyplot: bool,
+    canvas: Canvas,
 ) -> tuple[Any, Any]:
     """Draw the samples on the map of each layer; see :meth:`LayerCodes.plot_maps`."""
-    fig = new_figure(fig_size or (2.6 * len(layers), 2.9), use_pyplot, "constrained")
+    fig = canvas.figure((2.6 * len(layers), 2.9), "constrained")
     axes = fig.subplots(1, len(layers), squeeze=False)[0]
     rows, columns = grid
     n_classes = int(labels.max()) + 1
@@ -52,13 +51,10 @@ def draw_maps(
     if n_classes <= 20:
         handles, names = dots.legend_elements(num=None)
         fig.legend(handles, names, loc="outside right center", fontsize=7, frameon=False, title="class")
-    shown(True, use_pyplot)
     return fig, axes
 
 
-def draw_measures(
-    measures: pd.DataFrame, columns: Sequence[str] | None, fig_size: tuple[float, float] | None, use_pyplot: bool
-) -> tuple[Any, Any]:
+def draw_measures(measures: pd.DataFrame, columns: Sequence[str] | None, canvas: Canvas) -> tuple[Any, Any]:
     """Draw measures over depth; see :meth:`LayerCodes.plot_measures`."""
     columns = list(MEASURE_TITLES) if columns is None else list(columns)
     unknown = [name for name in columns if name not in MEASURE_TITLES]
@@ -66,7 +62,7 @@ def draw_measures(
         raise ValueError(f"columns must be among {list(MEASURE_TITLES)}; got {columns}.")
     wide = min(len(columns), 3)
     tall = -(-len(columns) // wide)
-    fig = new_figure(fig_size or (3.4 * wide, 2.5 * tall), use_pyplot, "constrained")
+    fig = canvas.figure((3.4 * wide, 2.5 * tall), "constrained")
     axes = fig.subplots(tall, wide, squeeze=False).flatten()
     for axis, column in zip(axes, columns, strict=False):
         for (name, rows), colour in zip(measures.groupby("network", sort=False), SERIES, strict=False):
@@ -80,5 +76,4 @@ def draw_measures(
         axis.set_axis_off()
     handles, names = max((axis.get_legend_handles_labels() for axis in axes), key=lambda pair: len(pair[1]))
     fig.legend(handles, names, loc="outside lower center", ncols=len(names), fontsize=8, frameon=False)
-    shown(True, use_pyplot)
     return fig, axes

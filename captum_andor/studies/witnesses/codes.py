@@ -19,6 +19,7 @@ from captum_andor.studies.witnesses.code_measures import channel_scale, measured
 from captum_andor.studies.witnesses.layer_features import POOLINGS, Pooling, layer_features
 from captum_andor.studies.witnesses.perturbed_inputs import class_scores, perturbed
 from captum_andor.studies.witnesses.self_organizing_map import SelfOrganizingMap
+from captum_andor.visualization import Canvas, panels
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -333,15 +334,12 @@ class LayerCodes:
 
     # Figures
 
-    def plot_maps(
-        self, dataset: Any, fig_size: tuple[float, float] | None = None, use_pyplot: bool = True
-    ) -> tuple[Any, Any]:
+    @panels
+    def plot_maps(self, canvas: Canvas, dataset: Any) -> tuple[Any, Any]:
         """Each layer's map with the samples of a data set, coloured by class.
 
         Args:
             dataset (data set, DataLoader, or tuple): Inputs with labels.
-            fig_size (tuple, optional): In inches. Default: None (by the number of layers)
-            use_pyplot (bool, optional): Whether pyplot makes and shows the figure. Default: True
 
         Returns:
             - **fig, axes** (*tuple*): The figure and its axes, one a layer.
@@ -353,22 +351,16 @@ class LayerCodes:
         samples = read_samples(dataset, labelled=True)
         assert samples.labels is not None
         units = self.transform(samples.inputs if samples.is_tuple else samples.inputs[0])
-        return draw_maps(units, samples.labels, self.layers, self.grid, self.seed, fig_size, use_pyplot)
+        return draw_maps(units, samples.labels, self.layers, self.grid, self.seed, canvas)
 
     @staticmethod
-    def plot_measures(
-        measures: pd.DataFrame,
-        columns: Sequence[str] | None = None,
-        fig_size: tuple[float, float] | None = None,
-        use_pyplot: bool = True,
-    ) -> tuple[Any, Any]:
+    @panels
+    def plot_measures(canvas: Canvas, measures: pd.DataFrame, columns: Sequence[str] | None = None) -> tuple[Any, Any]:
         """The measures over depth, beside an untrained network and shuffled labels.
 
         Args:
             measures (pandas.DataFrame): As :meth:`measures` returns.
             columns (sequence of str, optional): Which measures. Default: None (all)
-            fig_size (tuple, optional): In inches. Default: None (by their number)
-            use_pyplot (bool, optional): Whether pyplot makes and shows the figure. Default: True
 
         Returns:
             - **fig, axes** (*tuple*): The figure and its axes, one a measure.
@@ -376,7 +368,7 @@ class LayerCodes:
         Raises:
             ValueError: If a column is none of the measures.
         """
-        return draw_measures(measures, columns, fig_size, use_pyplot)
+        return draw_measures(measures, columns, canvas)
 
     # Features
 

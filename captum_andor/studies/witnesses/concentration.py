@@ -24,12 +24,11 @@ from captum_andor.confusing import (
     order_profile,
 )
 from captum_andor.games.transforms import count_players
-from captum_andor.visualization import one_axis, shown
+from captum_andor.visualization import Canvas, figure
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 _OFFSETTING, _ALL, _GROUP = "#D55E00", "#0072B2", "black"
 _ENDS = (2.5, 97.5)  # percentiles of random sets
@@ -68,19 +67,18 @@ def concentration(
     """
     check_count("n_resamples", n_resamples)
     check_seed(seed)
-    strengths = _strengths_of(report.scoring, report.model_named(model))
+    strengths = _strengths_of(report.scoring, report.scoring.model_named(model))
     numbers = report.scoring.evaluation.samples.numbers
     return _table(strengths, SetRule(fraction), groups or {}, n_resamples, seed, numbers)
 
 
+@figure
 def plot_concentration(
+    canvas: Canvas,
     report: ConfusingReport,
     model: str | None = None,
     groups: Mapping[str, Any] | None = None,
-    plt_fig_axis: tuple[Figure, Axes] | None = None,
-    fig_size: tuple[float, float] = (4.8, 3.8),
-    use_pyplot: bool = True,
-) -> tuple[Figure, Axes]:
+) -> None:
     """Draw which share of the samples holds which share of the offsetting high-order strength (a Lorenz curve).
 
     Args:
@@ -88,20 +86,15 @@ def plot_concentration(
         model (str, optional): Which model's. Default: None (the only one)
         groups (dict, optional): As in :func:`concentration`: a point each, beside the interval of chance. Default:
             None
-        plt_fig_axis (tuple, optional): Figure and axis to draw on. Default: None (a new figure)
-        fig_size (tuple, optional): Size of a new figure in inches. Default: (4.8, 3.8)
-        use_pyplot (bool, optional): False works without a display. Default: True
 
     Returns:
         - **fig, axis** (*tuple*): The figure and its axis.
     """
-    name = report.model_named(model)
+    name = report.scoring.model_named(model)
     strengths = _strengths_of(report.scoring, name)
     table = _table(strengths, SetRule(), groups or {}, 1000, 0, report.scoring.evaluation.samples.numbers)
-    fig, axis = one_axis(plt_fig_axis, fig_size, use_pyplot)
+    axis = canvas.axis((4.8, 3.8))
     _lorenz_curves(axis, strengths, table, name)
-    shown(plt_fig_axis is None, use_pyplot, axis)
-    return fig, axis
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from captum_andor._utils.checks import check_count
 from captum_andor._utils.statistics import Array, auc, bootstrap
 from captum_andor.studies.witnesses.barriers import Loss, check_pairs, losses_of
 from captum_andor.studies.witnesses.connectivity import connectivity_score
-from captum_andor.visualization import SERIES, one_axis, shown
+from captum_andor.visualization import SERIES, Canvas, figure
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -55,32 +55,20 @@ class Detection:
         shares = [[float((scores >= t).mean()) for t in thresholds] for scores in (self.clean, self.suspect)]
         return pd.DataFrame({"threshold": thresholds, "false_positives": shares[0], "true_positives": shares[1]})
 
-    def plot(
-        self,
-        title: str | None = None,
-        fig_size: tuple[float, float] = (3.6, 3.4),
-        plt_fig_axis: tuple[Any, Any] | None = None,
-        use_pyplot: bool = True,
-    ) -> tuple[Any, Any]:
+    @figure
+    def plot(self, canvas: Canvas) -> None:
         """Draw the ROC curve.
-
-        Args:
-            title (str, optional): Default: None (the AUC)
-            fig_size (tuple, optional): In inches. Default: (3.6, 3.4)
-            plt_fig_axis (tuple, optional): Figure and axis to draw on. Default: None (new ones)
-            use_pyplot (bool, optional): Whether pyplot makes and shows a new figure. Default: True
 
         Returns:
             - **fig, axis** (*tuple*): The figure and its axis.
         """
-        fig, axis = one_axis(plt_fig_axis, fig_size, use_pyplot)
+        axis = canvas.axis((3.6, 3.4))
         curve = self.roc()
         axis.plot(curve["false_positives"], curve["true_positives"], color=SERIES[0])
         axis.plot([0, 1], [0, 1], ":", color="grey")
-        axis.set(xlabel="false positives", ylabel="true positives", title=title or f"AUC {self.auc:.2f}")
+        axis.set(xlabel="false positives", ylabel="true positives")
+        canvas.title = canvas.title or f"AUC {self.auc:.2f}"
         axis.set_aspect("equal")
-        shown(plt_fig_axis is None, use_pyplot, axis)
-        return fig, axis
 
 
 def detect(

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from captum_andor.visualization import SERIES, new_figure, one_axis, shown
+from captum_andor.visualization import SERIES, Canvas, figure, panels
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -56,30 +56,17 @@ class Barriers:
         ends = {"loss_a": self.losses[:, 0], "loss_b": self.losses[:, -1]}
         return pd.DataFrame({name: column.numpy() for name, column in (columns | ends).items()})
 
-    def plot(
-        self,
-        title: str | None = None,
-        fig_size: tuple[float, float] = (4.5, 3),
-        plt_fig_axis: tuple[Any, Any] | None = None,
-        use_pyplot: bool = True,
-    ) -> tuple[Any, Any]:
+    @figure
+    def plot(self, canvas: Canvas) -> None:
         """Draw the losses over the lines, their mean in bold.
-
-        Args:
-            title (str, optional): Of the axis. Default: None
-            fig_size (tuple, optional): In inches. Default: (4.5, 3)
-            plt_fig_axis (tuple, optional): Figure and axis to draw on. Default: None (new ones)
-            use_pyplot (bool, optional): Whether pyplot makes and shows a new figure. Default: True
 
         Returns:
             - **fig, axis** (*tuple*): The figure and its axis.
         """
-        fig, axis = one_axis(plt_fig_axis, fig_size, use_pyplot)
+        axis = canvas.axis((4.5, 3))
         axis.plot(self.alphas, self.losses.T, color=SERIES[0], alpha=0.25, linewidth=0.8)
         axis.plot(self.alphas, self.losses.mean(0), color=SERIES[0], linewidth=2)
-        axis.set(xlabel="from a to b", ylabel="loss", title=title)
-        shown(plt_fig_axis is None, use_pyplot, axis)
-        return fig, axis
+        axis.set(xlabel="from a to b", ylabel="loss")
 
 
 @dataclass(frozen=True)
@@ -124,39 +111,30 @@ class Paths:
             }
         )
 
-    def plot(
-        self, pair: int = 0, fig_size: tuple[float, float] = (4.5, 3), plt_fig_axis: Any = None, use_pyplot: bool = True
-    ) -> tuple[Any, Any]:
+    @figure
+    def plot(self, canvas: Canvas, pair: int = 0) -> None:
         """Draw the losses of one pair, on the straight line and along the path.
 
         Args:
             pair (int, optional): Which one. Default: 0
-            fig_size (tuple, optional): In inches. Default: (4.5, 3)
-            plt_fig_axis (tuple, optional): Figure and axis to draw on. Default: None (new ones)
-            use_pyplot (bool, optional): Whether pyplot makes and shows a new figure. Default: True
 
         Returns:
             - **fig, axis** (*tuple*): The figure and its axis.
         """
-        fig, axis = one_axis(plt_fig_axis, fig_size, use_pyplot)
+        axis = canvas.axis((4.5, 3))
         axis.plot(self.straight.alphas, self.straight.losses[pair], color=SERIES[1], label="straight")
         curve = self.curves[pair]
         axis.plot(np.linspace(0, 1, len(curve)), curve, color=SERIES[2], label=f"{len(self.points[pair]) - 2} bypasses")
         axis.set(xlabel="from a to b", ylabel="loss")
         axis.legend(frameon=False)
-        shown(plt_fig_axis is None, use_pyplot, axis)
-        return fig, axis
 
-    def plot_strip(
-        self, pair: int = 0, count: int = 9, fig_size: tuple[float, float] | None = None, use_pyplot: bool = True
-    ) -> tuple[Any, Any]:
+    @panels
+    def plot_strip(self, canvas: Canvas, pair: int = 0, count: int = 9) -> tuple[Any, Any]:
         """Draw pictures on the straight line and, below, along the path, from a to b.
 
         Args:
             pair (int, optional): Which one. Default: 0
             count (int, optional): Pictures in a row, ≥ 2. Default: 9
-            fig_size (tuple, optional): In inches. Default: None (by their number)
-            use_pyplot (bool, optional): Whether pyplot makes and shows the figure. Default: True
 
         Returns:
             - **fig, axes** (*tuple*): The figure and its axes, two rows.
@@ -167,7 +145,7 @@ class Paths:
         path = self.points[pair]
         if path.ndim != 4 or path.shape[1] not in (1, 3):
             raise ValueError(f"inputs must be pictures (1 or 3 channels, height, width); got {tuple(path.shape[1:])}.")
-        fig = new_figure(fig_size or (1.1 * count, 2.5), use_pyplot, "constrained")
+        fig = canvas.figure((1.1 * count, 2.5), "constrained")
         axes = fig.subplots(2, count, squeeze=False)
         low, high = float(path.min()), float(path.max())
         for line, points, name in ((axes[0], path[[0, -1]], "straight"), (axes[1], path, "path")):
@@ -178,5 +156,4 @@ class Paths:
                 axis.imshow(shades.squeeze(2).numpy(), cmap="gray", vmin=0, vmax=1)
                 axis.set(xticks=[], yticks=[])
             line[0].set_ylabel(name, fontsize=9)
-        shown(True, use_pyplot)
         return fig, axes
