@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from html import escape
 from itertools import takewhile
-from typing import TYPE_CHECKING
+from typing import Any
 
 from captum_andor._utils.checks import check_count
 from captum_andor.results import Result
@@ -14,8 +14,6 @@ from captum_andor.visualization.canvas import LINE_STYLES, check_single, colour_
 from captum_andor.visualization.drawing import Canvas, figure
 from captum_andor.visualization.sources import Html
 
-if TYPE_CHECKING:
-    pass
 
 _WIDTH = 64  # letters in a line of the figure
 
@@ -35,7 +33,7 @@ def plot_tokens(
     result: Result,
     tokens: Sequence[str] | None = None,
     k: int = 5,
-) -> tuple[Figure, Axes]:
+) -> tuple[Any, Any]:
     """Draw a sentence with the k strongest patterns of one prediction as marked lanes under their words.
 
     Args:
