@@ -20,12 +20,14 @@ from torch.utils.data import (
 )
 
 from captum_andor._utils.frames import frame_numbers, is_frame
+from captum_andor._utils.storage import storable
 from captum_andor._utils.user_warnings import warn
 
 _NAMES_SHOWN = 6
 _READ_TWICE = 3  # samples of a map-style data set that are read again, to see whether it changes them
 
 
+@storable
 @dataclass(frozen=True)
 class Samples:
     """Inputs and labels of a data set.

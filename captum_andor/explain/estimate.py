@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -13,14 +12,13 @@ import torch
 from torch import Tensor
 
 from captum_andor._utils.checks import check_seed
-from captum_andor._utils.storage import read_arrays, write_arrays
 from captum_andor._utils.user_warnings import warn
 from captum_andor.explain.logical_model import LogicalModel, complete_model, sampled_model
 from captum_andor.games import Inputs, flat_games, game_values
 from captum_andor.games.indices import Index, interaction_index
 from captum_andor.games.transforms import all_coalitions, coalition_codes, count_players
 from captum_andor.process import Fidelity, Posterior, ProcessPosterior, estimate_fidelity
-from captum_andor.results import Axes, IndexedResult, Names, Picks, ResultPlayers, restored_fields, take
+from captum_andor.results import Axes, IndexedResult, Names, Picks, ResultPlayers, take
 from captum_andor.sampling import checked_coalitions, each_once
 from captum_andor.search import Effort, Options, Weights, estimated_game, game_posteriors, unfitted_game
 from captum_andor.visualization import plot_shapley_values
@@ -331,54 +329,21 @@ class GameEstimate(IndexedResult):
         names = list(self.player_names or map(str, self.feature_ids))
         return plot_shapley_values(mean, std, names, k, title=options.pop("title", self._title()), **options)
 
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the estimate to a file, atomically.
-
-        Args:
-            path (str or PathLike): Where to write; an existing file is replaced. No suffix is added.
-        """
-        header, arrays = self._stored()
+    def _state(self) -> dict[str, Any]:
         theta = [p.process.theta if isinstance(p, ProcessPosterior) else None for p in self.posteriors]
-        size = 4 * self.n_players + 8
-        filled = [torch.full((size,), torch.nan, dtype=torch.float64) if t is None else t.cpu() for t in theta]
-        arrays |= {"values": self.values.cpu().numpy(), "theta": torch.stack(filled).numpy()}
-        if self.coalitions is not None:
-            arrays["coalitions"] = self.coalitions.cpu().numpy()
-        write_arrays(path, _FORMAT, {**header, "seed": self.seed}, arrays)
+        return {
+            "values": self.values,
+            "coalitions": self.coalitions,
+            "seed": self.seed,
+            "axes": self.axes,
+            "players": self.players,
+            "theta": theta,
+        }
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> GameEstimate:
-        """Read an estimate that :meth:`save` wrote; its tensors are on the CPU.
-
-        Args:
-            path (str or PathLike): The file.
-
-        Returns:
-            - **estimate** (*GameEstimate*): Equal to the one saved.
-
-        Raises:
-            OSError: If the file cannot be opened.
-            ValueError: If the file is not an estimate, damaged, or of a newer version.
-        """
-        header, arrays = read_arrays(path, _FORMAT, "GameEstimate.save")
-        try:
-            values = game_values(arrays["values"])
-            fields = restored_fields(header, arrays, tuple(values.shape[:-1]))
-            players = fields["players"]
-            rows = torch.from_numpy(arrays["coalitions"]) if "coalitions" in arrays else None
-            count = 1 << players.n_players if rows is None else len(rows)
-            theta = torch.from_numpy(arrays["theta"])
-            known = rows is None or (rows.dtype == torch.bool and rows.shape == (count, players.n_players))
-            size = (math.prod(values.shape[:-1]), 4 * players.n_players + 8)
-            if not known or values.shape[-1] != count or theta.shape != size or not isinstance(header["seed"], int):
-                raise ValueError("its arrays do not fit together")
-            if rows is not None and len(torch.unique(rows, dim=0)) != count:
-                raise ValueError("coalitions holds one twice")
-            if bool(theta.isinf().any()):
-                raise ValueError("theta is not finite")
-            return replace(estimate_of(values, rows, header["seed"], players, theta), axes=fields["axes"])
-        except (KeyError, TypeError, AttributeError, ValueError) as error:
-            raise ValueError(f"{path} does not hold an estimate ({error}); it is damaged.") from error
+    def _of_state(cls, state: dict[str, Any]) -> GameEstimate:
+        axes = state.pop("axes")
+        return replace(estimate_of(**state), axes=axes)
 
     def _answers(self, found: list[tuple[Tensor, Tensor]], return_std: bool) -> Tensor | tuple[Tensor, Tensor]:
         mean, std = (torch.stack(part).view(*self.shape, -1) for part in zip(*found, strict=True))
@@ -430,7 +395,7 @@ def estimate_of(
     coalitions: Tensor | None,
     seed: int,
     players: ResultPlayers,
-    theta: Tensor | None = None,
+    theta: Sequence[Tensor | None] | None = None,
 ) -> GameEstimate:
     """Fit the posterior of every output.
 
@@ -439,7 +404,7 @@ def estimate_of(
         coalitions (Tensor or None): bool, shape ``(m, n)``, each once; None for all 2^n in the order of the bit codes.
         seed (int): Of everything random.
         players (ResultPlayers): The n players.
-        theta (Tensor, optional): Hyperparameters of each output that are known, NaN where none are needed.
+        theta (sequence of Tensor, optional): Hyperparameters of each output that are known, None where none are needed.
     """
     if coalitions is not None and len(coalitions) == 1 << min(coalitions.shape[1], 62):
         values, coalitions = values[..., coalition_codes(coalitions).argsort()], None
@@ -448,8 +413,7 @@ def estimate_of(
     if theta is None:
         posteriors = _fitted(rows, games, seed)
     else:
-        known = [None if bool(row.isnan().any()) else row for row in theta]
-        posteriors = [estimated_game(rows, v, seed, row) for v, row in zip(games, known, strict=True)]
+        posteriors = [estimated_game(rows, v, seed, row) for v, row in zip(games, theta, strict=True)]
     return GameEstimate(values, coalitions, seed, Axes.of(values.shape[:-1]), players, tuple(posteriors))
 
 

@@ -6,7 +6,6 @@ Source: this package.
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -16,10 +15,8 @@ import torch
 from torch import Tensor
 
 from captum_andor._utils.checks import check_count
-from captum_andor._utils.storage import write_arrays
 from captum_andor.explain.explained import Explained
 from captum_andor.explain.logical_model import LogicalModel, complete_model
-from captum_andor.explain.stored_explanation import FORMAT, TENSORS, read_explanation
 from captum_andor.games import active_players, flat_games, game_values
 from captum_andor.games.transforms import (
     coalition_codes,
@@ -50,6 +47,7 @@ if TYPE_CHECKING:
     import shapiq
 
 _ROUNDING = 8  # times the rounding of the largest v: below, a player changes nothing
+_TENSORS = ("values", "and_values", "or_values", "noise", "l1", "duality_gap", "dual", "noise_limit")
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -412,37 +410,8 @@ class AndOrExplanation(Explained):
         model = complete_model(self.values, options, self.players)
         return replace(model, axes=self.axes)
 
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the explanation to a file, atomically.
-
-        The file is a compressed NumPy archive (``.npz``) that loads without pickle; its fields are listed on the
-        documentation's page on the file format.
-
-        Args:
-            path (str or PathLike): Where to write; an existing file is replaced. No suffix is added.
-        """
-        header, players = self._stored()
-        arrays = {name: getattr(self, name).cpu().numpy() for name in TENSORS}
-        write_arrays(path, FORMAT, {**header, "split": self.split}, {**arrays, **players})
-
-    @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> AndOrExplanation:
-        """Read an explanation that :meth:`save` wrote; its tensors are on the CPU.
-
-        Args:
-            path (str or PathLike): The file.
-
-        Returns:
-            - **explanation** (*AndOrExplanation*): Equal to the one saved.
-
-        Raises:
-            OSError: If the file cannot be opened, e.g. FileNotFoundError.
-            ValueError: If the file is not an explanation, damaged, or of a newer version.
-        """
-        return cls(**read_explanation(path))
-
     def _select(self, picks: Picks) -> AndOrExplanation:
-        parts: dict[str, Any] = {name: take(getattr(self, name), picks) for name in TENSORS}
+        parts: dict[str, Any] = {name: take(getattr(self, name), picks) for name in _TENSORS}
         return replace(self, **parts, axes=self.axes.pick(picks), players=self.players.pick(picks))
 
     def ends(self) -> tuple[float, float]:

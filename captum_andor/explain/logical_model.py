@@ -6,7 +6,6 @@ Source: this package.
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -16,11 +15,9 @@ import torch
 from torch import Tensor
 
 from captum_andor._utils.checks import check_count
-from captum_andor._utils.storage import write_arrays
 from captum_andor.explain.minimal_sources import minimal_sources
 from captum_andor.explain.pattern_stability import share_found_again
 from captum_andor.explain.printed_logical_model import PrintedLogicalModel
-from captum_andor.explain.stored_logical_model import COLUMNS, FORMAT, TENSORS, read_logical_model
 from captum_andor.games import flat_games, game_values
 from captum_andor.games.transforms import all_coalitions, coalition_codes, count_players
 from captum_andor.process import Posterior
@@ -61,6 +58,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _TABLED_PLAYERS = 20  # 2^20 predictions take 8 MB
+_OF_OUTPUTS = ("constant", "r2", "r2_interval", "r2_path", "values")  # tensors of the leading shape
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -351,40 +349,8 @@ class LogicalModel(PrintedLogicalModel):
             raise ValueError(f"tolerance must be a share of v(N) - v(∅), from 0 to less than 1; got {tolerance}.")
         return minimal_sources(self, float(tolerance), int(max_sets))
 
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the model to a file, atomically.
-
-        The file is a compressed NumPy archive (``.npz``) that loads without pickle; its fields are listed on the
-        documentation's page on the file format.
-
-        Args:
-            path (str or PathLike): Where to write; an existing file is replaced. No suffix is added.
-        """
-        header, arrays = self._stored()
-        header |= {"options": asdict(self.options), "shape": list(self.shape)}
-        arrays |= {name: getattr(self.table, name).cpu().numpy() for name in COLUMNS}
-        arrays |= {name: getattr(self, name).cpu().numpy() for name in TENSORS}
-        if self.coalitions is not None:
-            arrays["coalitions"] = self.coalitions.cpu().numpy()
-        write_arrays(path, FORMAT, header, arrays)
-
-    @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> LogicalModel:
-        """Read a model that :meth:`save` wrote; its tensors are on the CPU.
-
-        Args:
-            path (str or PathLike): The file.
-
-        Returns:
-            - **model** (*LogicalModel*): Equal to the one saved.
-
-        Raises:
-            OSError: If the file cannot be opened, e.g. FileNotFoundError.
-            ValueError: If the file is not a logical model, damaged, or of a newer version.
-        """
-        return cls(**read_logical_model(path))
-
     _is_sparse = True
+    _unstored = ("estimate", "evaluate")
 
     def ends(self) -> tuple[float, float]:
         """Values h(∅) and h(N) of the surrogate, for a result of a single output."""
@@ -433,7 +399,7 @@ class LogicalModel(PrintedLogicalModel):
         output = position[self.table.output]
         kept = output >= 0
         rows = self.table.rows(kept)
-        parts: dict[str, Any] = {name: take(getattr(self, name), picks) for name in TENSORS if name != "t"}
+        parts: dict[str, Any] = {name: take(getattr(self, name), picks) for name in _OF_OUTPUTS}
         table, order = PatternTable.ordered(output[kept], rows.is_or, rows.members, rows.value)
         return replace(
             self,

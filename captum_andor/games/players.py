@@ -11,6 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from captum_andor._utils.storage import storable
+
 Inputs: TypeAlias = Tensor | tuple[Tensor, ...]
 InputsT = TypeVar("InputsT", Tensor, tuple[Tensor, ...])
 Baseline: TypeAlias = int | float | bool | Tensor | None
@@ -20,6 +22,7 @@ NOBODY = -1  # in the place of a player's number: the element is kept in every c
 _EXACT_IDS = 2**53  # above, float64 merges neighbouring ids
 
 
+@storable
 @dataclass(frozen=True)
 class PlayerLayout:
     """Player of each input element, enough to scatter one number per player back over the inputs.
@@ -59,6 +62,7 @@ class PlayerLayout:
         return spread if self.is_tuple else spread[0]
 
 
+@storable
 @dataclass(frozen=True)
 class Question:
     """What a call asked, for prints and titles.

@@ -11,10 +11,9 @@ from captum_andor.results.player_names import Names as Names, standard_names as 
 from captum_andor.results.result import (
     IndexedResult as IndexedResult,
     Result as Result,
-    restored_fields as restored_fields,
     shown_count as shown_count,
 )
-from captum_andor.results.result_players import ResultPlayers as ResultPlayers, stored_ids as stored_ids
+from captum_andor.results.result_players import ResultPlayers as ResultPlayers
 from captum_andor.results.rules import rule_of as rule_of
 from captum_andor.results.shapiq_bridge import from_shapiq as from_shapiq
 from captum_andor.results.strengths import (

@@ -12,6 +12,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from captum_andor._utils.storage import storable
 from captum_andor.games.transforms import all_coalitions
 from captum_andor.results.leading_axes import Axes
 
@@ -71,6 +72,7 @@ class PlayerKey:
         return _tuples_of_labels(members, self.names or ())
 
 
+@storable
 @dataclass(frozen=True, eq=False)
 class PatternTable:
     """Patterns of one or many outputs, a row each, grouped by output and strongest first within it.

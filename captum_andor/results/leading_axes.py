@@ -13,10 +13,12 @@ import torch
 from torch import Tensor
 
 from captum_andor._utils.checks import is_int
+from captum_andor._utils.storage import storable
 
 Picks = tuple[slice | int, ...]  # one entry per axis
 
 
+@storable
 @dataclass(frozen=True)
 class Axes:
     """The axes of a result's leading shape, and which positions of the result it was taken from are left.
@@ -85,30 +87,6 @@ class Axes:
         taken = [(name, p) for name, p in zip(self.names, self.positions, strict=True) if isinstance(p, int)]
         shown = [repr(self.labels[p]) if self.labels and name == self.names[-1] else f"{name} {p}" for name, p in taken]
         return ", ".join(shown)
-
-    def stored(self) -> list[Any]:
-        """The positions as JSON-serialisable lists; inverse of :meth:`restored`."""
-        return [[p.start, p.stop, p.step] if isinstance(p, range) else p for p in self.positions]
-
-    @classmethod
-    def restored(cls, given: Any, shape: tuple[int, ...], labels: Any = None) -> Axes:
-        """Axes from the lists that :meth:`stored` returns."""
-        entries = [entry if isinstance(entry, list) else [entry] for entry in given]
-        if any(not is_int(i) or len(e) not in (1, 3) for e in entries for i in e):
-            raise ValueError(f"its axes are {given!r}")
-        axes = cls(
-            tuple(range(*entry) if len(entry) == 3 else entry[0] for entry in entries),
-            None if labels is None else tuple(labels),
-        )
-        last = axes.positions[-1] if axes.positions else 0
-        if axes.labels is not None and (
-            not all(isinstance(label, str) for label in axes.labels)
-            or max(last if isinstance(last, range) else [last], default=0) >= len(axes.labels)
-        ):
-            raise ValueError("its output_labels do not fit its axes")
-        if axes.shape != shape:
-            raise ValueError(f"its axes have shape {axes.shape}, its outputs {shape}")
-        return axes
 
 
 def standard_index(index: Any, shape: tuple[int, ...]) -> Picks:

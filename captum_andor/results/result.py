@@ -8,10 +8,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice, product
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from captum_andor._utils.storage import Stored
 from captum_andor.games import Inputs, PlayerLayout, flat_games
 from captum_andor.games.indices import Index, banzhaf_values, interaction_index, multi_order_interaction
 from captum_andor.results.interactions import Interaction
@@ -27,7 +27,7 @@ _MANY = 100  # outputs, more than anyone asks for but by leaving out the target
 IndexedT = TypeVar("IndexedT", bound="IndexedResult")
 
 
-class IndexedResult(ABC):
+class IndexedResult(Stored, ABC):
     """A result for outputs of some leading shape ``(…)``, over players with ids.
 
     Players are called by their ids wherever a person reads or writes them: patterns, tables, :meth:`coalitions_of`.
@@ -157,12 +157,13 @@ class IndexedResult(ABC):
                 f"got {tuple(coalitions.shape)}."
             )
 
-    def _stored(self) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
-        """Entries of a file's header and arrays that hold the players and the axes."""
-        header, arrays = self.players.stored()
-        labels = self.axes.labels
-        named = {} if labels is None else {"output_labels": list(labels)}
-        return {**header, "axes": self.axes.stored(), **named}, arrays
+    @classmethod
+    def _of_state(cls: type[IndexedT], state: dict[str, Any]) -> IndexedT:
+        found = super()._of_state(state)
+        shape = tuple(found.values.shape[:-1])  # type: ignore[attr-defined]
+        if shape != found.shape:
+            raise ValueError(f"its axes have shape {found.shape}, its values {shape}")
+        return found
 
 
 class Result(IndexedResult):
@@ -287,14 +288,6 @@ class Result(IndexedResult):
     @abstractmethod
     def order_strength(self) -> Tensor:
         """Sums of positive and of negative strengths by order: float64, shape ``(…, 2, n + 1)``."""
-
-
-def restored_fields(
-    header: dict[str, Any], arrays: dict[str, npt.NDArray[Any]], shape: tuple[int, ...]
-) -> dict[str, Any]:
-    """Keyword arguments for the fields that every result has, from a file; ``shape`` is the leading one."""
-    axes = Axes.restored(header["axes"], shape, header.get("output_labels")) if "axes" in header else Axes.of(shape)
-    return {"axes": axes, "players": ResultPlayers.restored(header, arrays, shape)}
 
 
 def shown_count(shape: Sequence[int]) -> str:

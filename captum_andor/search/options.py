@@ -10,6 +10,7 @@ from typing import Any, Literal, TypeAlias, get_args
 import numpy as np
 
 from captum_andor._utils.checks import is_int, is_real
+from captum_andor._utils.storage import storable
 
 Effort: TypeAlias = Literal["auto", "stable", "accurate", "high"]
 _SMALL = 8  # players up to which "auto" shortens exact models: some 60 ms each
@@ -18,6 +19,7 @@ _SMALL = 8  # players up to which "auto" shortens exact models: some 60 ms each
 Weights: TypeAlias = Literal["uniform", "size", "shapley"] | Sequence[float]
 
 
+@storable
 @dataclass(frozen=True)
 class Options:
     """What a logical model may look like; see :meth:`captum_andor.LogicalModel.from_values`."""

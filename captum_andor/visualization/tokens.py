@@ -14,7 +14,6 @@ from captum_andor.visualization.canvas import LINE_STYLES, check_single, colour_
 from captum_andor.visualization.drawing import Canvas, figure
 from captum_andor.visualization.sources import Html
 
-
 _WIDTH = 64  # letters in a line of the figure
 
 

@@ -205,7 +205,7 @@ def test_files_hold_it(tmp_path: Path) -> None:
     assert list(frame.columns) == ["sample", "output", "player", "name", "value", "std"] and len(frame) == 24
     with np.load(tmp_path / "estimate.npz") as archive:
         arrays = dict(archive)
-    arrays["theta"] = arrays["theta"][:, :-1]
+    arrays["theta.0"] = arrays["theta.0"][:-1]
     np.savez(tmp_path / "damaged.npz", **arrays)
     with pytest.raises(ValueError, match="damaged"):
         GameEstimate.load(tmp_path / "damaged.npz")

@@ -335,7 +335,7 @@ def test_loading_no_file_is_file_not_found(tmp_path: Path) -> None:
 
 
 def test_loading_a_newer_version_says_so(tmp_path: Path) -> None:
-    header = {"format": "captum_andor.explanation", "version": 99}
+    header = {"format": "captum_andor.AndOrExplanation", "version": 99}
     np.savez(tmp_path / "new.npz", header=np.array(json.dumps(header)))
     with pytest.raises(ValueError, match=r"format version 99.*Upgrade"):
         AndOrExplanation.load(tmp_path / "new.npz")

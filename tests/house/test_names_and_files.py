@@ -12,7 +12,7 @@ import torch
 from matplotlib.text import Text
 from torch import nn
 
-from captum_andor import AndOrInteractions, ConfusingSampleAnalyzer, GameEstimate, LogicalModel
+from captum_andor import AndOrInteractions, ConfusingSampleAnalyzer, GameEstimate
 from captum_andor._utils.storage import read_arrays, write_arrays
 
 NAMES = ["price_$", r"$\frac{", "cost $5", "$x_1$"]
@@ -56,50 +56,3 @@ def damaged(path: Path, kind: str, **changes: Any) -> None:
     for name, change in changes.items():
         arrays[name] = change(np.array(arrays[name]))
     write_arrays(path, kind, {k: v for k, v in header.items() if k not in ("format", "version")}, arrays)
-
-
-@pytest.mark.parametrize(
-    ("changes", "fault"),
-    [
-        ({"r2": lambda a: a * np.nan}, "r2 and r2_interval"),
-        ({"r2": lambda a: a + 0.5}, "outside r2_interval"),
-        ({"r2_interval": lambda a: a * np.array([1, np.nan])}, "r2 and r2_interval"),
-        ({"r2_interval": lambda a: a[..., ::-1].copy() + np.array([0.2, -0.2])}, "outside r2_interval"),
-        ({"values": lambda a: a * np.nan}, "values is not finite"),
-        ({"value": lambda a: a * np.inf}, "value is not finite"),
-        ({"t": lambda a: -1 - a}, "t is out of range"),
-        ({"coalitions": lambda a: np.repeat(a[:1], len(a), 0)}, "holds one twice"),
-    ],
-)
-def test_a_logical_model_with_contradictory_numbers_is_not_read(
-    tmp_path: Path, changes: dict[str, Any], fault: str
-) -> None:
-    """NaN and R² of other models were accepted."""
-    method = AndOrInteractions(lambda x: x[:, :3].prod(1) + x[:, 4] + 0.3 * torch.tanh(x).prod(1))
-    model = method.logical_model(torch.ones(1, 9), budget=128, max_patterns=3)
-    model.save(tmp_path / "model")
-    assert torch.equal(LogicalModel.load(tmp_path / "model").r2, model.r2)
-    damaged(tmp_path / "model", "captum_andor.logical_model", **changes)
-    with pytest.raises(ValueError, match=fault):
-        LogicalModel.load(tmp_path / "model")
-
-
-@pytest.mark.parametrize(
-    ("changes", "fault"),
-    [
-        ({"values": lambda a: a * np.nan}, "not hold an estimate"),
-        ({"values": lambda a: a[..., :-1]}, "do not fit together"),
-        ({"coalitions": lambda a: np.repeat(a[:1], len(a), 0)}, "holds one twice"),
-        ({"theta": lambda a: a + np.inf}, "theta is not finite"),
-    ],
-)
-def test_an_estimate_with_contradictory_numbers_is_not_read(
-    tmp_path: Path, changes: dict[str, Any], fault: str
-) -> None:
-    estimate = AndOrInteractions(lambda x: torch.tanh(x.sum(1)) + x.prod(1)).estimate(torch.ones(1, 9), budget=128)
-    estimate.save(tmp_path / "estimate")
-    loaded = GameEstimate.load(tmp_path / "estimate")
-    torch.testing.assert_close(loaded.shapley_values(), estimate.shapley_values())
-    damaged(tmp_path / "estimate", "captum_andor.game_estimate", **changes)
-    with pytest.raises(ValueError, match=fault):
-        GameEstimate.load(tmp_path / "estimate")

@@ -12,6 +12,7 @@ from torch import Tensor
 from captum_andor._utils.datasets import Samples
 from captum_andor._utils.devices import Model, device_of, process_of
 from captum_andor._utils.progress import Progress, progress_bar
+from captum_andor._utils.storage import storable
 from captum_andor._utils.user_warnings import warn
 from captum_andor.confusing.evaluation.attribution_methods import Attributer
 from captum_andor.confusing.evaluation.model_checks import check_labels, check_model, warn_of_probabilities
@@ -23,6 +24,7 @@ from captum_andor.games.transforms import coalition_members
 _SAME = 1e-4  # of the largest output: above what float32 outputs differ by between batches
 
 
+@storable
 @dataclass(frozen=True)
 class Evaluation:
     """Outputs of all models on all masked samples.

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from captum_andor._utils.datasets import Samples
+from captum_andor._utils.storage import storable
 from captum_andor.games import NOBODY, Baselines, Inputs, Players
 from captum_andor.games.masks import image_grid
 
@@ -17,6 +18,7 @@ OneBaseline: TypeAlias = Baselines | Callable[[Any], Baselines]
 OneMask: TypeAlias = Inputs | Callable[[Any], Inputs] | None
 
 
+@storable
 class View(NamedTuple):
     """Positions of a baseline and of a mask among those given."""
 
@@ -24,6 +26,7 @@ class View(NamedTuple):
     mask: int
 
 
+@storable
 @dataclass(frozen=True)
 class Views:
     """All pairs of a baseline and a mask.

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from captum_andor._utils.checks import check_count, is_int
 from captum_andor._utils.printed_text import printed
+from captum_andor._utils.storage import Stored
 from captum_andor.confusing.report.html_page import page
 from captum_andor.confusing.report.report_figures import (
     compare,
@@ -23,7 +24,6 @@ from captum_andor.confusing.report.report_figures import (
     overlap_matrix,
     score_against_score,
 )
-from captum_andor.confusing.report.report_file import read_scoring, write_scoring
 from captum_andor.confusing.report.text_page import summary
 from captum_andor.confusing.scores.label_noise import cleanlab_frame, known_samples, label_noise, user_columns
 from captum_andor.confusing.scores.overlap import SetRule, overlap, reliability
@@ -44,7 +44,7 @@ _CONTROLS = ("n_active", "ink")
 _ROWS = 20  # of all models together, that a notebook shows of a report
 
 
-class ConfusingReport:
+class ConfusingReport(Stored):
     r"""Result of :meth:`ConfusingSampleAnalyzer.evaluate`: tables, sets, comparisons, figures, a page.
 
     With several baselines or masks, the scores in tables are means over these, while whatever ranks or compares samples
@@ -582,48 +582,19 @@ class ConfusingReport:
         text = page(self.scoring, title, k)
         Path(path).write_text(text, encoding="utf-8")
 
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the report to a file, atomically: inputs, labels, what the models returned, and the settings.
+    def _state(self) -> dict[str, Any]:
+        """Inputs, labels, what the models returned, and settings; the models are not in it.
 
-        The file is a compressed NumPy archive (``.npz``) that loads without pickle. The models are not in it.
-
-        Args:
-            path (str or PathLike): Where to write; an existing file is replaced. No suffix is added.
-
-        Raises:
-            TypeError: If ``score`` is a function, which the file cannot hold.
-
-        Examples::
-
-            >>> import os, tempfile, torch
-            >>> from captum_andor import ConfusingReport, ConfusingSampleAnalyzer
-            >>> analyzer = ConfusingSampleAnalyzer().add_model("linear", torch.nn.Linear(4, 3).eval())
-            >>> report = analyzer.evaluate((torch.rand(20, 4), torch.arange(20) % 3))
-            >>> path = os.path.join(tempfile.mkdtemp(), "report.npz")
-            >>> report.save(path)
-            >>> ConfusingReport.load(path).scores.equals(report.scores)
-            True
+        Functions among the baselines and masks are called for every sample.
         """
-        write_scoring(path, self.scoring)
-
-    @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> ConfusingReport:
-        """Read a report that :meth:`save` wrote.
-
-        It does all that the saved one did without its models: where ``scores`` are of v alone, patterns need
-        ``coalitions="all"`` before.
-
-        Args:
-            path (str or PathLike): The file.
-
-        Returns:
-            - **report** (*ConfusingReport*): Equal to the one saved.
-
-        Raises:
-            OSError: If the file cannot be opened, e.g. FileNotFoundError.
-            ValueError: If the file is not a report, damaged, or of a newer version.
-        """
-        return cls(read_scoring(path))
+        if callable(self.scoring.score):
+            raise TypeError(
+                "score is a function, which a file does not hold: save report.rescore(score=…) of a score with a name, "
+                "or pickle the report."
+            )
+        evaluation = self.scoring.evaluation
+        views = evaluation.views.as_tensors(evaluation.samples)
+        return {"scoring": replace(self.scoring, evaluation=replace(evaluation, views=views))}
 
     def __len__(self) -> int:
         return self.n_samples

@@ -14,6 +14,7 @@ from torch import Tensor
 from captum_andor._utils.caching import computed_once
 from captum_andor._utils.checks import check_count
 from captum_andor._utils.statistics import Array, ranks, top
+from captum_andor._utils.storage import storable
 from captum_andor.confusing.evaluation.evaluator import Evaluation, Evaluator
 from captum_andor.confusing.evaluation.views import View
 from captum_andor.confusing.scores.score_formulas import (
@@ -55,6 +56,7 @@ _MOST_IN_A_FIGURE, _MOST_PLAYERS = 12, 20  # players of which all masked inputs 
 _OF_VALUES = ("_values", "_split")  # what a report of the same v takes over, without a second copy
 
 
+@storable
 @dataclass(frozen=True)
 class Scoring:
     """Scores and table columns of every sample of an evaluation.
@@ -74,6 +76,8 @@ class Scoring:
         player_names: What figures call the players; None for the columns of a frame, or ids.
         evaluator: Runs the models on the coalitions that were left out, when patterns are asked for; None cannot.
     """
+
+    _unstored = ("evaluator", "_cache")  # models, and what is computed
 
     evaluation: Evaluation
     names: tuple[str, ...]

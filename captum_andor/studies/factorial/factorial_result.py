@@ -350,12 +350,9 @@ class FactorialResult:
             OSError: If the file cannot be opened.
             ValueError: If it is no such result, or damaged.
         """
-
-        def check(header: dict[str, Any], specs: dict[str, Any]) -> None:
-            if any(spec.shape[0] != len(header["members"]) for spec in specs.values()):
-                raise ValueError("its arrays are not of its networks")
-
-        header, arrays = read_arrays(path, _FORMAT, "FactorialResult.save", check)
+        header, arrays = read_arrays(path, _FORMAT, "FactorialResult.save")
+        if any(len(array) != len(header["members"]) for array in arrays.values()):
+            raise ValueError(f"{path} is damaged: its arrays are not of its networks.")
         numbers = {name.removeprefix("network/"): a for name, a in arrays.items() if name.startswith("network/")}
         return cls(
             tuple(GridNetwork(**member) for member in header["members"]),

@@ -74,8 +74,8 @@ class Tables:
         path, digest = self.folder / f"{network.name}.npz", hash_of(model)
         if path.exists():
             try:
-                header, arrays = read_arrays(path, _FORMAT, "FactorialStudy.run", self._check)
-                if header["network"] == digest:
+                header, arrays = read_arrays(path, _FORMAT, "FactorialStudy.run")
+                if header["network"] == digest and len(arrays["column/loss"]) == len(self.samples):
                     return _table(header, arrays, columns)
             except ValueError as error:
                 warn(f"{error} It is computed again.")
@@ -83,10 +83,6 @@ class Tables:
         self.folder.mkdir(parents=True, exist_ok=True)
         write_arrays(path, _FORMAT, {**header, "network": digest}, arrays)
         return _table(header, arrays, columns)
-
-    def _check(self, header: dict[str, Any], specs: dict[str, Any]) -> None:
-        if not isinstance(header["network"], str) or specs["column/loss"].shape != (len(self.samples),):
-            raise ValueError("it is of other samples")
 
     def _evaluated(self, model: nn.Module) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
         model = model if self.evaluated_as is None else self.evaluated_as(model)
