@@ -4,7 +4,7 @@ from typing import Any
 
 from captum_andor._version import __version__
 from captum_andor.confusing import ConfusingReport, ConfusingSampleAnalyzer
-from captum_andor.explain import AndOrExplanation, AndOrInteractions, GameEstimate, LogicalModel, MaskedOutputs
+from captum_andor.explain import AndOrExplanation, AndOrInteractions, GameEstimate, LogicalModel
 from captum_andor.results import Interaction
 
 __all__ = [
@@ -15,7 +15,6 @@ __all__ = [
     "GameEstimate",
     "Interaction",
     "LogicalModel",
-    "MaskedOutputs",
     "__version__",
 ]
 

@@ -6,7 +6,6 @@ from captum_andor.explain.comparison import Comparison, common_patterns, compare
 from captum_andor.explain.estimate import GameEstimate
 from captum_andor.explain.explanation import AndOrExplanation
 from captum_andor.explain.logical_model import LogicalModel, complete_model as complete_model
-from captum_andor.explain.masked_outputs import MaskedOutputs
 
 __all__ = [
     "AndOrExplanation",
@@ -14,7 +13,6 @@ __all__ = [
     "Comparison",
     "GameEstimate",
     "LogicalModel",
-    "MaskedOutputs",
     "averaged_interactions",
     "common_patterns",
     "compare",

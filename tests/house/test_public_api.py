@@ -56,7 +56,6 @@ def test_public_names_are_frozen() -> None:
         "GameEstimate",
         "Interaction",
         "LogicalModel",
-        "MaskedOutputs",
         "__version__",
     ]
 
@@ -236,7 +235,6 @@ ROOM_NAMES = {
         "Comparison",
         "GameEstimate",
         "LogicalModel",
-        "MaskedOutputs",
         "averaged_interactions",
         "common_patterns",
         "compare",
