@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from copy import copy
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -16,9 +17,8 @@ from captum_andor._utils.checks import is_int
 from captum_andor._utils.user_warnings import warn
 from captum_andor.explain import AndOrExplanation, AndOrInteractions, GameEstimate, LogicalModel
 from captum_andor.games import feature_names
-from captum_andor.llm.asked import Asked, Evaluate, labelled
-from captum_andor.llm.asker import Asker
-from captum_andor.llm.prompt_game import AttrTarget, Outputs, PromptGame, target_values
+from captum_andor.llm.making_games import Settings, make_target_game
+from captum_andor.llm.target_game import AttrTarget, Outputs, TargetGame, columns_of, labelled, target_values
 from captum_andor.llm.targets import TargetText
 
 _NAME = "And Or LLM Attribution"  # Captum's would part LLM into letters
@@ -71,7 +71,7 @@ class AndOrLLMAttribution(LLMAttribution):  # type: ignore[misc]  # captum ships
         >>> method.logical_model(inp, "Elena Marsh", budget=64).rules()  # doctest: +SKIP
         ['any one of d2, d4, d8: +16.1', 'left over: 1.7% of the variance']
 
-    Source: ours; Captum's ``LLMAttribution``: Miglani et al. 2023 (arXiv 2312.05491).
+    Source: Captum's ``LLMAttribution``: Miglani et al. 2023 (arXiv 2312.05491).
     """
 
     SUPPORTED_METHODS = (*LLMAttribution.SUPPORTED_METHODS, AndOrInteractions)
@@ -106,27 +106,21 @@ class AndOrLLMAttribution(LLMAttribution):  # type: ignore[misc]  # captum ships
         super().__init__(attr_method, tokenizer)
         self.attr_target = attr_target
         self.target: TargetText | None = None
-        self._asker = Asker(
-            self.model,
-            tokenizer,
-            self.device,
-            attr_target,
-            score,
-            provider,
-            tokens_per_batch,
-            parallel_requests,
+        self._settings = Settings(
+            self.model, tokenizer, self.device, attr_target, score, provider, tokens_per_batch, parallel_requests,
             retries,
         )  # fmt: skip
+        self._last: TargetGame | None = None
 
     @property
     def way(self) -> str | None:
         """How the last prompts were evaluated."""
-        return None if self._asker.last is None else self._asker.last.evaluation.way
+        return None if self._last is None else self._last.evaluation.way
 
     @property
     def n_tokens(self) -> int:
         """How many tokens went through the model for the last target; 0 with a provider."""
-        return 0 if self._asker.last is None else int(getattr(self._asker.last.evaluation, "n_tokens", 0))
+        return 0 if self._last is None else int(getattr(self._last.evaluation, "n_tokens", 0))
 
     @log_usage()  # type: ignore[untyped-decorator]
     def attribute(
@@ -166,10 +160,9 @@ class AndOrLLMAttribution(LLMAttribution):  # type: ignore[misc]  # captum ships
         """
         if not is_int(num_trials) or num_trials < 1:
             raise ValueError(f"num_trials must be an int ≥ 1; got {num_trials!r}.")
-        asked = self._asked(inp, target, gen_args, skip_tokens, use_cached_outputs, forward_in_tokens)
+        game = self._game(inp, target, gen_args, skip_tokens, use_cached_outputs, forward_in_tokens)
         _check_count(self.attr_method, inp, kwargs.get("budget"))
-        game = asked.game
-        game.on_answer = self._inspector(_inspect_forward, asked)
+        game.on_answer = self._inspector(_inspect_forward, game)
         method = self._method_of(game, "both" if self.include_per_token_attr else "sum")
         is_ours = isinstance(method, AndOrInteractions)
         show = bool(kwargs.pop("show_progress", False)) if is_ours else False
@@ -184,7 +177,7 @@ class AndOrLLMAttribution(LLMAttribution):  # type: ignore[misc]  # captum ships
         attributions = inp.format_attr(torch.stack(trials).mean(0).to(self.device))
         return LLMAttributionResult(
             input_tokens=list(getattr(inp, "values", None) or feature_names(inp)),
-            output_tokens=asked.tokens(len(attributions) - 1),
+            output_tokens=game.tokens(len(attributions) - 1),
             seq_attr=attributions[0],
             token_attr=attributions[1:] if self.include_per_token_attr else None,
             inp=inp,
@@ -224,16 +217,16 @@ class AndOrLLMAttribution(LLMAttribution):  # type: ignore[misc]  # captum ships
             TypeError: As :meth:`attribute`, and if the method is not ``AndOrInteractions``.
             ValueError: As :meth:`attribute`, and as ``AndOrInteractions.logical_model``.
         """
-        asked = self._asked(inp, target, gen_args, skip_tokens)
+        game = self._game(inp, target, gen_args, skip_tokens)
         n = int(inp.n_itp_features)
         spent = budget if budget is not None else (1 << n if n <= _ALL_PLAYERS else _BUDGET)
 
-        def partial(values: Tensor, coalitions: Tensor) -> LogicalModel:
+        def of_answers(values: Tensor, coalitions: Tensor) -> LogicalModel:
             kept = {name: value for name, value in options.items() if name in _OF_VALUES}
             return LogicalModel.from_values(values, coalitions, **kept)
 
-        found = self._run(asked, "logical_model", outputs, show_progress, partial, budget=spent, **options)
-        model: LogicalModel = replace(found, evaluate=Evaluate(asked.game, outputs))
+        found = self._run(game, "logical_model", outputs, show_progress, of_answers, budget=spent, **options)
+        model: LogicalModel = replace(found, evaluate=partial(game.values_on, outputs=outputs))
         return model
 
     @log_usage()  # type: ignore[untyped-decorator]
@@ -266,9 +259,9 @@ class AndOrLLMAttribution(LLMAttribution):  # type: ignore[misc]  # captum ships
             TypeError: As :meth:`logical_model`.
             ValueError: As :meth:`attribute`, and as ``AndOrInteractions.interactions``.
         """
-        asked = self._asked(inp, target, gen_args, skip_tokens)
+        game = self._game(inp, target, gen_args, skip_tokens)
         _check_count(self.attr_method, inp, None)
-        found: AndOrExplanation = self._run(asked, "interactions", outputs, show_progress, None, **options)
+        found: AndOrExplanation = self._run(game, "interactions", outputs, show_progress, None, **options)
         return found
 
     @log_usage()  # type: ignore[untyped-decorator]
@@ -303,25 +296,24 @@ class AndOrLLMAttribution(LLMAttribution):  # type: ignore[misc]  # captum ships
             TypeError: As :meth:`logical_model`.
             ValueError: As :meth:`attribute`, and as ``AndOrInteractions.estimate``.
         """
-        asked = self._asked(inp, target, gen_args, skip_tokens)
-        found = self._run(asked, "estimate", outputs, show_progress, GameEstimate.from_values, budget=budget, **options)
+        game = self._game(inp, target, gen_args, skip_tokens)
+        found = self._run(game, "estimate", outputs, show_progress, GameEstimate.from_values, budget=budget, **options)
         # the game keeps its answers: for more, ask again with a larger budget
         estimate: GameEstimate = replace(found, continued=None)
         return estimate
 
     def _run(
         self,
-        asked: Asked,
+        game: TargetGame,
         what: str,
         outputs: Outputs,
         show_progress: bool,
-        partial: Callable[[Tensor, Tensor], Any] | None,
+        of_answers: Callable[[Tensor, Tensor], Any] | None,
         **options: Any,
     ) -> Any:
         """One of the three results, of what has been answered until then after Ctrl-C."""
         if outputs not in ("sum", "tokens", "both"):
             raise ValueError(f'outputs must be "sum", "tokens" or "both"; got {outputs!r}.')
-        game = asked.game
         method = self._method_of(game, outputs)
         if not isinstance(method, AndOrInteractions):
             raise TypeError(
@@ -340,21 +332,20 @@ class AndOrLLMAttribution(LLMAttribution):  # type: ignore[misc]  # captum ships
                 )
         except KeyboardInterrupt:
             rows, both = game.answered()
-            if partial is None or len(rows) < 2:
+            if of_answers is None or len(rows) < 2:
                 raise
-            values = {"sum": both[:, :1], "tokens": both[:, 1:], "both": both}[outputs].T
             try:
-                found = partial(values, rows)
+                found = of_answers(columns_of(both, outputs).T, rows)
             except ValueError:  # too few for so many patterns; they are kept
                 raise KeyboardInterrupt(
                     f"after {len(rows)} prompts, too few; they are kept for the next call"
                 ) from None
             warn(f"interrupted after {len(rows)} prompts: the result is of these. They are kept for the next call.")
             found = replace(found, players=replace(found.players, names=tuple(names)))
-            return labelled(found, asked, outputs)
-        return labelled(found if outputs == "sum" else found[0], asked, outputs)
+            return labelled(found, game, outputs)
+        return labelled(found if outputs == "sum" else found[0], game, outputs)
 
-    def _method_of(self, game: PromptGame, outputs: Outputs) -> PerturbationAttribution:
+    def _method_of(self, game: TargetGame, outputs: Outputs) -> PerturbationAttribution:
         game.outputs = outputs
         method = copy(self.attr_method)
         method.forward_func = game
@@ -362,7 +353,7 @@ class AndOrLLMAttribution(LLMAttribution):  # type: ignore[misc]  # captum ships
             method.check_repeats = False  # the evaluation asks again by itself, past the answers that are kept
         return method
 
-    def _asked(
+    def _game(
         self,
         inp: Any,
         target: Any,
@@ -370,11 +361,13 @@ class AndOrLLMAttribution(LLMAttribution):  # type: ignore[misc]  # captum ships
         skip_tokens: Sequence[Any] | None,
         use_cache: bool = True,
         in_tokens: bool = True,
-    ) -> Asked:
+    ) -> TargetGame:
         self._check_training()
-        asked = self._asker(inp, target, gen_args, skip_tokens, use_cache, in_tokens)
-        self.target = asked.target
-        return asked
+        self._last = make_target_game(
+            self._settings, inp, target, gen_args, skip_tokens, use_cache, in_tokens, self._last
+        )
+        self.target = self._last.target
+        return self._last
 
     def _check_training(self) -> None:
         """Raise, or warn for Captum's methods, which run a model as it is, where dropout would make v random."""
@@ -391,14 +384,14 @@ class AndOrLLMAttribution(LLMAttribution):  # type: ignore[misc]  # captum ships
             raise ValueError(message)
         warn(message)
 
-    def _inspector(self, inspect: Any, asked: Asked) -> Callable[[Any, Tensor], None] | None:
+    def _inspector(self, inspect: Any, game: TargetGame) -> Callable[[Any, Tensor], None] | None:
         """Captum's hook on every prompt: its text, the target's, and the probabilities of the whole and each token."""
         if inspect is None:
             return None
 
         def tell(prompt: Any, values: Tensor) -> None:
             text = prompt if isinstance(prompt, str) else self.tokenizer.decode(torch.tensor(prompt.ids))
-            response = "" if asked.target is None else self.tokenizer.decode(torch.tensor(asked.target.ids))
+            response = "" if game.target is None else self.tokenizer.decode(torch.tensor(game.target.ids))
             inspect(text, response, (values.exp() if self.attr_target == "log_prob" else values).tolist())
 
         return tell

@@ -117,10 +117,10 @@ def test_patterns_of_a_planted_answer() -> None:
 def test_the_whole_target_and_its_tokens_from_the_same_passes(attr_target) -> None:
     method, inp = planted(attr_target=attr_target)
     both = method.interactions(inp, "yes no", outputs="both")
-    passes = len(method._asker.last.game.answers)
+    passes = len(method._last.answers)
     tokens = method.interactions(inp, "yes no", outputs="tokens")
     whole = method.interactions(inp, "yes no")
-    assert len(method._asker.last.game.answers) == passes == 32
+    assert len(method._last.answers) == passes == 32
     assert (both.shape, tokens.shape, whole.shape) == ((3,), (2,), (1,))
     assert torch.equal(both.values, torch.cat([whole.values, tokens.values]))
     p = {"log_prob": lambda v: v.exp(), "prob": lambda v: v, "log_odds": lambda v: v.sigmoid()}[attr_target]

@@ -1,59 +1,69 @@
-"""The game of a prompt: log-probabilities of a target on coalitions, each asked once, none forgotten."""
+"""The game of a prompt and a target: what a model says of the target when parts of the prompt are left out."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Literal, TypeAlias, get_args
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, TypeAlias, TypeVar, get_args
 
 import torch
 from torch import Tensor
 
 from captum_andor._utils.progress import Progress, progress_bar
+from captum_andor.explain import AndOrExplanation, GameEstimate, LogicalModel
+from captum_andor.llm.targets import TargetText
+from captum_andor.results import Axes
 
 AttrTarget: TypeAlias = Literal["log_prob", "prob", "log_odds"]
 Outputs: TypeAlias = Literal["sum", "tokens", "both"]
+ResultT = TypeVar("ResultT", LogicalModel, AndOrExplanation, GameEstimate)
+
+_SAME = 0.01  # of max(1, |v|): v(N) of the same input and model differs by less when it is asked again
 
 
-class PromptGame:
-    """What a model says of a target when some of a prompt's players are left out.
-
-    Args:
-        inp: One of Captum's interpretable inputs, or ours.
-        read: Turns what the input returns for coalitions into prompts that can be compared.
-        evaluate: Evaluates prompts, each once, and hands out which and theirs, ``(k, T, …)``, as soon as it knows.
-        values: Turns these into v of the target and of each token: ``(k, T, …)`` into ``(k, 1 + T)``.
-        on_answer: Called with a prompt and its row of v, as soon as it is known.
+@dataclass
+class TargetGame:
+    """A game with its answers: each prompt is evaluated once, and none is forgotten.
 
     Attributes:
-        answers: By coalition, as bytes, what has been evaluated.
+        inp: One of Captum's interpretable inputs, or ours.
+        key: What tells this game from another one of the same input: target, score and options.
+        given: The target or what stands for it, as it was given.
+        target: The target as tokens; None with a score.
+        read: Turns what the input returns for coalitions into prompts that can be compared.
+        evaluation: Evaluates prompts, each once, and yields which and theirs, ``(k, T, …)``, as soon as it knows.
+        values: Turns these into v of the target and of each token: ``(k, T, …)`` into ``(k, 1 + T)``.
+        on_answer: Called with a prompt and its row of v, as soon as it is known.
         outputs: Which columns of v are returned.
+        answers: By coalition, as bytes, what has been evaluated.
     """
 
-    def __init__(
-        self,
-        inp: Any,
-        read: Callable[[list[Any]], Sequence[Any]],
-        evaluate: Callable[[Sequence[Any]], Iterable[tuple[list[int], Tensor]]],
-        values: Callable[[Tensor], Tensor],
-        on_answer: Callable[[Any, Tensor], None] | None = None,
-    ) -> None:
-        self.inp = inp
-        self.read = read
-        self.evaluate = evaluate
-        self.values = values
-        self.on_answer = on_answer
-        self.outputs: Outputs = "sum"
-        self.answers: dict[bytes, Tensor] = {}
-        self.inputs = torch.ones(1, int(inp.n_itp_features))
-        self._bar: Progress | None = None
+    inp: Any
+    key: Any
+    given: Any
+    target: TargetText | None
+    read: Callable[[list[Any]], Sequence[Any]]
+    evaluation: Any
+    values: Callable[[Tensor], Tensor]
+    on_answer: Callable[[Any, Tensor], None] | None = None
+    outputs: Outputs = "sum"
+    answers: dict[bytes, Tensor] = field(default_factory=dict)
+    _bar: Progress | None = None
+
+    @property
+    def inputs(self) -> Tensor:
+        """All players present, ``(1, n)``."""
+        return torch.ones(1, int(self.inp.n_itp_features))
 
     def __call__(self, present: Tensor) -> Tensor:
         """V on coalitions, ``(B, n)`` ones and zeros: float64, ``(B,)`` for the sum, else ``(B, K)``."""
-        both = self.values(self.ask(present != 0))
-        if self.outputs == "sum":
-            return both[:, 0]
-        return both[:, 1:] if self.outputs == "tokens" else both
+        found = self.values_on(present != 0, self.outputs).T
+        return found[:, 0] if self.outputs == "sum" else found
+
+    def values_on(self, coalitions: Tensor, outputs: Outputs) -> Tensor:
+        """V of outputs on coalitions, bool ``(m, n)``: float64, ``(K, m)``."""
+        return columns_of(self.values(self.ask(coalitions)), outputs).T
 
     def ask(self, coalitions: Tensor) -> Tensor:
         """Answers on coalitions, bool ``(B, n)``: ``(B, T, …)``; those that are known are not asked again."""
@@ -71,7 +81,7 @@ class PromptGame:
                     different.append(prompt)
                 twins.setdefault(number, []).append(key)
             with torch.no_grad():
-                for numbers, rows in self.evaluate(different):
+                for numbers, rows in self.evaluation(different):
                     for number, row in zip(numbers, rows, strict=True):
                         for key in twins[number]:
                             self.answers[key] = row
@@ -94,7 +104,7 @@ class PromptGame:
 
     @contextmanager
     def progress(self, show: bool, description: str, total: int | None = None) -> Iterator[None]:
-        """Show a bar over what is evaluated, which what is known already shortens."""
+        """Progress bar over prompts not in the cache."""
         left = None if total is None else max(total - len(self.answers), 0)
         with progress_bar(show, left, description, unit="prompt") as bar:
             self._bar = bar
@@ -102,6 +112,37 @@ class PromptGame:
                 yield
             finally:
                 self._bar = None
+
+    @torch.no_grad()
+    def is_unchanged(self) -> bool:
+        """Ask v(N) once more: whether it is what it was, so that neither input nor model have changed.
+
+        Where N has not been asked yet, the largest coalition that has.
+        """
+        if not self.answers:
+            return True
+        rows, _ = self.answered()
+        row = rows[int(rows.sum(1).argmax())]
+        before = self.answers[row.numpy().tobytes()]
+        (_, now), *_ = self.evaluation(self.prompts(row[None]))
+        if now[0].shape != before.shape:
+            return False
+        known = before.isfinite()
+        moved = (now[0] - before)[known].abs()
+        return bool((moved <= _SAME * before[known].abs().clamp(min=1.0)).all())
+
+    def tokens(self, count: int) -> list[str]:
+        """What the outputs beside the sum are called."""
+        if self.target is not None:
+            return list(self.target.tokens)
+        return [f"output {i}" for i in range(count)]
+
+    @property
+    def whole(self) -> str:
+        """What the sum is called."""
+        if self.target is not None:
+            return self.target.text or "target"
+        return self.given if isinstance(self.given, str) else "score"
 
     def _tell(self, prompt: Any, row: Tensor, count: int) -> None:
         if self._bar is not None:
@@ -138,3 +179,28 @@ def target_values(attr_target: AttrTarget) -> Callable[[Tensor], Tensor]:
         return both.exp() if attr_target == "prob" else both
 
     return values
+
+
+def columns_of(both: Tensor, outputs: Outputs) -> Tensor:
+    """Of v of the whole target and of each token, ``(m, 1 + T)``, those that are asked for."""
+    return {"sum": both[:, :1], "tokens": both[:, 1:], "both": both}[outputs]
+
+
+def labelled(result: ResultT, game: TargetGame, outputs: Outputs) -> ResultT:
+    """A result of one axis, whose outputs are called as the target and its tokens."""
+    (count,) = result.shape
+    tokens: list[str] = game.tokens(count - (outputs == "both"))
+    names = {"sum": [game.whole], "tokens": tokens, "both": [game.whole, *tokens]}[outputs]
+    axes = Axes.labelled(tuple(names))
+    named: Any = replace(result, axes=axes)
+    estimate = getattr(named, "estimate", None)
+    if isinstance(named, LogicalModel) and isinstance(estimate, GameEstimate):
+        own = estimate if outputs == "sum" else estimate[0]
+        named = replace(named, estimate=replace(own, axes=axes, continued=None))
+    result = named
+    return result
+
+
+def sum_and_each(scores: Tensor) -> Tensor:
+    """Scores of one's own ``(k, K)`` behind their sum: ``(k, 1 + K)``."""
+    return torch.cat([scores.sum(-1, keepdim=True), scores], dim=-1)
