@@ -213,8 +213,8 @@ def timing() -> None:
             singly.append(time.perf_counter() - start)
             method = AndOrLLMAttribution(AndOrInteractions(model), tokenizer)
             start = time.perf_counter()
-            asked = method._asker(inp, ANSWER, None, None)
-            answers = asked.game.ask(rows)
+            asked = method._game(inp, ANSWER, None, None)
+            answers = asked.ask(rows)
             treely.append(time.perf_counter() - start)
         moved = float((answers - alone)[..., 0].abs().max())
         one, tree = np.median(singly), np.median(treely)
@@ -255,7 +255,7 @@ def precision() -> None:
     found = {}
     for dtype, tokens in ((torch.float32, None), (torch.bfloat16, 1), (torch.bfloat16, None)):
         method = AndOrLLMAttribution(AndOrInteractions(model.to(dtype)), tokenizer, tokens_per_batch=tokens)
-        found[dtype, tokens] = method._asker(inp, ANSWER, None, None).game.ask(rows)[..., 0].sum(1)
+        found[dtype, tokens] = method._game(inp, ANSWER, None, None).ask(rows)[..., 0].sum(1)
     exact = found.pop((torch.float32, None))
     print(
         f"32 prompts, v of standard deviation {float(exact.std()):.2f} in float32; root mean square error in bfloat16:"

@@ -1,11 +1,10 @@
-"""The most and the least confusing samples as HTML: each input with its patterns outlined on it, or as bars."""
+"""The most and the least confusing samples of a page: each input with its patterns outlined on it, or as bars."""
 
 from __future__ import annotations
 
 import base64
-import html
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -24,25 +23,8 @@ from captum_andor.confusing.scores.scoring import Scoring
 _LONGEST_SIDE = 96  # pixels of a picture on the page
 _LONGEST = 40  # characters of a pattern's players
 
-GALLERY_STYLE = """
-.gallery { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 34rem), 1fr)); gap: .8rem; }
-.gallery figure { margin: 0; padding: .5rem .6rem; border: 1px solid var(--line); border-radius: 8px; }
-.gallery figcaption { font-size: .85rem; margin-bottom: .3rem; }
-.panels { display: flex; flex-wrap: wrap; gap: .5rem; }
-.panel { width: 5rem; font-size: .75rem; color: var(--quiet); text-align: center; }
-.panel i { display: block; position: relative; width: 5rem; height: 5rem; border: 1px solid var(--line); }
-.panel img, .panel svg { position: absolute; inset: 0; width: 100%; height: 100%; }
-.panel img { image-rendering: pixelated; }
-.shade { fill: #000; fill-opacity: .45; } .edge { fill: none; stroke-width: 3; vector-effect: non-scaling-stroke; }
-.or { stroke-dasharray: 5 3; } .edge.plus { stroke: #00c08b; } .edge.minus { stroke: #ff7a1a; }
-.area.plus { fill: #00c08b; } .area.minus { fill: #ff7a1a; }
-.bars { list-style: none; margin: 0; padding: 0; font-size: .8rem; width: 100%; }
-.bars li { display: grid; grid-template-columns: minmax(8rem, 40%) 1fr; gap: .5rem; align-items: center; }
-.bars b { display: block; height: .7rem; } .bars b.plus { background: #009e73; } .bars b.minus { background: #d55e00; }
-"""
 
-
-def gallery_html(scoring: Scoring, name: str, column: str, k: int, n_patterns: int) -> str:
+def gallery(scoring: Scoring, name: str, column: str, k: int, n_patterns: int) -> dict[str, Any]:
     """A figure for each of the k most and the k least confusing samples, most confusing first."""
     suspicion, columns = scoring.suspicion(name, column), scoring.columns(name)
     k = min(k, len(scoring))
@@ -51,17 +33,17 @@ def gallery_html(scoring: Scoring, name: str, column: str, k: int, n_patterns: i
     for place, index in enumerate(chosen):
         label, predicted = columns["label"][index], columns["predicted"][index]
         head = f"{'most' if place < k else 'least'} confusing: #{scoring.numbers[index]}, label {label}, "
-        figures.append(_sample(scoring, name, index, f"{head}predicted {predicted}", n_patterns))
+        figures.append({"caption": f"{head}predicted {predicted}", **_sample(scoring, name, index, n_patterns)})
     legend = (
         "Bright: the players of a pattern, dark: the others. Solid outline: AND, all of them together; dashed: OR, any "
         "one of them. Green and +: for the label; orange and −: against it."
         if scoring.can_explain
         else "What v loses without each player, by colour: green, the score falls; orange, it rises."
     )
-    return f'<p class="quiet">{legend}</p>\n<div class="gallery">{"".join(figures)}</div>'
+    return {"legend": legend, "figures": figures}
 
 
-def _sample(scoring: Scoring, name: str, index: int, head: str, n_patterns: int) -> str:
+def _sample(scoring: Scoring, name: str, index: int, n_patterns: int) -> dict[str, Any]:
     image = picture(scoring.evaluation.samples, index)
     view = scoring.views[0]
     players = None if image is None else player_map(scoring, index, view, image.shape[:2])
@@ -72,50 +54,39 @@ def _sample(scoring: Scoring, name: str, index: int, head: str, n_patterns: int)
     else:
         lost, ids = lost_of_sample(scoring, name, index, view)
         parts = [("lost", (player,), float(value)) for player, value in zip(ids, lost, strict=True)]
-    caption = f"<figcaption>{html.escape(head)}</figcaption>"
+    largest = max((abs(value) for *_, value in parts), default=0.0) or 1.0
     if image is None or players is None:
-        return f"<figure>{caption}{_bars(parts, called)}</figure>"
-    source = png_source(image)
-    panels = [_panel(source, "", f"sample {scoring.numbers[index]}", "input")]
+        return {
+            "bars": [
+                {
+                    "text": f"{kind.upper()} {_names(members, called)} {value:+.2f}",
+                    "sign": _sign(value),
+                    "width": f"{abs(value) / largest:.0%}",
+                }
+                for kind, members, value in parts
+            ]
+        }
+    panels: list[dict[str, Any]] = [{"description": f"sample {scoring.numbers[index]}", "title": "input"}]
     if scoring.can_explain:
         for kind, members, value in parts:
             inside = np.isin(players, members)
             title = f"{kind.upper()} {value:+.2f}"
-            drawn = (
-                f'<path class="shade" d="{_area(~inside)}"/>'
-                f'<path class="edge {kind} {_sign(value)}" d="{_outline(inside)}"/>'
-            )
-            panels.append(
-                _panel(source, _svg(drawn, players.shape), f"{title}, players {_names(members, called)}", title)
-            )
+            edge = {"kind": f"edge {kind} {_sign(value)}", "line": _outline(inside)}
+            paths = [{"kind": "shade", "line": _area(~inside)}, edge]
+            description = f"{title}, players {_names(members, called)}"
+            panels.append({"description": description, "title": title, "paths": paths})
     else:
-        largest = max((abs(value) for *_, value in parts), default=0.0) or 1.0
-        drawn = "".join(
-            f'<path class="area {_sign(value)}" fill-opacity="{abs(value) / largest * 0.8:.2f}" '
-            f'd="{_area(np.isin(players, members))}"/>'
+        paths = [
+            {
+                "kind": f"area {_sign(value)}",
+                "opacity": f"{abs(value) / largest * 0.8:.2f}",
+                "line": _area(np.isin(players, members)),
+            }
             for _, members, value in parts
-        )
-        panels.append(_panel(source, _svg(drawn, players.shape), "what v loses without each player", "v lost"))
-    return f'<figure>{caption}<div class="panels">{"".join(panels)}</div></figure>'
-
-
-def _panel(source: str, drawn: str, description: str, title: str) -> str:
-    picture = f'<img alt="{html.escape(description)}" src="{source}">'
-    return f'<span class="panel"><i>{picture}{drawn}</i>{html.escape(title)}</span>'
-
-
-def _svg(drawn: str, shape: tuple[int, ...]) -> str:
-    return f'<svg viewBox="0 0 {shape[1]} {shape[0]}" preserveAspectRatio="none" aria-hidden="true">{drawn}</svg>'
-
-
-def _bars(parts: Sequence[tuple[str, tuple[int, ...], float]], called: Mapping[int, str]) -> str:
-    largest = max((abs(value) for *_, value in parts), default=0.0) or 1.0
-    items = [
-        f"<li><span>{html.escape(f'{kind.upper()} {_names(members, called)} {value:+.2f}')}</span>"
-        f'<b class="{_sign(value)}" style="width:{abs(value) / largest:.0%}"></b></li>'
-        for kind, members, value in parts
-    ]
-    return f'<ul class="bars">{"".join(items)}</ul>'
+        ]
+        panels.append({"description": "what v loses without each player", "title": "v lost", "paths": paths})
+    height, width = players.shape
+    return {"panels": panels, "source": png_source(image), "width": width, "height": height}
 
 
 def _sign(value: float) -> str:

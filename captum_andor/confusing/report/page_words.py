@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import html
-
 import numpy as np
 
 from captum_andor.confusing.scores.overlap import SetRule, overlap
@@ -64,34 +62,28 @@ GLOSSARY = {
 }
 
 
-def asked_and_found(scoring: Scoring) -> list[str]:
-    """Two paragraphs for the top of a page, as HTML."""
+def asked(scoring: Scoring) -> str:
+    """What was asked, for the top of a page."""
     names, views = scoring.names, scoring.evaluation.views
     n = sorted({n_players(scoring.values(names[0], view)) for view in scoring.views})
     models = f"{len(names)} models" if len(names) > 1 else "a model"
     about = "what the model predicts" if scoring.predicted else "the label that it was given"
     ways = "" if len(views.baselines) == 1 else f", {len(views.baselines)} of them in turn"
     parts = " or ".join(map(str, n))
-    primary = html.escape(scoring.primary.replace("_", " "))
-    asked = (
-        f"<strong>What was asked.</strong> {models.capitalize()} saw {len(scoring):,} inputs, each whole and with some "
-        f"of its {parts} players (parts) replaced by a baseline{ways}. How much of the evidence for {about} is lost "
-        f"with one or two players gone? By {primary} the inputs are ranked: on top are those that a model decides for "
-        "fragile reasons, whether it is right or wrong. They are for a person to look at; they are not proven mistakes."
+    return (
+        f"{models.capitalize()} saw {len(scoring):,} inputs, each whole and with some of its {parts} players (parts) "
+        f"replaced by a baseline{ways}. How much of the evidence for {about} is lost with one or two players gone? By "
+        f"{scoring.primary.replace('_', ' ')} the inputs are ranked: on top are those that a model decides for fragile "
+        "reasons, whether it is right or wrong. They are for a person to look at; they are not proven mistakes."
     )
-    first = "".join(f"<li>{sentence}</li>" for sentence in _look_first(scoring))
-    return [
-        f"<p>{asked}</p>",
-        f"<p><strong>What came out.</strong> {' '.join(_found(scoring))}</p>",
-        f"<p><strong>Look first at</strong></p>\n<ul>{first}</ul>",
-    ]
 
 
-def _found(scoring: Scoring) -> list[str]:
+def found(scoring: Scoring) -> list[str]:
+    """What came out, in sentences."""
     sentences = []
     correct = {name: np.asarray(scoring.columns(name)["correct"], dtype=np.float64).mean() for name in scoring.names}
     if not any(np.isnan(list(correct.values()))):
-        each = "; ".join(f"{html.escape(name)} {share:.1%}" for name, share in list(correct.items())[:_FIRST])
+        each = "; ".join(f"{name} {share:.1%}" for name, share in list(correct.items())[:_FIRST])
         more = f"; {len(correct) - _FIRST} more below" if len(correct) > _FIRST else ""
         sentences.append(f"Decided as labelled: {each}{more}.")
     if len(scoring.names) > 1:
@@ -119,11 +111,12 @@ def _found(scoring: Scoring) -> list[str]:
     return sentences
 
 
-def _look_first(scoring: Scoring) -> list[str]:
+def look_first(scoring: Scoring) -> list[str]:
+    """The most suspicious sample of each model, and why."""
     sentences = []
     for name in scoring.names[:_FIRST]:
         row = ranking(scoring, name, scoring.primary, 1).iloc[0]
-        sentences.append(f"#{row['sample']} ({html.escape(name)}): {html.escape(row['reasons'])}.")
+        sentences.append(f"#{row['sample']} ({name}): {row['reasons']}.")
     return sentences
 
 
@@ -131,24 +124,13 @@ def _first(scoring: Scoring, name: str, count: int) -> set[int]:
     return set(ranking(scoring, name, scoring.primary, count)["sample"].tolist())
 
 
-def hint(heading: str) -> str:
-    """The glossary's entry of a heading of a table; empty without one."""
-    return GLOSSARY.get(heading, "")
-
-
-def glossary() -> str:
-    """The list of words at the end of a page, as HTML."""
-    entries = "".join(f"<dt>{html.escape(word)}</dt><dd>{html.escape(text)}</dd>" for word, text in GLOSSARY.items())
-    return f'<h2 id="model-words">What the words mean</h2>\n<dl class="words-list">{entries}</dl>'
-
-
-def models(scoring: Scoring) -> str:
-    """A list of the models, how often each is right and how often its ranks can be trusted, as HTML."""
+def models(scoring: Scoring) -> list[str]:
+    """A list of the models, how often each is right and how often its ranks can be trusted."""
     entries = []
     for name in scoring.names:
         columns = scoring.columns(name)
         right = float(np.asarray(columns["correct"], dtype=np.float64).mean())
         facts = [] if np.isnan(right) else [f"{right:.1%} decided as labelled"]
         facts += [f"mean loss {columns['loss'].mean():.3g}", f"{columns['trusted'].mean():.1%} of the ranks trusted"]
-        entries.append(f"<li>{html.escape(name)}: {', '.join(facts)}</li>")
-    return f"<ul>{''.join(entries)}</ul>"
+        entries.append(f"{name}: {', '.join(facts)}")
+    return entries
