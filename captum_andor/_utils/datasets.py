@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sized
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
-from torch.utils.data import (
-    DataLoader,
-    DistributedSampler,
-    IterableDataset,
-    RandomSampler,
-    SubsetRandomSampler,
-    WeightedRandomSampler,
-)
+from torch.utils.data import DataLoader, IterableDataset
 
 from captum_andor._utils.frames import frame_numbers, is_frame
 from captum_andor._utils.storage import storable
 from captum_andor._utils.user_warnings import warn
 
 _NAMES_SHOWN = 6
+_BATCH_SIZE = 64  # of a loader whose batch sampler tells none
 _READ_TWICE = 3  # samples of a map-style data set that are read again, to see whether it changes them
 
 
@@ -101,8 +95,7 @@ def read_samples(data: Any, labelled: bool) -> Samples:
     elif isinstance(data, Mapping):
         samples = _whole(*_pair(data, "dataset"), classes)
     elif isinstance(data, DataLoader):
-        _check_order(data, classes)
-        samples = _joined([_batch(batch, i, classes) for i, batch in enumerate(data)])
+        samples = _joined([_batch(batch, i, classes) for i, batch in enumerate(_in_order(data, classes))])
         _check_first_batch(data, samples, classes)
     elif isinstance(data, Iterable) or hasattr(data, "__getitem__"):
         _check_repeats(data, classes)
@@ -313,51 +306,28 @@ def _joined(parts: list[Samples]) -> Samples:
     return Samples(inputs, torch.cat(columns) if columns else None, parts[0].is_tuple, parts[0].names)
 
 
-def _check_order(loader: DataLoader[Any], classes: _ClassNames) -> None:
-    """Raise unless a loader of a map-style data set gives its samples 0, 1, 2, … and all of them."""
-    data = loader.dataset
-    if isinstance(data, IterableDataset) or not hasattr(data, "__len__"):
-        return
-    if _is_map(data):
-        _check_repeats(data, classes)
-    if isinstance(loader.sampler, (RandomSampler, SubsetRandomSampler, WeightedRandomSampler)):
-        raise _disordered("shuffles", "pass DataLoader(..., shuffle=False), or the data set itself")
-    sampler: Any = loader.sampler if loader.batch_sampler is None else loader.batch_sampler
-    try:
-        once, again = _yielded(sampler), _yielded(sampler)
-    except TypeError as error:  # a sampler of keys, or one that cannot be read before
-        raise _disordered("has a sampler whose indices are no numbers", "pass the data set itself") from error
-    if once != again:
-        raise _disordered("has a sampler that shuffles", "pass the data set itself")
-    size = len(data)
-    if once == list(range(size)):
-        return
-    if once == list(range(len(once))):
-        raise _disordered(
-            f"leaves out the last {size - len(once)} of {size} samples (drop_last)",
-            f"pass drop_last=False, or the data set itself, or torch.utils.data.Subset(data, range({len(once)}))",
+def _in_order(loader: DataLoader[Any], classes: _ClassNames) -> DataLoader[Any]:
+    """A loader of samples 0, 1, 2, … of a map-style data set, batched and collated as given; others as they are."""
+    data, batches = loader.dataset, loader.batch_sampler
+    if not _is_map(data):
+        return loader
+    _check_repeats(data, classes)
+    sampler: Any = getattr(batches, "sampler", loader.sampler)
+    size = len(cast(Sized, data))
+    if len(sampler) != size:
+        raise ValueError(
+            f"dataset is a loader whose sampler gives {len(sampler)} of {size} samples, so that sample indices would "
+            "mean nothing; pass the data set itself (with checkpoint_dir the processes that torchrun started share its "
+            "batches without a DistributedSampler), or torch.utils.data.Subset(data, indices)."
         )
-    first = next((i for i, index in enumerate(once) if index != i), 0)
-    shared = isinstance(loader.sampler, DistributedSampler) and loader.sampler.num_replicas > 1
-    raise _disordered(
-        f"has a sampler that gives sample {once[first]} at position {first}, {len(once)} of {size} samples in all",
-        "pass the data set itself: with checkpoint_dir the processes that torchrun started share its batches, which a "
-        "DistributedSampler is not needed for"
-        if shared
-        else "pass the data set itself, or torch.utils.data.Subset(data, indices) with the indices in the order wanted",
+    return DataLoader(
+        data,
+        batch_size=None if batches is None else getattr(batches, "batch_size", _BATCH_SIZE),
+        collate_fn=loader.collate_fn,
+        num_workers=loader.num_workers,
+        worker_init_fn=loader.worker_init_fn,
+        multiprocessing_context=loader.multiprocessing_context,
     )
-
-
-def _disordered(fault: str, remedy: str) -> ValueError:
-    return ValueError(f"dataset is a loader that {fault}, so that sample indices would mean nothing; {remedy}.")
-
-
-def _yielded(sampler: Any) -> list[int]:
-    """The indices that a sampler or a batch sampler yields, flat."""
-    found: list[int] = []
-    for index in sampler:
-        found += [int(i) for i in index] if isinstance(index, (list, tuple)) else [int(index)]
-    return found
 
 
 def _check_first_batch(loader: DataLoader[Any], samples: Samples, classes: _ClassNames) -> None:

@@ -268,8 +268,8 @@ class ConfusingSampleAnalyzer:
         Raises:
             TypeError: If the data set, an input or a label is of the wrong kind.
             ValueError: If there is no model, labels lack or lie outside the classes, a model is in training mode or
-                answers differently twice, a loader shuffles, there are too many players, or the folder is of another
-                evaluation.
+                answers differently twice, a loader leaves samples out, there are too many players, or the folder is of
+                another evaluation.
             ImportError: If there is a ``checkpoint_dir`` and pyarrow is not installed.
         """
         self._check_models(labels)

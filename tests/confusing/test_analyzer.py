@@ -600,11 +600,6 @@ BAD: dict[str, tuple[type[Exception], str, Callable[[], Any]]] = {
         "sample 1 has",
         lambda: analyzer().evaluate([(torch.zeros(1, 6, 6), 0), (torch.zeros(1, 6, 5), 0)]),
     ),
-    "shuffling loader": (
-        ValueError,
-        "shuffle=False",
-        lambda: analyzer().evaluate(DataLoader(TensorDataset(*images()), shuffle=True)),
-    ),
     "random transforms": (
         ValueError,
         "another input for sample 0",

@@ -72,7 +72,7 @@ def analyzer_call(seed: int) -> bool:
     if drawn.spoilt:
         what = drawn.random.randrange(6)
         if what == 0:
-            data = DataLoader(TensorDataset(x, y), batch_size=3, shuffle=True)
+            data = DataLoader(TensorDataset(x, y), batch_size=3, sampler=range(1))
         elif what == 1:
             data = (x, drawn.one_of(y + classes, y[:-1], y.float(), ["a"] * n, nn.functional.one_hot(y, classes)))
         elif what == 2:
