@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from captum.log import log_usage
 
-from captum_andor._utils.checks import check_count, check_share
+from captum_andor._utils.constraints import constrained, one_of
 from captum_andor._utils.datasets import read_samples
 from captum_andor._utils.devices import Model
 from captum_andor._utils.hashing import hash_of
@@ -109,6 +109,7 @@ class ConfusingSampleAnalyzer:
     Source: this package; confusing samples are those of Zhang et al. 2025, arXiv 2502.08625.
     """
 
+    @constrained(coalitions=one_of(("auto", "all")))
     def __init__(
         self,
         score: Score = "log_odds",
@@ -129,16 +130,11 @@ class ConfusingSampleAnalyzer:
         self.score = score
         self.views = Views.of(baselines, feature_mask)
         self.primary = primary
-        for name, count in (("max_players", max_players), ("high_order", 1 if high_order is None else high_order)):
-            check_count(name, count)
-        check_share("tolerance", tolerance)
         self.max_players = max_players
         self.high_order = high_order
         self.tolerance = tolerance
         check_output_field(output)
         self.output = output
-        if coalitions not in ("auto", "all"):
-            raise ValueError(f'coalitions must be "auto" or "all"; got {coalitions!r}.')
         self.coalitions = coalitions
         self.player_names = player_names
         self._models: dict[str, Model] = {}
@@ -222,6 +218,7 @@ class ConfusingSampleAnalyzer:
             raise TypeError(f"model must be callable, e.g. a torch.nn.Module; got {type(model).__name__}.")
 
     @log_usage()  # type: ignore[untyped-decorator]
+    @constrained()
     def evaluate(
         self,
         dataset: Any,
@@ -273,7 +270,6 @@ class ConfusingSampleAnalyzer:
             ImportError: If there is a ``checkpoint_dir`` and pyarrow is not installed.
         """
         self._check_models(labels)
-        check_count("batch_size", batch_size)
         samples = read_samples(dataset, labelled=labels == "given")
         attributer = None
         if attributions:
@@ -368,6 +364,7 @@ class ConfusingSampleAnalyzer:
         """
         return arrow_schema(check_keep(keep, self.only_scored, self._wanted))
 
+    @constrained()
     def missing(self, folder: str | os.PathLike[str], n_samples: int, labels: Labels = "given") -> list[int]:
         """Which samples a folder of Parquet tables does not hold yet, so that an evaluation can go on where it was.
 
@@ -393,7 +390,6 @@ class ConfusingSampleAnalyzer:
             [0, 1, 2]
         """
         self._check_models(labels)
-        check_count("n_samples", n_samples)
         settings = {keep: self._row_settings(keep, labels) for keep in COLUMNS}
         return missing_samples(Path(folder), self._evaluator(_ROWS, None, None), n_samples, settings)
 

@@ -7,14 +7,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
 import torch
 from captum.attr import PerturbationAttribution
 from captum.log import log_usage
 from torch import Tensor
 from torch.futures import Future
 
-from captum_andor._utils.checks import check_seed, check_share, is_int
+from captum_andor._utils.constraints import constrained, whole
 from captum_andor._utils.progress import progress_bar
 from captum_andor._utils.user_warnings import warn
 from captum_andor.explain.budgeted import (
@@ -92,6 +91,7 @@ class AndOrInteractions(PerturbationAttribution):  # type: ignore[misc]  # captu
     Source: Chen et al. 2024, arXiv 2401.16318 (AND-OR interactions); Harsanyi 1963; Shapley 1953.
     """
 
+    @constrained(max_players=whole(1, TypeError))
     def __init__(
         self,
         forward_func: Callable[..., Any],
@@ -105,13 +105,9 @@ class AndOrInteractions(PerturbationAttribution):  # type: ignore[misc]  # captu
                 f"forward_func must be callable, e.g. a torch.nn.Module; got {type(forward_func).__name__}."
             )
         check_score(score)
-        if not is_int(max_players) or max_players < 1:
-            raise TypeError(f"max_players must be an int ≥ 1; got {max_players!r}.")
         super().__init__(forward_func)
         self.score = score
         self.max_players = int(max_players)
-        if not isinstance(check_repeats, (bool, np.bool_)):
-            raise TypeError(f"check_repeats must be True or False; got {check_repeats!r}.")
         self.check_repeats = bool(check_repeats)
         check_output_field(output)
         self.output = output
@@ -130,7 +126,7 @@ class AndOrInteractions(PerturbationAttribution):  # type: ignore[misc]  # captu
         budget: int | str | None = None,
         return_standard_error: bool = False,
         seed: int = 0,
-        tolerance: float = 0.05,
+        error_tolerance: float = 0.05,
     ) -> InputsT | tuple[InputsT, InputsT]:
         r"""Shapley values, which are what the interactions imply for single players.
 
@@ -163,12 +159,12 @@ class AndOrInteractions(PerturbationAttribution):  # type: ignore[misc]  # captu
                 always goes alone). None chooses by the size of the inputs. Default: None
             show_progress (bool, optional): Show a tqdm bar over the coalitions. Default: False
             budget (int or str, optional): How many coalitions to evaluate, or ``"auto"``: until the standard errors
-                reach ``tolerance``. Default: None (all 2^n, up to ``max_players`` players)
+                reach ``error_tolerance``. Default: None (all 2^n, up to ``max_players`` players)
             return_standard_error (bool, optional): Return the standard errors, too; 0 where values are exact.
                 Default: False
             seed (int, optional): Of the choice of the coalitions. Default: 0
-            tolerance (float, optional): Standard errors at which ``budget="auto"`` stops, relative to the values, both
-                as root mean squares over players. Default: 0.05
+            error_tolerance (float, optional): Standard errors at which ``budget="auto"`` stops, relative to the values,
+                both as root mean squares over players. Default: 0.05
 
         Returns:
             - **attributions** (*Tensor or tuple[Tensor, ...]*): For each input ``(*output_shape, *input.shape[1:])``.
@@ -191,7 +187,7 @@ class AndOrInteractions(PerturbationAttribution):  # type: ignore[misc]  # captu
         if budget is not None:
             estimate = self._estimate(
                 inputs, baselines, target, additional_forward_args, feature_mask, perturbations_per_eval, show_progress,
-                budget=budget, leverage=SHAPLEY, seed=seed, tolerance=tolerance,
+                budget=budget, leverage=SHAPLEY, seed=seed, error_tolerance=error_tolerance,
             )  # fmt: skip
             return estimate.attributions(return_standard_error)  # type: ignore[return-value]
         players, game = self._game(
@@ -217,7 +213,7 @@ class AndOrInteractions(PerturbationAttribution):  # type: ignore[misc]  # captu
         *,
         budget: int | str = 512,
         seed: int = 0,
-        tolerance: float = 0.05,
+        error_tolerance: float = 0.05,
         previous: GameEstimate | None = None,
         player_names: Names = None,
     ) -> GameEstimate:
@@ -235,7 +231,7 @@ class AndOrInteractions(PerturbationAttribution):  # type: ignore[misc]  # captu
             show_progress (bool, optional): As in :meth:`attribute`. Default: False
             budget (int or str, optional): As in :meth:`attribute`. Default: 512
             seed (int, optional): Of the choice of the coalitions and of the fit. Default: 0
-            tolerance (float, optional): As in :meth:`attribute`. Default: 0.05
+            error_tolerance (float, optional): As in :meth:`attribute`. Default: 0.05
             previous (GameEstimate, optional): An estimate of the same inputs and seed with a smaller budget: what it
                 evaluated is not evaluated again, once v(∅) and v(N) are seen to be the same. Default: None
             player_names (sequence or mapping, optional): As in :meth:`interactions`. Default: None
@@ -260,24 +256,24 @@ class AndOrInteractions(PerturbationAttribution):  # type: ignore[misc]  # captu
         """
         return self._estimate(
             inputs, baselines, target, additional_forward_args, feature_mask, perturbations_per_eval, show_progress,
-            budget=budget, leverage=PATTERNS, seed=seed, tolerance=tolerance, previous=previous, names=player_names,
+            budget=budget, leverage=PATTERNS, seed=seed, error_tolerance=error_tolerance, previous=previous,
+            names=player_names,
         )  # fmt: skip
 
     @torch.no_grad()
+    @constrained()
     def _estimate(
         self,
         *arguments: Any,
         budget: int | str,
         leverage: float,
         seed: int,
-        tolerance: float,
+        error_tolerance: float,
         previous: GameEstimate | None = None,
         names: Names = None,
     ) -> GameEstimate:
         """The estimate by the arguments of Captum, in their order."""
         inputs, baselines, target, further, feature_mask, perturbations_per_eval, show_progress = arguments
-        check_seed(seed)
-        check_share("tolerance", tolerance)
         players, game = self._game(
             inputs, baselines, target, further, feature_mask, perturbations_per_eval, budgeted=True
         )
@@ -286,11 +282,17 @@ class AndOrInteractions(PerturbationAttribution):  # type: ignore[misc]  # captu
 
         def continued(more: int | str, before: GameEstimate) -> GameEstimate:
             return self._estimate(
-                *arguments, budget=more, leverage=leverage, seed=seed, tolerance=tolerance, previous=before, names=names
+                *arguments,
+                budget=more,
+                leverage=leverage,
+                seed=seed,
+                error_tolerance=error_tolerance,
+                previous=before,
+                names=names,
             )
 
         estimate = evaluated_estimate(
-            game, budget, leverage, seed, self.max_players, tolerance, previous, names, show_progress,
+            game, budget, leverage, seed, self.max_players, error_tolerance, previous, names, show_progress,
             f"{self.get_name()} estimate", shapley_error, continued=continued,
         )  # fmt: skip
         game.warn_of_change()
@@ -519,6 +521,7 @@ class AndOrInteractions(PerturbationAttribution):  # type: ignore[misc]  # captu
 
     @log_usage()  # type: ignore[untyped-decorator]
     @torch.no_grad()
+    @constrained()
     def logical_model(
         self,
         inputs: Tensor | tuple[Tensor, ...],
@@ -539,7 +542,7 @@ class AndOrInteractions(PerturbationAttribution):  # type: ignore[misc]  # captu
         kinds: str | Sequence[str] = ("and", "or"),
         weights: Weights = "uniform",
         densities: Sequence[float] | None = None,
-        tolerance: float = 0.01,
+        r2_tolerance: float = 0.01,
         previous: LogicalModel | None = None,
         player_names: Names = None,
     ) -> LogicalModel:
@@ -559,7 +562,7 @@ class AndOrInteractions(PerturbationAttribution):  # type: ignore[misc]  # captu
             max_order (int, optional): Largest number of players in a pattern. Default: None
             budget (int or str, optional): How many coalitions to evaluate, for each example alike; 2^n or more
                 evaluates all. ``"auto"`` begins with 256 and evaluates more until a model predicts fresh ones to
-                ``tolerance`` or stops getting better at it, at most 4 096. None takes all up to 10 players and 1 024
+                ``r2_tolerance`` or stops getting better at it, at most 4 096. None takes all up to 10 players and 1 024
                 above. Default: None
             effort (str, optional): ``"stable"``, ``"accurate"`` or ``"high"``; see :meth:`LogicalModel.from_values`.
                 Above 20 players one search serves all. Default: "auto"
@@ -572,7 +575,7 @@ class AndOrInteractions(PerturbationAttribution):  # type: ignore[misc]  # captu
                 Default: "uniform"
             densities (sequence of float, optional): Shares of the players that coalitions on a budget keep, each as
                 often as the others, e.g. ``(0.2, 0.8)`` to see patterns of higher order. Default: None (see the docs)
-            tolerance (float, optional): Share of the variance of fresh coalitions that ``budget="auto"`` may leave
+            r2_tolerance (float, optional): Share of the variance of fresh coalitions that ``budget="auto"`` may leave
                 unexplained. Default: 0.01
             previous (LogicalModel, optional): A model of the same inputs with a smaller budget and the same seed:
                 what it evaluated is not evaluated again. Default: None
@@ -595,7 +598,6 @@ class AndOrInteractions(PerturbationAttribution):  # type: ignore[misc]  # captu
         Source: this package; see :class:`captum_andor.LogicalModel`.
         """
         options = Options(max_patterns, min_r2, max_order, effort, exact_ends, seed, kinds, weights, densities)
-        check_share("tolerance", tolerance)
         players, game = self._game(
             inputs, baselines, target, additional_forward_args, feature_mask, perturbations_per_eval, budgeted=True
         )
@@ -610,8 +612,9 @@ class AndOrInteractions(PerturbationAttribution):  # type: ignore[misc]  # captu
             )
         if first is not None and players.n_players <= COMPLETED_PLAYERS and densities is None:
             estimate = evaluated_estimate(
-                game, "auto" if isinstance(budget, str) else first, PATTERNS, options.seed, self.max_players, tolerance,
-                previous, names, show_progress, f"{self.get_name()} logical model", model_error(options), first,
+                game, "auto" if isinstance(budget, str) else first, PATTERNS, options.seed, self.max_players,
+                r2_tolerance, previous, names, show_progress, f"{self.get_name()} logical model", model_error(options),
+                first,
             )  # fmt: skip
             game.warn_of_change()
             try:
@@ -625,7 +628,7 @@ class AndOrInteractions(PerturbationAttribution):  # type: ignore[misc]  # captu
         if known is not None:
             check_same_ends(game, ends_of(known), "previous")
         evaluated = spend(
-            game, options, budget, self.max_players, tolerance, known, show_progress,
+            game, options, budget, self.max_players, r2_tolerance, known, show_progress,
             f"{self.get_name()} logical model",
         )  # fmt: skip
         game.warn_of_change()

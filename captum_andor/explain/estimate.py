@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from captum_andor._utils.checks import check_seed
+from captum_andor._utils.constraints import constrained
 from captum_andor._utils.user_warnings import warn
 from captum_andor.explain.logical_model import LogicalModel, complete_model, sampled_model
 from captum_andor.games import Inputs, flat_games, game_values
@@ -65,6 +65,7 @@ class GameEstimate(IndexedResult):
     continued: Callable[[int | str], GameEstimate] | None = field(default=None)
 
     @classmethod
+    @constrained()
     def from_values(
         cls,
         v: Tensor | np.ndarray[Any, Any] | list[Any],
@@ -90,7 +91,6 @@ class GameEstimate(IndexedResult):
             ValueError: If shapes do not fit, a value is not finite, there are fewer than two coalitions, or the seed is
                 no int ≥ 0.
         """
-        check_seed(seed)
         values = game_values(v)
         if coalitions is None:
             players = ResultPlayers.numbered(count_players(values, name="v"), player_names)

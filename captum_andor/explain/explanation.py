@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from captum_andor._utils.checks import check_count
+from captum_andor._utils.constraints import constrained
 from captum_andor.explain.explained import Explained
 from captum_andor.explain.logical_model import LogicalModel, complete_model
 from captum_andor.games import active_players, flat_games, game_values
@@ -321,6 +321,7 @@ class AndOrExplanation(Explained):
         found = certainty_of(and_values, or_values, dual, l1, gap, limit, self._cut(threshold).reshape(-1))
         return Certainty(*(part.reshape(self.shape + part.shape[1:]) for part in found))
 
+    @constrained()
     def top(self, k: int = 10) -> list[Interaction]:
         """The k strongest interactions of each output, strongest first.
 
@@ -333,7 +334,6 @@ class AndOrExplanation(Explained):
         Raises:
             ValueError: If k < 1.
         """
-        check_count("k", k)
         games = self._flat()
         strength, columns = games.abs().topk(min(int(k), games.shape[1]), sorted=False)
         kept = torch.zeros_like(games, dtype=torch.bool).scatter_(1, columns, strength > 0)

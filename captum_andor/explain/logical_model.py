@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from captum_andor._utils.checks import check_count
+from captum_andor._utils.constraints import constrained
 from captum_andor.explain.explained import Explained
 from captum_andor.explain.minimal_sources import minimal_sources
 from captum_andor.explain.pattern_stability import share_found_again
@@ -208,6 +208,7 @@ class LogicalModel(Explained):
         count = 2 * sum(math.comb(n, k) for k in range(1, largest + 1))
         return math.sqrt(2 * math.log(max(count, 2)))
 
+    @constrained()
     def stability(self, n_resamples: int = 20) -> Tensor:
         """How often each pattern is found again when the search sees a random half of the coalitions.
 
@@ -228,9 +229,9 @@ class LogicalModel(Explained):
             >>> lm.stability(5)
             tensor([1., 1., 1., 1., 1., 1.], dtype=torch.float64)
         """
-        check_count("n_resamples", n_resamples)
         return share_found_again(self.table, self.values, self.coalitions, self.options, n_resamples)
 
+    @constrained()
     def top(self, k: int = 10) -> list[Interaction]:
         """The k strongest patterns of each output, strongest first.
 
@@ -243,7 +244,6 @@ class LogicalModel(Explained):
         Raises:
             ValueError: If k < 1.
         """
-        check_count("k", k)
         place = torch.arange(len(self.table), device=self.t.device)
         first = torch.searchsorted(self.table.output, self.table.output)
         return list(self.table.rows(place - first < k).interactions(self.axes, self.players.key))
@@ -341,14 +341,15 @@ class LogicalModel(Explained):
             f"left over: {left}",
         ]
 
-    def minimal_sources(self, tolerance: float = 0.1, max_sets: int = 10) -> pd.DataFrame:
+    @constrained()
+    def minimal_sources(self, missing_share: float = 0.1, max_sets: int = 10) -> pd.DataFrame:
         """The smallest sets of players that keep the prediction, by this model, each asked of the explained one.
 
-        A set keeps it where v(S) lacks at most ``tolerance`` of what all players do together, v(N) - v(∅). Sets that
-        hold a smaller one of these are left out.
+        A set keeps it where v(S) lacks at most ``missing_share`` of what all players do together, v(N) - v(∅). Sets
+        that hold a smaller one of these are left out.
 
         Args:
-            tolerance (float, optional): The share that may be missing. Default: 0.1
+            missing_share (float, optional): Of v(N) - v(∅). Default: 0.1
             max_sets (int, optional): Most sets, the smallest first. Default: 10
 
         Returns:
@@ -356,8 +357,7 @@ class LogicalModel(Explained):
               ``v``: what the explained model says, in a pass for each that was not asked before, and ``kept``.
 
         Raises:
-            TypeError: If a number is of the wrong kind.
-            ValueError: If the model is of several outputs, the tolerance is not in [0, 1), or max_sets < 1.
+            ValueError: If the model is of several outputs, ``missing_share`` is not in [0, 1), or ``max_sets`` < 1.
 
         Examples::
 
@@ -369,12 +369,7 @@ class LogicalModel(Explained):
         """
         if math.prod(self.shape) != 1:
             raise ValueError(f"minimal_sources() is of one output; this has {self.shape}. Index it first.")
-        check_count("max_sets", max_sets)
-        if isinstance(tolerance, bool) or not isinstance(tolerance, (int, float, np.number)):
-            raise TypeError(f"tolerance must be a number; got {tolerance!r}.")
-        if not 0 <= tolerance < 1:
-            raise ValueError(f"tolerance must be a share of v(N) - v(∅), from 0 to less than 1; got {tolerance}.")
-        return minimal_sources(self, float(tolerance), int(max_sets))
+        return minimal_sources(self, float(missing_share), int(max_sets))
 
     _is_sparse = True
     _unstored = ("estimate", "evaluate")

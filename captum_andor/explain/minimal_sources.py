@@ -22,12 +22,12 @@ _MOST_TRIED = 1 << 20  # sets of one size
 _ROUNDING = 1e-9  # of sums of strengths, relative
 
 
-def minimal_sources(model: Any, tolerance: float, max_sets: int) -> pd.DataFrame:
+def minimal_sources(model: Any, missing_share: float, max_sets: int) -> pd.DataFrame:
     """Sets of players that suffice and hold no smaller one that does, the smallest first; see ``LogicalModel``.
 
     Args:
         model: A ``LogicalModel`` of one output.
-        tolerance: Share of what all players do together that may be missing.
+        missing_share: Share of what all players do together that may be missing.
         max_sets: Most sets.
     """
     import pandas as pd
@@ -51,7 +51,7 @@ def minimal_sources(model: Any, tolerance: float, max_sets: int) -> pd.DataFrame
             for row, members in zip(rows, fresh, strict=True):
                 row[list(members)] = True
             values = model.predict(rows).flatten()
-            suffices = _keeps(values, nothing, everything, tolerance, scale)
+            suffices = _keeps(values, nothing, everything, missing_share, scale)
             for i in suffices.nonzero().flatten().tolist():
                 sets.append(fresh[i])
                 predicted.append(float(values[i]))
@@ -73,15 +73,15 @@ def minimal_sources(model: Any, tolerance: float, max_sets: int) -> pd.DataFrame
         empty, whole = known.tolist()
         found = _asked(model, rows)
         table["v"] = found.tolist()
-        table["kept"] = _keeps(found, empty, whole, tolerance, max(abs(empty), abs(whole))).tolist()
+        table["kept"] = _keeps(found, empty, whole, missing_share, max(abs(empty), abs(whole))).tolist()
     return pd.DataFrame(table)
 
 
-def _keeps(values: Tensor, nothing: float, everything: float, tolerance: float, scale: float) -> Tensor:
+def _keeps(values: Tensor, nothing: float, everything: float, missing_share: float, scale: float) -> Tensor:
     """Where at most a share of what all players do together is missing, up to rounding of numbers of this scale."""
     effect = everything - nothing
     missing = (everything - values) * (1.0 if effect >= 0 else -1.0)
-    return missing <= tolerance * abs(effect) + _ROUNDING * scale
+    return missing <= missing_share * abs(effect) + _ROUNDING * scale
 
 
 def _asked(model: Any, rows: Tensor) -> Tensor:

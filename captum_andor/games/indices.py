@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from captum_andor._utils.checks import is_int
+from captum_andor._utils.constraints import constrained, one_of
 from captum_andor.games.transforms import all_coalitions, count_players, mobius, orders, zeta
 
 Index: TypeAlias = Literal["SII", "k-SII", "BII", "STII", "FSII"]
@@ -20,6 +21,7 @@ Index: TypeAlias = Literal["SII", "k-SII", "BII", "STII", "FSII"]
 __all__ = ["Index", "banzhaf_values", "interaction_index", "multi_order_interaction"]
 
 
+@constrained(index=one_of(get_args(Index)))
 def interaction_index(values: Tensor, index: Index = "k-SII", order: int = 2) -> Tensor:
     r"""An index of interaction of all sets of 1 to ``order`` players.
 
@@ -47,8 +49,6 @@ def interaction_index(values: Tensor, index: Index = "k-SII", order: int = 2) ->
         tensor([0., 1., 1., 1.], dtype=torch.float64)
     """
     n = count_players(values)
-    if index not in get_args(Index):
-        raise ValueError(f"index must be one of {list(get_args(Index))}; got {index!r}.")
     if not is_int(order) or not 1 <= order <= n:
         raise ValueError(f"order must be an int from 1 to the number of players, {n}; got {order!r}.")
     by_order = _supersets_by_order(mobius(values.double()))

@@ -14,6 +14,7 @@ from captum.log import log_usage
 from torch import Tensor, nn
 
 from captum_andor._utils.checks import is_int
+from captum_andor._utils.constraints import constrained
 from captum_andor._utils.user_warnings import warn
 from captum_andor.explain import AndOrExplanation, AndOrInteractions, GameEstimate, LogicalModel
 from captum_andor.games import feature_names
@@ -78,6 +79,7 @@ class AndOrLLMAttribution(LLMAttribution):  # type: ignore[misc]  # captum ships
     SUPPORTED_PER_TOKEN_ATTR_METHODS = (*LLMAttribution.SUPPORTED_PER_TOKEN_ATTR_METHODS, AndOrInteractions)
     SUPPORTED_INPUTS = (InterpretableInput,)
 
+    @constrained()
     def __init__(
         self,
         attr_method: PerturbationAttribution,
@@ -94,11 +96,6 @@ class AndOrLLMAttribution(LLMAttribution):  # type: ignore[misc]  # captum ships
         target_values(attr_target)  # checks it
         if not callable(getattr(tokenizer, "encode", None)) or not callable(getattr(tokenizer, "decode", None)):
             raise TypeError(f"tokenizer must have encode() and decode(); got {type(tokenizer).__name__}.")
-        for name, count, least in (("parallel_requests", parallel_requests, 1), ("retries", retries, 0)):
-            if not is_int(count) or count < least:
-                raise TypeError(f"{name} must be an int ≥ {least}; got {count!r}.")
-        if tokens_per_batch is not None and (not is_int(tokens_per_batch) or tokens_per_batch < 1):
-            raise TypeError(f"tokens_per_batch must be None or an int ≥ 1; got {tokens_per_batch!r}.")
         if score is not None and not callable(score):
             raise TypeError(f"score must be a function of (model, batch, target); got {type(score).__name__}.")
         if score is not None and provider is not None:
@@ -123,6 +120,7 @@ class AndOrLLMAttribution(LLMAttribution):  # type: ignore[misc]  # captum ships
         return 0 if self._last is None else int(getattr(self._last.evaluation, "n_tokens", 0))
 
     @log_usage()  # type: ignore[untyped-decorator]
+    @constrained()
     def attribute(
         self,
         inp: InterpretableInput,
@@ -158,8 +156,6 @@ class AndOrLLMAttribution(LLMAttribution):  # type: ignore[misc]  # captum ships
             TypeError: If the input or the target is of the wrong kind.
             ValueError: If the target has no token, or a prompt is empty or longer than the model's window.
         """
-        if not is_int(num_trials) or num_trials < 1:
-            raise ValueError(f"num_trials must be an int ≥ 1; got {num_trials!r}.")
         game = self._game(inp, target, gen_args, skip_tokens, use_cached_outputs, forward_in_tokens)
         _check_count(self.attr_method, inp, kwargs.get("budget"))
         game.on_answer = self._inspector(_inspect_forward, game)

@@ -7,9 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, get_args
 
-import numpy as np
-
-from captum_andor._utils.checks import is_int, is_real
+from captum_andor._utils.constraints import check_arguments, one_of
 from captum_andor._utils.storage import storable
 
 Effort: TypeAlias = Literal["auto", "stable", "accurate", "high"]
@@ -44,18 +42,7 @@ class Options:
         return self.effort == "high" or (self.effort == "auto" and n <= _SMALL)
 
     def __post_init__(self) -> None:
-        for name in ("max_patterns", "max_order"):
-            given = getattr(self, name)
-            if given is not None and (not is_int(given) or given < 1):
-                raise ValueError(f"{name} must be None or an int ≥ 1; got {given!r}.")
-        if self.min_r2 is not None and not (is_real(self.min_r2) and 0 < self.min_r2 <= 1):
-            raise ValueError(f"min_r2 must be None or lie in (0, 1]; got {self.min_r2!r}.")
-        if self.effort not in get_args(Effort):
-            raise ValueError(f"effort must be one of {list(get_args(Effort))}; got {self.effort!r}.")
-        if not isinstance(self.exact_ends, (bool, np.bool_)):
-            raise TypeError(f"exact_ends must be a bool; got {self.exact_ends!r}.")
-        if not is_int(self.seed) or self.seed < 0:
-            raise ValueError(f"seed must be an int ≥ 0; got {self.seed!r}.")
+        check_arguments(vars(self), effort=one_of(get_args(Effort)))
         kinds = (self.kinds,) if isinstance(self.kinds, str) else _entries(self.kinds)
         if not kinds or not set(kinds) <= {"and", "or"}:
             raise ValueError(f'kinds must hold "and", "or" or both; got {self.kinds!r}.')

@@ -17,7 +17,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from captum_andor._utils.checks import is_real
+from captum_andor._utils.constraints import NON_NEGATIVE, constrained
 from captum_andor._utils.user_warnings import warn
 from captum_andor.games.transforms import count_players, zeta_adjoint
 from captum_andor.split.certificate import relative_gap
@@ -47,6 +47,7 @@ class JointSplit(NamedTuple):
 
 
 @torch.no_grad()
+@constrained(alpha=NON_NEGATIVE, noise_bound=NON_NEGATIVE)
 def joint_split(values: Tensor, alpha: float = 0.1, noise_bound: float = 0.0, tolerance: float = 1e-3) -> JointSplit:
     r"""Split the games of several models together.
 
@@ -69,7 +70,7 @@ def joint_split(values: Tensor, alpha: float = 0.1, noise_bound: float = 0.0, to
         >>> [round(float(x), 2) for x in found.and_values[:, 3]], round(float(found.cost), 2)
         ([2.0, 3.0], 3.5)
     """
-    n = _checked(values, alpha, noise_bound, tolerance)
+    n = _checked(values)
     games = values.double().reshape(len(values), -1, values.shape[-1])
     offset = games[..., :1]
     scale = (games - offset).abs().amax((0, 2))[None, :, None]
@@ -96,19 +97,12 @@ def joint_split(values: Tensor, alpha: float = 0.1, noise_bound: float = 0.0, to
     )
 
 
-def _checked(values: Tensor, alpha: float, noise_bound: float, tolerance: float) -> int:
+def _checked(values: Tensor) -> int:
     if values.ndim < 2 or len(values) < 2:
         raise ValueError(f"values must be of two or more models, shape (M, …, 2^n); got {tuple(values.shape)}.")
     n = count_players(values)
     if not 1 <= n <= _PLAYERS:
         raise ValueError(f"a joint split handles 1 to {_PLAYERS} players; got {n}.")
-    for name, number, low, high in (
-        ("alpha", alpha, 0.0, math.inf),
-        ("noise_bound", noise_bound, 0.0, math.inf),
-        ("tolerance", tolerance, 0.0, 1.0),
-    ):
-        if not (is_real(number) and low <= float(number) < high) or (name == "tolerance" and not number):
-            raise ValueError(f"{name} must be a number in [{low:g}, {high:g}); got {number!r}.")
     return n
 
 

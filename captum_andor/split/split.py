@@ -17,7 +17,8 @@ from typing import Literal, NamedTuple, TypeAlias, get_args
 import torch
 from torch import Tensor
 
-from captum_andor._utils.checks import check_share, is_real
+from captum_andor._utils.checks import is_real
+from captum_andor._utils.constraints import constrained, one_of
 from captum_andor._utils.user_warnings import warn
 from captum_andor.games import Subgames, active_players
 from captum_andor.games.transforms import count_players, mobius, or_mobius
@@ -57,15 +58,13 @@ class SplitResult(NamedTuple):
     noise_limit: Tensor
 
 
+@constrained(split=one_of(get_args(Split)))
 def check_split(split: str, noise_bound: float | str, tolerance: float, n_players: int) -> None:
     """Raise unless a split of this kind can be computed for so many players."""
-    if split not in get_args(Split):
-        raise ValueError(f"split must be one of {list(get_args(Split))}; got {split!r}.")
     if not (is_real(noise_bound) and 0 <= float(noise_bound) < math.inf):
         raise ValueError(
             f'noise_bound must be a finite number ≥ 0; got {noise_bound!r}. With a model to ask, "auto" works too.'
         )
-    check_share("tolerance", tolerance)
     if split != "sparse":
         if noise_bound:
             raise ValueError(f'noise_bound={noise_bound} needs split="sparse"; split={split!r} has no noise.')

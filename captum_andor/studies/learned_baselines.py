@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from captum_andor._utils.checks import check_count
+from captum_andor._utils.constraints import COUNT, constrained
 from captum_andor._utils.progress import progress_bar
 from captum_andor.games import Players, Score, present_elements, repeat_target, score_output, standard_target
 from captum_andor.games.transforms import all_coalitions, mobius
@@ -67,6 +67,7 @@ class LearnedBaselines:
         return fig, axes
 
 
+@constrained(steps=COUNT)
 def learn_baselines(
     forward_func: Callable[..., Any],
     inputs: Tensor,
@@ -120,8 +121,6 @@ def learn_baselines(
     Source: the idea of learning baselines against interactions is that of Ren et al. 2023, arXiv 2105.10719 and
     2111.06206; this objective is of this package.
     """
-    for name, count in (("steps", steps), ("batch_size", batch_size)):
-        check_count(name, count)
     if not isinstance(inputs, Tensor) or not inputs.is_floating_point():
         raise TypeError(
             "inputs must be one floating tensor; learn the baselines of several inputs one after the other."

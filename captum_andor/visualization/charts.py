@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from captum_andor._utils.checks import check_count
+from captum_andor._utils.constraints import constrained
 from captum_andor.results import Result, several_results, strength_table
 from captum_andor.visualization.canvas import (
     NEGATIVE,
@@ -67,6 +67,7 @@ def plot_orders(
 
 
 @figure
+@constrained()
 def plot_bars(
     canvas: Canvas,
     result: Result,
@@ -85,7 +86,6 @@ def plot_bars(
         ValueError: If the result holds several outputs, or k < 1.
     """
     check_single(result)
-    check_count("k", k)
     patterns = result.top(k)
     axis = canvas.axis((5.4, 1.0 + 0.28 * len(patterns)))
     for row, pattern in enumerate(patterns):
@@ -98,6 +98,7 @@ def plot_bars(
 
 
 @figure
+@constrained()
 def plot_waterfall(
     canvas: Canvas,
     result: Result,
@@ -117,7 +118,6 @@ def plot_waterfall(
         ValueError: If the result holds several outputs, or k < 1.
     """
     check_single(result)
-    check_count("k", k)
     patterns = result.top(k)
     start, end = result.ends()
     steps = [(label_of(p, result.n_players), p.value, colour_of(p.value), hatch_of(p)) for p in patterns]
@@ -149,6 +149,7 @@ def plot_waterfall(
 
 
 @figure
+@constrained()
 def plot_beeswarm(
     canvas: Canvas,
     results: Result | Iterable[Result],
@@ -167,7 +168,6 @@ def plot_beeswarm(
     Raises:
         TypeError, ValueError: If there are no results, their players differ, or k < 1.
     """
-    check_count("k", k)
     patterns, strengths = strength_table(results)
     patterns, strengths = patterns[:k], strengths[:k]
     axis = canvas.axis((6.0, 1.1 + 0.42 * len(patterns)))
@@ -195,6 +195,7 @@ def _swarm(values: np.ndarray) -> np.ndarray:
 
 
 @figure
+@constrained()
 def plot_heatmap(
     canvas: Canvas,
     results: Result | Iterable[Result],
@@ -217,7 +218,6 @@ def plot_heatmap(
     """
     from matplotlib.colors import LinearSegmentedColormap
 
-    check_count("k", k)
     patterns, strengths = strength_table(results)
     patterns, strengths = patterns[:k], strengths[:k]
     names = list(labels) if labels is not None else _output_labels(results)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from captum_andor._utils.checks import check_count
+from captum_andor._utils.constraints import constrained
 from captum_andor.visualization.canvas import NEGATIVE, POSITIVE, text_colour
 from captum_andor.visualization.drawing import Canvas, figure
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 
 @figure
+@constrained()
 def plot_shapley_values(
     canvas: Canvas,
     values: Sequence[float],
@@ -35,7 +36,6 @@ def plot_shapley_values(
     Raises:
         ValueError: If k < 1.
     """
-    check_count("k", k)
     order = sorted(range(len(values)), key=lambda i: -abs(values[i]))[:k]
     rows = list(range(len(order)))[::-1]
     axis = canvas.axis((5.0, 0.9 + 0.28 * len(order)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from captum_andor._utils.checks import check_count
+from captum_andor._utils.constraints import constrained
 from captum_andor.results import Result
 from captum_andor.visualization.canvas import LINE_STYLES, check_single, colour_of, title_of
 from captum_andor.visualization.drawing import Canvas, figure
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 
 @figure
+@constrained()
 def plot_graph(
     canvas: Canvas,
     result: Result,
@@ -33,7 +34,6 @@ def plot_graph(
         ValueError: If the result holds several outputs, or k < 1.
     """
     check_single(result)
-    check_count("k", k)
     patterns = result.top(k)
     used = [i for i, player in enumerate(result.feature_ids) if any(player in p.players for p in patterns)]
     names = result.player_names or tuple(map(str, result.feature_ids))

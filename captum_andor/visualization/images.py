@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
-from captum_andor._utils.checks import check_count
+from captum_andor._utils.constraints import constrained
 from captum_andor.visualization.canvas import (
     LINE_STYLES,
     SERIES,
@@ -74,6 +74,7 @@ def plot_image_interactions(
 
 
 @figure
+@constrained()
 def plot_image_overview(
     canvas: Canvas,
     explanation: Result,
@@ -101,7 +102,6 @@ def plot_image_overview(
     from matplotlib.collections import LineCollection
     from matplotlib.lines import Line2D
 
-    check_count("k", k)
     if k > len(SERIES):
         raise ValueError(f"k must be at most {len(SERIES)}, as many colours can be told apart; got {k}.")
     picture, players = _checked(explanation, image, input_index)

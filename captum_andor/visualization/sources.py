@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
-from captum_andor._utils.checks import check_count
+from captum_andor._utils.constraints import constrained
 from captum_andor.results import Interaction, Result, rule_of
 from captum_andor.visualization.canvas import check_single
 
@@ -39,6 +39,7 @@ class Html(str):
         return str(self)
 
 
+@constrained()
 def sources_html(result: Result, sources: Sequence[str], k: int = 5, title: str | None = None) -> Html:
     """Write the texts of a prompt with the k strongest patterns between them as HTML, all text escaped.
 
@@ -67,7 +68,6 @@ def sources_html(result: Result, sources: Sequence[str], k: int = 5, title: str 
         (True, True)
     """
     check_single(result)
-    check_count("k", k)
     texts = list(sources)
     if isinstance(sources, str) or len(texts) != result.n_players:
         raise ValueError(f"sources must be one text for each of {result.n_players} players; got {len(texts)}.")

@@ -8,7 +8,7 @@ from html import escape
 from itertools import takewhile
 from typing import Any
 
-from captum_andor._utils.checks import check_count
+from captum_andor._utils.constraints import constrained
 from captum_andor.results import Result
 from captum_andor.visualization.canvas import LINE_STYLES, check_single, colour_of, title_of
 from captum_andor.visualization.drawing import Canvas, figure
@@ -27,6 +27,7 @@ def _texts(result: Result, tokens: Sequence[str] | None) -> list[str]:
 
 
 @figure
+@constrained()
 def plot_tokens(
     canvas: Canvas,
     result: Result,
@@ -48,7 +49,6 @@ def plot_tokens(
     Raises:
         ValueError: If the result holds several outputs, tokens are not one a player, or k < 1.
     """
-    check_count("k", k)
     texts = _texts(result, tokens)
     patterns = result.top(k)
     spans: list[tuple[int, float, float]] = []  # line, start and end of each word, in letters
@@ -88,6 +88,7 @@ def plot_tokens(
     return fig, axis
 
 
+@constrained()
 def tokens_html(result: Result, tokens: Sequence[str] | None = None, k: int = 5) -> Html:
     """Write the marked sentence as HTML, all text escaped.
 
@@ -109,7 +110,6 @@ def tokens_html(result: Result, tokens: Sequence[str] | None = None, k: int = 5)
         >>> "&lt;b&gt;" in tokens_html(lm)
         True
     """
-    check_count("k", k)
     texts = _texts(result, tokens)
     cell = 'style="padding:1px 5px;text-align:center;border:none"'
     head = "".join(f"<td {cell}>{escape(text)}</td>" for text in texts)

@@ -172,7 +172,7 @@ def test_an_automatic_budget_ends_when_fresh_coalitions_are_predicted(n: int) ->
 def test_an_automatic_budget_that_does_not_help_ends_on_a_plateau() -> None:
     model = network(30, 1)
     lm = AndOrInteractions(model, check_repeats=False).logical_model(
-        torch.rand(1, 30), budget="auto", max_patterns=1, tolerance=1e-4
+        torch.rand(1, 30), budget="auto", max_patterns=1, r2_tolerance=1e-4
     )
     assert 1024 <= lm.n_evaluations <= 4096 and float(lm.r2) < 0.9
 
@@ -236,8 +236,8 @@ def test_models_of_one_value_per_batch() -> None:
         ({"budget": 2.5}, TypeError, "budget must be None, an int"),
         ({"budget": True}, TypeError, "budget must be None, an int"),
         ({"budget": "all"}, ValueError, 'budget must be None, an int or "auto"'),
-        ({"tolerance": 0.0}, ValueError, "tolerance"),
-        ({"tolerance": math.nan}, ValueError, "tolerance"),
+        ({"r2_tolerance": 0.0}, ValueError, "r2_tolerance"),
+        ({"r2_tolerance": math.nan}, ValueError, "r2_tolerance"),
         ({"densities": (0.0, 0.5)}, ValueError, "densities"),
         ({"densities": ()}, ValueError, "densities"),
         ({"max_patterns": 0}, ValueError, "max_patterns"),

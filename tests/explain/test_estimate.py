@@ -170,10 +170,10 @@ def test_more_continues_and_previous_is_checked() -> None:
 def test_an_automatic_budget_stops_when_it_is_sure() -> None:
     model, x = network(14), inputs(2, 14)
     method = AndOrInteractions(model)
-    counts = [method.estimate(x, target=0, budget="auto", tolerance=t).n_evaluations for t in (0.2, 0.02)]
+    counts = [method.estimate(x, target=0, budget="auto", error_tolerance=t).n_evaluations for t in (0.2, 0.02)]
     assert 32 <= counts[0] < counts[1] <= 4096
     exact = method.attribute(x, target=0)
-    found = method.attribute(x, target=0, budget="auto", tolerance=0.02)
+    found = method.attribute(x, target=0, budget="auto", error_tolerance=0.02)
     assert float((found - exact).square().mean().sqrt() / exact.square().mean().sqrt()) < 0.05
 
 

@@ -68,13 +68,13 @@ def test_public_names_are_frozen() -> None:
             AndOrInteractions.attribute,
             "self, inputs, baselines=None, target=None, additional_forward_args=None, feature_mask=None, "
             "perturbations_per_eval=None, show_progress=False, budget=None, return_standard_error=False, seed=0, "
-            "tolerance=0.05",
+            "error_tolerance=0.05",
         ),
         (
             AndOrInteractions.estimate,
             "self, inputs, baselines=None, target=None, additional_forward_args=None, feature_mask=None, "
-            "perturbations_per_eval=None, show_progress=False, budget=512, seed=0, tolerance=0.05, previous=None, "
-            "player_names=None",
+            "perturbations_per_eval=None, show_progress=False, budget=512, seed=0, error_tolerance=0.05, "
+            "previous=None, player_names=None",
         ),
         (GameEstimate.from_values, "v, coalitions=None, seed=0, player_names=None"),
         (GameEstimate.predict, "self, coalitions, return_std=False"),
@@ -91,7 +91,7 @@ def test_public_names_are_frozen() -> None:
             "self, inputs, baselines=None, target=None, additional_forward_args=None, feature_mask=None, "
             "max_patterns=10, min_r2=None, max_order=None, budget=None, effort='auto', exact_ends=True, seed=0, "
             "perturbations_per_eval=None, show_progress=False, kinds=('and', 'or'), weights='uniform', densities=None, "
-            "tolerance=0.01, previous=None, player_names=None",
+            "r2_tolerance=0.01, previous=None, player_names=None",
         ),
         (
             LogicalModel.from_values,

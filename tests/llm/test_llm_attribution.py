@@ -107,7 +107,7 @@ def test_patterns_of_a_planted_answer() -> None:
     rules = found.rules()
     assert rules[0].startswith("any one of d1, d2: +3") and rules[1].startswith("d3 and d4 only together: −0.3")
     assert rules[-1].startswith("left over: ")
-    sets = found.minimal_sources(tolerance=0.02)
+    sets = found.minimal_sources(missing_share=0.02)
     assert set(sets["names"]) == {("d1",), ("d2",)} and sets["kept"].all()
     for players, v in zip(sets["players"], sets["v"], strict=True):
         assert v == pytest.approx(log_odds(tuple(int(i in players) for i in range(5))), abs=1e-5)

@@ -35,7 +35,6 @@ def test_axes_follow_numpy(index: Any) -> None:
     assert axes.shape == np.shape(part)
     places = axes.places(np.arange(np.size(part)))
     assert np.array_equal(WHOLE[tuple(places)], np.ravel(part))
-    assert Axes.restored(axes.stored(), axes.shape) == axes
 
 
 @pytest.mark.parametrize("kind", RESULTS)

@@ -90,7 +90,7 @@ def test_minimal_sets_ask_the_model_where_they_can() -> None:
         return torch.stack([v[(row.long() * (1 << torch.arange(4))).sum()] for row in rows])[None]
 
     model = replace(LogicalModel.from_values(v[None], max_patterns=1), evaluate=evaluate)
-    found = model.minimal_sources(tolerance=0.1)
+    found = model.minimal_sources(missing_share=0.1)
     assert list(found.columns) == ["players", "names", "size", "predicted", "v", "kept"]
     # one pattern does not know of player 2, which the model says is missed
     assert set(found["players"]) == {(0,), (1,)} and found["v"].tolist() == [4.0, 4.0] and not found["kept"].any()
@@ -100,8 +100,8 @@ def test_minimal_sets_ask_the_model_where_they_can() -> None:
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
-        ({"tolerance": 1.0}, ValueError, "tolerance must be a share"),
-        ({"tolerance": "small"}, TypeError, "tolerance must be a number"),
+        ({"missing_share": 1.0}, ValueError, r"missing_share must lie in \[0, 1\)"),
+        ({"missing_share": "small"}, ValueError, "missing_share"),
         ({"max_sets": 0}, ValueError, "max_sets"),
     ],
 )

@@ -281,7 +281,7 @@ def test_bad_input() -> None:
         barrier(lambda x: x * math.inf, a, b, 0)
     with pytest.raises(ValueError, match=r"class scores \(N, C\)"):
         barrier(lambda x: x.sum(1), a, b, 0)
-    with pytest.raises(ValueError, match="lr must be a positive number"):
+    with pytest.raises(ValueError, match="lr must be a finite number > 0"):
         connect(linear(), a, b, 0, lr=0)
     with pytest.raises(ValueError, match="class 3 has 0 references"):
         connectivity_score(linear(), (a, torch.tensor([3, 3])), (b, torch.tensor([0, 1])))

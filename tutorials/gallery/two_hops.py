@@ -146,10 +146,10 @@ twice = ContextInput([*facts, "Ann-works-in-Rome"], "Ann", template="{context} {
 both = two_hops.logical_model(twice, "gold", max_patterns=4)
 for rule in both.rules():
     print(rule)
-print(both.minimal_sources(tolerance=0.25).to_string())  # sets that keep three quarters of what all six do
+print(both.minimal_sources(missing_share=0.25).to_string())  # sets that keep three quarters of what all six do
 # sphinx_gallery_start_ignore
 # either of the two that say where Ann works, and the colour of Rome, as the text says
-assert {("d2", "d5"), ("d5", "d6")} <= set(both.minimal_sources(tolerance=0.25).query("kept")["names"])
+assert {("d2", "d5"), ("d5", "d6")} <= set(both.minimal_sources(missing_share=0.25).query("kept")["names"])
 # sphinx_gallery_end_ignore
 
 # %%

@@ -11,7 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from captum_andor._utils.checks import check_seed, is_int
+from captum_andor._utils.checks import is_int
+from captum_andor._utils.constraints import check_arguments
 from captum_andor._utils.datasets import Samples
 from captum_andor._utils.user_warnings import warn
 from captum_andor.confusing.evaluation.batch_rows import BatchRows
@@ -50,7 +51,7 @@ def chosen_samples(wanted: SampleSelection, samples: Samples, seed: int) -> Samp
     if wanted is None or (isinstance(wanted, str) and wanted == "finished"):
         return samples
     if isinstance(wanted, (int, np.integer)) and is_int(wanted):
-        check_seed(seed)
+        check_arguments({"seed": seed})
         if not 1 <= wanted <= n:
             raise ValueError(f"samples must be 1 to {n:,}, the number of samples; got {wanted}.")
         drawn = np.random.default_rng(seed).choice(n, int(wanted), replace=False)

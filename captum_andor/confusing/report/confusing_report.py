@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from captum_andor._utils.checks import check_count, is_int
+from captum_andor._utils.checks import is_int
+from captum_andor._utils.constraints import COUNT, constrained, optional
 from captum_andor._utils.printed_text import printed
 from captum_andor._utils.storage import Stored
 from captum_andor.confusing.report.html_page import page
@@ -223,6 +224,7 @@ class ConfusingReport(Stored):
         rule, column = SetRule(fraction, threshold, seed), self.scoring.column_named(score)
         return {name: self.samples[rule.order(self.scoring, name, column)].tolist() for name in self.models}
 
+    @constrained(k=optional(COUNT))
     def label_noise(
         self,
         known: npt.ArrayLike,
@@ -261,8 +263,6 @@ class ConfusingReport(Stored):
         import pandas as pd
 
         members = known_samples(known, self.n_samples, numbers=self.scoring.evaluation.samples.numbers)
-        for name, count in (("n_resamples", n_resamples), *((("k", k),) if k is not None else ())):
-            check_count(name, count)
         extra = user_columns(columns, pred_probs, self.scoring.given.numpy(), list(self.scores.columns))
         names = self.models if model is None else (self.scoring.model_named(model),)
         tables = [label_noise(self.scoring, name, members, extra, k, n_resamples, seed) for name in names]
@@ -289,6 +289,7 @@ class ConfusingReport(Stored):
         columns = [scoring.column_named(score) for score in scores] if scores is not None else [scoring.primary]
         return cleanlab_frame(scoring, scoring.model_named(model), columns, SetRule(fraction))
 
+    @constrained()
     def overlap(
         self,
         score: str | None = None,
@@ -331,7 +332,6 @@ class ConfusingReport(Stored):
         """
         if len(self.models) < 2:
             raise ValueError(f"overlap compares models; there is only {self.models[0]!r}.")
-        check_count("n_resamples", n_resamples)
         rule, column = SetRule(fraction, threshold, seed), self.scoring.column_named(score)
         return overlap(self.scoring, column, rule, tuple(controls), noise_bound, n_resamples, seed)
 
@@ -423,6 +423,7 @@ class ConfusingReport(Stored):
             raise ValueError(f"kind must be one of {sorted(kinds)}; got {kind!r}.")
         return getattr(self, kinds[kind])(*arguments, **options)
 
+    @constrained()
     def compare(
         self, index: int, models: Sequence[str] | None = None, n_patterns: int = 4, use_pyplot: bool = True
     ) -> tuple[Figure, npt.NDArray[Any]]:
@@ -446,7 +447,6 @@ class ConfusingReport(Stored):
         if not is_int(index) or index not in self.samples:
             some = "" if self.samples[-1] == self.n_samples - 1 else f"one of {self.n_samples} "
             raise IndexError(f"index must be a sample, {some}{self.samples[0]} to {self.samples[-1]}; got {index!r}.")
-        check_count("n_patterns", n_patterns)
         names = self.models if models is None else tuple(self.scoring.model_named(name) for name in models)
         fig, axes = compare(self.scoring, int(np.searchsorted(self.samples, index)), names, n_patterns, use_pyplot)
         shown(use_pyplot)
@@ -528,6 +528,7 @@ class ConfusingReport(Stored):
         column, rule = self.scoring.column_named(score), SetRule(fraction)
         score_against_score(self.scoring, canvas.axis((6.0, 3.8)), a, b, column, rule)
 
+    @constrained()
     def plot_gallery(
         self,
         model: str | None = None,
@@ -548,8 +549,6 @@ class ConfusingReport(Stored):
         Returns:
             - **fig, axes** (*tuple*): The figure and its axes, ``(2k, 1 + n_patterns)``.
         """
-        check_count("k", k)
-        check_count("n_patterns", n_patterns)
         name, column = self.scoring.model_named(model), self.scoring.column_named(score)
         fig, axes = gallery(self.scoring, name, column, k, n_patterns, use_pyplot)
         shown(use_pyplot)
@@ -563,6 +562,7 @@ class ConfusingReport(Stored):
         """
         return printed(summary(self.scoring))
 
+    @constrained()
     def to_html(self, path: str | os.PathLike[str], title: str = "Confusing samples", k: int = 6) -> None:
         """Write one self-contained page: summary, figures, and a table of all samples that can be sorted.
 
@@ -575,7 +575,6 @@ class ConfusingReport(Stored):
             FileNotFoundError: If the folder of the path does not exist.
             ValueError: If k is not positive.
         """
-        check_count("k", k)
         folder = Path(path).resolve().parent
         if not folder.is_dir():  # before the figures are drawn
             raise FileNotFoundError(f"path lies in a folder that does not exist, {folder}; make it first.")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from captum_andor._utils.checks import check_seed, check_share, is_real
+from captum_andor._utils.constraints import check_arguments
 from captum_andor._utils.statistics import (
     Array,
     auc,
@@ -56,10 +56,7 @@ class SetRule:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        check_share("fraction", self.fraction)
-        check_seed(self.seed)
-        if self.threshold is not None and (not is_real(self.threshold) or np.isnan(self.threshold)):
-            raise ValueError(f"threshold must be None or a number; got {self.threshold!r}.")
+        check_arguments(vars(self))
 
     def order(self, scoring: Scoring, name: str, column: str) -> npt.NDArray[np.int64]:
         """The set of a model by a score, most suspicious first."""

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from captum_andor._utils.caching import computed_once
-from captum_andor._utils.checks import check_count
+from captum_andor._utils.constraints import check_arguments
 from captum_andor._utils.statistics import Array, ranks, top
 from captum_andor._utils.storage import storable
 from captum_andor.confusing.evaluation.evaluator import Evaluation, Evaluator
@@ -151,8 +151,7 @@ class Scoring:
         predicted = self.predicted if labels is None else labels == "predicted"
         if not predicted and self.given is None:
             raise ValueError('the data set has no labels; pass labels="predicted".')
-        if high_order is not None:
-            check_count("high_order", high_order)
+        check_arguments({"high_order": high_order})
         if self.evaluation.values is not None and (score != self.score or predicted != self.predicted):
             raise ValueError(
                 f'tables of keep="scores" hold v of score={self.score!r} and of one label; run explain_batch with the '

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from captum_andor._utils.caching import computed_once
-from captum_andor._utils.checks import check_share
+from captum_andor._utils.constraints import constrained
 from captum_andor._utils.statistics import Array, ranks
 from captum_andor._utils.storage import read_arrays, write_arrays
 from captum_andor.studies.factorial.grids import GRIDS, GridNetwork, cells_of_grid
@@ -120,6 +120,7 @@ class FactorialResult:
         found = dict.fromkeys((n.kind, n.layer) for n in self.members if n.kind in GRIDS and n.layer is not None)
         return sorted(found, key=lambda cut: (GRIDS.index(cut[0]), self.parameters[cut[1]]))
 
+    @constrained()
     def shares(self, score: str | None = None, confidence: float = 0.95) -> pd.DataFrame:
         """Of what differs between networks for a sample, the share that each part decides, at every cut.
 
@@ -138,10 +139,10 @@ class FactorialResult:
         import pandas as pd
 
         name = self._checked(score)
-        check_share("confidence", confidence)
         parts = [self._framed(cut, self._shares(cut, name).table(confidence)) for cut in self.cuts]
         return pd.concat(parts, ignore_index=True)
 
+    @constrained()
     def contrast(self, other: str = "margin", score: str | None = None, confidence: float = 0.95) -> pd.DataFrame:
         """Shares of a score less those of another, by the same jackknife: is it about confusion?
 
@@ -162,7 +163,6 @@ class FactorialResult:
         import pandas as pd
 
         one, two = self._checked(score), self._checked(other)
-        check_share("confidence", confidence)
         across = min(self._views(one), self._views(two)) > 1
         parts = [
             self._framed(cut, (self._shares(cut, one, across) - self._shares(cut, two, across)).table(confidence))
@@ -181,6 +181,7 @@ class FactorialResult:
             rows.append({"grid": grid, "layer": layer, "share": value, "lower": lower, "upper": upper})
         return pd.DataFrame(rows)
 
+    @constrained()
     def instability(self, score: str | None = None, confidence: float = 0.95) -> pd.DataFrame:
         """What copies of one network differ by when its initial weights are moved a little.
 
@@ -196,7 +197,6 @@ class FactorialResult:
         import pandas as pd
 
         name = self._checked(score)
-        check_share("confidence", confidence)
         place, m = {network: i for i, network in enumerate(self.members)}, self.levels
         grid = self._standard([place[network] for network in cells_of_grid(*self.cuts[0], m)], name)
         grid = grid.reshape(len(grid), m, m, -1)

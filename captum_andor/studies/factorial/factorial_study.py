@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from torch import nn
 
-from captum_andor._utils.checks import check_count
+from captum_andor._utils.constraints import constrained
 from captum_andor._utils.datasets import read_samples
 from captum_andor._utils.devices import process_of
 from captum_andor._utils.hashing import hash_of
@@ -84,6 +84,7 @@ class FactorialStudy:
     Source: this package; the claim is that of Zhang et al. 2025, arXiv 2502.08625.
     """
 
+    @constrained()
     def __init__(
         self,
         make_model: MakeModel,
@@ -96,7 +97,6 @@ class FactorialStudy:
         settings: Mapping[str, Any] | None = None,
         seed: int = 0,
     ) -> None:
-        check_count("levels", levels)
         if not _LEAST_LEVELS <= levels < MOST_LEVELS:
             raise ValueError(f"levels must be {_LEAST_LEVELS} to {MOST_LEVELS - 1}; got {levels}.")
         self.layers = (layers,) if isinstance(layers, str) else tuple(layers)

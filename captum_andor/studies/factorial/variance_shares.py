@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from captum_andor._utils.checks import check_count
+from captum_andor._utils.constraints import COUNT, constrained
 from captum_andor._utils.statistics import Array, ranks
 
 if TYPE_CHECKING:
@@ -197,11 +197,11 @@ def shares_of(
     return jackknifed(grouped_products(y, number, groups, across_views), y.shape[1:3], order)
 
 
+@constrained(groups=COUNT)
 def grouped_products(
     y: Array, of_sample: npt.NDArray[np.int64], groups: int = _GROUPS, across_views: bool = True
 ) -> Array:
     """Mean products of every two cells over each group of samples, ``(G, C, C)``, for scores ``(V, …, E)``."""
-    check_count("groups", groups)
     samples = int(of_sample.max()) + 1
     if not 2 <= groups <= samples:
         raise ValueError(f"groups must be 2 to {samples}, the number of samples; got {groups}.")

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from captum_andor._utils.checks import check_count, check_seed
+from captum_andor._utils.constraints import constrained
 from captum_andor._utils.datasets import read_samples
 from captum_andor._utils.devices import device_of
 from captum_andor._utils.progress import progress_bar
@@ -24,6 +24,7 @@ Fit: TypeAlias = Callable[[Tensor, Tensor, int], nn.Module]
 _ROWS = 500  # in a pass that only computes losses
 
 
+@constrained()
 def held_out_losses(
     fit: Fit, dataset: Any, folds: int = 5, repeats: int = 1, seed: int = 0, show_progress: bool = False
 ) -> pd.DataFrame:
@@ -72,9 +73,6 @@ def held_out_losses(
     inputs, labels = samples.single("held_out_losses"), samples.labels
     if labels is None:  # read_samples has seen to it
         raise ValueError("dataset has no labels.")
-    check_count("folds", folds)
-    check_count("repeats", repeats)
-    check_seed(seed)
     if not 2 <= folds <= len(labels):
         raise ValueError(f"folds must be 2 to {len(labels)}, the number of samples; got {folds}.")
     losses = np.zeros((2, len(labels)))  # without the sample, with it

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor, nn
 
-from captum_andor._utils.checks import check_count
+from captum_andor._utils.constraints import constrained
 from captum_andor._utils.devices import device_of
 from captum_andor._utils.progress import progress_bar
 from captum_andor.studies.witnesses.path_results import Barriers
@@ -16,6 +16,7 @@ from captum_andor.studies.witnesses.path_results import Barriers
 Loss: TypeAlias = Callable[[Tensor, Tensor], Tensor]
 
 
+@constrained()
 def barrier(
     model: Callable[[Tensor], Tensor],
     a: Tensor,
@@ -56,8 +57,6 @@ def barrier(
     Source: Vrabel et al., Input space mode connectivity in deep neural networks, ICLR 2025, arXiv 2409.05800.
     """
     a, b, target = check_pairs(model, a, b, target)
-    check_count("n_points", n_points)
-    check_count("batch_size", batch_size)
     if n_points < 2:
         raise ValueError(f"n_points must be at least 2, for the ends; got {n_points}.")
     alphas = torch.linspace(0, 1, n_points, dtype=torch.float64, device="cpu")

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from captum_andor._utils.checks import check_count
+from captum_andor._utils.constraints import COUNT, constrained
 from captum_andor._utils.datasets import Samples, read_samples
 from captum_andor._utils.progress import progress_bar
 from captum_andor._utils.statistics import Array, bootstrap, partial_spearman
@@ -63,6 +63,7 @@ class LayerCodes:
     Source: maps of channel means and their measures after Lee and Vijayan, arXiv 2205.10952; controls: this package.
     """
 
+    @constrained()
     def __init__(
         self,
         model: nn.Module,
@@ -87,8 +88,8 @@ class LayerCodes:
             raise ValueError(f"pooling must be one of {list(POOLINGS)} or a function; got {pooling!r}.")
         if len(grid) != 2:
             raise ValueError(f"grid must be (rows, columns); got {grid!r}.")
-        for name, count in (("grid", grid[0]), ("grid", grid[1]), ("epochs", epochs), ("batch_size", batch_size)):
-            check_count(name, count)
+        for count in grid:
+            COUNT.check("grid", count)
         self.model = model
         self.pooling = pooling
         self.grid = (int(grid[0]), int(grid[1]))
@@ -195,6 +196,7 @@ class LayerCodes:
 
     # Measures
 
+    @constrained()
     def measures(
         self, dataset: Any, untrained: nn.Module | None = None, held_out: float = 0.3, n_shuffles: int = 10
     ) -> pd.DataFrame:
@@ -237,7 +239,6 @@ class LayerCodes:
         assert samples.labels is not None
         if not 0 < held_out < 1:
             raise ValueError(f"held_out must lie between 0 and 1; got {held_out!r}.")
-        check_count("n_shuffles", n_shuffles)
         generator = torch.Generator().manual_seed(self.seed)
         order = torch.randperm(len(samples), generator=generator, device="cpu")
         n_out = round(held_out * len(samples))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from captum_andor._utils.checks import check_count, check_seed
+from captum_andor._utils.constraints import constrained
 from captum_andor._utils.statistics import Array
 from captum_andor.confusing import (
     ConfusingReport,
@@ -34,6 +34,7 @@ _OFFSETTING, _ALL, _GROUP = "#D55E00", "#0072B2", "black"
 _ENDS = (2.5, 97.5)  # percentiles of random sets
 
 
+@constrained()
 def concentration(
     report: ConfusingReport,
     model: str | None = None,
@@ -65,8 +66,6 @@ def concentration(
 
     Source: the statement is that of Zhang et al. 2025, arXiv 2502.08625.
     """
-    check_count("n_resamples", n_resamples)
-    check_seed(seed)
     strengths = _strengths_of(report.scoring, report.scoring.model_named(model))
     numbers = report.scoring.evaluation.samples.numbers
     return _table(strengths, SetRule(fraction), groups or {}, n_resamples, seed, numbers)

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from captum_andor._utils.checks import check_count
+from captum_andor._utils.constraints import COUNT, NON_NEGATIVE, POSITIVE, constrained
 from captum_andor._utils.datasets import read_samples
 from captum_andor._utils.progress import progress_bar
 from captum_andor._utils.user_warnings import warn
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+@constrained(steps=COUNT, max_depth=COUNT, lr=POSITIVE, loss_tolerance=NON_NEGATIVE)
 def connect(
     model: Callable[[Tensor], Tensor],
     a: Tensor,
@@ -33,7 +34,7 @@ def connect(
     closeness: float = 0.1,
     smoothness: float = 1e-8,
     max_depth: int = 2,
-    tolerance: float = 0.1,
+    loss_tolerance: float = 0.1,
     n_points: int = 101,
     loss: Loss | None = None,
     batch_size: int = 256,
@@ -56,8 +57,8 @@ def connect(
         closeness (float, optional): Weight of the mean squared change. Default: 0.1
         smoothness (float, optional): Weight of the total variation of the change, for pictures. Default: 1e-8
         max_depth (int, optional): How often pieces are divided: up to 2^depth − 1 bypasses. Default: 2
-        tolerance (float, optional): In nats; pieces whose maximum lies at most so far above the worse of the pair's
-            ends are left alone. Default: 0.1
+        loss_tolerance (float, optional): In nats; pieces whose maximum lies at most so far above the worse of the
+            pair's ends are left alone. Default: 0.1
         n_points (int, optional): Points on a piece, ends included. Default: 101
         loss (Callable, optional): As in :func:`barrier`; its sum over rows is what goes down. Default: None
             (cross-entropy)
@@ -85,14 +86,9 @@ def connect(
     Source: Vrabel et al. 2025, arXiv 2409.05800; the batched recursion is of this package.
     """
     a, b, target = check_pairs(model, a, b, target)
-    for name, count in (("steps", steps), ("max_depth", max_depth)):
-        check_count(name, count)
-    for name, number in (("lr", lr), ("tolerance", tolerance + 1e-300)):
-        if not number > 0:
-            raise ValueError(f"{name} must be a positive number; got {number!r}.")
     straight = barrier(model, a, b, target, n_points, loss, batch_size)
     span = float(torch.maximum(a.max(), b.max()) - torch.minimum(a.min(), b.min())) or 1.0
-    limit = torch.maximum(straight.losses[:, 0], straight.losses[:, -1]) + tolerance
+    limit = torch.maximum(straight.losses[:, 0], straight.losses[:, -1]) + loss_tolerance
     paths = [_Path.straight(torch.stack(ends), curve) for *ends, curve in zip(a, b, straight.losses, strict=True)]
     options = (steps, lr, closeness, smoothness)
     try:
@@ -202,6 +198,7 @@ def _total_variation(change: Tensor) -> Tensor:
     return change.diff(dim=-1).abs().sum() + change.diff(dim=-2).abs().sum()
 
 
+@constrained()
 def connectivity_score(
     model: Callable[[Tensor], Tensor],
     samples: Any,
@@ -250,7 +247,6 @@ def connectivity_score(
 
     if labels not in ("given", "predicted"):
         raise ValueError(f'labels must be "given" or "predicted"; got {labels!r}.')
-    check_count("n_references", n_references)
     asked, known = read_samples(samples, labelled=labels == "given"), read_samples(references, labelled=True)
     inputs, others = asked.single("samples"), known.single("references")
     if labels == "given" and asked.class_names != known.class_names:

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from captum_andor._utils.checks import check_count
+from captum_andor._utils.constraints import COUNT, constrained
 from captum_andor._utils.statistics import Array, auc, bootstrap
 from captum_andor.studies.witnesses.barriers import Loss, check_pairs, losses_of
 from captum_andor.studies.witnesses.connectivity import connectivity_score
@@ -104,6 +104,7 @@ def detect(
     return Detection(*(table[column].to_numpy() for table in tables))
 
 
+@constrained(steps=COUNT)
 def attack_beside_references(
     model: Callable[[Tensor], Tensor],
     inputs: Tensor,
@@ -140,8 +141,6 @@ def attack_beside_references(
     for name, number, least in (("radius", radius, 0.0), ("weight", weight, -1e-300)):
         if not number > least:
             raise ValueError(f"{name} must be {'positive' if least == 0 else 'at least 0'}; got {number!r}.")
-    check_count("steps", steps)
-    check_count("n_points", n_points)
     x, reference, classes = check_pairs(model, inputs, references, target)
     size = 2.5 * radius / steps if step_size is None else step_size
     change = torch.zeros_like(x)
@@ -159,6 +158,7 @@ def attack_beside_references(
     return (x + change).detach().to(inputs.device)
 
 
+@constrained(steps=COUNT)
 def visualize_class(
     model: Callable[[Tensor], Tensor],
     start: Tensor,
@@ -185,7 +185,6 @@ def visualize_class(
     Raises:
         TypeError, ValueError: As :func:`captum_andor.studies.barrier`.
     """
-    check_count("steps", steps)
     x, _, classes = check_pairs(model, start, start, target)
     x = x.clone().requires_grad_()
     optimizer = torch.optim.Adam([x], lr=lr)

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from captum_andor._utils.checks import check_count
+from captum_andor._utils.constraints import constrained
 from captum_andor._utils.datasets import Samples
 from captum_andor._utils.devices import Model, device_of
 from captum_andor._utils.statistics import Array, bootstrap, partial_spearman, spearman
@@ -156,6 +156,7 @@ class _ClassScores(nn.Module):
         return torch.cat([torch.zeros_like(output), output], dim=1) if output.shape[1] == 1 else output
 
 
+@constrained()
 def witness_agreement(report: ConfusingReport, n_resamples: int = 500, seed: int = 0) -> pd.DataFrame:
     """Agreement of the scores with evidence that uses no interactions, given loss and margin.
 
@@ -175,7 +176,6 @@ def witness_agreement(report: ConfusingReport, n_resamples: int = 500, seed: int
     """
     import pandas as pd
 
-    check_count("n_resamples", n_resamples)
     scoring = report.scoring
     rows = []
     for name in scoring.names:
