@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from typing import Any, TypeAlias
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias, TypeVar
 
 import torch
 from torch import nn
 
 Model: TypeAlias = Callable[..., Any]
+TaskT = TypeVar("TaskT")
 
 
 def device_of(model: Model) -> torch.device | None:
@@ -20,9 +21,20 @@ def device_of(model: Model) -> torch.device | None:
     return None
 
 
-def process_of() -> tuple[int, int]:
+def _process() -> tuple[int, int]:
     """Number of this process among those that torchrun started, and how many these are."""
     given = os.environ.get("RANK", "0"), os.environ.get("WORLD_SIZE", "1")
     if not (given[0].isdigit() and given[1].isdigit() and int(given[0]) < int(given[1])):
         raise ValueError(f"the environment has RANK={given[0]} and WORLD_SIZE={given[1]}, which torchrun does not set.")
     return int(given[0]), int(given[1])
+
+
+def own_first(tasks: Sequence[TaskT]) -> list[TaskT]:
+    """Tasks in the order in which this process takes them: every `world_size`-th, then the others from the end.
+
+    A process of several looks after its own share what the others have put into the common folder and does what is
+    missing: none waits for another, and the tasks of one that died are done by the rest.
+    """
+    rank, processes = _process()
+    own = range(rank, len(tasks), processes)
+    return [tasks[i] for i in (*own, *(i for i in reversed(range(len(tasks))) if i not in own))]

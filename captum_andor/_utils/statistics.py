@@ -8,6 +8,8 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+import torch
+from torch import Tensor
 
 Array: TypeAlias = npt.NDArray[np.float64]
 
@@ -182,7 +184,7 @@ def spearman_interval(a: npt.ArrayLike, b: npt.ArrayLike, n_resamples: int, seed
     if np.isnan(r):
         return float("nan"), float("nan")
     low, high = bootstrap(lambda rows: pearson(x[rows], y[rows]), len(x), n_resamples, seed)
-    count = min(len(x), _COUNTED * min(_effective_count(x), _effective_count(y)))
+    count = min(len(x), _COUNTED * min(_rank_count(x), _rank_count(y)))
     bounded = float(np.clip(r, -_LARGEST_CORRELATION, _LARGEST_CORRELATION))
     error = np.sqrt((1 + bounded**2 / 2) / max(count - 3, 0.5))
     z = np.arctanh(bounded)
@@ -208,7 +210,7 @@ def spearman_intervals(ranked: Array, n_resamples: int, seed: int) -> tuple[Arra
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # columns that are constant in every resample
         low, high = np.nanquantile(drawn, [0.025, 0.975], axis=0)
-    counts = np.array([_effective_count(column) for column in ranked])
+    counts = np.array([_rank_count(column) for column in ranked])
     count = np.minimum(n, _COUNTED * np.minimum(counts[:, None], counts))
     bounded = np.clip(r, -_LARGEST_CORRELATION, _LARGEST_CORRELATION)
     half = 1.96 * np.sqrt((1 + bounded**2 / 2) / np.maximum(count - 3, 0.5))
@@ -229,10 +231,22 @@ def _correlations(products: Array) -> Array:
     return found
 
 
-def _effective_count(x: Array) -> float:
-    """How many samples the variance rests on: n for ±1, 0.56 n for ranks without ties."""
-    squares = np.square(x - x.mean())
-    return float(squares.sum() ** 2 / np.square(squares).sum()) if squares.any() else 0.0
+def effective_count(contributions: Array | Tensor) -> float:
+    """How many terms a sum c₁ + c₂ + … rests on, (Σc)² / Σc²: n for equal ones, 0 where all are 0."""
+    squares = float((contributions * contributions).sum())
+    return float(contributions.sum()) ** 2 / squares if squares > 0 else 0.0
+
+
+def _rank_count(ranked: Array) -> float:
+    """How many samples the variance of ranks rests on: n for two values, 0.56 n without ties."""
+    return effective_count(np.square(ranked - ranked.mean()))
+
+
+def shared_and_joint(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+    """Numerator and denominator of a weighted Jaccard index, elementwise: numbers of unequal sign share nothing."""
+    same = a * b > 0
+    a, b = a.abs(), b.abs()
+    return torch.where(same, torch.minimum(a, b), 0.0), torch.where(same, torch.maximum(a, b), a + b)
 
 
 def bootstrap(

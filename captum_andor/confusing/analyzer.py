@@ -106,7 +106,7 @@ class ConfusingSampleAnalyzer:
         >>> {name: len(samples) for name, samples in report.confusing_sets(fraction=0.1).items()}
         {'linear': 2}
 
-    Source: this package; confusing samples are those of Zhang et al. 2025, arXiv 2502.08625.
+    Source: Confusing samples are those of Zhang et al. 2025, arXiv 2502.08625.
     """
 
     @constrained(coalitions=one_of(("auto", "all")))

@@ -251,8 +251,6 @@ class AndOrInteractions(PerturbationAttribution):  # type: ignore[misc]  # captu
             >>> estimate = AndOrInteractions(model).estimate(torch.ones(1, 24), budget=128)
             >>> bool((estimate.shapley_values().sum() - 2).abs() < 1e-9)
             True
-
-        Source: this package.
         """
         return self._estimate(
             inputs, baselines, target, additional_forward_args, feature_mask, perturbations_per_eval, show_progress,
@@ -594,8 +592,6 @@ class AndOrInteractions(PerturbationAttribution):  # type: ignore[misc]  # captu
             >>> both_or_third = lambda x: torch.maximum(x[:, 0] * x[:, 1], x[:, 2])
             >>> print(AndOrInteractions(both_or_third).logical_model(torch.ones(1, 3)).patterns[0])
             AND {2} +1
-
-        Source: this package; see :class:`captum_andor.LogicalModel`.
         """
         options = Options(max_patterns, min_r2, max_order, effort, exact_ends, seed, kinds, weights, densities)
         players, game = self._game(

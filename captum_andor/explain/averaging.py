@@ -47,7 +47,7 @@ def averaged_interactions(
         >>> averaged_interactions(method, torch.ones(1, 2), [0.0, 0.5]).values
         tensor([[0.1250, 0.2500, 0.2500, 1.0000]], dtype=torch.float64)
 
-    Source: this package; the interventional game of SHAP, whose absent features are drawn from the data.
+    Source: The interventional game of SHAP, whose absent features are drawn from the data.
     """
     if isinstance(baselines, (str, Tensor)) or not len(baselines):
         raise ValueError(

@@ -1,7 +1,4 @@
-"""Compare results of two models, baselines or splits; find the patterns that many results share.
-
-Source: this package.
-"""
+"""Compare results of two models, baselines or splits; find the patterns that many results share."""
 
 from __future__ import annotations
 
@@ -15,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from captum_andor._utils.statistics import spearman
+from captum_andor._utils.statistics import shared_and_joint, spearman
 from captum_andor.explain.attribution import AndOrInteractions
 from captum_andor.games import Score
 from captum_andor.results import Interaction, Result, Strengths, several_results, strengths_of
@@ -109,13 +106,12 @@ def _alike(a: Strengths, b: Strengths) -> tuple[float, float, float, float]:
     x, y = (np.array([strengths.get(key, 0.0) for key in keys]) for strengths in (a, b))
     same = (x * y > 0).sum()
     jaccard = float(same / ((x != 0) | (y != 0)).sum()) if (x != 0).any() or (y != 0).any() else math.nan
-    p, q = (z / max(np.abs(z).sum(), 1e-300) for z in (x, y))
-    least = np.where(p * q > 0, np.minimum(np.abs(p), np.abs(q)), 0.0).sum()
-    most = np.where(p * q > 0, np.maximum(np.abs(p), np.abs(q)), np.abs(p) + np.abs(q)).sum()
+    p, q = (torch.from_numpy(z / max(np.abs(z).sum(), 1e-300)) for z in (x, y))
+    shared, joint = (float(part.sum()) for part in shared_and_joint(p, q))
     size = float(np.linalg.norm(x) * np.linalg.norm(y))
     return (
         jaccard,
-        float(least / most) if most > 0 else math.nan,
+        shared / joint if joint > 0 else math.nan,
         float(x @ y) / size if size > 0 else math.nan,
         spearman(np.abs(x), np.abs(y)),
     )

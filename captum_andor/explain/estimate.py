@@ -53,7 +53,7 @@ class GameEstimate(IndexedResult):
         >>> [round(float(x), 2) for x in estimate.shapley_values()]
         [0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0]
 
-    Source: this package; Gaussian processes: Rasmussen and Williams 2006.
+    Source: Gaussian processes: Rasmussen and Williams 2006.
     """
 
     values: Tensor
@@ -125,7 +125,7 @@ class GameEstimate(IndexedResult):
         )
 
     def predict(self, coalitions: Tensor, return_std: bool = False) -> Tensor | tuple[Tensor, Tensor]:
-        """V on given coalitions.
+        """Values v on given coalitions.
 
         Args:
             coalitions (Tensor): bool, shape ``(k, n)`` for all outputs or ``(…, k, n)`` for each.

@@ -1,7 +1,4 @@
-"""``AndOrExplanation``: all 2^n AND and OR interactions of one or many predictions.
-
-Source: this package.
-"""
+"""``AndOrExplanation``: all 2^n AND and OR interactions of one or many predictions."""
 
 from __future__ import annotations
 

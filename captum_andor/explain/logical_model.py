@@ -90,7 +90,7 @@ class LogicalModel(Explained):
         >>> float(lm.r2)
         1.0
 
-    Source: this package; forward selection after Chen, Billings and Luo 1989.
+    Source: Forward selection after Chen, Billings and Luo 1989.
     """
 
     table: PatternTable
@@ -364,8 +364,6 @@ class LogicalModel(Explained):
             >>> lm = LogicalModel.from_values([0.0, 2.0, 2.0, 2.0, 0.0, 2.0, 2.0, 2.0])
             >>> lm.minimal_sources()["players"].tolist()
             [(0,), (1,)]
-
-        Source: this package.
         """
         if math.prod(self.shape) != 1:
             raise ValueError(f"minimal_sources() is of one output; this has {self.shape}. Index it first.")

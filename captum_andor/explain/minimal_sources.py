@@ -1,7 +1,4 @@
-"""The smallest sets of players that keep a prediction, by a logical model, and each asked of the model itself.
-
-Source: ours.
-"""
+"""The smallest sets of players that keep a prediction, by a logical model, and each asked of the model itself."""
 
 from __future__ import annotations
 
@@ -85,7 +82,7 @@ def _keeps(values: Tensor, nothing: float, everything: float, missing_share: flo
 
 
 def _asked(model: Any, rows: Tensor) -> Tensor:
-    """V of the model's one output on coalitions."""
+    """Values v of the model's one output on coalitions."""
     assert model.evaluate is not None
     if not len(rows):
         return torch.zeros(0, dtype=torch.float64)

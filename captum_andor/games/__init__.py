@@ -20,7 +20,7 @@ from captum_andor.games.model_calls import (
     picked_output as picked_output,
 )
 from captum_andor.games.players import (
-    NOBODY as NOBODY,
+    NO_PLAYER as NO_PLAYER,
     Baselines as Baselines,
     Inputs as Inputs,
     InputsT as InputsT,

@@ -1,7 +1,4 @@
-"""Captum's ``InterpretableInput`` as players: text templates, image masks, and whatever users derive from it.
-
-Source: this package.
-"""
+"""Captum's ``InterpretableInput`` as players: text templates, image masks, and whatever users derive from it."""
 
 from __future__ import annotations
 

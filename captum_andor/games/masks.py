@@ -1,7 +1,4 @@
-"""Feature masks for images, superpixels, vision transformers, words and table columns.
-
-Source: this package.
-"""
+"""Feature masks for images, superpixels, vision transformers, words and table columns."""
 
 from __future__ import annotations
 

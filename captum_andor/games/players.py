@@ -18,7 +18,7 @@ InputsT = TypeVar("InputsT", Tensor, tuple[Tensor, ...])
 Baseline: TypeAlias = int | float | bool | Tensor | None
 Baselines: TypeAlias = Baseline | tuple[Baseline, ...]
 
-NOBODY = -1  # in the place of a player's number: the element is kept in every coalition
+NO_PLAYER = -1  # in the place of a player's number: the element is kept in every coalition
 _EXACT_IDS = 2**53  # above, float64 merges neighbouring ids
 
 
@@ -166,13 +166,13 @@ class Players:
 
 
 def _numbered(mask: Tensor, ids: Tensor) -> Tensor:
-    """The number of each element's player; NOBODY where the id is negative."""
-    return torch.where(mask < 0, NOBODY, torch.searchsorted(ids, mask.contiguous()))
+    """The number of each element's player; NO_PLAYER where the id is negative."""
+    return torch.where(mask < 0, NO_PLAYER, torch.searchsorted(ids, mask.contiguous()))
 
 
 def present_elements(coalitions: Tensor, index: Tensor) -> Tensor:
     """Whether each element keeps its value: bool, shape ``(k, *index.shape)``; those of nobody always do."""
-    if bool((index == NOBODY).any()):
+    if bool((index == NO_PLAYER).any()):
         coalitions = torch.cat([coalitions, torch.ones_like(coalitions[:, :1])], dim=1)
     return coalitions[:, index.flatten()].view(len(coalitions), *index.shape)
 
@@ -185,9 +185,9 @@ def _mask(x: Tensor, baseline: Tensor, index: Tensor, coalitions: Tensor) -> Ten
 
 def _scatter(player_values: Tensor, index: Tensor, shape: tuple[int, ...]) -> Tensor:
     leading = player_values.shape[:-1]
-    if bool((index == NOBODY).any()):
+    if bool((index == NO_PLAYER).any()):
         player_values = torch.cat([player_values, torch.zeros_like(player_values[..., :1])], dim=-1)
-        index = torch.where(index == NOBODY, player_values.shape[-1] - 1, index)
+        index = torch.where(index == NO_PLAYER, player_values.shape[-1] - 1, index)
     if len(index) == 1:
         spread = player_values[..., index.flatten()].view(*leading, *index.shape[1:])
     else:

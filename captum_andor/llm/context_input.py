@@ -1,6 +1,6 @@
 """``ContextInput``: a question with sources, each a player that can be left out of the prompt.
 
-Source: ours; the question after Cohen-Wang et al. 2024 (ContextCite, arXiv 2409.00729).
+Source: The question after Cohen-Wang et al. 2024 (ContextCite, arXiv 2409.00729).
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""``MaskedTokenInput``: words, sentences or lines of a text as players, and four ways for them to be absent.
-
-Source: ours.
-"""
+"""``MaskedTokenInput``: words, sentences or lines of a text as players, and four ways for them to be absent."""
 
 from __future__ import annotations
 

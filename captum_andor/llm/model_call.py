@@ -115,7 +115,6 @@ class ModelCall:
             - **log_probabilities** (*Tensor*): float64, shape ``(T, 2)``.
         """
         behind = list(target if whole else target[:-1])
-        len(prompt) + len(behind)
         seen = prompt.seen or (True,) * len(prompt)
         inputs = {
             **prompt.further,

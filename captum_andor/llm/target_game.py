@@ -57,12 +57,12 @@ class TargetGame:
         return torch.ones(1, int(self.inp.n_itp_features))
 
     def __call__(self, present: Tensor) -> Tensor:
-        """V on coalitions, ``(B, n)`` ones and zeros: float64, ``(B,)`` for the sum, else ``(B, K)``."""
+        """Values v on coalitions, ``(B, n)`` ones and zeros: float64, ``(B,)`` for the sum, else ``(B, K)``."""
         found = self.values_on(present != 0, self.outputs).T
         return found[:, 0] if self.outputs == "sum" else found
 
     def values_on(self, coalitions: Tensor, outputs: Outputs) -> Tensor:
-        """V of outputs on coalitions, bool ``(m, n)``: float64, ``(K, m)``."""
+        """Values v of outputs on coalitions, bool ``(m, n)``: float64, ``(K, m)``."""
         return columns_of(self.values(self.ask(coalitions)), outputs).T
 
     def ask(self, coalitions: Tensor) -> Tensor:
@@ -157,7 +157,7 @@ def _comparable(prompt: Any) -> bool:
 
 
 def target_values(attr_target: AttrTarget) -> Callable[[Tensor], Tensor]:
-    """V of a target and of each of its tokens, from log p and log(1 - p) of these.
+    """Values v of a target and of each of its tokens, from log p and log(1 - p) of these.
 
     Args:
         attr_target: ``"log_prob"``, ``"prob"`` or ``"log_odds"``, of the tokens one after the other.

@@ -5,7 +5,7 @@ that a model with a mask of two dimensions and given positions sees every prompt
 other in the order of a walk in depth; what the next part shares with the last sequence before it is taken from the
 cache of keys and values.
 
-Source: ours, after the tree attention of Miao et al. 2024 (arXiv 2305.09781).
+Source: After the tree attention of Miao et al. 2024 (arXiv 2305.09781).
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 The vector of hyperparameters is whitened by its prior, so that L-BFGS starts at the prior mean with unit steps. Most of
 the iterations see few coalitions, since their cost grows with the cube of the number; the last one factorises all.
 
-Source: this package; Rasmussen and Williams 2006, chapters 2 and 5 (posterior, marginal likelihood, leave-one-out).
+Source: Rasmussen and Williams 2006, chapters 2 and 5 (posterior, marginal likelihood, leave-one-out).
 """
 
 from __future__ import annotations

@@ -6,8 +6,6 @@ unseen error. Values that were used to make a prediction do not judge it: the pr
 others (leave one out), and a model is judged by models made without a part of the coalitions (four folds). What such a
 model misses is compared with what the process expects it to miss, so that only the difference is estimated from the
 sample.
-
-Source: this package.
 """
 
 from __future__ import annotations
@@ -19,12 +17,12 @@ from math import comb
 import torch
 from torch import Tensor
 
+from captum_andor._utils.statistics import effective_count
 from captum_andor.games.transforms import orders
 from captum_andor.process.posterior import ProcessPosterior
 from captum_andor.sampling import is_inner
 
-_T_QUANTILES = (12.7, 4.3, 3.18, 2.78, 2.57, 2.45, 2.36, 2.31, 2.26, 2.23)  # 97.5 % of Student's t, 1 to 10 degrees
-_NORMAL_QUANTILE = 1.96
+_QUANTILE = 0.975  # of Student's t: the upper end of a 95 % interval
 _LISTED_PLAYERS = 16  # up to so many the completed game is averaged, above a sample of it
 _DRAWN = 1024  # coalitions on which variances of the process are averaged: their own error is a percent of them
 _FEWEST_EFFECTIVE = 5.0  # with fewer a variance is known to less than a factor of two
@@ -32,6 +30,10 @@ _FEWEST_EFFECTIVE = 5.0  # with fewer a variance is known to less than a factor 
 # than that of as many independent ones. Chosen so that 95 % intervals cover (benchmarks/budget.py coverage).
 _DEPENDENCE = 2.5
 _NOTHING = 1e-12  # share of v² below which a variance is rounding
+# The correction of the variance is itself an estimate: it may take at most three quarters of what the process expects.
+_LEAST_VARIANCE = 0.25
+_LEAST_UNEXPLAINED = 1e-15  # share of the variance, so that the logarithm of an exact model's error is finite
+_LARGEST_EXPONENT = 50.0  # e^50 times the error: an interval that says nothing, and no overflow
 
 
 @dataclass(frozen=True)
@@ -90,9 +92,7 @@ class Unseen:
         if total <= 0:
             return float("inf")
         centre = float(self.weights @ values) / total
-        contributions = self.weights * (values - centre).square()
-        squares = float(contributions.square().sum())
-        return float(contributions.sum()) ** 2 / squares if squares > 0 else 0.0
+        return effective_count(self.weights * (values - centre).square())
 
     def error(self, x: Tensor) -> float:
         """Standard error of :meth:`total`; pairs S, N∖S count as one."""
@@ -160,15 +160,18 @@ def _fidelity(
         return UNKNOWN  # constant but for its ends: nothing tells which patterns there are
     if unseen.effective_count(posterior.values) < _FEWEST_EFFECTIVE:
         return UNKNOWN  # v differs on a few coalitions only: others like them may be missing
-    total = max(spread + unseen.total(variance_errors), _NOTHING * largest, 0.25 * spread)
-    left = max(unexplained, 1e-3 * spread * _NOTHING)
+    total = max(spread + unseen.total(variance_errors), _NOTHING * largest, _LEAST_VARIANCE * spread)
+    left = max(unexplained, _LEAST_UNEXPLAINED * spread)
     ratio = left / total
     if unseen.covered >= 1 and not float(unseen.weights.abs().sum()) > 0:
         return Fidelity(1 - ratio, 1 - ratio, 1 - ratio)
     error = _DEPENDENCE * unseen.error(missed - ratio * variance_errors) / total
     pairs = max(int((unseen.weights > 0).sum()) // 2 - 1, 1)
-    t = _T_QUANTILES[pairs - 1] if pairs <= len(_T_QUANTILES) else _NORMAL_QUANTILE * (1 + 1.2 / pairs)
-    factor = float(torch.tensor(min(t * error / max(ratio, 1e-300), 50.0)).exp())
+    from scipy.special import stdtrit  # quantiles of Student's t
+
+    # The interval is one of the logarithm of 1 - R², which is positive and whose error is relative.
+    relative = float(stdtrit(pairs, _QUANTILE)) * error / max(ratio, 1e-300)
+    factor = math.exp(min(relative, _LARGEST_EXPONENT))
     outside = max(1 - unseen.covered, 0.0)  # of these sizes nothing was seen: the lower end takes all of their variance
     return Fidelity(1 - ratio, 1 - ratio * factor - outside, 1 - ratio / factor)
 

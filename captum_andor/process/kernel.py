@@ -11,8 +11,6 @@ The second product is :math:`\sum_A\rho_A[A\subseteq S][A\subseteq T]` over all 
 first holds all Walsh functions (parities). The relevance of player i is shared between the components up to a factor of
 its own: :math:`\gamma_{qi}=\gamma_ic_q\omega_{qi}` and :math:`\lambda_i=\lambda\gamma_i`. Every product over players is
 one matrix product and one exponential.
-
-Source: this package.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ Owen's integral of a product over players,
 whose integrand is a polynomial of degree n − 1 in x: Gauss-Legendre quadrature is exact with ⌈n/2⌉ nodes. The Banzhaf
 value is the integrand at x = ½.
 
-Source: this package; Owen 1972 (multilinear extension).
+Source: Owen 1972 (multilinear extension).
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""Patterns as sentences that a person can paste.
-
-Source: ours.
-"""
+"""Patterns as sentences that a person can paste."""
 
 from __future__ import annotations
 

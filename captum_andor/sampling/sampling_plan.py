@@ -6,8 +6,6 @@ are proportional to the number of coalitions of each size, as evenly as whole nu
 all coalitions have about n/2 players and carry little information about larger patterns, so that sizes are even between
 a quarter and three quarters of n, in three strata. No coalition comes twice. A larger budget continues the same
 sequence.
-
-Source: this package.
 """
 
 from __future__ import annotations

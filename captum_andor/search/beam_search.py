@@ -6,8 +6,6 @@ winner. Every few steps each pattern may be exchanged for a better one with all 
 dropped if its description-length gain, m ln(1 + loss / residual), is smaller than the cost of encoding its players (a
 BIC-like penalty). Coalitions are grouped into strata of similar size, and every column is centred within its stratum,
 which removes the trend with size.
-
-Source: this package.
 """
 
 from __future__ import annotations

@@ -3,8 +3,6 @@ r"""Weights of chosen patterns: least squares, with the ends held exactly if ask
 With the base v(∅) taken off, the model is Σ w_j X_j and the ends are exact if Σ w_j = v(N) - v(∅), since every pattern
 is 0 on ∅ and 1 on N. With the factor LLᵀ of the second moments, z = L⁻¹b and u = L⁻¹1, the residual after j patterns is
 E(v-v(∅))² - Σz² + (Σuz - s)²/Σu²: running sums give the whole path.
-
-Source: this package.
 """
 
 from __future__ import annotations
@@ -19,6 +17,7 @@ from captum_andor.search.dictionary import Columns
 from captum_andor.search.pursuit import Games
 
 _DEPENDENT = 1e-10  # share of its variance that a column must add to be told from a sum of others
+_REPEATED = 1e-9  # root mean square of what a column adds to the others, below which it is one of them
 _ROUNDING = 1e-24  # share of the variance below which a residual is rounding error
 
 
@@ -198,3 +197,18 @@ class _Equations:
     def _lower(self, sides: Tensor) -> Tensor:
         solved: Tensor = torch.linalg.solve_triangular(self.factor, sides, upper=False)
         return solved
+
+
+def path_errors(columns: Tensor, y: Tensor, test_columns: Tensor, truth: Tensor) -> Tensor:
+    """Squared errors on test rows of least squares with the first 0, 1, … columns: shape ``(test, k + 1)``.
+
+    By the QR decomposition of the centred columns one triangular solve serves all numbers of columns.
+    """
+    mean, offset = columns.mean(0), y.mean()
+    basis, upper = torch.linalg.qr(columns - mean)
+    independent = upper.diagonal().abs() > _REPEATED * len(columns) ** 0.5
+    inner = torch.where(independent, basis.T @ (y - offset), 0.0)
+    upper = upper + torch.diag((~independent).to(upper.dtype))  # a column that others give gets no weight
+    turned = torch.linalg.solve_triangular(upper, test_columns - mean, upper=True, left=False)
+    path = torch.cat([torch.zeros_like(truth)[:, None], (turned * inner).cumsum(1)], dim=1) + offset
+    return (truth[:, None] - path).square()

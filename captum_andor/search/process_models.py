@@ -3,8 +3,6 @@
 Up to 16 players the process completes the game in O(n 2^n), and patterns are chosen as from all values. Four further
 models see the game as the process has it without a quarter of the coalitions: what these miss on that quarter tells how
 many patterns pay, and how much of v the model returned explains.
-
-Source: this package.
 """
 
 from __future__ import annotations
@@ -23,7 +21,7 @@ from captum_andor.process import Fidelity, Posterior, ProcessPosterior, Unseen, 
 from captum_andor.results import PatternTable
 from captum_andor.sampling import is_inner, size_strata
 from captum_andor.search.complete_games import complete_models
-from captum_andor.search.least_squares import Models, game_models, joined_models
+from captum_andor.search.least_squares import Models, game_models, joined_models, path_errors
 from captum_andor.search.options import Options
 from captum_andor.search.sampled_fits import model_of_patterns, t_values
 from captum_andor.search.sampled_games import chosen_patterns, searched_patterns
@@ -31,7 +29,6 @@ from captum_andor.search.sampled_games import chosen_patterns, searched_patterns
 COMPLETED_PLAYERS = 16  # 65 536 values; the search on them takes a tenth of a second, and sixteen times that at 20
 Judged: TypeAlias = tuple[Tensor, Tensor, Tensor, Tensor]  # rows, mean and deviation of the process, h of a model
 _FOLDS = 4
-_BETTER = 1.0  # of the squared error of the other model on the quarter that judges
 _MOST_PATTERNS = 240  # where their number is chosen: photos with 12 patches want up to 204 at 1 024 coalitions
 _FITTED_ROWS = 8192  # of the completed game, for the errors after 1, 2, … patterns
 _ROUNDING = 16 * torch.finfo(torch.float32).eps  # of the largest deviation of v: weaker patterns are rounding
@@ -142,7 +139,7 @@ def _merged(models: Models, coalitions: Tensor) -> Models:
 
 
 def _predicted(models: Models, game: int, coalitions: Tensor) -> Tensor:
-    """H of one game on bool coalitions ``(k, n)``."""
+    """Values h of one game's model on bool coalitions ``(k, n)``."""
     mine = models.game == game
     table = PatternTable(
         torch.zeros_like(models.game[mine]), models.is_or[mine], models.members[mine], models.value[mine]
@@ -151,9 +148,9 @@ def _predicted(models: Models, game: int, coalitions: Tensor) -> Tensor:
 
 
 def _searched(posterior: ProcessPosterior, judged: Judged, options: Options) -> tuple[Models, list[Judged]] | None:
-    """The model of a search on the coalitions alone, where it predicts a quarter that it did not see better.
+    """The direct search's model, if it predicts the held-out quarter better than the process; None otherwise.
 
-    Sparse games with noise, or with more patterns than a search finds exactly, are such.
+    It does in sparse games with noise, and in those of more patterns than a search finds exactly.
     """
     rows, mean, deviation, of_process = judged
     v, coalitions = posterior.values, posterior.coalitions
@@ -169,7 +166,7 @@ def _searched(posterior: ProcessPosterior, judged: Judged, options: Options) -> 
     errors = [
         float(weights[where] @ (v[where] - h).square()) for where, h in ((ascending, predicted), (rows, of_process))
     ]
-    if not errors[0] < _BETTER * errors[1]:
+    if not errors[0] < errors[1]:
         return None
     place = torch.searchsorted(ascending, rows)
     patterns = chosen_patterns(v, coalitions, strata, len(patterns), options)
@@ -220,20 +217,7 @@ def _path_errors(posterior: ProcessPosterior, fold: _Fold, found: Models, game: 
     some = torch.randperm(size, generator=generator)[:_FITTED_ROWS].to(fold.completed.device)
     everything = all_coalitions(posterior.n_players, fold.completed.device)
     columns, y = table.holds(everything[some]).double(), fold.completed[some]
-    centre, offset = columns.mean(0), y.mean()
-    basis, upper = torch.linalg.qr(columns - centre)
-    independent = upper.diagonal().abs() > 1e-9 * len(some) ** 0.5
-    inner = torch.where(independent, basis.T @ (y - offset), 0.0)
-    upper = upper + torch.diag((~independent).to(upper.dtype))
-    test = table.holds(posterior.coalitions[fold.rows]).double() - centre
-    turned = torch.linalg.solve_triangular(upper, test, upper=True, left=False)
-    path = (
-        torch.cat([torch.zeros(len(test), 1, dtype=y.dtype, device=y.device), (turned * inner).cumsum(1)], dim=1)
-        + offset
-    )
-    path = (
-        torch.nn.functional.pad(path[None], (0, limit + 1 - path.shape[1]), mode="replicate")[0]
-        if path.shape[1] <= limit
-        else path
-    )
-    return (posterior.values[fold.rows, None] - path).square()
+    test = table.holds(posterior.coalitions[fold.rows]).double()
+    errors = path_errors(columns, y, test, posterior.values[fold.rows])
+    missing = max(limit + 1 - errors.shape[1], 0)  # after the last pattern nothing changes
+    return torch.nn.functional.pad(errors[None], (0, missing), mode="replicate")[0]

@@ -5,7 +5,7 @@ budget could not have paid for as many; orthogonal matching pursuit chooses patt
 sample gives their weights. The search on the coalitions evaluated stays where it predicts those held out better: games
 of few patterns are such.
 
-Source: this package; orthogonal matching pursuit: Pati, Rezaiifar and Krishnaprasad 1993.
+Source: Orthogonal matching pursuit: Pati, Rezaiifar and Krishnaprasad 1993.
 """
 
 from __future__ import annotations

@@ -1,13 +1,11 @@
-"""Fits of given patterns to some coalitions of a game, written as logical models, and R² on coalitions held out.
-
-Source: this package.
-"""
+"""Fits of given patterns to some coalitions of a game, written as logical models, and R² on coalitions held out."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
+from captum_andor._utils.statistics import effective_count
 from captum_andor.results import PatternTable
 from captum_andor.search.beam_search import Pattern
 from captum_andor.search.dictionary import WrittenColumns
@@ -164,18 +162,11 @@ def held_out_r2(truth: Tensor, error: Tensor, seed: int, is_constant: bool) -> t
     drawn, missed = truth[draws], error[draws]
     variance = (drawn - drawn.mean(1, keepdim=True)).square().sum(1)
     r2 = torch.where(variance > 1e-24, 1 - missed.square().sum(1) / variance.clamp(min=1e-24), torch.nan)
-    if not bool(variance[0] > 1e-24) or _effective_count(truth) < _FEWEST_EFFECTIVE:
+    if not bool(variance[0] > 1e-24) or effective_count((truth - truth.mean()).square()) < _FEWEST_EFFECTIVE:
         # Held-out values that are (nearly) all the same tell nothing of a game that is not constant.
         unknown = torch.full_like(r2[0], 1.0 if is_constant else torch.nan)
         return unknown, unknown.expand(2)
     return r2[0], torch.nanquantile(r2[1:], r2.new_tensor(_INTERVAL))
-
-
-def _effective_count(values: Tensor) -> float:
-    """How many values their variance rests on."""
-    squares = (values - values.mean()).square()
-    total = float(squares.square().sum())
-    return float(squares.sum()) ** 2 / total if total > 0 else 0.0
 
 
 def pattern_columns(coalitions: Tensor, patterns: list[Pattern]) -> Tensor:

@@ -13,7 +13,7 @@ from captum_andor.search.beam_search import Pattern, Sample, Search
 from captum_andor.search.complete_games import allowed_columns, shortened
 from captum_andor.search.dictionary import SampledColumns
 from captum_andor.search.efforts import EXACT, Problem, placed, select
-from captum_andor.search.least_squares import Models, joined_models
+from captum_andor.search.least_squares import Models, joined_models, path_errors
 from captum_andor.search.options import Options
 from captum_andor.search.pursuit import Games, rank
 from captum_andor.search.sampled_fits import (
@@ -187,16 +187,7 @@ def _cross_validated(y: Tensor, rows: Tensor, strata: Tensor, options: Options, 
 
 
 def _path_errors(rows: Tensor, y: Tensor, test: Tensor, truth: Tensor, patterns: list[Pattern]) -> Tensor:
-    """Squared errors on test rows after 0, 1, … patterns, fitted on the others: shape ``(test, k + 1)``."""
-    columns, test_columns = pattern_columns(rows, patterns), pattern_columns(test, patterns)
-    mean = columns.mean(0)
-    basis, upper = torch.linalg.qr(columns - mean)
-    independent = upper.diagonal().abs() > 1e-9 * len(rows) ** 0.5
-    inner = torch.where(independent, basis.T @ (y - y.mean()), 0.0)
-    upper = upper + torch.diag((~independent).to(upper.dtype))
-    turned = torch.linalg.solve_triangular(upper, test_columns - mean, upper=True, left=False)
-    predicted = torch.cat([torch.zeros_like(truth)[:, None], (turned * inner).cumsum(1)], dim=1) + y.mean()
-    return (truth[:, None] - predicted).square()
+    return path_errors(pattern_columns(rows, patterns), y, pattern_columns(test, patterns), truth)
 
 
 def chosen_patterns(v: Tensor, coalitions: Tensor, strata: Tensor, count: int, options: Options) -> list[Pattern]:

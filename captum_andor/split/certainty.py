@@ -5,8 +5,6 @@ A dual point y with s = Aᵀy, \|s\| ≤ 1, and a bound D ≤ l1* ≤ P hold for
 difference Δ of two optima, for which AΔ = Δq, has Σ_T c_T \|Δ_T\| + Σ_S \|y_S\| \|Δq_S\| ≤ 2 (P − D), c = 1 − \|s\|,
 beside Σ_T \|Δ_T\| ≤ 2P and \|Δq_S\| ≤ 2ε. For any λ, Δ_T = Σ_j (e_T − Aᵀλ)_j Δ_j + Σ_S λ_S Δq_S; terms of large c or
 \|y\| are bounded by the first, the others by the second. λ is chosen by weighted least squares.
-
-Source: this package.
 """
 
 from __future__ import annotations

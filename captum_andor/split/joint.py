@@ -6,7 +6,7 @@ The first sum is paid once however many models have the interaction; α decides 
 Solved as the split of one model is, by Douglas–Rachford splitting, only that shrinkage acts on all models at once; the
 dual bounds Σ_m (\|s_m(T)\| − α)₊ ≤ 1 prove the gap.
 
-Source: this package, after the shared sparse extraction of L. Chen et al. 2024, arXiv 2401.16318.
+Source: After the shared sparse extraction of L. Chen et al. 2024, arXiv 2401.16318.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from captum_andor.confusing.evaluation.views import View
-from captum_andor.games import NOBODY, Players
+from captum_andor.games import NO_PLAYER, Players
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ class Attributer:
         if "feature_mask" in takes:
             layout = players.layout
             # Captum knows no elements without a player: those are one more.
-            indices = (torch.where(i == NOBODY, layout.n_players, i) for i in layout.indices)
+            indices = (torch.where(i == NO_PLAYER, layout.n_players, i) for i in layout.indices)
             masks = tuple(i.expand(-1, *shape) for i, shape in zip(indices, layout.shapes, strict=True))
             arguments["feature_mask"] = masks if is_tuple else masks[0]
         if "target" in takes:

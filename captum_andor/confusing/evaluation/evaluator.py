@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from captum_andor._utils.datasets import Samples
-from captum_andor._utils.devices import Model, device_of, process_of
+from captum_andor._utils.devices import Model, device_of, own_first
 from captum_andor._utils.progress import Progress, progress_bar
 from captum_andor._utils.storage import storable
 from captum_andor._utils.user_warnings import warn
@@ -231,18 +231,6 @@ class Evaluator:
                 warn_of_probabilities(name)
             values = torch.cat([torch.zeros_like(values), values], dim=1)
         return values.transpose(1, 2).to("cpu", dtype).contiguous()
-
-
-def own_first(starts: range) -> list[int]:
-    """The batches in the order to take them.
-
-    Of several processes that torchrun started, each begins with every `processes`-th batch and then looks what the
-    others have put into the folder. What they have not done by then it computes: no process waits for another, and the
-    batches of a process that died are computed by the rest.
-    """
-    rank, processes = process_of()
-    own = starts[rank::processes]
-    return [*own, *(start for start in starts if start not in own)]
 
 
 def _end(starts: range, found: Container[int]) -> int:

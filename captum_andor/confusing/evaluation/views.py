@@ -11,7 +11,7 @@ from torch import Tensor
 
 from captum_andor._utils.datasets import Samples
 from captum_andor._utils.storage import storable
-from captum_andor.games import NOBODY, Baselines, Inputs, Players
+from captum_andor.games import NO_PLAYER, Baselines, Inputs, Players
 from captum_andor.games.masks import image_grid
 
 OneBaseline: TypeAlias = Baselines | Callable[[Any], Baselines]
@@ -113,7 +113,7 @@ class Views:
         if isinstance(given, Mapping):
             names = _names(given, samples, "feature_mask")
             given = tuple(
-                given[name] if name in given else torch.full((1,) * x.ndim, NOBODY, device=x.device)
+                given[name] if name in given else torch.full((1,) * x.ndim, NO_PLAYER, device=x.device)
                 for name, x in zip(names, samples.inputs, strict=True)
             )
         if callable(given):
@@ -197,7 +197,7 @@ def _numbered(masks: tuple[Tensor, ...], start: int) -> tuple[Tensor, ...]:
     for row in zip(*flat, strict=True):
         ids, inverse = torch.unique(torch.cat(row), return_inverse=True)
         nobody = int((ids < 0).sum())  # elements of negative ids are no player
-        numbered.append((inverse - nobody).clamp(min=NOBODY))
+        numbered.append((inverse - nobody).clamp(min=NO_PLAYER))
         counts.append(len(ids) - nobody)
     if len(set(counts)) > 1:
         other = next(i for i, count in enumerate(counts) if count != counts[0])

@@ -125,7 +125,7 @@ class ConfusingReport(Stored):
             >>> bool(report.rescore(labels="predicted").scores["margin"].min() >= 0)
             True
         """
-        return ConfusingReport(self.scoring.read_otherwise(score, labels, primary, scores, high_order))
+        return ConfusingReport(self.scoring.with_options(score, labels, primary, scores, high_order))
 
     def add_column(
         self, name: str, values: npt.ArrayLike | Mapping[str, npt.ArrayLike], model: str | None = None
@@ -328,7 +328,7 @@ class ConfusingReport(Stored):
         Raises:
             ValueError: If there is one model only, no such column, or a number is out of its range.
 
-        Source: this package; the correction for reliability is Spearman's (1904).
+        Source: The correction for reliability is Spearman's (1904).
         """
         if len(self.models) < 2:
             raise ValueError(f"overlap compares models; there is only {self.models[0]!r}.")

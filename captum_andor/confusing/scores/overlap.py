@@ -63,18 +63,20 @@ class SetRule:
         order = top(scoring.suspicion(name, column), len(scoring), name, self.seed)
         if self.threshold is None:
             return order[: self.count(len(scoring))]
-        return order[scoring.oriented(name, column)[order] >= self.threshold]
+        return order[scoring.as_suspicion(name, column)[order] >= self.threshold]
 
     def tied(self, scoring: Scoring, name: str, column: str) -> float:
         """Share of the set that was drawn among samples of equal scores."""
         if self.threshold is not None:
             return 0.0
         count = self.count(len(scoring))
-        return scoring.once(("tied", self, name, column), lambda: share_tied(scoring.suspicion(name, column), count))
+        return scoring.memoised(
+            ("tied", self, name, column), lambda: share_tied(scoring.suspicion(name, column), count)
+        )
 
     def members(self, scoring: Scoring, name: str, column: str) -> Members:
         """The set as a mask, shape ``(N,)``."""
-        return scoring.once(
+        return scoring.memoised(
             ("members", self, name, column), lambda: _mask(self.order(scoring, name, column), len(scoring))
         )
 
@@ -124,7 +126,7 @@ def mean_retest(scoring: Scoring, name: str, column: str, changed: str, rule: Se
             ]
         )
 
-    return scoring.once(("mean_retest", name, column, changed, rule), mean)
+    return scoring.memoised(("mean_retest", name, column, changed, rule), mean)
 
 
 def reliability(scoring: Scoring) -> pd.DataFrame:
@@ -185,7 +187,7 @@ def overlap(
     if not all(isinstance(control, str) for control in controls):
         return table()
     key = ("overlap", column, rule, tuple(controls), noise_bound, n_resamples, seed)
-    return scoring.once(key, table).copy()
+    return scoring.memoised(key, table).copy()
 
 
 def _intervals(
@@ -256,7 +258,7 @@ class ModelPair:
 
     def _ranks(self, name: str, column: str) -> Array:
         """Ranks of the samples of one model, computed once; NaN stays."""
-        return self.scoring.once(("ranks", name, column), lambda: ranks(self.scoring.suspicion(name, column)))
+        return self.scoring.memoised(("ranks", name, column), lambda: ranks(self.scoring.suspicion(name, column)))
 
     def _spearman(self, column: str) -> float:
         x, y = (self._ranks(name, column) for name in self.names)
@@ -272,12 +274,12 @@ class ModelPair:
         for name, label in zip(self.names, ("first", "second"), strict=True):
             suspicion = self.scoring.suspicion(name, column, views)
             make = functools.partial(rule.share_of, suspicion, label)
-            sets.append(self.scoring.once(("share", rule, name, column, views, label), make))
+            sets.append(self.scoring.memoised(("share", rule, name, column, views, label), make))
         return iou(*sets)
 
     def _ranks_of_control(self, control: Array) -> Array:
         """Ranks of a control, computed once for columns of the table, which stay the same objects."""
-        kept = self.scoring.once(("ranks of controls",), dict[int, tuple[Array, Array]])
+        kept = self.scoring.memoised(("ranks of controls",), dict[int, tuple[Array, Array]])
         if id(control) not in kept:
             kept[id(control)] = control, ranks(control)
         return kept[id(control)][1]
@@ -352,7 +354,7 @@ def controls_of(scoring: Scoring, names: Sequence[str], controls: Sequence[Any])
     """The control columns of a partial correlation: those named, of each model, and arrays; duplicates are dropped."""
     found: list[Array] = []
     for control in controls:
-        columns = [scoring.oriented(name, control) for name in names] if isinstance(control, str) else [control]
+        columns = [scoring.as_suspicion(name, control) for name in names] if isinstance(control, str) else [control]
         for column in columns:
             numbers = np.asarray(column, dtype=np.float64)
             if numbers.shape != (len(scoring),):

@@ -8,7 +8,7 @@ import numpy as np
 
 from captum_andor.confusing.scores.score_formulas import lost_by_one, n_flips, n_players
 from captum_andor.confusing.scores.score_names import BOUNDED
-from captum_andor.confusing.scores.scoring import Scoring, places
+from captum_andor.confusing.scores.scoring import Scoring, rank_positions
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -19,8 +19,8 @@ def ranking(scoring: Scoring, name: str, column: str, first: int | None = None) 
     import pandas as pd
 
     columns = scoring.columns(name)
-    place = places(scoring.suspicion(name, column), name)
-    loss_place = places(scoring.suspicion(name, "loss"), name)
+    place = rank_positions(scoring.suspicion(name, column), name)
+    loss_place = rank_positions(scoring.suspicion(name, "loss"), name)
     order = np.argsort(place)[:first]
     shown = ("trusted", "label", "predicted", "correct", "loss", "margin", "n_active", "small_effect")
     table: dict[str, Any] = {"rank": place, "sample": scoring.numbers, column: columns[column]}

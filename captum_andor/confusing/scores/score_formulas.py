@@ -3,8 +3,6 @@ r"""Scores of confusion, larger = more confusing: from the values of a game, fro
 Shapes: N samples, n players, 2^n coalitions as bit codes, ``scale`` the mean of \|v(N) − v(∅)\| over the samples of one
 model. The formulas are those of this package; ``offset`` follows the words of the paper (high-order interactions that
 offset each other, Zhang et al. 2025, arXiv 2502.08625).
-
-Source: this package.
 """
 
 from __future__ import annotations
@@ -166,7 +164,7 @@ def split_scores(interactions: Tensor, scale: float, first_high: int) -> dict[st
           ``offset_strength``, the same numerator / scale; ``mean_order``, Σ_k k (E_k + F_k) / Σ_k (E_k + F_k);
           ``high_order_share``; ``cancellation``, 1 − |Σ I| / Σ |I|.
 
-    Source: this package; the idea of ``offset`` is that of Zhang et al. 2025, arXiv 2502.08625.
+    Source: The idea of ``offset`` is that of Zhang et al. 2025, arXiv 2502.08625.
     """
     profile = order_profile(interactions)
     strength = profile.sum(1)

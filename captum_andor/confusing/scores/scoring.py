@@ -129,7 +129,7 @@ class Scoring:
             raise ValueError(f"score must be one of {known}; got {score!r}.")
         return score
 
-    def read_otherwise(
+    def with_options(
         self,
         score: Score | None,
         labels: Labels | None,
@@ -301,7 +301,7 @@ class Scoring:
                 found |= reference_scores(interactions, others)
         return {score: found[score].numpy() for score in self.wanted}
 
-    def once(self, key: Any, compute: Callable[[], Kept]) -> Kept:
+    def memoised(self, key: Any, compute: Callable[[], Kept]) -> Kept:
         """What a function of this object returns, kept under a key of its own."""
         if key not in self._cache:
             self._cache[key] = compute()
@@ -318,10 +318,10 @@ class Scoring:
         if column in self.wanted:
             each = [self.view_scores(name, view)[column] for view in views]
             return each[0] if len(each) == 1 else np.sum([ranks(scores) for scores in each], axis=0)
-        return self.oriented(name, column)
+        return self.as_suspicion(name, column)
 
     @computed_once
-    def oriented(self, name: str, column: str) -> Array:
+    def as_suspicion(self, name: str, column: str) -> Array:
         """A column of the table as numbers, larger = more suspicious (margin and confidence change their sign)."""
         columns = self.columns(name)
         if column not in columns:
@@ -367,7 +367,7 @@ class Scoring:
         blocks = []
         for name in self.names:
             columns = {"sample": self.numbers, "model": name, **self.columns(name)}
-            columns["rank"] = places(self.suspicion(name, self.primary), name)
+            columns["rank"] = rank_positions(self.suspicion(name, self.primary), name)
             blocks.append(pd.DataFrame(columns))
         return pd.concat(blocks, ignore_index=True)
 
@@ -395,7 +395,7 @@ class Scoring:
         return pd.concat(blocks, ignore_index=True)
 
 
-def places(suspicion: Array, name: str) -> npt.NDArray[np.int64]:
+def rank_positions(suspicion: Array, name: str) -> npt.NDArray[np.int64]:
     """1 for the most suspicious; ties in random order, another one for each model."""
     result = np.empty(len(suspicion), dtype=np.int64)
     result[top(suspicion, len(suspicion), name)] = 1 + np.arange(len(suspicion))

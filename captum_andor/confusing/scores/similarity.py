@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from captum_andor._utils.caching import computed_once
-from captum_andor._utils.statistics import Array
+from captum_andor._utils.statistics import Array, shared_and_joint
 from captum_andor.confusing.evaluation.views import View
 from captum_andor.confusing.scores.overlap import pairs_of_views
 from captum_andor.confusing.scores.score_formulas import n_players, scored_codes
@@ -54,14 +54,10 @@ def jaccard(a: Tensor, b: Tensor) -> Tensor:
         - **index** (*Tensor*): Shape ``(N, n + 1)``: of all orders at 0, of order k at k; NaN where there is nothing.
     """
     shares = [x / x.abs().sum((1, 2), keepdim=True).clamp(min=1e-300) for x in (a, b)]
-    least, most = torch.zeros_like(a[:, 0]), torch.zeros_like(a[:, 0])
-    for sign in (1, -1):
-        x, y = ((sign * share).clamp(min=0) for share in shares)
-        least += torch.minimum(x, y).sum(1)
-        most += torch.maximum(x, y).sum(1)
-    n = count_players(least)
-    by_order = orders(n, least.device)
-    sums = [part.new_zeros(len(part), n + 1).index_add(1, by_order, part) for part in (least, most)]
+    parts = [part.sum(1) for part in shared_and_joint(*shares)]
+    n = count_players(parts[0])
+    by_order = orders(n, a.device)
+    sums = [part.new_zeros(len(part), n + 1).index_add(1, by_order, part) for part in parts]
     common, union = (torch.cat([part.sum(1, keepdim=True), part[:, 1:]], dim=1) for part in sums)
     return torch.where(union > 0, common / torch.where(union > 0, union, 1.0), torch.nan)
 

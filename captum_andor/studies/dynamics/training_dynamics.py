@@ -64,7 +64,7 @@ def trace_training(
         >>> trace_training(models, data).table["step"].tolist()
         [1, 2, 5]
 
-    Source: this package; the two phases are those of Zhou et al. 2024, arXiv 2405.10262.
+    Source: The two phases are those of Zhou et al. 2024, arXiv 2405.10262.
     """
     cut = SetRule(fraction)
     pairs = checkpoints.items() if isinstance(checkpoints, Mapping) else checkpoints

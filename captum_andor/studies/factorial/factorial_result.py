@@ -1,7 +1,4 @@
-"""``FactorialResult``: shares of variance by grid, cut and part; contrasts between scores; verdict, figure, file.
-
-Source: this package.
-"""
+"""``FactorialResult``: shares of variance by grid, cut and part; contrasts between scores; verdict, figure, file."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from torch import nn
 
 from captum_andor._utils.constraints import constrained
 from captum_andor._utils.datasets import read_samples
-from captum_andor._utils.devices import process_of
+from captum_andor._utils.devices import own_first
 from captum_andor._utils.hashing import hash_of
 from captum_andor._utils.progress import progress_bar
 from captum_andor.confusing import ConfusingSampleAnalyzer
@@ -81,7 +81,7 @@ class FactorialStudy:
         ['grid', 'layer', 'parameters', 'factor']
         >>> folder.cleanup()
 
-    Source: this package; the claim is that of Zhang et al. 2025, arXiv 2502.08625.
+    Source: The claim is that of Zhang et al. 2025, arXiv 2502.08625.
     """
 
     @constrained()
@@ -127,16 +127,6 @@ class FactorialStudy:
 
     def _all(self) -> list[GridNetwork]:
         return list(networks_of(self.grids, self.layers, self.levels, self.perturbations))
-
-    def _own_first(self) -> list[GridNetwork]:
-        """The networks in the order to take them: a process of several begins with every `processes`-th network.
-
-        What others have not finished by then it takes from the end, so that two processes seldom meet.
-        """
-        rank, processes = process_of()
-        networks = self._all()
-        own = networks[rank::processes]
-        return [*own, *(network for network in reversed(networks) if network not in set(own))]
 
     def _check_folder(self, write: bool) -> None:
         check_manifest(self.folder / "study.json", self._manifest, write)
@@ -196,7 +186,7 @@ class FactorialStudy:
             show_progress (bool, optional): Show a tqdm bar over networks. Default: False
         """
         self._check_folder(write=True)
-        networks = self._own_first()
+        networks = own_first(self._all())
         with progress_bar(show_progress, len(networks), "Factorial study, training", "network") as bar:
             for network in networks:
                 if not self._networks.path(network).exists():
@@ -244,7 +234,7 @@ class FactorialStudy:
         found: dict[GridNetwork, NetworkTable] = {}
         values: dict[GridNetwork, npt.NDArray[np.float32]] = {}
         moved: dict[GridNetwork, dict[str, float]] = {}
-        networks = self._own_first()
+        networks = own_first(self._all())
         with progress_bar(show_progress, len(networks), "Factorial study, evaluation", "network") as bar:
             for network in networks:
                 model, columns = self._networks.get(network)
@@ -261,5 +251,5 @@ class FactorialStudy:
 
 
 def _some_masks(values: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """V on some coalitions, evenly among all: ``(N, 32)`` or fewer."""
+    """Values v on some coalitions, evenly among all: ``(N, 32)`` or fewer."""
     return values[:, :: max(1, values.shape[1] // _MASKS_KEPT)]

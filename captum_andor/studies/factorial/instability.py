@@ -1,7 +1,4 @@
-"""How much copies of one network differ whose start was moved a little, of what unrelated networks differ by.
-
-Source: this package.
-"""
+"""How much copies of one network differ whose start was moved a little, of what unrelated networks differ by."""
 
 from __future__ import annotations
 

@@ -94,7 +94,7 @@ class Tables:
             f"score/{name}": np.stack([scoring.view_scores("network", view)[name] for view in views])
             for name in scoring.wanted
         }
-        arrays |= {f"column/{name}": scoring.oriented("network", name) for name in (*_PLAIN, "n_active")}
+        arrays |= {f"column/{name}": scoring.as_suspicion("network", name) for name in (*_PLAIN, "n_active")}
         arrays |= {f"values/{i}": scoring.values("network", view).float().numpy() for i, view in enumerate(views)}
         test = float("nan") if self.test is None else accuracy(model, _batches(self.test))
         return {"accuracy": float(np.mean(columns["correct"])), "test_accuracy": test}, arrays

@@ -1,4 +1,4 @@
-"""What share of a network's luck sits in its low part: variance components of a crossed design of networks.
+"""Variance components of a crossed design: low part, high part, data order, residual.
 
 Cell (i, j) is a network with low part i and high part j, its data order k = (i + j) mod M. For a sample x a score is
 y = common + L_i + H_j + O_k + rest; the mean product of two cells' scores is V_L where they share the row, V_H where
@@ -6,7 +6,7 @@ they share the column, V_O where they share the order, and nothing beside what a
 Differences of these means are the components without bias, equal to those of the analysis of variance where no cell is
 missing, and defined where some are: so they serve the jackknife, too.
 
-Source: ours; variance components: Searle, Casella and McCulloch 1992; the crossed jackknife after Owen 2007.
+Source: Variance components: Searle, Casella and McCulloch 1992; the crossed jackknife after Owen 2007.
 """
 
 from __future__ import annotations
@@ -61,8 +61,6 @@ def seed_shares(
         >>> shares = seed_shares(low + rest)  # half of what differs is the low part's
         >>> float(round(shares.loc["low", "share"], 1)), list(shares.index)
         (0.5, ['low', 'high', 'order', 'rest'])
-
-    Source: this package.
     """
     return shares_of(_checked(scores, order), order, ranked, groups).table()
 

@@ -65,7 +65,7 @@ def held_out_losses(
         >>> list(held_out_losses(fit, (inputs, labels), folds=4).columns)
         ['held_out_loss', 'fitted_loss', 'memorization']
 
-    Source: ours; memorization is that of Feldman and Zhang 2020, arXiv 2008.03703, with folds for random subsets.
+    Source: Memorization is that of Feldman and Zhang 2020, arXiv 2008.03703, with folds for random subsets.
     """
     import pandas as pd
 

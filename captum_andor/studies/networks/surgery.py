@@ -1,7 +1,4 @@
-"""Surgery on networks: cut in two at a layer; copy, freeze, re-initialise or rewind a part.
-
-Source: this package.
-"""
+"""Surgery on networks: cut in two at a layer; copy, freeze, re-initialise or rewind a part."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Detection of adversarial inputs by the loss barrier to the predicted class, and an attack on the detector.
-
-Source: this package.
-"""
+"""Detection of adversarial inputs by the loss barrier to the predicted class, and an attack on the detector."""
 
 from __future__ import annotations
 

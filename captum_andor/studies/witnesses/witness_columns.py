@@ -182,7 +182,7 @@ def witness_agreement(report: ConfusingReport, n_resamples: int = 500, seed: int
         columns = scoring.columns(name)
         controls = [np.asarray(columns[c], dtype=np.float64) for c in ("loss", "margin")]
         for witness in (c for c in COLUMNS if c in columns):
-            column = scoring.oriented(name, witness)
+            column = scoring.as_suspicion(name, witness)
             for score in scoring.wanted:
                 suspicion = scoring.suspicion(name, score)
                 known = ~(np.isnan(column) | np.isnan(suspicion))
