@@ -330,13 +330,7 @@ class AndOrInteractions(PerturbationAttribution):  # type: ignore[misc]  # captu
         result: Future[Any] = Future()
         result.set_result(
             self.attribute(
-                inputs,
-                baselines,
-                target,
-                additional_forward_args,
-                feature_mask,
-                perturbations_per_eval,
-                show_progress,
+                inputs, baselines, target, additional_forward_args, feature_mask, perturbations_per_eval, show_progress
             )
         )
         return result

@@ -60,11 +60,5 @@ def averaged_interactions(
             total = found.values if total is None else total + found.values
             bar.update(1)
     mean = (total if total is not None else found.values) / len(baselines)
-    averaged = split_explanation(
-        mean,
-        split,
-        0.0,
-        tolerance,
-        found.players,
-    )
+    averaged = split_explanation(mean, split, 0.0, tolerance, found.players)
     return replace(averaged, axes=found.axes)

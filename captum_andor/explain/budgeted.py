@@ -68,20 +68,9 @@ def evaluated_estimate(
 ) -> GameEstimate:
     """Evaluate a game as far as a budget goes and estimate it.
 
-    Args:
-        game: What to evaluate.
-        budget: How many coalitions, or ``"auto"``.
-        leverage: Share of the pairs that is spread evenly over the sizes.
-        seed: Of the sequence of coalitions and of the fit.
-        max_players: Most players of whom all coalitions may be evaluated.
-        tolerance: Where an automatic budget stops.
-        previous: An estimate of the same game whose coalitions need not be evaluated again.
-        names: Names of the players.
-        show_progress: Whether to show a bar.
-        description: Of the bar.
-        missing: What an automatic budget brings below the tolerance.
-        first: How many coalitions an automatic budget begins with.
-        continued: Makes the estimate of a larger budget from this one.
+    ``leverage`` is the share of the pairs that is spread evenly over the sizes. An automatic budget begins with
+    ``first`` coalitions and stops where ``missing`` is at most the tolerance. ``continued`` makes the estimate of a
+    larger budget.
     """
     n = game.players.n_players
     automatic = isinstance(budget, str)

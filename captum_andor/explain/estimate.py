@@ -20,11 +20,12 @@ from captum_andor.games.transforms import all_coalitions, coalition_codes, count
 from captum_andor.process import Fidelity, Posterior, ProcessPosterior, estimate_fidelity
 from captum_andor.results import Axes, IndexedResult, Names, Picks, ResultPlayers, take
 from captum_andor.sampling import checked_coalitions, each_once
-from captum_andor.search import Effort, Options, Weights, estimated_game, game_posteriors, unfitted_game
+from captum_andor.search import ModelOptions, Options, estimated_game, game_posteriors, unfitted_game
 from captum_andor.visualization import plot_shapley_values
 
 if TYPE_CHECKING:
     import pandas as pd
+    from typing_extensions import Unpack
 
 _FORMAT = "captum_andor.game_estimate"
 _TABLED_PLAYERS = 16  # an index needs a functional over 2^n coalitions for each set of players
@@ -215,36 +216,21 @@ class GameEstimate(IndexedResult):
         mean, std = self.shapley_values(return_std=True)
         return self.players.scatter(mean), self.players.scatter(std)
 
-    def logical_model(
-        self,
-        max_patterns: int | None = 10,
-        min_r2: float | None = None,
-        max_order: int | None = None,
-        effort: Effort = "auto",
-        exact_ends: bool = True,
-        *,
-        kinds: str | Sequence[str] = ("and", "or"),
-        weights: Weights = "uniform",
-    ) -> LogicalModel:
+    def logical_model(self, **options: Unpack[ModelOptions]) -> LogicalModel:
         """A few patterns that explain the most of v; no further evaluation of the model.
 
         Args:
-            max_patterns (int, optional): As in :meth:`LogicalModel.from_values`, and so are the others. Default: 10
-            min_r2 (float, optional): Default: None
-            max_order (int, optional): Default: None
-            effort (str, optional): Default: "auto"
-            exact_ends (bool, optional): Default: True
-            kinds (str or sequence of str, optional): Default: ("and", "or")
-            weights (str or sequence of float, optional): Default: "uniform"
+            **options: ``max_patterns``, ``min_r2``, ``max_order``, ``effort``, ``exact_ends``, ``kinds``, ``weights``,
+                as in :meth:`LogicalModel.from_values`.
 
         Returns:
             - **model** (*LogicalModel*): Its ``estimate`` is this one.
 
         Raises:
+            TypeError: If there is no such option.
             ValueError: If the coalitions are too few for so many patterns, or an option is out of range.
         """
-        options = Options(max_patterns, min_r2, max_order, effort, exact_ends, self.seed, kinds, weights)
-        return self.modelled(options)
+        return self.modelled(Options.of("logical_model", options, self.seed))
 
     def modelled(self, options: Options) -> LogicalModel:
         """The logical model by options that are checked."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -36,12 +36,13 @@ from captum_andor.results import (
     salience_threshold,
     take,
 )
-from captum_andor.search import Effort, Options, Weights
+from captum_andor.search import ModelOptions, Options
 from captum_andor.split import INTERIOR_PLAYERS, Certainty, Split, certainty_of, split_game
 
 if TYPE_CHECKING:
     import pandas as pd
     import shapiq
+    from typing_extensions import Unpack
 
 _ROUNDING = 8  # times the rounding of the largest v: below, a player changes nothing
 _TENSORS = ("values", "and_values", "or_values", "noise", "l1", "duality_gap", "dual", "noise_limit")
@@ -366,36 +367,21 @@ class AndOrExplanation(Explained):
             table["sign_certain"], table["lower"], table["upper"] = sign, lower, upper
         return table
 
-    def logical_model(
-        self,
-        max_patterns: int | None = 10,
-        min_r2: float | None = None,
-        max_order: int | None = None,
-        effort: Effort = "auto",
-        exact_ends: bool = True,
-        seed: int = 0,
-        *,
-        kinds: str | Sequence[str] = ("and", "or"),
-        weights: Weights = "uniform",
-    ) -> LogicalModel:
+    def logical_model(self, *, seed: int = 0, **options: Unpack[ModelOptions]) -> LogicalModel:
         """A few patterns that reproduce v, chosen anew; no further evaluation of the model.
 
         The strongest interactions of a split are not these: they reproduce v together with all the others only.
 
         Args:
-            max_patterns (int, optional): As in :meth:`LogicalModel.from_values`, and so are the others. Default: 10
-            min_r2 (float, optional): Default: None
-            max_order (int, optional): Default: None
-            effort (str, optional): Default: "auto"
-            exact_ends (bool, optional): Default: True
             seed (int, optional): Default: 0
-            kinds (str or sequence of str, optional): Default: ("and", "or")
-            weights (str or sequence of float, optional): Default: "uniform"
+            **options: ``max_patterns``, ``min_r2``, ``max_order``, ``effort``, ``exact_ends``, ``kinds``, ``weights``,
+                as in :meth:`LogicalModel.from_values`.
 
         Returns:
             - **model** (*LogicalModel*): Of the same outputs; its R² is exact.
 
         Raises:
+            TypeError: If there is no such option.
             ValueError: If an option is out of range.
 
         Examples::
@@ -403,8 +389,7 @@ class AndOrExplanation(Explained):
             >>> float(AndOrExplanation.from_values([0.0, 1.0, 1.0, 1.0]).logical_model(max_patterns=1).r2)
             1.0
         """
-        options = Options(max_patterns, min_r2, max_order, effort, exact_ends, seed, kinds, weights)
-        model = complete_model(self.values, options, self.players)
+        model = complete_model(self.values, Options.of("logical_model", options, seed), self.players)
         return replace(model, axes=self.axes)
 
     def _select(self, picks: Picks) -> AndOrExplanation:

@@ -13,12 +13,7 @@ from captum_andor.games import OutputField, picked_output
 
 
 class KeptOutputs(nn.Module):
-    """Runs a model and keeps its answer for every row until :meth:`finish`; then it answers from what it has kept.
-
-    Args:
-        forward_func: The model.
-        field: Which part of what it returns to keep.
-    """
+    """Runs a model and keeps its answer for every row until :meth:`finish`; then it answers from what it has kept."""
 
     def __init__(self, forward_func: Callable[..., Any], field: OutputField) -> None:
         super().__init__()

@@ -20,13 +20,7 @@ _ROUNDING = 1e-9  # of sums of strengths, relative
 
 
 def minimal_sources(model: Any, missing_share: float, max_sets: int) -> pd.DataFrame:
-    """Sets of players that suffice and hold no smaller one that does, the smallest first; see ``LogicalModel``.
-
-    Args:
-        model: A ``LogicalModel`` of one output.
-        missing_share: Share of what all players do together that may be missing.
-        max_sets: Most sets.
-    """
+    """Sets of players that suffice and hold no smaller one that does, the smallest first; see ``LogicalModel``."""
     import pandas as pd
 
     n = model.n_players

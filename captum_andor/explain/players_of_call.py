@@ -40,13 +40,7 @@ def players_of(
 
 
 def check_number(players: Players, most: int | None, without_mask: bool) -> None:
-    """Raise if there are too many players.
-
-    Args:
-        players: These.
-        most: Most of an exact call; None for one with a budget.
-        without_mask: Whether every element is a player since nobody chose.
-    """
+    """Raise if there are too many players."""
     n = players.n_players
     if most is not None and n > most:
         passes = f"2^{n} = {1 << n:,}" if n <= _WRITTEN_OUT else f"2^{n}"

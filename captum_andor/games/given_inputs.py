@@ -40,9 +40,6 @@ def column_names(columns: Sequence[str], rows: Tensor, index: Tensor, n_players:
         rows: Its numbers, shape ``(N, columns)``.
         index: Number of each column's player, broadcastable to them.
         n_players: Number of players.
-
-    Returns:
-        Their names; None where examples have masks of their own.
     """
     if len(index) > 1:
         return None

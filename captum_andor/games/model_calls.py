@@ -76,14 +76,7 @@ class NamedCall(NamedTuple):
 def named_call(
     forward_func: Callable[..., Any], inputs: Mapping[str, Any], baselines: Any, feature_mask: Any
 ) -> NamedCall:
-    """Inputs by name, as tokenizers give them: players are in the tensors that a mask or a baseline names.
-
-    Args:
-        forward_func: Called with every entry of the inputs by its name.
-        inputs: By name; tensors of one batch size, and whatever else the model takes.
-        baselines: By name, or for the only tensor.
-        feature_mask: By name, or for the only tensor.
-    """
+    """Inputs by name, as tokenizers give them: players are in the tensors that a mask or a baseline names."""
     both = (("baselines", baselines), ("feature_mask", feature_mask))
     given = {name: part for name, part in both if part is not None}
     tensors = [name for name, value in inputs.items() if isinstance(value, Tensor)]

@@ -38,14 +38,6 @@ _OF_MODELS = (TypeError, ValueError, RuntimeError, NotImplementedError, Attribut
 class TargetEvaluation:
     """Log-probabilities of one target after prompts.
 
-    Args:
-        call: The model.
-        target: Ids, at least one.
-        complement: Whether log(1 - p) is wanted, too.
-        tokens_per_batch: Most tokens in a pass; None chooses by the device.
-        use_cache: Whether keys and values of what prompts have in common may be kept.
-        in_tokens: Whether models that are not causal are asked for each token of the target by itself.
-
     Attributes:
         way: How prompts are evaluated now: ``"tree"``, ``"padded"``, ``"one by one"`` or ``"token by token"``.
         n_tokens: How many tokens have gone through the model.
@@ -81,11 +73,7 @@ class TargetEvaluation:
         return self._ways[-1] if self._beside_tokens else self._ways[0]
 
     def __call__(self, prompts: Sequence[Prompt]) -> Iterator[Found]:
-        """Evaluate prompts, each once; yields what is known as soon as it is.
-
-        Args:
-            prompts: Any number.
-        """
+        """Evaluate prompts, each once; yields what is known as soon as it is."""
         if self._causal is None and len(self.target) == 1 and self.in_tokens:
             self._causal = True
         if self._causal is None and prompts:

@@ -15,11 +15,7 @@ from captum_andor.games import numbered_names
 Spans: TypeAlias = "list[tuple[int, int]]"
 Groups: TypeAlias = "str | Callable[[str], Iterable[tuple[int, int]]]"
 
-_PATTERNS = {
-    "words": r"\S+",
-    "sentences": r"\S.*?(?:[.!?…]+[\"'”’)\]]*(?=\s)|\Z)",
-    "lines": r"[^\n]*\S[^\n]*",
-}
+_PATTERNS = {"words": r"\S+", "sentences": r"\S.*?(?:[.!?…]+[\"'”’)\]]*(?=\s)|\Z)", "lines": r"[^\n]*\S[^\n]*"}
 _ABSENT = ("attention", "delete")
 
 

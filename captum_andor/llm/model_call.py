@@ -83,12 +83,7 @@ class ModelCall:
         return torch.tensor(values, dtype=torch.long, device=self.device)
 
     def logits(self, inputs: Mapping[str, Any], positions: Tensor) -> Tensor:
-        """Logits at some positions of every row: ``(B, len(positions), V)``.
-
-        Args:
-            inputs: By name; what the model does not take is left out.
-            positions: Places in the sequence that is passed, without those in the cache.
-        """
+        """Logits at some positions of every row: ``(B, len(positions), V)``."""
         given = {name: value for name, value in inputs.items() if self._takes_any or name in self._names}
         keeps = "logits_to_keep" in self._names
         if keeps:

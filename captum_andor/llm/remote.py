@@ -16,14 +16,6 @@ _FIRST_WAIT = 0.5  # seconds before the first repetition, twice as long before e
 class RemoteEvaluation:
     """Log-probabilities of one target after prompts, from a provider of Captum's.
 
-    Args:
-        provider: A ``captum.attr.RemoteLLMProvider``.
-        tokenizer: Of the served model.
-        target: The text.
-        n_tokens_of_target: How many tokens the target has.
-        parallel_requests: How many at a time.
-        retries: How often a request that failed is sent again.
-
     Attributes:
         way: ``"remote"``.
     """
@@ -31,13 +23,7 @@ class RemoteEvaluation:
     way = "remote"
 
     def __init__(
-        self,
-        provider: Any,
-        tokenizer: Any,
-        target: str,
-        n_tokens_of_target: int,
-        parallel_requests: int,
-        retries: int,
+        self, provider: Any, tokenizer: Any, target: str, n_tokens_of_target: int, parallel_requests: int, retries: int
     ) -> None:
         self.provider = provider
         self.tokenizer = tokenizer

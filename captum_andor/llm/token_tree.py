@@ -66,12 +66,7 @@ def _shared(before: list[_Token], sequence: list[_Token], own: int) -> int:
 
 
 def tree_tokens(prompts: Sequence[Prompt], target: Sequence[int]) -> int:
-    """How many tokens are processed for all prompts together.
-
-    Args:
-        prompts: Each once.
-        target: Ids of the target.
-    """
+    """How many tokens are processed for all prompts together."""
     sequences = sorted(_sequences(prompts, target))
     count, before = 0, list[_Token]()
     for sequence, own in sequences:

@@ -7,11 +7,7 @@ from captum_andor.sampling.given_coalitions import (
     is_inner as is_inner,
     size_strata as size_strata,
 )
-from captum_andor.sampling.pairs import (
-    PATTERNS as PATTERNS,
-    SHAPLEY as SHAPLEY,
-    paired_design as paired_design,
-)
+from captum_andor.sampling.pairs import PATTERNS as PATTERNS, SHAPLEY as SHAPLEY, paired_design as paired_design
 from captum_andor.sampling.sampling_plan import (
     DICTIONARY_PLAYERS as DICTIONARY_PLAYERS,
     Design as Design,

@@ -15,7 +15,12 @@ from captum_andor.search.estimated_games import (
     unfitted_game as unfitted_game,
 )
 from captum_andor.search.least_squares import Models as Models
-from captum_andor.search.options import Effort as Effort, Options as Options, Weights as Weights
+from captum_andor.search.options import (
+    Effort as Effort,
+    ModelOptions as ModelOptions,
+    Options as Options,
+    Weights as Weights,
+)
 from captum_andor.search.process_models import (
     COMPLETED_PLAYERS as COMPLETED_PLAYERS,
     models_of_estimates as models_of_estimates,

@@ -42,11 +42,7 @@ class Sample:
     """
 
     def __init__(
-        self,
-        coalitions: npt.NDArray[np.bool_],
-        strata: npt.NDArray[np.int64],
-        max_order: int,
-        kinds: tuple[str, ...],
+        self, coalitions: npt.NDArray[np.bool_], strata: npt.NDArray[np.int64], max_order: int, kinds: tuple[str, ...]
     ) -> None:
         self.m, self.n = coalitions.shape
         self.max_order = min(max_order, self.n)

@@ -93,18 +93,7 @@ def spend(
     show_progress: bool,
     description: str,
 ) -> Evaluated:
-    """Evaluate a game as far as a budget goes, and model it.
-
-    Args:
-        game: What to evaluate.
-        options: What models may look like.
-        budget: How many coalitions, None or ``"auto"``.
-        max_players: Most players of whom all coalitions may be evaluated.
-        tolerance: Where an automatic budget stops.
-        known: What need not be evaluated again.
-        show_progress: Whether to show a bar.
-        description: Of the bar.
-    """
+    """Evaluate a game as far as a budget goes, and model it."""
     first = check_budget(budget, game.players.n_players, max_players, options)
     if known is not None and known.coalitions is None:
         return _modelled(known.values, None, options)

@@ -29,9 +29,6 @@ def complete_models(values: Tensor, options: Options) -> Models:
     Args:
         values: float64, shape ``(B, 2^n)``.
         options: What the models may look like.
-
-    Returns:
-        - **models** (*Models*): R² is exact, under the weights of the options.
     """
     n, device = count_players(values), values.device
     shares = options.size_shares(n)

@@ -104,13 +104,7 @@ class _WeightedRows:
 
 
 class CompleteColumns(_WeightedRows):
-    """All AND and OR columns over all 2^n coalitions, with weights that depend on a coalition's size.
-
-    Args:
-        n_players: n.
-        size_weights: Weight of one coalition of each size, n + 1 numbers ≥ 0.
-        device: Where tensors live.
-    """
+    """All AND and OR columns over all 2^n coalitions, with weights that depend on a coalition's size."""
 
     independence = 1e-6  # covariances are closed forms: what a column adds is known to 1e-12 of its variance
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Any, Literal, TypeAlias, TypedDict, get_args
 
 from captum_andor._utils.constraints import check_arguments, one_of
 from captum_andor._utils.storage import storable
@@ -15,6 +15,18 @@ _SMALL = 8  # players up to which "auto" shortens exact models: some 60 ms each
 
 
 Weights: TypeAlias = Literal["uniform", "size", "shapley"] | Sequence[float]
+
+
+class ModelOptions(TypedDict, total=False):
+    """Options of a logical model of values that are there, as keyword arguments."""
+
+    max_patterns: int | None
+    min_r2: float | None
+    max_order: int | None
+    effort: Effort
+    exact_ends: bool
+    kinds: str | Sequence[str]
+    weights: Weights
 
 
 @storable
@@ -31,6 +43,15 @@ class Options:
     kinds: str | Sequence[str] = ("and", "or")
     weights: Weights = "uniform"
     densities: Sequence[float] | None = None
+
+    @classmethod
+    def of(cls, caller: str, options: ModelOptions, seed: int) -> Options:
+        """The options that keyword arguments name; a TypeError names the first that there is not."""
+        unknown = next((name for name in options if name not in ModelOptions.__annotations__), None)
+        if unknown is not None:
+            known = ", ".join(ModelOptions.__annotations__)
+            raise TypeError(f"{caller}() got an unexpected keyword argument {unknown!r}; it takes {known}.")
+        return cls(**options, seed=seed)
 
     @property
     def is_stable(self) -> bool:

@@ -60,15 +60,7 @@ class _Fold:
 
 
 def models_of_estimates(posteriors: Sequence[Posterior], options: Options) -> Models:
-    """Choose and fit the patterns of every game, each by itself.
-
-    Args:
-        posteriors: Of B games of the same n ≤ 16 players.
-        options: What the models may look like.
-
-    Returns:
-        - **models** (*Models*): R² and its interval are those of the models returned, over all coalitions.
-    """
+    """Choose and fit the patterns of every game, each by itself."""
     parts = [_model(posterior, options) for posterior in posteriors]
     return joined_models(parts)
 

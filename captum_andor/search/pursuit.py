@@ -146,9 +146,6 @@ def rank(games: Games, chosen: Tensor, keep: int = 0) -> Tensor:
         chosen: Columns, ``(B, k)``; -1 stands for none and goes last.
         keep: Stop the elimination at so many, which stay in the order they came in, and return these only.
             Default: 0 (order all, return all)
-
-    Returns:
-        - **ranked** (*Tensor*): The same columns, most useful first.
     """
     covariance, target = _normal_equations(games, chosen)
     inverse = torch.linalg.inv(covariance)

@@ -102,13 +102,7 @@ def largest_differences(y: Tensor, primal: float, excess: float, epsilon: float,
 
 
 def certainty_of(
-    and_values: Tensor,
-    or_values: Tensor,
-    dual: Tensor,
-    l1: Tensor,
-    gap: Tensor,
-    noise_limit: Tensor,
-    threshold: Tensor,
+    and_values: Tensor, or_values: Tensor, dual: Tensor, l1: Tensor, gap: Tensor, noise_limit: Tensor, threshold: Tensor
 ) -> Certainty:
     """Which interactions every optimal split has, which none.
 

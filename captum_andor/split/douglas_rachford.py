@@ -89,10 +89,6 @@ def first_order(
         most_iterations (int): Where to stop.
         start (Position, optional): Where to begin.
         on_done (callable, optional): Called with the number of games that have just been solved, e.g. ``bar.update``.
-
-    Returns:
-        - **solution** (*Solution*): Best split and best bound of each game.
-        - **position** (*Position*): Where the iterates ended.
     """
     search = _Search(unit, epsilon, preference, tolerance, start)
 

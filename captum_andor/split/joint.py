@@ -82,18 +82,14 @@ def joint_split(values: Tensor, alpha: float = 0.1, noise_bound: float = 0.0, to
     if bool((gap > tolerance).any()):
         warn(
             f"the joint split missed tolerance={tolerance}: duality gap up to {float(gap.max()):.2g}. The gaps are "
-            "honest; raise the tolerance to silence this.",
+            "honest; raise the tolerance to silence this."
         )
     and_values, or_values, noise = (part * scale for part in search.best)
     and_values[..., :1] = offset
     shape = values.shape
     cost = search.cost * scale[0, :, 0]
     return JointSplit(
-        and_values.view(shape),
-        or_values.view(shape),
-        noise.view(shape),
-        cost.view(shape[1:-1]),
-        gap.view(shape[1:-1]),
+        and_values.view(shape), or_values.view(shape), noise.view(shape), cost.view(shape[1:-1]), gap.view(shape[1:-1])
     )
 
 

@@ -136,7 +136,7 @@ def _sparse(
         how = "was interrupted and " if interrupted else ""
         warn(
             f"the sparse split of game(s) {missed} {how}missed tolerance={tolerance}: duality gap up to "
-            f"{float(found.gap.max()):.2g}. The gaps are honest; raise the tolerance to silence this.",
+            f"{float(found.gap.max()):.2g}. The gaps are honest; raise the tolerance to silence this."
         )
     and_values, or_values, noise = (part * scale for part in found[:3])
     and_values[:, :1] = offset

@@ -97,11 +97,7 @@ def _refitted(values: Tensor, count: int) -> list[float]:
 
 
 @figure
-def plot_frontier(
-    canvas: Canvas,
-    result: Result,
-    max_patterns: int = 20,
-) -> None:
+def plot_frontier(canvas: Canvas, result: Result, max_patterns: int = 20) -> None:
     """Draw how much of one prediction a number of terms explains: R² of AND and OR, AND only, L1 split, least squares.
 
     Args:

@@ -10,19 +10,8 @@ from collections.abc import Callable
 from typing import Any
 
 from captum_andor.visualization.attributions import plot_attributions
-from captum_andor.visualization.canvas import (
-    NEGATIVE,
-    POSITIVE,
-    SERIES as SERIES,
-    text_colour as text_colour,
-)
-from captum_andor.visualization.charts import (
-    plot_bars,
-    plot_beeswarm,
-    plot_heatmap,
-    plot_orders,
-    plot_waterfall,
-)
+from captum_andor.visualization.canvas import NEGATIVE, POSITIVE, SERIES as SERIES, text_colour as text_colour
+from captum_andor.visualization.charts import plot_bars, plot_beeswarm, plot_heatmap, plot_orders, plot_waterfall
 from captum_andor.visualization.drawing import (
     Canvas as Canvas,
     figure as figure,

@@ -19,11 +19,7 @@ _NUMBERED = 240  # cells up to which each holds its number
 
 
 @figure
-def plot_attributions(
-    canvas: Canvas,
-    result: IndexedResult,
-    labels: Any = None,
-) -> None:
+def plot_attributions(canvas: Canvas, result: IndexedResult, labels: Any = None) -> None:
     """Draw the Shapley value of every player for every output as a heat map, e.g. sources × tokens of an answer.
 
     Args:

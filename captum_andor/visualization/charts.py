@@ -33,10 +33,7 @@ _SIGNED_CELLS = 400  # of a heat map, in which a sign can be read
 
 
 @figure
-def plot_orders(
-    canvas: Canvas,
-    results: Result | Mapping[str, Result],
-) -> None:
+def plot_orders(canvas: Canvas, results: Result | Mapping[str, Result]) -> None:
     """Draw positive and negative strength by order, the mean over outputs with its spread.
 
     Args:
@@ -68,11 +65,7 @@ def plot_orders(
 
 @figure
 @constrained()
-def plot_bars(
-    canvas: Canvas,
-    result: Result,
-    k: int = 10,
-) -> None:
+def plot_bars(canvas: Canvas, result: Result, k: int = 10) -> None:
     """Draw the k strongest patterns of one prediction as bars with the names of their players.
 
     Args:
@@ -99,11 +92,7 @@ def plot_bars(
 
 @figure
 @constrained()
-def plot_waterfall(
-    canvas: Canvas,
-    result: Result,
-    k: int = 8,
-) -> None:
+def plot_waterfall(canvas: Canvas, result: Result, k: int = 8) -> None:
     """Draw the way from v(∅) to v(N), pattern by pattern, the strongest first.
 
     Args:
@@ -150,11 +139,7 @@ def plot_waterfall(
 
 @figure
 @constrained()
-def plot_beeswarm(
-    canvas: Canvas,
-    results: Result | Iterable[Result],
-    k: int = 8,
-) -> None:
+def plot_beeswarm(canvas: Canvas, results: Result | Iterable[Result], k: int = 8) -> None:
     """Draw the strength of patterns over many samples or models: a row for each pattern, a dot for each output.
 
     Args:
@@ -197,10 +182,7 @@ def _swarm(values: np.ndarray) -> np.ndarray:
 @figure
 @constrained()
 def plot_heatmap(
-    canvas: Canvas,
-    results: Result | Iterable[Result],
-    k: int = 15,
-    labels: Iterable[str] | None = None,
+    canvas: Canvas, results: Result | Iterable[Result], k: int = 15, labels: Iterable[str] | None = None
 ) -> None:
     """Draw patterns × outputs (samples, models) as a heat map of strength.
 

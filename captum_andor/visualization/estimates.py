@@ -16,11 +16,7 @@ if TYPE_CHECKING:
 @figure
 @constrained()
 def plot_shapley_values(
-    canvas: Canvas,
-    values: Sequence[float],
-    errors: Sequence[float],
-    names: Sequence[str],
-    k: int = 15,
+    canvas: Canvas, values: Sequence[float], errors: Sequence[float], names: Sequence[str], k: int = 15
 ) -> None:
     """Draw Shapley values as bars, largest first, with intervals of 1.96 standard errors.
 

@@ -15,11 +15,7 @@ if TYPE_CHECKING:
 
 @figure
 @constrained()
-def plot_graph(
-    canvas: Canvas,
-    result: Result,
-    k: int = 8,
-) -> None:
+def plot_graph(canvas: Canvas, result: Result, k: int = 8) -> None:
     """Draw the k strongest patterns of one prediction as a graph of logic gates.
 
     Args:

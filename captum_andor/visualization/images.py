@@ -10,14 +10,7 @@ import numpy.typing as npt
 from torch import Tensor
 
 from captum_andor._utils.constraints import constrained
-from captum_andor.visualization.canvas import (
-    LINE_STYLES,
-    SERIES,
-    check_single,
-    colour_of,
-    label_of,
-    title_of,
-)
+from captum_andor.visualization.canvas import LINE_STYLES, SERIES, check_single, colour_of, label_of, title_of
 from captum_andor.visualization.drawing import Canvas, figure, new_figure
 
 if TYPE_CHECKING:
@@ -34,11 +27,7 @@ _COMPACT = 0.9  # share of the box around a player that it fills: a rectangle, n
 
 @figure
 def plot_image_interactions(
-    canvas: Canvas,
-    explanation: Result,
-    image: npt.ArrayLike | Tensor,
-    k: int = 4,
-    input_index: int = 0,
+    canvas: Canvas, explanation: Result, image: npt.ArrayLike | Tensor, k: int = 4, input_index: int = 0
 ) -> tuple[Figure, npt.NDArray[np.object_]]:
     """Draw the k strongest patterns of one prediction, a panel each, as outlined player groups on the image.
 
@@ -76,11 +65,7 @@ def plot_image_interactions(
 @figure
 @constrained()
 def plot_image_overview(
-    canvas: Canvas,
-    explanation: Result,
-    image: npt.ArrayLike | Tensor,
-    k: int = 5,
-    input_index: int = 0,
+    canvas: Canvas, explanation: Result, image: npt.ArrayLike | Tensor, k: int = 5, input_index: int = 0
 ) -> tuple[Figure, Axes]:
     """Draw the k strongest patterns of one prediction on one image, an outline of its own colour each, with a legend.
 
@@ -135,10 +120,7 @@ def plot_image_overview(
 
 
 def _with_panels(
-    picture: npt.NDArray[Any],
-    players: npt.NDArray[np.int64],
-    patterns: Sequence[Interaction],
-    canvas: Canvas,
+    picture: npt.NDArray[Any], players: npt.NDArray[np.int64], patterns: Sequence[Interaction], canvas: Canvas
 ) -> tuple[Figure, Axes]:
     """A figure with an axis above and, below, a panel for each pattern: outlines of one place hide each other."""
     width, height = canvas.fig_size or _OVERVIEW

@@ -17,10 +17,7 @@ _MOST_POINTS = 4096  # drawn, evenly among the sorted masked inputs
 
 
 @figure
-def plot_matching(
-    canvas: Canvas,
-    result: Any,
-) -> None:
+def plot_matching(canvas: Canvas, result: Any) -> None:
     """Draw h(S) beside v(S) over the masked inputs that were evaluated, sorted by v.
 
     The dots of an explanation lie on the line, but for its noise q; those of a logical model scatter about it.

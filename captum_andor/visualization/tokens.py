@@ -28,12 +28,7 @@ def _texts(result: Result, tokens: Sequence[str] | None) -> list[str]:
 
 @figure
 @constrained()
-def plot_tokens(
-    canvas: Canvas,
-    result: Result,
-    tokens: Sequence[str] | None = None,
-    k: int = 5,
-) -> tuple[Any, Any]:
+def plot_tokens(canvas: Canvas, result: Result, tokens: Sequence[str] | None = None, k: int = 5) -> tuple[Any, Any]:
     """Draw a sentence with the k strongest patterns of one prediction as marked lanes under their words.
 
     Args:

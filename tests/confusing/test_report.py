@@ -445,15 +445,6 @@ def test_figures_of_tables_name_columns_and_values(tmp_path: Path) -> None:
         )
 
 
-def test_all_figures_are_drawn_by_one_door(report: ConfusingReport) -> None:
-    for kind, arguments in (("overlap", ()), ("scores", ("a", "b")), ("gallery", ("a",)), ("sample", (3,))):
-        drawn = report.plot(kind, *arguments, use_pyplot=False)
-        other = getattr(report, f"plot_{kind}" if kind != "sample" else "compare")(*arguments, use_pyplot=False)
-        assert len(drawn[0].axes) == len(other[0].axes) > 0
-    with pytest.raises(ValueError, match=r"kind must be one of \['gallery', .*got 'bars'"):
-        report.plot("bars")
-
-
 def test_ranks_of_several_views_run_with_their_sum(views_report: ConfusingReport) -> None:
     ranked = views_report.rank("a")
     assert ranked["rank_sum"].is_monotonic_decreasing

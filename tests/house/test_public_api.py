@@ -98,11 +98,8 @@ def test_public_names_are_frozen() -> None:
             "v, coalitions=None, max_patterns=10, min_r2=None, max_order=None, effort='auto', exact_ends=True, "
             "seed=0, kinds=('and', 'or'), weights='uniform', player_names=None",
         ),
-        (
-            AndOrExplanation.logical_model,
-            "self, max_patterns=10, min_r2=None, max_order=None, effort='auto', exact_ends=True, seed=0, "
-            "kinds=('and', 'or'), weights='uniform'",
-        ),
+        (AndOrExplanation.logical_model, "self, seed=0, options"),
+        (GameEstimate.logical_model, "self, options"),
         (LogicalModel.predict, "self, coalitions"),
         (LogicalModel.top, "self, k=10"),
         (LogicalModel.shapley_values, "self"),

@@ -41,15 +41,7 @@ class Attributer:
     def __call__(
         self, model: str, players: Players, outputs: Tensor, start: int, view: View
     ) -> dict[str, tuple[Tensor, ...]]:
-        """Attributions of some samples, each input's on the CPU, by every method that this view makes a difference to.
-
-        Args:
-            model: Its name.
-            players: The samples under one view.
-            outputs: The model's on all coalitions.
-            start: Position of the first sample.
-            view: Which view it is.
-        """
+        """Attributions of some samples, each input's on the CPU, by every method that this view concerns."""
         labels = outputs[:, -1].argmax(1) if self.labels is None else self.labels[start : start + len(outputs)]
         found = {}
         for name in self.factories:

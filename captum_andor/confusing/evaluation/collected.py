@@ -157,12 +157,7 @@ class _Rows:
 
 
 def evaluation_of(
-    tables: Any,
-    batch: BatchRows,
-    samples: Samples,
-    n_all: int,
-    settings: RowSettings,
-    finished: bool,
+    tables: Any, batch: BatchRows, samples: Samples, n_all: int, settings: RowSettings, finished: bool
 ) -> tuple[Evaluation, TableContent]:
     """The evaluation of samples from the tables of batches, in whatever order they came.
 

@@ -87,14 +87,7 @@ class Evaluator:
     def evaluate(
         self, samples: Samples, show_progress: bool, description: str, stored: StoredOutputs | None = None
     ) -> Evaluation:
-        """Evaluate all samples, or, after Ctrl-C, as many as were done.
-
-        Args:
-            samples: The samples.
-            show_progress: Whether to show a bar.
-            description: What it says.
-            stored: Where outputs are kept. None keeps none.
-        """
+        """Evaluate all samples, or, after Ctrl-C, as many as were done."""
         answers = self.checked_answers(samples)
         if stored is not None:
             stored.check(samples, answers)

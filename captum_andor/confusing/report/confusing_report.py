@@ -401,28 +401,6 @@ class ConfusingReport(Stored):
         averaged = table.sort_values("group", kind="stable").drop(columns=["sample", "pair"]).groupby(by, sort=False)
         return averaged.mean().assign(n=averaged.size()).reset_index()
 
-    def plot(self, kind: str = "overlap", *arguments: Any, **options: Any) -> Any:
-        """Draw a figure of the report.
-
-        Args:
-            kind (str, optional): ``"overlap"``, ``"scores"``, ``"gallery"`` or ``"order_profile"``, as the
-                method ``plot_<kind>``, or ``"sample"``, as :meth:`compare`.
-                Default: "overlap"
-            *arguments: Of the figure.
-            **options: Likewise.
-
-        Returns:
-            - **fig, axis** (*tuple*): The figure and its axis or axes.
-
-        Raises:
-            ValueError: If there is no such kind, and as the figures.
-        """
-        kinds = {name.removeprefix("plot_"): name for name in dir(type(self)) if name.startswith("plot_")}
-        kinds["sample"] = "compare"
-        if kind not in kinds:
-            raise ValueError(f"kind must be one of {sorted(kinds)}; got {kind!r}.")
-        return getattr(self, kinds[kind])(*arguments, **options)
-
     @constrained()
     def compare(
         self, index: int, models: Sequence[str] | None = None, n_patterns: int = 4, use_pyplot: bool = True
@@ -485,12 +463,7 @@ class ConfusingReport(Stored):
         order_profiles(self.scoring, name, axis, rule, column, against)
 
     @figure
-    def plot_overlap(
-        self,
-        canvas: Canvas,
-        score: str | None = None,
-        fraction: float = 0.1,
-    ) -> None:
+    def plot_overlap(self, canvas: Canvas, score: str | None = None, fraction: float = 0.1) -> None:
         """Draw the overlap of every two models' sets, with chance and, on the diagonal, the ceiling marked.
 
         Args:
@@ -506,12 +479,7 @@ class ConfusingReport(Stored):
 
     @figure
     def plot_scores(
-        self,
-        canvas: Canvas,
-        model_a: str,
-        model_b: str,
-        score: str | None = None,
-        fraction: float = 0.1,
+        self, canvas: Canvas, model_a: str, model_b: str, score: str | None = None, fraction: float = 0.1
     ) -> None:
         """Draw the ranks of the samples under two models against each other, both confusing sets marked.
 

@@ -49,10 +49,7 @@ def order_profiles(
     second = second if against == "rest" else f"least {share}" + ("" if column is not None else f" by {by}")
     profiles = [order_profile(scoring.salient(name, view)).numpy() for view in scoring.views]
     profile = np.mean(profiles, axis=0) if len({p.shape for p in profiles}) == 1 else profiles[0]
-    for mask, label, colour, line in (
-        (members, first, _CONFUSING, "-"),
-        (others, second, _ORDINARY, "--"),
-    ):
+    for mask, label, colour, line in ((members, first, _CONFUSING, "-"), (others, second, _ORDINARY, "--")):
         if not mask.any():
             continue
         positive, negative = profile[mask].mean(0)

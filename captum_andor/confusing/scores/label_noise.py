@@ -130,13 +130,7 @@ def _added(base: Array, joined: Array, known: npt.NDArray[np.bool_], n_resamples
 
     low, high = bootstrap(difference, len(known), n_resamples, seed)
     without, with_it = auc(base, known), auc(joined, known)
-    return {
-        "auc_base": without,
-        "auc_with": with_it,
-        "added": with_it - without,
-        "added_low": low,
-        "added_high": high,
-    }
+    return {"auc_base": without, "auc_with": with_it, "added": with_it - without, "added_low": low, "added_high": high}
 
 
 def cleanlab_frame(scoring: Scoring, name: str, columns: Sequence[str], rule: SetRule) -> pd.DataFrame:

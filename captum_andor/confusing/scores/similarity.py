@@ -75,15 +75,7 @@ def cross_r2(predicted: Tensor, values: Tensor) -> Tensor:
 
 
 def matched_players(a: Sequence[Tensor], b: Sequence[Tensor]) -> list[int] | None:
-    """For each player of one mask the player of another with which it shares the most elements, one to one.
-
-    Args:
-        a (sequence of Tensor): The player of every element, for each input.
-        b (sequence of Tensor): Likewise.
-
-    Returns:
-        - **players** (*list of int*): Or None, if the masks have unequal numbers of players.
-    """
+    """For each player of one mask the player of another with which it shares the most elements, one to one."""
     from scipy.optimize import linear_sum_assignment
 
     x, y = (torch.cat([part.flatten() for part in parts]) for parts in (a, b))

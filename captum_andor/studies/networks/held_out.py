@@ -91,11 +91,7 @@ def held_out_losses(
                 probabilities[seen, np.arange(len(labels))] += weight * np.exp(-loss)
                 bar.update(1)
     return pd.DataFrame(
-        {
-            "held_out_loss": losses[0],
-            "fitted_loss": losses[1],
-            "memorization": probabilities[1] - probabilities[0],
-        }
+        {"held_out_loss": losses[0], "fitted_loss": losses[1], "memorization": probabilities[1] - probabilities[0]}
     )
 
 

@@ -28,12 +28,7 @@ MEASURE_TITLES = {
 
 
 def draw_maps(
-    units: Tensor,
-    labels: Tensor,
-    layers: Sequence[str],
-    grid: tuple[int, int],
-    seed: int,
-    canvas: Canvas,
+    units: Tensor, labels: Tensor, layers: Sequence[str], grid: tuple[int, int], seed: int, canvas: Canvas
 ) -> tuple[Any, Any]:
     """Draw the samples on the map of each layer; see :meth:`LayerCodes.plot_maps`."""
     fig = canvas.figure((2.6 * len(layers), 2.9), "constrained")

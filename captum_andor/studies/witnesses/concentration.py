@@ -73,10 +73,7 @@ def concentration(
 
 @figure
 def plot_concentration(
-    canvas: Canvas,
-    report: ConfusingReport,
-    model: str | None = None,
-    groups: Mapping[str, Any] | None = None,
+    canvas: Canvas, report: ConfusingReport, model: str | None = None, groups: Mapping[str, Any] | None = None
 ) -> None:
     """Draw which share of the samples holds which share of the offsetting high-order strength (a Lorenz curve).
 
