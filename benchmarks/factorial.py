@@ -181,7 +181,7 @@ def run(name: str, setting: Setting, levels: int, out: Path) -> None:
 def write(result: FactorialResult, folder: Path) -> None:
     """Tables, figure and verdicts."""
     folder.mkdir(parents=True, exist_ok=True)
-    result.without_values().in_ranks().save(folder / "tables.npz")  # v over masks would take most of the space
+    result._without_values().in_ranks().save(folder / "tables.npz")  # v over masks would take most of the space
     names = [*result.scores, "margin", "loss", "values"]
     for kind, table in (("shares", result.shares), ("low_less_high", result.low_less_high)):
         for score in names:

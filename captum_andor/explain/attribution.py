@@ -608,7 +608,7 @@ class AndOrInteractions(PerturbationAttribution):  # type: ignore[misc]  # captu
             )  # fmt: skip
             game.warn_of_change()
             try:
-                return estimate.modelled(options)
+                return estimate._modelled(options)
             except ValueError as error:
                 if estimate.n_evaluations >= first:
                     raise

@@ -115,7 +115,7 @@ def model_error(options: Options) -> Callable[[GameEstimate], float]:
     def error(estimate: GameEstimate) -> float:
         of_model, of_estimate = (
             1 - interval[..., 0].nan_to_num(nan=0.0)
-            for interval in (estimate.modelled(options).r2_interval, estimate.r2_interval)
+            for interval in (estimate._modelled(options).r2_interval, estimate.r2_interval)
         )
         return float(torch.minimum(of_model, of_estimate).max())
 

@@ -73,7 +73,7 @@ def similarity(
     generator = torch.Generator().manual_seed(seed)
     mine, other = strengths_of(a), strengths_of(b)
     again = [
-        (strengths_of(r), strengths_of(r.refit_with_noise(noise, generator)))
+        (strengths_of(r), strengths_of(r._refit_with_noise(noise, generator)))
         for r in (a, b)
         for _ in range(n_draws)
         if noise
@@ -144,7 +144,7 @@ def common_patterns(results: Result | Iterable[Result]) -> pd.DataFrame:
     several = several_results(results)
     found: dict[tuple[str, tuple[int, ...], int], list[Interaction]] = {}
     for result in several:
-        for pattern in result.compared_patterns():
+        for pattern in result._compared_patterns():
             key = (pattern.kind, pattern.players, 1 if pattern.value > 0 else -1)
             found.setdefault(key, []).append(pattern)
     total = sum(math.prod(result.shape) for result in several)
@@ -231,7 +231,7 @@ def compare(
         {key for mine in strengths.values() for key in mine},
         key=lambda key: -sum(abs(mine.get(key, 0.0)) for mine in strengths.values()),
     )
-    names = {p.players: p.names for result in results.values() for p in result.compared_patterns()}
+    names = {p.players: p.names for result in results.values() for p in result._compared_patterns()}
     rows = []
     for key in keys:
         values = [mine.get(key, 0.0) for mine in strengths.values()]

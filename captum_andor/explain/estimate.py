@@ -230,9 +230,9 @@ class GameEstimate(IndexedResult):
             TypeError: If there is no such option.
             ValueError: If the coalitions are too few for so many patterns, or an option is out of range.
         """
-        return self.modelled(Options.of("logical_model", options, self.seed))
+        return self._modelled(Options.of("logical_model", options, self.seed))
 
-    def modelled(self, options: Options) -> LogicalModel:
+    def _modelled(self, options: Options) -> LogicalModel:
         """The logical model by options that are checked."""
         if self.coalitions is None:
             model = complete_model(self.values, options, self.players)
@@ -383,14 +383,9 @@ def estimate_of(
     players: ResultPlayers,
     theta: Sequence[Tensor | None] | None = None,
 ) -> GameEstimate:
-    """Fit the posterior of every output.
+    """Fit the posterior of every output from v, ``(…, m)``, on coalitions ``(m, n)``, each once; None for all.
 
-    Args:
-        values (Tensor): v, float64, shape ``(…, m)``.
-        coalitions (Tensor or None): bool, shape ``(m, n)``, each once; None for all 2^n in the order of the bit codes.
-        seed (int): Of everything random.
-        players (ResultPlayers): The n players.
-        theta (sequence of Tensor, optional): Hyperparameters of each output that are known, None where none are needed.
+    ``theta`` holds hyperparameters of each output that are known, None where none are needed.
     """
     if coalitions is not None and len(coalitions) == 1 << min(coalitions.shape[1], 62):
         values, coalitions = values[..., coalition_codes(coalitions).argsort()], None

@@ -396,16 +396,16 @@ class AndOrExplanation(Explained):
         parts: dict[str, Any] = {name: take(getattr(self, name), picks) for name in _TENSORS}
         return replace(self, **parts, axes=self.axes.pick(picks), players=self.players.pick(picks))
 
-    def ends(self) -> tuple[float, float]:
+    def _ends(self) -> tuple[float, float]:
         """Values h(∅) and h(N) of the surrogate, for a result of a single output."""
         h = self._surrogate().flatten()
         return float(h[0]), float(h[-1])
 
-    def compared_patterns(self) -> Interactions:
+    def _compared_patterns(self) -> Interactions:
         """The patterns that comparisons count: the salient interactions."""
         return self.salient()
 
-    def refit_with_noise(self, noise: float, generator: torch.Generator) -> AndOrExplanation:
+    def _refit_with_noise(self, noise: float, generator: torch.Generator) -> AndOrExplanation:
         """Refit the result after adding normal noise to v, its standard deviation relative to |v(N) - v(∅)|."""
         effect = (self.values[..., -1:] - self.values[..., :1]).abs()
         draw = torch.randn(self.values.shape, generator=generator, dtype=torch.float64, device="cpu")
@@ -473,16 +473,7 @@ def split_explanation(
     players: ResultPlayers,
     on_done: Callable[[int], object] = lambda done: None,
 ) -> AndOrExplanation:
-    """Split games into AND and OR and make the result.
-
-    Args:
-        values (Tensor): v, float64, shape ``(…, 2^n)``.
-        split (str): Which split.
-        noise_bound (float or Tensor): Largest noise relative to v(N) − v(∅), for all games or each.
-        tolerance (float): Duality gap at which a sparse split is accepted.
-        players (ResultPlayers): The n players.
-        on_done (callable, optional): Called with the number of games that have just been split. Default: nothing
-    """
+    """The result of splitting games of values ``(…, 2^n)``; see :func:`captum_andor.split.split_game`."""
     result = split_game(values, split, noise_bound, tolerance, on_done)
     return AndOrExplanation(
         values=values,

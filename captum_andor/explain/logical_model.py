@@ -427,16 +427,16 @@ class LogicalModel(Explained):
             return ["May not explain this model: the interval of R² reaches below one half. Try a larger budget."]
         return []
 
-    def ends(self) -> tuple[float, float]:
+    def _ends(self) -> tuple[float, float]:
         """Values h(∅) and h(N) of the surrogate, for a result of a single output."""
         start = float(self.constant.flatten()[0])
         return start, start + float(self.table.value.sum())
 
-    def compared_patterns(self) -> list[Interaction]:
+    def _compared_patterns(self) -> list[Interaction]:
         """The patterns that comparisons count: all of them."""
         return self.patterns
 
-    def refit_with_noise(self, noise: float, generator: torch.Generator) -> LogicalModel:
+    def _refit_with_noise(self, noise: float, generator: torch.Generator) -> LogicalModel:
         """Refit the result after adding normal noise to v, its standard deviation relative to |v(N) - v(∅)|."""
         size = self._effect()[..., None]
         draw = torch.randn(self.values.shape, generator=generator, dtype=torch.float64, device="cpu")
@@ -505,17 +505,10 @@ def sampled_model(
     players: ResultPlayers,
     posteriors: Sequence[Posterior] | None = None,
 ) -> LogicalModel:
-    """Choose and fit the logical model of games some of whose values are known.
+    """Choose and fit the logical model of games of which v is known on coalitions ``(m, n)``, each once.
 
     Up to 16 players through the posterior of each game, above by a search on the coalitions given or on what the
     process predicts.
-
-    Args:
-        values (Tensor): v, float64, shape ``(…, m)``.
-        coalitions (Tensor): Each once, bool, shape ``(m, n)``.
-        options (Options): Number and kind of patterns, effort, weights.
-        players (ResultPlayers): The n players.
-        posteriors (sequence of Posterior, optional): Of the flattened outputs. Default: None (fitted)
     """
     n = coalitions.shape[1]
     check_sample(coalitions, options, any_weights=n <= COMPLETED_PLAYERS)
@@ -537,14 +530,9 @@ def sampled_model(
 def fitted_model(
     models: Models, values: Tensor, coalitions: Tensor | None, options: Options, players: ResultPlayers
 ) -> LogicalModel:
-    """Make the result from patterns that a search has chosen and fitted.
+    """Make the result from patterns that a search has chosen and fitted, those of the flattened outputs.
 
-    Args:
-        models (Models): Those of the flattened outputs.
-        values (Tensor): v on the coalitions evaluated, float64, shape ``(…, m)``.
-        coalitions (Tensor or None): These, bool, shape ``(m, n)``; None for all 2^n in the order of their bit codes.
-        options (Options): With which the patterns were chosen.
-        players (ResultPlayers): The n players.
+    Coalitions are those on which v is given; None for all 2^n in the order of their bit codes.
     """
     shape = tuple(values.shape[:-1])
     table, order = PatternTable.ordered(models.game, models.is_or, models.members, models.value)

@@ -19,15 +19,7 @@ _MOST_RESAMPLED = 4096  # coalitions in a half: it takes as long as a search of 
 def share_found_again(
     table: PatternTable, values: Tensor, coalitions: Tensor | None, options: Options, n_resamples: int
 ) -> Tensor:
-    """Share of random halves on which the search finds each pattern; see :meth:`LogicalModel.stability`.
-
-    Args:
-        table: The patterns of all outputs.
-        values: v on the coalitions evaluated, ``(…, m)``.
-        coalitions: These; None for all.
-        options: With which the patterns were chosen.
-        n_resamples: Number of halves.
-    """
+    """Share of random halves on which the search finds each pattern; see :meth:`LogicalModel.stability`."""
     games = flat_games(values)
     counts = torch.bincount(table.output, minlength=len(games)).tolist()
     allowed = replace(options, max_patterns=max([1, *counts]), min_r2=None)

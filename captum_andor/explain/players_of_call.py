@@ -23,12 +23,7 @@ def players_of(
 ) -> Players:
     """The players of inputs that may be frames or arrays, under a mask that may be ``"auto"``.
 
-    Args:
-        inputs: As :meth:`captum_andor.AndOrInteractions.attribute` takes them.
-        baselines: Likewise.
-        feature_mask: Likewise.
-        forward_func: The model, whose dtype frames and arrays get.
-        names: Of the inputs, where they came as a dict.
+    Frames and arrays get the dtype of the model; ``names`` are those of inputs that came as a dict.
     """
     given = read_inputs(inputs, baselines, forward_func)
     mask, note = _automatic(feature_mask, given.inputs) if isinstance(feature_mask, str) else (feature_mask, "")

@@ -22,17 +22,12 @@ __all__ = [
     "coalition_members",
     "count_players",
     "mobius",
-    "mobius_adjoint",
     "or_mobius",
-    "or_mobius_adjoint",
     "or_zeta",
-    "or_zeta_adjoint",
     "orders",
-    "player_sums",
     "shapley_values",
     "walsh",
     "zeta",
-    "zeta_adjoint",
 ]
 
 # Bits below this are handled by one small dense product: strided butterflies on 1, 2, 4, … neighbours
@@ -112,44 +107,12 @@ def zeta(interactions: Tensor) -> Tensor:
 
 
 def mobius_adjoint(values: Tensor) -> Tensor:
-    r"""Adjoint of :func:`mobius`: :math:`y(L)=\sum_{T\supseteq L}(-1)^{|T|-|L|}x(T)`.
-
-    Args:
-        values (Tensor): Shape ``(…, 2^n)``, floating.
-
-    Returns:
-        - **adjoint** (*Tensor*): Same shape, dtype and device.
-
-    Raises:
-        ValueError: If the last axis is not a power of two.
-        TypeError: If the dtype is not floating.
-
-    Examples::
-
-        >>> mobius_adjoint(torch.tensor([0.0, 0.0, 0.0, 1.0]))
-        tensor([ 1., -1., -1.,  1.])
-    """
+    """Adjoint of :func:`mobius`: same shape, dtype and device."""
     return _butterfly(values, upward=False, sign=-1)
 
 
 def zeta_adjoint(values: Tensor) -> Tensor:
-    r"""Adjoint of :func:`zeta`, the superset sum: :math:`y(T)=\sum_{S\supseteq T}x(S)`.
-
-    Args:
-        values (Tensor): Shape ``(…, 2^n)``, floating.
-
-    Returns:
-        - **adjoint** (*Tensor*): Same shape, dtype and device.
-
-    Raises:
-        ValueError: If the last axis is not a power of two.
-        TypeError: If the dtype is not floating.
-
-    Examples::
-
-        >>> zeta_adjoint(torch.tensor([1.0, 2.0, 3.0, 4.0]))
-        tensor([10.,  6.,  7.,  4.])
-    """
+    r"""Adjoint of :func:`zeta`, :math:`\sum_{T\supseteq S}x(T)`: same shape, dtype and device."""
     return _butterfly(values, upward=False, sign=1)
 
 
@@ -201,44 +164,12 @@ def or_zeta(interactions: Tensor) -> Tensor:
 
 
 def or_mobius_adjoint(values: Tensor) -> Tensor:
-    """Adjoint of :func:`or_mobius`.
-
-    Args:
-        values (Tensor): Shape ``(…, 2^n)``, floating; position 0 has no effect.
-
-    Returns:
-        - **adjoint** (*Tensor*): Same shape, dtype and device.
-
-    Raises:
-        ValueError: If the last axis is not a power of two.
-        TypeError: If the dtype is not floating.
-
-    Examples::
-
-        >>> or_mobius_adjoint(torch.tensor([0.0, 0.0, 0.0, 1.0]))
-        tensor([-1.,  1.,  1., -1.])
-    """
+    """Adjoint of :func:`or_mobius`; position 0 has no effect."""
     return mobius_adjoint(_without_empty_set(values)).neg().flip(-1)
 
 
 def or_zeta_adjoint(values: Tensor) -> Tensor:
-    """Adjoint of :func:`or_zeta`: the function itself, since "S meets T" is symmetric in S and T.
-
-    Args:
-        values (Tensor): Shape ``(…, 2^n)``, floating.
-
-    Returns:
-        - **adjoint** (*Tensor*): Same shape, dtype and device.
-
-    Raises:
-        ValueError: If the last axis is not a power of two.
-        TypeError: If the dtype is not floating.
-
-    Examples::
-
-        >>> or_zeta_adjoint(torch.tensor([0.0, 1.0, 1.0, 1.0]))
-        tensor([0., 2., 2., 3.])
-    """
+    """Adjoint of :func:`or_zeta`: the function itself, since "S meets T" is symmetric in S and T."""
     return or_zeta(values)
 
 
@@ -352,22 +283,7 @@ def all_coalitions(n_players: int, device: torch.device | str = "cpu") -> Tensor
 
 
 def player_sums(values: Tensor) -> Tensor:
-    r"""Sum a set function over the coalitions that hold each player: :math:`\sum_{S\ni i}x(S)`.
-
-    Args:
-        values (Tensor): Shape ``(…, 2^n)``, floating.
-
-    Returns:
-        - **sums** (*Tensor*): Shape ``(…, n)``.
-
-    Raises:
-        ValueError: If the last axis is not a power of two.
-
-    Examples::
-
-        >>> player_sums(torch.tensor([1.0, 2.0, 3.0, 4.0]))
-        tensor([6., 7.])
-    """
+    r"""Sums of a set function over the coalitions of each player, :math:`\sum_{S\ni i}x(S)`: shape ``(…, n)``."""
     n = count_players(values)
     sums = [
         values.reshape(*values.shape[:-1], 1 << (n - player - 1), 2, 1 << player)[..., 1, :].sum((-2, -1))

@@ -184,11 +184,11 @@ class Result(IndexedResult):
         return self._all_values()
 
     @abstractmethod
-    def compared_patterns(self) -> Iterable[Interaction]:
+    def _compared_patterns(self) -> Iterable[Interaction]:
         """The patterns that comparisons count: all of a logical model, the salient interactions of a split."""
 
     @abstractmethod
-    def refit_with_noise(self, noise: float, generator: torch.Generator) -> Result:
+    def _refit_with_noise(self, noise: float, generator: torch.Generator) -> Result:
         """Refit the result after adding normal noise to v, its standard deviation relative to |v(N) − v(∅)|."""
 
     @abstractmethod
@@ -282,7 +282,7 @@ class Result(IndexedResult):
         return self.players.scatter(self.shapley_values())
 
     @abstractmethod
-    def ends(self) -> tuple[float, float]:
+    def _ends(self) -> tuple[float, float]:
         """Values h(∅) and h(N) of the surrogate, for a result of a single output."""
 
     @abstractmethod

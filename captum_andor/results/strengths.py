@@ -32,7 +32,7 @@ def strengths_of(result: Result) -> list[Strengths]:
     places = [tuple(map(int, row)) for row in zip(*columns, strict=True)] if columns else [()]
     position = {place: i for i, place in enumerate(places)}
     found: list[Strengths] = [{} for _ in places]
-    for pattern in result.compared_patterns():
+    for pattern in result._compared_patterns():
         found[position[pattern.index]][pattern.kind, pattern.players] = pattern.value
     return found
 
@@ -46,7 +46,7 @@ def strength_table(results: Result | Iterable[Result]) -> tuple[list[Interaction
     """
     several = several_results(results)
     outputs = [strengths for result in several for strengths in strengths_of(result)]
-    names = {p.players: p.names for result in several for p in result.compared_patterns()}
+    names = {p.players: p.names for result in several for p in result._compared_patterns()}
     keys = sorted({key for mine in outputs for key in mine})
     table = np.array([[mine.get(key, 0.0) for mine in outputs] for key in keys]).reshape(len(keys), len(outputs))
     order = np.argsort(-np.abs(table).sum(1), kind="stable")

@@ -110,17 +110,10 @@ def _leading(posterior: ProcessPosterior) -> list[int]:
 
 
 def pursued_patterns(v: Tensor, coalitions: Tensor, leading: list[int], count: int, options: Options) -> list[Pattern]:
-    """Patterns by orthogonal matching pursuit, each then exchanged for a better one where there is one.
+    """Up to ``count`` patterns by orthogonal matching pursuit, each then exchanged for a better one where there is one.
 
     Candidates are all players alone, the AND and the OR of each pair of leading players, and each pattern taken with
     one leading player more.
-
-    Args:
-        v: Values, float64, shape ``(m,)``.
-        coalitions: bool, shape ``(m, n)``.
-        leading: Players whose pairs are candidates.
-        count: How many to choose at most.
-        options: Kinds and largest order of patterns.
     """
     largest = min(options.max_order or _LARGEST_ORDER, _LARGEST_ORDER, coalitions.shape[1])
     kinds = [kind == "or" for kind in ("and", "or") if kind in options.kinds]

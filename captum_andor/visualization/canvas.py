@@ -37,7 +37,7 @@ def title_of(result: Result, title: str | None, drawn: int | None = None) -> str
     r2 = getattr(result, "r2", None)
     if title is not None or r2 is None:
         return title
-    count = len(list(result.compared_patterns()))
+    count = len(list(result._compared_patterns()))
     some = f", {drawn} of {count} patterns drawn" if drawn is not None and drawn < count else ""
     where = ", ".join(part for part in (result.axes.place(), _asked(result)) if part)
     return f"{where}{': ' if where else ''}R² {float(r2):.2f}{some}"
@@ -48,7 +48,7 @@ def _asked(result: Result) -> str:
     question = result.players.question
     if len(question.targets) != 1:
         return ""
-    target, v = question.targets[0], result.ends()[1]
+    target, v = question.targets[0], result._ends()[1]
     p = {"log_odds": (1 + math.tanh(v / 2)) / 2, "log_prob": math.exp(min(v, 0.0)), "prob": v}.get(question.score)
     return f"output {target}" if p is None else f"class {target} (p = {p:.2g})"
 

@@ -108,7 +108,7 @@ def plot_waterfall(canvas: Canvas, result: Result, k: int = 8) -> None:
     """
     check_single(result)
     patterns = result.top(k)
-    start, end = result.ends()
+    start, end = result._ends()
     steps = [(label_of(p, result.n_players), p.value, colour_of(p.value), hatch_of(p)) for p in patterns]
     left = end - start - math.fsum(p.value for p in patterns)
     if abs(left) > 1e-9 * max(abs(start), abs(end), 1e-300):

@@ -62,7 +62,7 @@ def plot_graph(canvas: Canvas, result: Result, k: int = 8) -> None:
             rotation=35 if long else 0, rotation_mode="anchor", fontsize=8, color="black", bbox=box, zorder=2,
         )  # fmt: skip
     box = {"boxstyle": "round", "fc": "#DDDDDD", "ec": "black"}
-    whole = f"{result.ends()[1]:.3g}"
+    whole = f"{result._ends()[1]:.3g}"
     axis.text(middle, 2, whole, ha="center", va="center", fontsize=9, color="black", bbox=box, zorder=2)
     axis.set_xlim(-0.8, max(len(used) - 1, 0) + 0.8)
     axis.set_ylim(-0.75, 2.3)

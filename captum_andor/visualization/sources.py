@@ -108,6 +108,6 @@ def _mark(pattern: Interaction, letter: str) -> str:
 def _quality(result: Result, shown: int) -> str:
     """How many patterns of how many are shown, and what they reproduce."""
     r2 = getattr(result, "r2", None)
-    count = len(list(result.compared_patterns()))
+    count = len(list(result._compared_patterns()))
     quality = "" if r2 is None else f", R² {float(r2.squeeze()):.3f}"
     return f"{shown} of {count} patterns{quality}"

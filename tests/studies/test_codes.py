@@ -159,7 +159,7 @@ def test_measures_against_closed_forms() -> None:
 @settings(max_examples=50, deadline=None)
 def test_measures_against_brute_force(pairs: list[tuple[int, int]]) -> None:
     units, labels = (torch.tensor(column) for column in zip(*pairs, strict=True))
-    distances = SelfOrganizingMap((3, 3)).grid_distances()
+    distances = SelfOrganizingMap((3, 3))._grid_distances()
     entropy = mutual_info_score(labels, labels)
     if entropy > 0:
         assert mutual_information(units, labels) == pytest.approx(mutual_info_score(units, labels) / entropy, abs=1e-9)
@@ -207,7 +207,7 @@ def test_homogeneity_and_other_labels_by_hand() -> None:
     codes = LayerCodes(network(), ["0"], grid=(2, 2))
     codes._trained = (torch.tensor([[0], [0], [0], [1]]), torch.tensor([0, 0, 1, 1]))
     units = torch.tensor([[0], [1], [2]])
-    assert codes.homogeneity(units)[:, 0].tolist() == [0.75, 0.25, 0]
+    assert codes._homogeneity(units)[:, 0].tolist() == [0.75, 0.25, 0]
     other = codes.other_labels(units, torch.tensor([0, 0, 0]))[:, 0]
     assert other[:2].tolist() == pytest.approx([1 / 3, 1]) and math.isnan(float(other[2]))
     own = codes.other_labels(codes._trained[0], codes._trained[1], trained=True)[:, 0]

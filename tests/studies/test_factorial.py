@@ -183,7 +183,7 @@ def test_files_hold_everything(result, tmp_path) -> None:
     pd.testing.assert_frame_equal(again.shares(), result.shares())
     pd.testing.assert_frame_equal(again.networks, result.networks)
     assert again.verdict().text == result.verdict().text
-    small = result.without_values()
+    small = result._without_values()
     pd.testing.assert_frame_equal(small.shares(), result.shares())
     with pytest.raises(ValueError, match="score must be one of"):
         small.shares("values")

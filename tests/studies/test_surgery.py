@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from captum_andor.studies.networks.surgery import copy_part, criticality, freeze, reinitialise, split_at
+from captum_andor.studies.networks.surgery import copy_part, criticality, reinitialise, split_at
 
 
 def network(seed: int = 0) -> nn.Sequential:
@@ -85,24 +85,6 @@ def test_a_part_gets_the_start_of_another_seed_and_the_global_generator_is_left_
     assert torch.equal(model[6].weight, made(7)[6].weight)
 
 
-def test_what_is_frozen_stays_while_the_rest_is_trained() -> None:
-    model = made()
-    cut, before = split_at(model, "3"), state(model)
-    frozen = freeze(model, cut.low)
-
-    def train() -> None:
-        model.train()
-        optimizer = torch.optim.SGD(model.parameters(), lr=0.1, weight_decay=0.1)
-        model(torch.randn(8, 1, 8, 8)).square().sum().backward()
-        optimizer.step()
-
-    train()
-    assert changed(before, model) == set(cut.high)
-    frozen.thaw()
-    train()
-    assert {"0.weight", "1.running_mean"} <= changed(before, model)
-
-
 def test_rewinding_a_part_shows_what_hangs_on_it() -> None:
     torch.manual_seed(0)
     labels = torch.arange(64) % 2
@@ -140,51 +122,8 @@ def test_what_cannot_be_done_is_named() -> None:
         copy_part(model, model, ["9.weight"])
     with pytest.raises(ValueError, match="0.weight.* in the source and"):
         copy_part(nn.Sequential(nn.Linear(2, 2)), nn.Sequential(nn.Linear(3, 2)), ["0.weight"])
-    with pytest.raises(ValueError, match="are no parameters or buffers"):
-        freeze(model, ["9.weight"])
     with pytest.raises(ValueError, match="loader has no samples"):
         criticality(model, model, iter([]))
-
-
-class Part(nn.Module):
-    """Statistics of every kind, one norm under two names, a buffer of its own, and a dropout that must stay on."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.spectral = nn.utils.parametrizations.spectral_norm(nn.Linear(6, 6))
-        self.old_spectral = nn.utils.spectral_norm(nn.Linear(6, 6))
-        self.instance = nn.InstanceNorm1d(6, track_running_stats=True)
-        self.batch = nn.BatchNorm1d(6)
-        self.alias = self.batch
-        self.register_buffer("seen", torch.zeros(1))
-        self.dropout = nn.Dropout(0.5)
-
-    def forward(self, x: Tensor) -> Tensor:
-        self.seen += len(x)
-        x = self.old_spectral(self.spectral(x))
-        x = self.instance(x[:, :, None].expand(-1, -1, 3) * torch.tensor([1.0, 2.0, 4.0]))[:, :, 0]
-        return self.dropout(self.alias(x))
-
-
-def test_nothing_of_a_frozen_part_moves_and_afterwards_all_is_as_before() -> None:
-    """Spectral norm's vectors, instance norms and a batch norm named by an alias moved."""
-    torch.manual_seed(0)
-    model = nn.Sequential(Part(), nn.Linear(6, 2))
-    x = torch.randn(8, 6)
-    names = [name for name in model.state_dict() if name.startswith("0.") and not name.startswith("0.batch")]
-    before = state(model)
-    frozen = freeze(model, names)
-    model.train()
-    with torch.no_grad():
-        outputs = {tuple(model(x)[:, 0].tolist()) for _ in range(3)}
-    model(x).sum().backward()
-    assert not changed(before, model)
-    assert len(outputs) == 3 and all(module.training for module in model.modules())  # the dropout is still one
-    frozen.thaw()
-    model(x)
-    moved = changed(before, model)
-    assert {"0.seen", "0.batch.running_mean", "0.instance.running_mean"} <= moved
-    assert any("_u" in name for name in moved) and all(module.training for module in model.modules())
 
 
 class WithState(nn.Linear):

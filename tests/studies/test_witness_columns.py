@@ -47,7 +47,7 @@ def test_columns_are_those_of_the_tools() -> None:
     x, y = data()
     codes = LayerCodes(model, ["4"], grid=(3, 3))
     units = codes.fit_transform((x, y))
-    assert report.scores["code_rarity"].to_numpy() == pytest.approx(1 - codes.homogeneity(units)[:, 0].numpy())
+    assert report.scores["code_rarity"].to_numpy() == pytest.approx(1 - codes._homogeneity(units)[:, 0].numpy())
     expected = codes.other_labels(units, y, trained=True)[:, 0].numpy()
     assert report.scores["code_other_labels"].to_numpy() == pytest.approx(expected, nan_ok=True)
     barriers = connectivity_score(model, (x, y), (x, y), n_references=3, n_points=25)["barrier"]

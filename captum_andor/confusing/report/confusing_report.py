@@ -176,9 +176,9 @@ class ConfusingReport(Stored):
                     f"{column.shape}" + ("" if np.isfinite(column).all() else ", some NaN or infinite") + "."
                 )
             own[each] = column
-        return self.with_columns({each: {name: column} for each, column in own.items()})
+        return self._with_columns({each: {name: column} for each, column in own.items()})
 
-    def with_columns(self, columns: Mapping[str, Mapping[str, Array]]) -> ConfusingReport:
+    def _with_columns(self, columns: Mapping[str, Mapping[str, Array]]) -> ConfusingReport:
         """Add columns by model, larger = more suspicious; NaN where a sample has no number."""
         added = {name: {**self.scoring.added.get(name, {}), **dict(columns.get(name, {}))} for name in self.models}
         self.scoring = replace(self.scoring, added=added)

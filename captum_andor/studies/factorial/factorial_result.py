@@ -70,7 +70,7 @@ class FactorialResult:
     _cache: dict[Any, Any] = field(default_factory=dict, repr=False)
 
     @classmethod
-    def of_tables(
+    def _of_tables(
         cls,
         tables: Mapping[GridNetwork, NetworkTable],
         values: Mapping[GridNetwork, npt.NDArray[np.float32]],
@@ -359,7 +359,7 @@ class FactorialResult:
             header["parameters"],
         )
 
-    def without_values(self) -> FactorialResult:
+    def _without_values(self) -> FactorialResult:
         """The result without v over masks, which takes most of its space; shares of v are not to be had then."""
         kept = {name: array for name, array in self.arrays.items() if name != _VALUES}
         return FactorialResult(self.members, kept, self.of_networks, self.scores, self.parameters)

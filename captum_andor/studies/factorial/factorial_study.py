@@ -241,11 +241,11 @@ class FactorialStudy:
                 table = tables.get(network, model, columns)
                 values[network] = np.stack([_some_masks(v) for v in table.values])
                 moved[network] = self._networks.moved(network, model)
-                found[network] = table.without_values()
+                found[network] = table._without_values()
                 bar.update(1)
         first = next(iter(found.values()))
         scores = [analyzer.primary, *(name for name in first.scores if name != analyzer.primary)]
-        return FactorialResult.of_tables(
+        return FactorialResult._of_tables(
             {network: found[network] for network in self._all()}, values, moved, scores, self._parameters
         )
 

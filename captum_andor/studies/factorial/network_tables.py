@@ -44,7 +44,7 @@ class NetworkTable:
     test_accuracy: float
     values: list[npt.NDArray[np.float32]]
 
-    def without_values(self) -> NetworkTable:
+    def _without_values(self) -> NetworkTable:
         """The table without the values v, which take most of the memory."""
         return replace(self, values=[])
 

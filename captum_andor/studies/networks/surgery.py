@@ -1,26 +1,22 @@
-"""Surgery on networks: cut in two at a layer; copy, freeze, re-initialise or rewind a part."""
+"""Surgery on networks: cut in two at a layer; copy, re-initialise or rewind a part."""
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm, _NormBase
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parameter import is_lazy
-from torch.nn.utils.parametrizations import _SpectralNorm
 
 from captum_andor._utils.devices import device_of
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Cut", "Frozen", "copy_part", "criticality", "freeze", "reinitialise", "split_at"]
-
-_NORMS = (_NormBase, _SpectralNorm)  # batch and instance norms, and the vectors of spectral norms
+__all__ = ["Cut", "copy_part", "criticality", "reinitialise", "split_at"]
 
 
 class Cut(NamedTuple):
@@ -135,95 +131,6 @@ def reinitialise(model: nn.Module, names: Iterable[str], make_model: Callable[[i
         torch.manual_seed(seed)
         fresh = make_model(seed)
     copy_part(fresh, model, names)
-
-
-@dataclass
-class Frozen:
-    """Parameters, statistics of norms and other buffers that stay as they are until :meth:`thaw`."""
-
-    parameters: list[nn.Parameter] = field(default_factory=list)
-    handles: list[Any] = field(default_factory=list)
-
-    def thaw(self) -> None:
-        """Let them be trained again."""
-        for parameter in self.parameters:
-            parameter.requires_grad_(True)
-        for handle in self.handles:
-            handle.remove()
-
-
-def freeze(model: nn.Module, names: Iterable[str]) -> Frozen:
-    """Keep a part of a model as it is while the rest is trained, its statistics and other buffers included.
-
-    Batch, instance and spectral norms whose statistics are frozen run in evaluation mode, and keep their flag; other
-    buffers have their values back after each call.
-
-    Args:
-        model (torch.nn.Module): ``model.train()`` may be called afterwards.
-        names (iterable of str): Which parameters and buffers, as :func:`split_at` names them.
-
-    Returns:
-        - **frozen** (*Frozen*): Its ``thaw()`` undoes it.
-
-    Raises:
-        ValueError: If a name is none of the model's.
-
-    Examples::
-
-        >>> model = nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3))
-        >>> frozen = freeze(model, split_at(model, "1").high)
-        >>> [name for name, p in model.named_parameters() if p.requires_grad]
-        ['0.weight', '0.bias']
-        >>> frozen.thaw()
-    """
-    names = set(names)
-    tensors = _tensors(model)
-    unknown = sorted(names - set(tensors))
-    if unknown:
-        raise ValueError(f"{unknown} are no parameters or buffers of the model.")
-    kept = {id(tensors[name]) for name in names}  # a module may stand in the model under several names
-    frozen = Frozen()
-    for parameter in model.parameters():
-        if id(parameter) in kept and parameter.requires_grad:
-            parameter.requires_grad_(False)
-            frozen.parameters.append(parameter)
-    for module in model.modules():
-        buffers = [buffer for buffer in module.buffers(recurse=False) if id(buffer) in kept]
-        if buffers and isinstance(module, _NORMS):
-            frozen.handles += _in_evaluation_mode(module)
-        elif buffers:
-            frozen.handles.append(_with_buffers_back(module, buffers))
-    return frozen
-
-
-def _in_evaluation_mode(module: nn.Module) -> list[Any]:
-    """Hooks that switch a module, not its parts, to evaluation mode for the time of each call."""
-    modes: list[bool] = []
-
-    def before(module: nn.Module, arguments: Any) -> None:
-        modes.append(module.training)
-        module.training = False
-
-    def after(module: nn.Module, arguments: Any, output: Any) -> None:
-        module.training = modes.pop()
-
-    return [
-        module.register_forward_pre_hook(before, prepend=True),
-        module.register_forward_hook(after, always_call=True),
-    ]
-
-
-def _with_buffers_back(module: nn.Module, buffers: list[Tensor]) -> Any:
-    """Hook that gives buffers their values back after each call."""
-    values = [buffer.detach().clone() for buffer in buffers]
-
-    def after(module: nn.Module, arguments: Any, output: Any) -> None:
-        with torch.no_grad():
-            for buffer, value in zip(buffers, values, strict=True):
-                if not _same(buffer, value.to(buffer.device)):
-                    buffer.copy_(value)
-
-    return module.register_forward_hook(after, always_call=True)
 
 
 def criticality(

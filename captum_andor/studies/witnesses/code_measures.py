@@ -125,7 +125,7 @@ def measured(
     mean, spread = channel_scale(features[rest])
     standard = (features - mean) / spread
     som = SelfOrganizingMap(grid, epochs).fit(standard[rest])
-    units, distances = som.transform(standard), som.grid_distances()
+    units, distances = som.transform(standard), som._grid_distances()
     size = float(standard[rest].square().sum(1).mean().sqrt()) or 1.0
 
     def of_labels(labels: Tensor) -> dict[str, float]:

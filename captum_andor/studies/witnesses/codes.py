@@ -150,7 +150,7 @@ class LayerCodes:
         assert self._trained is not None
         return self._trained[0]
 
-    def homogeneity(self, units: Tensor) -> Tensor:
+    def _homogeneity(self, units: Tensor) -> Tensor:
         """Share of the training samples in each sample's unit: how common its code is.
 
         Args:
@@ -295,8 +295,8 @@ class LayerCodes:
             margin(class_scores(self.model, x, self.batch_size), samples.labels).numpy()
             for x in (before, attacked, noisy)
         ]
-        common = self.homogeneity(units[0]).numpy()
-        distances = SelfOrganizingMap(self.grid).grid_distances()
+        common = self._homogeneity(units[0]).numpy()
+        distances = SelfOrganizingMap(self.grid)._grid_distances()
         rows = []
         for i, layer in enumerate(self.layers):
             moved = [(units[0][:, i] != other[:, i]).double().numpy() for other in units[1:]]

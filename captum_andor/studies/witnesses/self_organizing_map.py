@@ -58,7 +58,7 @@ class SelfOrganizingMap:
         data = _checked(data)
         if len(data) < 2:
             raise ValueError(f"data must hold two samples at least; got shape {tuple(data.shape)}.")
-        distances = self.grid_distances(data.device).square()
+        distances = self._grid_distances(data.device).square()
         self.weights = self._start(data)
         widest = max(max(self.grid) / 2, _NARROWEST)
         for epoch in range(self.epochs):
@@ -104,7 +104,7 @@ class SelfOrganizingMap:
         apart = torch.maximum((first // columns - second // columns).abs(), (first % columns - second % columns).abs())
         return float((apart > 1).double().mean())
 
-    def grid_distances(self, device: torch.device | None = None) -> Tensor:
+    def _grid_distances(self, device: torch.device | None = None) -> Tensor:
         """Distances between units on the grid, shape ``(units, units)``."""
         rows, columns = (torch.arange(k, dtype=torch.float64, device=device or "cpu") for k in self.grid)
         places = torch.cartesian_prod(rows, columns)

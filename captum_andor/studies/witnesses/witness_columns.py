@@ -74,7 +74,7 @@ def add_witnesses(
                 columns[name] |= _of_connectivity(model, samples, labels, batch_size, **chosen["connectivity"])
         except (TypeError, ValueError) as error:
             raise type(error)(f"witnesses for model {name!r}: {error}") from error
-    return report.with_columns(columns)
+    return report._with_columns(columns)
 
 
 def _checked(witnesses: Any) -> dict[str, dict[str, Any]]:
@@ -104,7 +104,7 @@ def _of_codes(
     codes = LayerCodes(model, [layer], **{"grid": (side, side), "batch_size": batch_size, **options})
     units = codes.fit_transform(samples.pair)
     return {
-        "code_rarity": 1.0 - codes.homogeneity(units)[:, 0].numpy(),
+        "code_rarity": 1.0 - codes._homogeneity(units)[:, 0].numpy(),
         "code_other_labels": codes.other_labels(units, samples.labels, trained=True)[:, 0].numpy(),
     }
 
