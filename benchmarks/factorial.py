@@ -40,7 +40,7 @@ from torch.fx.experimental.optimization import fuse
 
 from benchmarks.factorial_settings import Setting, data, losses_of, six_convolutions, small_resnet
 from captum_andor import ConfusingSampleAnalyzer
-from captum_andor._utils.devices import process_of
+from captum_andor._utils.running import process_of
 from captum_andor.games.masks import image_grid
 from captum_andor.studies import FactorialResult, FactorialStudy
 from captum_andor.studies.factorial.instability import variance_between_copies

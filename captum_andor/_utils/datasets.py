@@ -1,4 +1,4 @@
-"""Read a data set once: inputs and labels of every sample, in the order that sample indices mean."""
+"""Data as people hand it over: inputs and labels of every sample, in the order that sample indices mean."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 
-from captum_andor._utils.frames import frame_numbers, is_frame
+from captum_andor._utils.checks import is_frame
 from captum_andor._utils.storage import storable
 from captum_andor._utils.user_warnings import warn
 
 _NAMES_SHOWN = 6
 _BATCH_SIZE = 64  # of a loader whose batch sampler tells none
 _READ_TWICE = 3  # samples of a map-style data set that are read again, to see whether it changes them
+_SHOWN = 6  # columns that an error names
 
 
 @storable
@@ -357,3 +358,24 @@ def _check_equal(once: tuple[Tensor, ...], again: tuple[Tensor, ...], sample: in
 
 def _same(a: Tensor, b: Tensor) -> bool:
     return a.shape == b.shape and bool(((a == b) | (a.isnan() & b.isnan())).all())
+
+
+def frame_numbers(frame: Any, name: str, dtype: torch.dtype) -> Tensor:
+    """The numbers of a frame, shape ``(rows, columns)``."""
+    called = list(map(str, frame.columns))
+    if len(set(called)) < len(called):
+        twice = next(column for column in called if called.count(column) > 1)
+        raise ValueError(f"{name}: two columns are called {twice!r}; give each a name of its own.")
+    columns = {str(column): np.asarray(frame[column]) for column in frame.columns}
+    words = [column for column, numbers in columns.items() if numbers.dtype.kind not in "biuf"]
+    if words:
+        raise TypeError(
+            f"{name}: columns {words[:_SHOWN]} hold no numbers; pass the frame as the model takes it, encoded "
+            "(games.masks.column_groups makes one player of the columns of a one-hot code)."
+        )
+    return torch.from_numpy(np.stack(list(columns.values()), axis=1).astype(np.float64)).to(dtype)
+
+
+def shown_value(name: str, value: float) -> str:
+    """A column beside its value."""
+    return f"{name} = {value:.4g}"

@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from captum.log import log_usage
 
-from captum_andor._utils.constraints import constrained, one_of
+from captum_andor._utils.checks import constrained, one_of
 from captum_andor._utils.datasets import read_samples
-from captum_andor._utils.devices import Model
 from captum_andor._utils.hashing import hash_of
-from captum_andor._utils.progress import progress_bar
+from captum_andor._utils.running import Model, progress_bar
 from captum_andor.confusing.evaluation.attribution_methods import Attributer
 from captum_andor.confusing.evaluation.batch_rows import BatchRows
 from captum_andor.confusing.evaluation.collected import (
@@ -28,8 +27,9 @@ from captum_andor.confusing.evaluation.collected import (
 from captum_andor.confusing.evaluation.evaluator import Evaluation, Evaluator
 from captum_andor.confusing.evaluation.views import Views
 from captum_andor.confusing.report.confusing_report import ConfusingReport
-from captum_andor.confusing.scores.score_formulas import REFERENCE_SCORES, VALUE_SCORES
-from captum_andor.confusing.scores.score_names import (
+from captum_andor.confusing.scores.score_formulas import (
+    REFERENCE_SCORES,
+    VALUE_SCORES,
     Labels,
     check_flips,
     check_label_kind,

@@ -13,8 +13,8 @@ from captum.log import log_usage
 from torch import Tensor
 from torch.futures import Future
 
-from captum_andor._utils.constraints import constrained, whole
-from captum_andor._utils.progress import progress_bar
+from captum_andor._utils.checks import constrained, whole
+from captum_andor._utils.running import progress_bar
 from captum_andor._utils.user_warnings import warn
 from captum_andor.explain.budgeted import (
     check_same_ends,
@@ -28,7 +28,6 @@ from captum_andor.explain.estimate import GameEstimate
 from captum_andor.explain.explanation import AndOrExplanation, split_explanation
 from captum_andor.explain.kept_outputs import KeptOutputs
 from captum_andor.explain.logical_model import LogicalModel, fitted_model
-from captum_andor.explain.players_of_call import check_number, players_of
 from captum_andor.games import (
     Baselines,
     Game,
@@ -36,9 +35,11 @@ from captum_andor.games import (
     Players,
     Score,
     Target,
+    check_number,
     check_output_field,
     check_score,
     named_call,
+    players_of,
     standard_target,
 )
 from captum_andor.games.transforms import shapley_values

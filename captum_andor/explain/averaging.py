@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-from captum_andor._utils.progress import progress_bar
+from captum_andor._utils.running import progress_bar
 from captum_andor.explain.attribution import AndOrInteractions
 from captum_andor.explain.explanation import AndOrExplanation, split_explanation
 from captum_andor.split import Split

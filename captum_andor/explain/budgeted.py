@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from captum_andor._utils.checks import is_int
-from captum_andor._utils.progress import Progress, progress_bar
+from captum_andor._utils.running import Progress, progress_bar
 from captum_andor.explain.estimate import GameEstimate, estimate_of
 from captum_andor.explain.logical_model import LogicalModel
 from captum_andor.games import Game, Players

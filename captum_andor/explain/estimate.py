@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from captum_andor._utils.constraints import constrained
+from captum_andor._utils.checks import constrained
 from captum_andor._utils.user_warnings import warn
 from captum_andor.explain.logical_model import LogicalModel, complete_model, sampled_model
 from captum_andor.games import Inputs, flat_games, game_values

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from captum_andor._utils.constraints import constrained
+from captum_andor._utils.checks import constrained
 from captum_andor.explain.explained import Explained
 from captum_andor.explain.logical_model import LogicalModel, complete_model
 from captum_andor.games import active_players, flat_games, game_values

@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from captum_andor._utils.constraints import constrained
+from captum_andor._utils.checks import constrained
 from captum_andor.explain.explained import Explained
 from captum_andor.explain.minimal_sources import minimal_sources
 from captum_andor.explain.pattern_stability import share_found_again
@@ -47,7 +48,8 @@ from captum_andor.search import (
     check_sample,
     complete_models,
     game_posteriors,
-    models_of_estimates,
+    joined_models,
+    model_of_estimate,
     searched_models,
     single_player_models,
 )
@@ -519,7 +521,7 @@ def sampled_model(
         if n <= COMPLETED_PLAYERS:
             if posteriors is None:
                 posteriors = game_posteriors(coalitions, games, options.seed)
-            models = models_of_estimates(posteriors, options)
+            models = joined_models([*map(partial(model_of_estimate, options=options), posteriors)])
         else:
             models = searched_models(games, plan, options)
     except KeyboardInterrupt:

@@ -3,21 +3,14 @@
 from captum_andor.games import indices, masks, transforms
 from captum_andor.games.game import Game as Game
 from captum_andor.games.given_inputs import (
-    automatic_mask as automatic_mask,
+    check_number as check_number,
     column_names as column_names,
-    read_inputs as read_inputs,
+    players_of as players_of,
 )
 from captum_andor.games.interpretable import (
     InterpretableModel,
     feature_names as feature_names,
     numbered_names as numbered_names,
-)
-from captum_andor.games.model_calls import (
-    OutputField as OutputField,
-    by_name as by_name,
-    check_output_field as check_output_field,
-    named_call as named_call,
-    picked_output as picked_output,
 )
 from captum_andor.games.players import (
     NO_PLAYER as NO_PLAYER,
@@ -30,16 +23,21 @@ from captum_andor.games.players import (
     present_elements as present_elements,
 )
 from captum_andor.games.scores import (
+    OutputField as OutputField,
     Score as Score,
     Target as Target,
     are_probabilities as are_probabilities,
+    by_name as by_name,
+    check_output_field as check_output_field,
     check_score as check_score,
     margin as margin,
+    named_call as named_call,
+    picked_output as picked_output,
     repeat_target as repeat_target,
     score_output as score_output,
     standard_target as standard_target,
 )
 from captum_andor.games.subgames import Subgames as Subgames, active_players as active_players
-from captum_andor.games.values import flat_games as flat_games, game_values as game_values
+from captum_andor.games.transforms import flat_games as flat_games, game_values as game_values
 
 __all__ = ["InterpretableModel", "indices", "masks", "transforms"]

@@ -12,8 +12,7 @@ from typing import Literal, TypeAlias, get_args
 import torch
 from torch import Tensor
 
-from captum_andor._utils.checks import is_int
-from captum_andor._utils.constraints import constrained, one_of
+from captum_andor._utils.checks import constrained, is_int, one_of
 from captum_andor.games.transforms import all_coalitions, count_players, mobius, orders, zeta
 
 Index: TypeAlias = Literal["SII", "k-SII", "BII", "STII", "FSII"]

@@ -13,8 +13,7 @@ from captum.attr import InterpretableInput, LLMAttribution, LLMAttributionResult
 from captum.log import log_usage
 from torch import Tensor, nn
 
-from captum_andor._utils.checks import is_int
-from captum_andor._utils.constraints import constrained
+from captum_andor._utils.checks import constrained, is_int
 from captum_andor._utils.user_warnings import warn
 from captum_andor.explain import AndOrExplanation, AndOrInteractions, GameEstimate, LogicalModel
 from captum_andor.games import feature_names

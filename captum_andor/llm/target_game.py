@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeAlias, TypeVar, get_args
 import torch
 from torch import Tensor
 
-from captum_andor._utils.progress import Progress, progress_bar
+from captum_andor._utils.running import Progress, progress_bar
 from captum_andor.explain import AndOrExplanation, GameEstimate, LogicalModel
 from captum_andor.llm.targets import TargetText
 from captum_andor.results import Axes

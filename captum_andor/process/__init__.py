@@ -2,6 +2,7 @@
 
 from captum_andor.process.coalition_process import (
     CoalitionProcess as CoalitionProcess,
+    Prior as Prior,
     fit_process as fit_process,
     fit_processes as fit_processes,
 )
@@ -12,7 +13,6 @@ from captum_andor.process.fidelity import (
     estimate_fidelity as estimate_fidelity,
     fidelity_of as fidelity_of,
 )
-from captum_andor.process.kernel import Prior as Prior
 from captum_andor.process.posterior import (
     CompleteGame as CompleteGame,
     Posterior as Posterior,

@@ -1,25 +1,48 @@
-"""The Gaussian process of one game: hyperparameters by marginal likelihood, and the posterior of v given some values.
+r"""The Gaussian process of one game: hyperparameters by marginal likelihood, and the posterior of v given some values.
 
 The vector of hyperparameters is whitened by its prior, so that L-BFGS starts at the prior mean with unit steps. Most of
 the iterations see few coalitions, since their cost grows with the cube of the number; the last one factorises all.
 
-Source: Rasmussen and Williams 2006, chapters 2 and 5 (posterior, marginal likelihood, leave-one-out).
+Covariance of a game between two coalitions: every AND, every OR and every parity at once.
+
+.. math::
+    k(S,T) = \tau_1\prod_{i:\,[i\in S]\neq[i\in T]}e^{-\gamma_{1i}}
+           + \tau_2\prod_{i\notin S\cap T}e^{-\gamma_{2i}}
+           + \tau_3\prod_{i\in S\cup T}e^{-\gamma_{3i}}
+           + \sum_i\lambda_i s_it_i + c, \qquad s_i=\pm1.
+
+The second product is :math:`\sum_A\rho_A[A\subseteq S][A\subseteq T]` over all AND patterns, with prior variances
+:math:`\rho_A\propto\prod_{i\in A}(e^{\gamma_{2i}}-1)`; the third is the same for NOR patterns and hence for OR; the
+first holds all Walsh functions (parities). The relevance of player i is shared between the components up to a factor of
+its own: :math:`\gamma_{qi}=\gamma_ic_q\omega_{qi}` and :math:`\lambda_i=\lambda\gamma_i`. Every product over players is
+one matrix product and one exponential.
+
+Minimise many functions at once: limited-memory BFGS within a box, one evaluation of all of them per step.
+
+Each function has a step length, a history and an end of its own, so its path does not depend on the others; those that
+are done leave the batch. SciPy's L-BFGS-B does the same for one function.
+
+Source: Rasmussen and Williams 2006, chapters 2 and 5 (posterior, marginal likelihood, leave-one-out); Nocedal and
+Wright 2006, chapter 7; Byrd, Nocedal and Schnabel 1994, theorem 2.2 (compact form).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, fields
+from math import log
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from captum_andor.process.kernel import Kernel, Prior
-from captum_andor.process.quasi_newton import minimised
 from captum_andor.sampling import is_inner
 
+COMPONENTS = 3  # parities, AND, NOR
+_LARGEST_GAMMA = 100.0  # e^-100 is nothing, and products of few such factors are still no 0 to divide by
+CONSTANT = 100.0  # prior variance of the mean in units of the variance of v: as good as unknown
 _JITTER = 1e-9  # of the variance of v, added to every diagonal; grows tenfold until the factorisation succeeds
 _LARGEST_JITTER = 1e-1
 # Coalitions that the hyperparameters are fitted on, and iterations of L-BFGS. More of the second stage pay where there
@@ -33,6 +56,156 @@ _TOLERANCE = 1e-4  # relative gain of an iteration below which a stage ends
 _ROUNDING = 1e-13  # of the largest |v|: a game that varies less is constant
 _NUMBERS = (1 << 18, 1 << 27)  # of the matrices of games that are fitted at once: what caches hold, what GPUs hold
 _LOST = 1e10  # loss where a matrix is not positive definite: the line search turns back
+_MEMORY = 20  # steps, and the changes of the gradient that they made, that are kept
+_ARMIJO = 1e-4  # share of the gain that the gradient promises with which a step is accepted
+_SHORTEST, _LONGEST = 0.1, 0.5  # a step that is refused is shortened to between these shares of it
+_EVALUATIONS = 2  # per iteration, 10 more in all: above that, values and gradients contradict each other
+_CURVATURE = 1e-10  # least cosine of a step and its change: less would make the inverse Hessian indefinite
+Objective: TypeAlias = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+
+
+@dataclass(frozen=True)
+class Prior:
+    """Normal priors of the logarithms of the hyperparameters, in the order of the vector θ that holds them all.
+
+    θ holds log γ (n), log c (3), log τ (3), log λ, log noise, log ω (3n). The widths are wide, a factor of 3 to 20 to
+    either side, but for ω: it lets a player matter more to one component than to another by a factor of two.
+
+    Attributes:
+        mean: Shape ``(4n + 8,)``.
+        width: Standard deviations, same shape.
+    """
+
+    mean: Tensor
+    width: Tensor
+
+    @classmethod
+    def of(cls, n_players: int, device: torch.device | str = "cpu") -> Prior:
+        """The prior for n players; an average pattern has a few players whatever n is, so γ falls as 1/n."""
+        n = n_players
+        parts = [
+            (n, [log(1 / n)], 1.5),
+            (COMPONENTS, [log(2.0), log(4.0), log(4.0)], 1.2),
+            (COMPONENTS, [log(0.3)], 1.5),
+            (1, [log(0.3 * n)], 2.0),
+            (1, [log(1e-3)], 3.0),
+            (COMPONENTS * n, [0.0], 0.8),
+        ]
+        mean = torch.cat([torch.tensor(m, dtype=torch.float64).expand(k) for k, m, _ in parts])
+        width = torch.cat([torch.full((k,), w, dtype=torch.float64) for k, _, w in parts])
+        return cls(mean.to(device), width.to(device))
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """The covariance for given hyperparameters; any number of leading axes, one kernel for each.
+
+    Attributes:
+        gamma: Shape ``(…, 3, n)``.
+        tau: Prior variance of each component, shape ``(…, 3)``.
+        linear: λ_i, shape ``(…, n)``.
+        noise: Variance of what no product kernel explains, e.g. of a random model; shape ``(…)``.
+    """
+
+    gamma: Tensor
+    tau: Tensor
+    linear: Tensor
+    noise: Tensor
+
+    @classmethod
+    def of(cls, theta: Tensor, n_players: int) -> Kernel:
+        """The kernels of vectors θ of logarithms, shape ``(…, 4n + 8)``; see :class:`Prior`."""
+        n, q = n_players, COMPONENTS
+        shared, scale, tau, linear, noise, own = torch.split(theta.exp(), [n, q, q, 1, 1, q * n], dim=-1)
+        each = own.view(*own.shape[:-1], q, n)
+        gamma = (shared[..., None, :] * scale[..., None] * each).clamp(max=_LARGEST_GAMMA)
+        return cls(gamma, tau, linear * shared, noise[..., 0])
+
+    def products(self, left: Tensor, right: Tensor) -> Iterator[Tensor]:
+        """The three products times τ between 0/1 coalitions ``(m, n)`` and ``(k, n)``: ``(…, m, k)`` each."""
+        for component in range(COMPONENTS):
+            gamma = self.gamma[..., component, :]
+            level = self.tau[..., component, None].log()
+            exponent = (left * gamma[..., None, :]) @ right.T
+            if component == 1:
+                exponent.add_((level - gamma.sum(-1, keepdim=True))[..., None])
+            else:
+                if component == 0:
+                    exponent.mul_(2)
+                exponent.add_((level - gamma @ left.T)[..., None]).sub_((gamma @ right.T)[..., None, :])
+            yield exponent.exp_()
+
+    def linear_part(self, left: Tensor, right: Tensor) -> Tensor:
+        """The covariance of single players and of the constant: ``(…, m, k)``."""
+        return ((2 * left - 1) * self.linear[..., None, :]) @ (2 * right - 1).T + CONSTANT
+
+    def matrix(self, left: Tensor, right: Tensor) -> Tensor:
+        """Covariances between 0/1 coalitions, float64: ``(m, n)`` and ``(k, n)`` to ``(…, m, k)``."""
+        total = self.linear_part(left, right)
+        for product in self.products(left, right):
+            total.add_(product)
+        return total
+
+    def diagonal(self, coalitions: Tensor) -> Tensor:
+        """Prior variance of v on 0/1 coalitions ``(m, n)``: shape ``(m,)``."""
+        alone = self.tau[0] + self.linear.sum() + CONSTANT
+        absent = 1 - coalitions
+        return (
+            alone
+            + self.tau[1] * (-(absent @ self.gamma[1])).exp()
+            + self.tau[2] * (-(coalitions @ self.gamma[2])).exp()
+        )
+
+    def factors(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Each product's factor of one player, where both, one and neither of S and T hold it: ``(3, n)`` each."""
+        small, one = (-self.gamma).exp(), torch.ones_like(self.gamma)
+        both = torch.stack([one[0], one[1], small[2]])
+        neither = torch.stack([one[0], small[1], one[2]])
+        return both, small, neither
+
+    def gradient(self, coalitions: Tensor, products: list[Tensor], weights: Tensor, noise_weight: Tensor) -> Tensor:
+        """Gradient with respect to θ of a function of the kernel matrix of some coalitions.
+
+        Args:
+            coalitions: 0/1, float64, shape ``(m, n)``.
+            products: As :meth:`products` gives them for these; overwritten.
+            weights: The derivative by each entry of the matrix, symmetric, shape ``(…, m, m)``.
+            noise_weight: The derivative by the noise, shape ``(…)``.
+
+        Returns:
+            - **gradient** (*Tensor*): In the order of θ, shape ``(…, 4n + 8)``.
+        """
+        z, n = coalitions, coalitions.shape[1]
+        with_one = torch.cat([z, torch.ones_like(z[:, :1])], dim=1)
+        by_gamma, by_tau = [], []
+        for component, product in enumerate(products):
+            sums = product.mul_(weights) @ with_one
+            rows = sums[..., n]
+            both = (z * sums[..., :n]).sum(-2)
+            one_side = rows @ z
+            total = rows.sum(-1)
+            by_tau.append(total)
+            if component == 0:
+                slope = 2 * both - 2 * one_side
+            elif component == 1:
+                slope = both - total[..., None]
+            else:
+                slope = both - 2 * one_side
+            by_gamma.append(slope * self.gamma[..., component, :])
+        own = torch.stack(by_gamma, dim=-2)
+        signs = 2 * z - 1
+        by_linear = (signs * (weights @ signs)).sum(-2) * self.linear
+        return torch.cat(
+            [
+                own.sum(-2) + by_linear,
+                own.sum(-1),
+                torch.stack(by_tau, dim=-1),
+                by_linear.sum(-1, keepdim=True),
+                (noise_weight * self.noise)[..., None],
+                own.flatten(-2),
+            ],
+            dim=-1,
+        )
 
 
 @dataclass(frozen=True)
@@ -211,3 +384,115 @@ class _Loss:
         noise_weight = weights.diagonal(dim1=1, dim2=2) @ self.noisy
         slope = kernel.gradient(self.z, products, weights, noise_weight) * self.prior.width + u
         return torch.where(lost, _LOST, value), torch.where(lost[:, None], 0.0, slope)
+
+
+def minimised(objective: Objective, start: Tensor, bound: float, iterations: int, tolerance: float) -> Tensor:
+    """Minima of B functions of d variables, each variable within ``[-bound, bound]``.
+
+    Args:
+        objective (callable): Takes points ``(b, d)`` and the numbers of their functions, int64 ``(b,)``; returns values
+            ``(b,)`` and gradients ``(b, d)``.
+        start (Tensor): float64, shape ``(B, d)``.
+        bound (float): Largest size of a variable.
+        iterations (int): Most steps of a function.
+        tolerance (float): A function is done when a step gains less than this, relative to its value.
+
+    Returns:
+        - **points** (*Tensor*): Shape ``(B, d)``.
+    """
+    found = start.clone()
+    active = torch.arange(len(start), device=start.device)
+    state = _Searches.at(start, *objective(start, active), bound)
+    for _ in range(10 + _EVALUATIONS * iterations):
+        state.advance(*objective(state.trial, active), tolerance)
+        found[active] = state.point
+        going = ~state.converged & (state.steps < iterations)
+        if not bool(going.any()):
+            break
+        if not bool(going.all()):
+            state, active = state.rows(going), active[going]
+        state.aim(bound)
+    return found
+
+
+@dataclass
+class _Searches:
+    """Where b searches stand; a row for each."""
+
+    point: Tensor  # (b, d), and so are slope, direction and trial
+    value: Tensor  # (b,), and so are length, steps, accepted and converged
+    slope: Tensor
+    direction: Tensor
+    trial: Tensor
+    moves: Tensor  # (b, k, d), oldest first; rows of zeros where a search has none
+    turns: Tensor  # changes of the slope, the same
+    length: Tensor
+    steps: Tensor
+    accepted: Tensor
+    converged: Tensor
+
+    @classmethod
+    def at(cls, point: Tensor, value: Tensor, slope: Tensor, bound: float) -> _Searches:
+        """The start; the first steps go down the gradients, by 1 at most."""
+        length = (1 / slope.norm(dim=1)).clamp(max=1.0)
+        trial = (point - length[:, None] * slope).clamp(-bound, bound)
+        none = point.new_zeros(len(point), 0, point.shape[1])
+        no = torch.zeros_like(value, dtype=torch.bool)
+        return cls(point, value, slope, -slope, trial, none, none, length, no.long(), no, no)
+
+    def rows(self, which: Tensor) -> _Searches:
+        """Some of the searches."""
+        return _Searches(*(getattr(self, field.name)[which] for field in fields(self)))
+
+    def advance(self, value: Tensor, slope: Tensor, tolerance: float) -> None:
+        """Move to the trial points that gain enough; shorten the other steps."""
+        move = self.trial - self.point
+        promised = -(self.slope * move).sum(1)
+        gain = self.value - value
+        self.accepted = (promised > 0) & (gain >= _ARMIJO * promised)
+        size = torch.maximum(self.value.abs(), value.abs()).clamp(min=1.0)
+        self.converged = (self.accepted & (gain <= tolerance * size)) | (promised <= 0)
+        # Where the parabola through both values and the slope has its minimum.
+        shorter = (promised / (2 * (promised - gain))).nan_to_num(_SHORTEST).clamp(_SHORTEST, _LONGEST)
+        self.length = torch.where(self.accepted, 1.0, self.length * shorter)
+        yes = self.accepted[:, None]
+        self._remember(torch.where(yes, move, 0.0), torch.where(yes, slope - self.slope, 0.0))
+        self.point = torch.where(yes, self.trial, self.point)
+        self.slope = torch.where(yes, slope, self.slope)
+        self.value = torch.where(self.accepted, value, self.value)
+        self.steps = self.steps + self.accepted
+
+    def aim(self, bound: float) -> None:
+        """The next trial points: quasi-Newton steps of the variables that are not held at the bound."""
+        held = (self.point.abs() >= bound) & (self.point * self.slope < 0)
+        free = torch.where(held, 0.0, self.slope)
+        turned = torch.where(held, 0.0, -self._newton_step(free))
+        self.direction = torch.where(self.accepted[:, None], turned, self.direction)
+        self.trial = (self.point + self.length[:, None] * self.direction).clamp(-bound, bound)
+
+    def _remember(self, move: Tensor, turn: Tensor) -> None:
+        curved = (move * turn).sum(1) > _CURVATURE * move.norm(dim=1) * turn.norm(dim=1)
+        keep = curved[:, None, None]
+        # A search that has nothing to add keeps what it had, with a row of zeros in front.
+        older_moves, older_turns = self.moves, self.turns
+        zeros = torch.zeros_like(move)[:, None]
+        self.moves = torch.where(keep, torch.cat([older_moves, move[:, None]], 1), torch.cat([zeros, older_moves], 1))[
+            :, -_MEMORY:
+        ]
+        self.turns = torch.where(keep, torch.cat([older_turns, turn[:, None]], 1), torch.cat([zeros, older_turns], 1))[
+            :, -_MEMORY:
+        ]
+
+    def _newton_step(self, slope: Tensor) -> Tensor:
+        """The inverse Hessians of the histories times the slopes."""
+        s, y, g = self.moves, self.turns, slope[:, :, None]
+        products = s @ y.mT
+        curvature = products.diagonal(dim1=1, dim2=2)
+        upper = products.triu() + torch.diag_embed((curvature == 0).to(s.dtype))
+        newest = curvature[:, -1], y[:, -1].square().sum(1)
+        scale = torch.where(newest[0] > 0, newest[0] / newest[1].clamp(min=1e-300), 1.0)[:, None, None]
+        a = torch.linalg.solve_triangular(upper, s @ g, upper=True)
+        inner = curvature[:, :, None] * a + scale * (y @ (y.mT @ a - g))
+        b = torch.linalg.solve_triangular(upper.mT, inner, upper=False)
+        step: Tensor = (scale * g + s.mT @ b - scale * (y.mT @ a))[:, :, 0]
+        return step

@@ -6,10 +6,15 @@ from captum_andor.results.interactions import (
     PatternTable as PatternTable,
     salience_threshold as salience_threshold,
 )
-from captum_andor.results.leading_axes import Axes as Axes, Picks as Picks, take as take
-from captum_andor.results.player_names import Names as Names, standard_names as standard_names
 from captum_andor.results.result import IndexedResult as IndexedResult, Result as Result, shown_count as shown_count
-from captum_andor.results.result_players import ResultPlayers as ResultPlayers
+from captum_andor.results.result_players import (
+    Axes as Axes,
+    Names as Names,
+    Picks as Picks,
+    ResultPlayers as ResultPlayers,
+    standard_names as standard_names,
+    take as take,
+)
 from captum_andor.results.rules import rule_of as rule_of
 from captum_andor.results.shapiq_bridge import from_shapiq as from_shapiq
 from captum_andor.results.strengths import (

@@ -4,22 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from captum_andor._utils.storage import storable
 from captum_andor.games.transforms import all_coalitions
-from captum_andor.results.leading_axes import Axes
+from captum_andor.results.result_players import Axes, PlayerKey
 
 if TYPE_CHECKING:
     import pandas as pd
 
-_TABLED_PLAYERS = 20  # up to which the sets of players are looked up in a table of all of them
 _SALIENT_SHARE = 0.05  # of the strongest interaction: Chen et al. 2024, arXiv 2401.16318
 
 
@@ -49,27 +46,6 @@ class Interaction:
 
     def __str__(self) -> str:
         return f"{self.kind.upper():3} {{{', '.join(map(str, self.names or self.players))}}} {self.value:+.4g}"
-
-
-@dataclass(frozen=True)
-class PlayerKey:
-    """Ids and names of players, for tables and prints.
-
-    Attributes:
-        ids: Feature id of each player, sorted.
-        names: Name of each player in the same order; None where they have none.
-    """
-
-    ids: tuple[int, ...]
-    names: tuple[str, ...] | None = None
-
-    def players(self, members: Tensor) -> npt.NDArray[np.object_]:
-        """Tuples of ids, an object per row of bool members ``(P, n)``; rows of equal members share one."""
-        return _tuples_of_labels(members, self.ids)
-
-    def named(self, members: Tensor) -> npt.NDArray[np.object_]:
-        """Tuples of names likewise; empty ones where there are none."""
-        return _tuples_of_labels(members, self.names or ())
 
 
 @storable
@@ -237,37 +213,6 @@ _KINDS = np.array(["and", "or"], dtype=object)
 
 def _equal(one: Interaction, other: object) -> bool:
     return one == other
-
-
-def _tuples_of_labels(members: Tensor, labels: tuple[Any, ...]) -> npt.NDArray[np.object_]:
-    """For each row of members ``(P, n)`` the tuple of the labels of its players; equal rows share one."""
-    result = np.empty(len(members), dtype=object)
-    if not labels:
-        result.fill(())
-        return result
-    flags = members.cpu().numpy()
-    n = flags.shape[1]
-    if n <= _TABLED_PLAYERS and len(flags) > 1 << n >> 3:
-        packed = np.zeros((len(flags), 4), dtype=np.uint8)
-        bits = np.packbits(flags, axis=1, bitorder="little")
-        packed[:, : bits.shape[1]] = bits
-        result[:] = _all_tuples(labels)[packed.view("<u4")[:, 0]]
-        return result
-    names = np.asarray(labels, dtype=object)
-    for row, mine in enumerate(flags):
-        result[row] = tuple(names[mine])
-    return result
-
-
-@lru_cache(maxsize=4)
-def _all_tuples(labels: tuple[Any, ...]) -> npt.NDArray[np.object_]:
-    """The tuples of all sets of players, in the order of their bit codes."""
-    sets: list[tuple[Any, ...]] = [()]
-    for name in labels:
-        sets += [(*smaller, name) for smaller in sets]
-    result = np.empty(len(sets), dtype=object)
-    result[:] = sets
-    return result
 
 
 def salience_threshold(strength: Tensor) -> Tensor:

@@ -15,8 +15,7 @@ from captum_andor._utils.storage import Stored
 from captum_andor.games import Inputs, PlayerLayout, flat_games
 from captum_andor.games.indices import Index, banzhaf_values, interaction_index, multi_order_interaction
 from captum_andor.results.interactions import Interaction
-from captum_andor.results.leading_axes import Axes, Picks, standard_index
-from captum_andor.results.result_players import ResultPlayers
+from captum_andor.results.result_players import Axes, Picks, ResultPlayers, standard_index
 from captum_andor.results.shapiq_bridge import to_shapiq
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from captum_andor.games.transforms import coalition_members, count_players, mobius, zeta
-from captum_andor.results.interactions import PlayerKey
+from captum_andor.results.result_players import PlayerKey
 
 if TYPE_CHECKING:
     import shapiq

@@ -1,19 +1,19 @@
 """Choice of the coalitions to evaluate, and checks of coalitions that a caller chose."""
 
-from captum_andor.sampling.given_coalitions import (
+from captum_andor.sampling.coalitions import (
+    DICTIONARY_PLAYERS as DICTIONARY_PLAYERS,
+    PATTERNS as PATTERNS,
+    SHAPLEY as SHAPLEY,
+    Design as Design,
     checked_coalitions as checked_coalitions,
+    design as design,
     each_once as each_once,
     held_out_at_random as held_out_at_random,
     is_inner as is_inner,
-    size_strata as size_strata,
-)
-from captum_andor.sampling.pairs import PATTERNS as PATTERNS, SHAPLEY as SHAPLEY, paired_design as paired_design
-from captum_andor.sampling.sampling_plan import (
-    DICTIONARY_PLAYERS as DICTIONARY_PLAYERS,
-    Design as Design,
-    design as design,
     n_held_out as n_held_out,
     orders_seen as orders_seen,
+    paired_design as paired_design,
+    size_strata as size_strata,
 )
 
 __all__: list[str] = []

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import Any, Literal, NamedTuple, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor
 
-from captum_andor._utils.checks import is_int
-from captum_andor._utils.progress import Progress, progress_bar
+from captum_andor._utils.running import Progress, progress_bar
 from captum_andor._utils.user_warnings import warn
 from captum_andor.games import Game, flat_games
 from captum_andor.games.transforms import coalition_codes, coalition_members
@@ -19,14 +18,11 @@ from captum_andor.search.complete_games import complete_models
 from captum_andor.search.least_squares import Models
 from captum_andor.search.options import Options
 from captum_andor.search.process_pursuit import budgeted_models
-from captum_andor.search.sampled_games import check_sample_size, sampled_models
+from captum_andor.search.sampled_games import check_budget, check_sample_size, sampled_models
 
 Budget: TypeAlias = int | Literal["auto"] | None
 
-_ENUMERATED_PLAYERS = 10  # all 1 024 coalitions cost what the default budget costs
-_DEFAULT_BUDGET = 1024  # of 256, 512, 1 024 and 2 048 the first that came near the R² of all coalitions
-_LEAST_BUDGET = 16  # as in sampled_games
-_FIRST, _MOST = 256, 4096  # coalitions of an automatic budget
+_MOST = 4096  # coalitions of an automatic budget
 _GROWTH, _LATER_GROWTH = 1.25, 1.6  # up to _PLATEAU_FROM, and above
 # An automatic budget stops where two growths in a row leave more than 0.95 of the best error so far.
 _PLATEAU, _PLATEAU_FROM, _PLATEAU_GROWTHS = 0.95, 1024, 2
@@ -51,36 +47,6 @@ class Evaluated(NamedTuple):
     values: Tensor
     coalitions: Tensor | None
     models: Models
-
-
-def check_budget(budget: Any, n_players: int, max_players: int, options: Options) -> int | None:
-    """How many coalitions to evaluate at the start; None for all."""
-    everything = 1 << n_players
-    if budget is None:
-        return None if n_players <= _ENUMERATED_PLAYERS else _enough(_DEFAULT_BUDGET, everything, options)
-    if isinstance(budget, str):
-        if budget != "auto":
-            raise ValueError(f'budget must be None, an int or "auto"; got {budget!r}.')
-        return _enough(_FIRST, everything, options) if everything > _FIRST else None
-    if not is_int(budget):
-        raise TypeError(f'budget must be None, an int or "auto"; got {budget!r}.')
-    if budget >= everything:
-        if n_players > max_players:
-            raise ValueError(
-                f"budget={budget} asks for all 2^{n_players} coalitions, and max_players is {max_players}. Pass a "
-                "smaller budget, or allow it with AndOrInteractions(..., max_players=…)."
-            )
-        return None
-    if budget < _LEAST_BUDGET:
-        raise ValueError(f"budget must be at least {_LEAST_BUDGET}, or None; got {budget}.")
-    check_sample_size("budget", int(budget), options)
-    return int(budget)
-
-
-def _enough(budget: int, everything: int, options: Options) -> int | None:
-    """The default budget, raised where the options ask for more patterns than it could fit."""
-    budget = max(budget, 4 * (options.max_patterns or 0))
-    return budget if budget < everything else None
 
 
 def spend(

@@ -10,10 +10,9 @@ from torch import Tensor
 from captum_andor.games.transforms import coalition_members, count_players, walsh
 from captum_andor.search.dictionary import Columns, complete_columns
 from captum_andor.search.drop_and_regrow import shortest
-from captum_andor.search.efforts import EXACT, Problem, placed, select
-from captum_andor.search.least_squares import Ends, Models, fit
+from captum_andor.search.least_squares import Ends, Games, Models, fit
 from captum_andor.search.options import Options
-from captum_andor.search.pursuit import Games
+from captum_andor.search.pursuit import EXACT, Problem, placed, select
 
 _DEGREE_ROUNDING = 1e-11  # share of the variance above a degree that float32 models leave by rounding
 _END_SHARE = 1 / 8  # weight of ∅ and of N beside 1 for all coalitions: of 1/128 to 1/4 the best on eight sets of games

@@ -231,6 +231,7 @@ class SampledColumns(_WeightedRows):
 
     def __init__(self, n_players: int, codes: Tensor, row_weights: Tensor) -> None:
         self.n_players = n_players
+        self.n_coalitions = 1 << n_players
         self.codes = codes
         self.row_weights = row_weights / row_weights.sum()
         self.order = orders(n_players, codes.device).repeat(2)
@@ -242,11 +243,6 @@ class SampledColumns(_WeightedRows):
     def is_small(self) -> bool:
         """Whether searches go through all columns instead of a shortlist."""
         return self.n_players <= _WHOLE_PLAYERS
-
-    @property
-    def n_coalitions(self) -> int:
-        """2^n, the number of columns of each kind."""
-        return len(self.order) // 2
 
     def correlations(self, centred: Tensor) -> Tensor:
         """Weighted inner products of centred values ``(B, rows)`` with every column."""

@@ -5,8 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from captum_andor.search.efforts import EXACT, Problem, cut, discount
-from captum_andor.search.pursuit import grow, rank, swap
+from captum_andor.search.pursuit import EXACT, Problem, cut, discount, grow, rank, swap
 
 _ROUNDS, _RESTARTS_PER_ROUND = 8, 8  # 64 restarts; forty found all of thirty planted games in 0.3 s each
 _PREFERENCES = (0.0, 0.3, 1.0)  # for low order, in turn: no single one finds all planted games
@@ -40,7 +39,7 @@ def shortest(problem: Problem, allowed: Tensor, chosen: Tensor, seed: int) -> Te
         kept = torch.stack([_kept(problem, best, n_dropped, generator) for _ in range(_RESTARTS_PER_ROUND)])
         preference = _PREFERENCES[round_ % len(_PREFERENCES)]
         weight = discount(games.columns, allowed, preference)
-        grown = cut(restarts, rank(games, grow(games, len(best) + 6, weight, kept)), EXACT)
+        grown = cut(restarts, rank(games, grow(games, len(best) + 6, weight, kept)), EXACT)[0]
         exact = restarts.path(grown)[:, -1] >= EXACT
         for other in grown[exact]:
             other = other[other >= 0]
@@ -70,7 +69,7 @@ def _kept(problem: Problem, best: Tensor, n_dropped: int, generator: torch.Gener
 def _shrunk(problem: Problem, allowed: Tensor, chosen: Tensor) -> Tensor:
     """Drop the least useful pattern and repair by swaps, as long as the model stays exact."""
     games = problem.search
-    best = cut(problem, rank(games, chosen[None]), EXACT)[0]
+    best = cut(problem, rank(games, chosen[None]), EXACT)[0][0]
     best = best[best >= 0]
     while len(best) > 1:
         fewer = rank(games, best[None])[:, :-1]

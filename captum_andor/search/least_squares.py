@@ -14,11 +14,47 @@ import torch
 from torch import Tensor
 
 from captum_andor.search.dictionary import Columns
-from captum_andor.search.pursuit import Games
 
 _DEPENDENT = 1e-10  # share of its variance that a column must add to be told from a sum of others
 _REPEATED = 1e-9  # root mean square of what a column adds to the others, below which it is one of them
 _ROUNDING = 1e-24  # share of the variance below which a residual is rounding error
+
+
+class Games:
+    """Values of games on the rows of a dictionary, centred, with their inner products.
+
+    Args:
+        columns: The dictionary.
+        values: float64, shape ``(B, rows)``.
+    """
+
+    def __init__(self, columns: Columns, values: Tensor) -> None:
+        self.columns = columns
+        self.centred, self.mean = columns.centred(values)
+        self.variance = columns.variance(self.centred)
+        self.correlations = columns.correlations(self.centred)
+
+    def __len__(self) -> int:
+        return len(self.centred)
+
+    def select(self, rows: Tensor) -> Games:
+        """Some of the games."""
+        some = object.__new__(Games)
+        some.columns = self.columns
+        some.centred, some.mean = self.centred[rows], self.mean[rows]
+        some.variance, some.correlations = self.variance[rows], self.correlations[rows]
+        return some
+
+    def factor(self, chosen: Tensor) -> Tensor:
+        """Cholesky factor of the covariance of columns ``(B, k)``."""
+        factor: Tensor = torch.linalg.cholesky(self.columns.covariance(chosen, chosen))
+        return factor
+
+    def residual(self, chosen: Tensor, factor: Tensor | None = None) -> Tensor:
+        """Residual of least squares on columns ``(B, k)``: ``(B, rows)``."""
+        factor = self.factor(chosen) if factor is None else factor
+        coefficients = torch.cholesky_solve(self.correlations.gather(1, chosen)[..., None], factor)[..., 0]
+        return self.centred - self.columns.centred(self.columns.combine(chosen, coefficients))[0]
 
 
 class Ends(NamedTuple):

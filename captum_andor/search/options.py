@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, TypedDict, get_args
 
-from captum_andor._utils.constraints import check_arguments, one_of
+from captum_andor._utils.checks import check_arguments, one_of
 from captum_andor._utils.storage import storable
 
 Effort: TypeAlias = Literal["auto", "stable", "accurate", "high"]

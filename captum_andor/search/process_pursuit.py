@@ -18,11 +18,10 @@ from torch import Tensor
 from captum_andor.process import ProcessPosterior, drawn_coalitions
 from captum_andor.sampling import is_inner
 from captum_andor.search.beam_search import Pattern
+from captum_andor.search.estimated_games import COMPLETED_PLAYERS
 from captum_andor.search.least_squares import Models, game_models, joined_models
 from captum_andor.search.options import Options
-from captum_andor.search.process_models import COMPLETED_PLAYERS
-from captum_andor.search.sampled_fits import held_out_r2, model_like, predicted_by_patterns
-from captum_andor.search.sampled_games import sampled_models
+from captum_andor.search.sampled_games import held_out_r2, model_like, predicted_by_patterns, sampled_models
 
 _PREDICTED = 2048  # coalitions: 40 patterns have 50 each, and the products take a second
 _PAIRED_PLAYERS = 64  # of the largest Shapley values, whose pairs are candidates: 4 096 columns

@@ -17,7 +17,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from captum_andor._utils.constraints import NON_NEGATIVE, constrained
+from captum_andor._utils.checks import NON_NEGATIVE, constrained
 from captum_andor._utils.user_warnings import warn
 from captum_andor.games.transforms import count_players, zeta_adjoint
 from captum_andor.split.certificate import relative_gap

@@ -17,8 +17,7 @@ from typing import Literal, NamedTuple, TypeAlias, get_args
 import torch
 from torch import Tensor
 
-from captum_andor._utils.checks import is_real
-from captum_andor._utils.constraints import constrained, one_of
+from captum_andor._utils.checks import constrained, is_real, one_of
 from captum_andor._utils.user_warnings import warn
 from captum_andor.games import Subgames, active_players
 from captum_andor.games.transforms import count_players, mobius, or_mobius

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from captum_andor._utils.constraints import COUNT, constrained
-from captum_andor._utils.progress import progress_bar
+from captum_andor._utils.checks import COUNT, constrained
+from captum_andor._utils.running import progress_bar
 from captum_andor.games import Players, Score, present_elements, repeat_target, score_output, standard_target
 from captum_andor.games.transforms import all_coalitions, mobius
 from captum_andor.visualization import Canvas, panels

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from captum_andor._utils.constraints import constrained
+from captum_andor._utils.checks import constrained
 from captum_andor.results import Result, several_results, strength_table
 from captum_andor.visualization.canvas import (
     NEGATIVE,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from captum_andor._utils.constraints import constrained
+from captum_andor._utils.checks import constrained
 from captum_andor.visualization.canvas import NEGATIVE, POSITIVE, text_colour
 from captum_andor.visualization.drawing import Canvas, figure
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from captum_andor._utils.constraints import constrained
+from captum_andor._utils.checks import constrained
 from captum_andor.results import Result
 from captum_andor.visualization.canvas import LINE_STYLES, check_single, colour_of, title_of
 from captum_andor.visualization.drawing import Canvas, figure

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
-from captum_andor._utils.constraints import constrained
+from captum_andor._utils.checks import constrained
 from captum_andor.visualization.canvas import LINE_STYLES, SERIES, check_single, colour_of, label_of, title_of
 from captum_andor.visualization.drawing import Canvas, figure, new_figure
 

@@ -8,7 +8,7 @@ from html import escape
 from itertools import takewhile
 from typing import Any
 
-from captum_andor._utils.constraints import constrained
+from captum_andor._utils.checks import constrained
 from captum_andor.results import Result
 from captum_andor.visualization.canvas import LINE_STYLES, check_single, colour_of, title_of
 from captum_andor.visualization.drawing import Canvas, figure

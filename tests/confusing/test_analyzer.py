@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 from captum_andor import AndOrInteractions, ConfusingReport, ConfusingSampleAnalyzer
-from captum_andor.confusing.scores.score_names import SCORES
+from captum_andor.confusing.scores.score_formulas import SCORES
 from captum_andor.games.masks import image_grid
 
 

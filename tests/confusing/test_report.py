@@ -20,7 +20,7 @@ from sklearn.metrics import roc_auc_score
 from torch import Tensor, nn
 
 from captum_andor import AndOrInteractions, ConfusingReport, ConfusingSampleAnalyzer, LogicalModel
-from captum_andor.confusing.scores.score_names import SCORES
+from captum_andor.confusing.scores.score_formulas import SCORES
 from captum_andor.confusing.scores.similarity import cosine, cross_r2, jaccard, matched_players, row_spearman
 from captum_andor.games.masks import image_grid
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from captum_andor import AndOrInteractions, GameEstimate
 from captum_andor.games.indices import interaction_index
 from captum_andor.games.transforms import all_coalitions, coalition_codes, shapley_values
-from captum_andor.sampling.pairs import paired_design
+from captum_andor.sampling.coalitions import paired_design
 
 
 def network(n: int, outputs: int = 3, seed: int = 0) -> nn.Module:

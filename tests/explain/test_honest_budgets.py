@@ -13,7 +13,7 @@ from torch import Tensor
 
 from captum_andor import AndOrInteractions, LogicalModel
 from captum_andor.games.transforms import all_coalitions, coalition_codes
-from captum_andor.sampling.pairs import paired_design
+from captum_andor.sampling.coalitions import paired_design
 
 
 def true_r2(model: LogicalModel, v: Tensor) -> Tensor:
@@ -132,10 +132,10 @@ def test_ctrl_c_during_the_search_keeps_what_was_evaluated(
     module = importlib.import_module(
         "captum_andor.search.budget" if budget is None or n > 16 else "captum_andor.explain.logical_model"
     )
-    name = "complete_models" if budget is None else "searched_models" if n > 16 else "models_of_estimates"
+    name = "complete_models" if budget is None else "searched_models" if n > 16 else "model_of_estimate"
     original = getattr(module, name)
 
-    def interrupted(*arguments: Any) -> Any:
+    def interrupted(*arguments: Any, **options: Any) -> Any:
         monkeypatch.setattr(module, name, original)
         raise KeyboardInterrupt
 

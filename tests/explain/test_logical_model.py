@@ -16,7 +16,7 @@ from hypothesis import given, settings, strategies as st
 from torch import Tensor
 
 from captum_andor import AndOrExplanation, AndOrInteractions, Interaction, LogicalModel
-from captum_andor.sampling.given_coalitions import held_out_at_random
+from captum_andor.sampling.coalitions import held_out_at_random
 from captum_andor.search.options import Options
 from captum_andor.search.sampled_games import sampled_models
 

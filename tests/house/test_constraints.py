@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from captum_andor._utils.constraints import CONSTRAINTS, COUNT, check_arguments, constrained, one_of, optional
+from captum_andor._utils.checks import CONSTRAINTS, COUNT, check_arguments, constrained, one_of, optional
 
 ALLOWED: dict[str, list[Any]] = {
     "k": [1, np.int64(3)],

@@ -9,15 +9,14 @@ from torch import Tensor
 
 from captum_andor.games.indices import banzhaf_values
 from captum_andor.games.transforms import all_coalitions, coalition_codes, shapley_values
-from captum_andor.process.coalition_process import CoalitionProcess, _Loss, fit_process, fit_processes
-from captum_andor.process.kernel import Kernel, Prior
-from captum_andor.process.linear_functionals import (
+from captum_andor.process.coalition_process import CoalitionProcess, Kernel, Prior, _Loss, fit_process, fit_processes
+from captum_andor.process.posterior import (
     banzhaf_of_process,
     completed,
     functionals_of_process,
     shapley_of_process,
 )
-from captum_andor.sampling.pairs import paired_design
+from captum_andor.sampling.coalitions import paired_design
 
 N = 6
 
@@ -135,7 +134,7 @@ def test_five_hundred_players_need_no_more_nodes() -> None:
     rows = torch.from_numpy(paired_design(120, 64))
     weights = torch.randn(120, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     fitted = fit_process(rows, torch.tanh(rows.double() @ weights * 0.2))
-    from captum_andor.process import linear_functionals
+    from captum_andor.process import posterior as linear_functionals
 
     x, w = np.polynomial.legendre.leggauss(61)
     exact = linear_functionals._values(fitted, (x + 1) / 2, w / 2)

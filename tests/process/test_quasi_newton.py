@@ -7,7 +7,7 @@ import torch
 from scipy.optimize import minimize, rosen, rosen_der
 from torch import Tensor
 
-from captum_andor.process.quasi_newton import minimised
+from captum_andor.process.coalition_process import minimised
 
 
 def rosenbrock(points: Tensor, functions: Tensor) -> tuple[Tensor, Tensor]:

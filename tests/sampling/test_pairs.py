@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from captum_andor.sampling.pairs import PATTERNS, SHAPLEY, paired_design
+from captum_andor.sampling.coalitions import PATTERNS, SHAPLEY, paired_design
 
 
 @settings(max_examples=60)

@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from captum_andor.sampling.given_coalitions import size_strata
-from captum_andor.sampling.sampling_plan import Design, design, orders_seen
+from captum_andor.sampling.coalitions import Design, design, orders_seen, size_strata
 from captum_andor.search.options import Options
 
 

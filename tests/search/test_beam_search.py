@@ -6,7 +6,7 @@ import numpy as np
 import pattern_oracles
 import pytest
 
-from captum_andor.sampling.sampling_plan import design
+from captum_andor.sampling.coalitions import design
 from captum_andor.search.beam_search import Sample, Search
 from captum_andor.search.options import Options
 

@@ -10,8 +10,7 @@ from hypothesis import given, settings, strategies as st
 from torch import Tensor
 
 from captum_andor.search.dictionary import complete_columns
-from captum_andor.search.least_squares import Ends, fit, independent, path
-from captum_andor.search.pursuit import Games
+from captum_andor.search.least_squares import Ends, Games, fit, independent, path
 
 CPU = torch.device("cpu")
 N = 4

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from captum_andor.search.dictionary import complete_columns
-from captum_andor.search.pursuit import Games, grow, rank, swap
+from captum_andor.search.least_squares import Games
+from captum_andor.search.pursuit import grow, rank, swap
 
 CPU = torch.device("cpu")
 

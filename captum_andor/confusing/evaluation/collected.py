@@ -11,13 +11,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from captum_andor._utils.checks import is_int
-from captum_andor._utils.constraints import check_arguments
+from captum_andor._utils.checks import check_arguments, is_int
 from captum_andor._utils.datasets import Samples
 from captum_andor._utils.user_warnings import warn
 from captum_andor.confusing.evaluation.batch_rows import BatchRows
-from captum_andor.confusing.evaluation.evaluator import Evaluation, Evaluator
-from captum_andor.confusing.evaluation.model_checks import CHECKED_SAMPLES, answers_changed, check_labels
+from captum_andor.confusing.evaluation.evaluator import (
+    CHECKED_SAMPLES,
+    Evaluation,
+    Evaluator,
+    answers_changed,
+    check_labels,
+)
 from captum_andor.confusing.evaluation.views import View
 from captum_andor.confusing.store.batch_table import COLUMNS, TableContent, outputs_in
 from captum_andor.confusing.store.parts_folder import KEY, whole_table

@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from captum_andor._utils.checks import is_int
-from captum_andor._utils.constraints import COUNT, constrained, optional
+from captum_andor._utils.checks import COUNT, constrained, is_int, optional
 from captum_andor._utils.printed_text import printed
 from captum_andor._utils.storage import Stored
 from captum_andor.confusing.report.html_page import page
@@ -29,7 +28,7 @@ from captum_andor.confusing.report.text_page import summary
 from captum_andor.confusing.scores.label_noise import cleanlab_frame, known_samples, label_noise, user_columns
 from captum_andor.confusing.scores.overlap import SetRule, overlap, reliability
 from captum_andor.confusing.scores.ranking import ranking
-from captum_andor.confusing.scores.score_names import Labels
+from captum_andor.confusing.scores.score_formulas import Labels
 from captum_andor.confusing.scores.scoring import Scoring
 from captum_andor.confusing.scores.similarity import Similarity
 from captum_andor.games import Score

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from captum_andor._utils.constraints import check_arguments
+from captum_andor._utils.checks import check_arguments
 from captum_andor._utils.statistics import (
     Array,
     auc,

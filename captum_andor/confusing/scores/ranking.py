@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from captum_andor.confusing.scores.score_formulas import lost_by_one, n_flips, n_players
-from captum_andor.confusing.scores.score_names import BOUNDED
+from captum_andor.confusing.scores.score_formulas import BOUNDED, lost_by_one, n_flips, n_players
 from captum_andor.confusing.scores.scoring import Scoring, rank_positions
 
 if TYPE_CHECKING:

@@ -12,15 +12,20 @@ import torch
 from torch import Tensor
 
 from captum_andor._utils.caching import computed_once
-from captum_andor._utils.constraints import check_arguments
+from captum_andor._utils.checks import check_arguments
 from captum_andor._utils.statistics import Array, ranks, top
 from captum_andor._utils.storage import storable
 from captum_andor.confusing.evaluation.evaluator import Evaluation, Evaluator
 from captum_andor.confusing.evaluation.views import View
 from captum_andor.confusing.scores.score_formulas import (
     REFERENCE_SCORES,
+    SCORES,
     SPLIT_SCORES,
     VALUE_SCORES,
+    Labels,
+    check_flips,
+    check_label_kind,
+    check_scores,
     effect,
     high_order,
     n_active,
@@ -30,13 +35,6 @@ from captum_andor.confusing.scores.score_formulas import (
     scored_codes,
     split_scores,
     value_scores,
-)
-from captum_andor.confusing.scores.score_names import (
-    SCORES,
-    Labels,
-    check_flips,
-    check_label_kind,
-    check_scores,
     wanted_scores,
 )
 from captum_andor.games import Score, check_score, margin, score_output

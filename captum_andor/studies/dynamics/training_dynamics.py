@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from captum_andor._utils.datasets import Samples, read_samples
-from captum_andor._utils.progress import progress_bar
+from captum_andor._utils.running import progress_bar
 from captum_andor._utils.statistics import Array, chance_iou, iou, spearman
 from captum_andor.confusing import ConfusingSampleAnalyzer, Scoring, SetRule, jaccard, known_samples, order_profile
 from captum_andor.studies.dynamics.dynamics_figures import gap_and_orders, profiles_at, similarity_by_order

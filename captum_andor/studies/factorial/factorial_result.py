@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from captum_andor._utils.caching import computed_once
-from captum_andor._utils.constraints import constrained
+from captum_andor._utils.checks import constrained
 from captum_andor._utils.statistics import Array, ranks
 from captum_andor._utils.storage import read_arrays, write_arrays
 from captum_andor.studies.factorial.grids import GRIDS, GridNetwork, cells_of_grid

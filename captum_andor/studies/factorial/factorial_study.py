@@ -12,11 +12,10 @@ import numpy as np
 import numpy.typing as npt
 from torch import nn
 
-from captum_andor._utils.constraints import constrained
+from captum_andor._utils.checks import constrained
 from captum_andor._utils.datasets import read_samples
-from captum_andor._utils.devices import own_first
 from captum_andor._utils.hashing import hash_of
-from captum_andor._utils.progress import progress_bar
+from captum_andor._utils.running import own_first, progress_bar
 from captum_andor.confusing import ConfusingSampleAnalyzer
 from captum_andor.studies.factorial.factorial_result import FactorialResult
 from captum_andor.studies.factorial.grids import GRIDS, MOST_LEVELS, GridNetwork, check_grids, networks_of

@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from captum_andor._utils.constraints import COUNT, constrained
+from captum_andor._utils.checks import COUNT, constrained
 from captum_andor._utils.statistics import Array, ranks
 
 if TYPE_CHECKING:

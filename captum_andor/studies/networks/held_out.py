@@ -12,10 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from captum_andor._utils.constraints import constrained
+from captum_andor._utils.checks import constrained
 from captum_andor._utils.datasets import read_samples
-from captum_andor._utils.devices import device_of
-from captum_andor._utils.progress import progress_bar
+from captum_andor._utils.running import device_of, progress_bar
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parameter import is_lazy
 
-from captum_andor._utils.devices import device_of
+from captum_andor._utils.running import device_of
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -8,9 +8,8 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor, nn
 
-from captum_andor._utils.constraints import constrained
-from captum_andor._utils.devices import device_of
-from captum_andor._utils.progress import progress_bar
+from captum_andor._utils.checks import constrained
+from captum_andor._utils.running import device_of, progress_bar
 from captum_andor.studies.witnesses.path_results import Barriers
 
 Loss: TypeAlias = Callable[[Tensor, Tensor], Tensor]

@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from captum_andor._utils.constraints import COUNT, constrained
+from captum_andor._utils.checks import COUNT, constrained
 from captum_andor._utils.datasets import Samples, read_samples
-from captum_andor._utils.progress import progress_bar
+from captum_andor._utils.running import progress_bar
 from captum_andor._utils.statistics import Array, bootstrap, partial_spearman
 from captum_andor.games import margin
 from captum_andor.studies.witnesses.code_figures import draw_maps, draw_measures

@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from captum_andor._utils.constraints import COUNT, NON_NEGATIVE, POSITIVE, constrained
+from captum_andor._utils.checks import COUNT, NON_NEGATIVE, POSITIVE, constrained
 from captum_andor._utils.datasets import read_samples
-from captum_andor._utils.progress import progress_bar
+from captum_andor._utils.running import progress_bar
 from captum_andor._utils.user_warnings import warn
 from captum_andor.studies.witnesses.barriers import Loss, barrier, check_pairs, losses_of
 from captum_andor.studies.witnesses.path_results import Paths

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from captum_andor._utils.constraints import COUNT, constrained
+from captum_andor._utils.checks import COUNT, constrained
 from captum_andor._utils.statistics import Array, auc, bootstrap
 from captum_andor.studies.witnesses.barriers import Loss, check_pairs, losses_of
 from captum_andor.studies.witnesses.connectivity import connectivity_score

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from captum_andor._utils.datasets import Samples
-from captum_andor._utils.devices import device_of
+from captum_andor._utils.running import device_of
 
 Pooling: TypeAlias = str | Callable[[Tensor], Tensor]
 

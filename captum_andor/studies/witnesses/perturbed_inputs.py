@@ -8,8 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from captum_andor._utils.datasets import Samples
-from captum_andor._utils.devices import device_of
-from captum_andor._utils.progress import progress_bar
+from captum_andor._utils.running import device_of, progress_bar
 
 
 def perturbed(

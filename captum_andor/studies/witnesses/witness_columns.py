@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from captum_andor._utils.constraints import constrained
+from captum_andor._utils.checks import constrained
 from captum_andor._utils.datasets import Samples
-from captum_andor._utils.devices import Model, device_of
+from captum_andor._utils.running import Model, device_of
 from captum_andor._utils.statistics import Array, bootstrap, partial_spearman, spearman
 from captum_andor.confusing import ConfusingReport
 from captum_andor.studies.witnesses.codes import LayerCodes

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from captum_andor import AndOrExplanation, AndOrInteractions, Interaction, LogicalModel
-from captum_andor.results.leading_axes import Axes
+from captum_andor.results.result_players import Axes
 
 RESULTS = {
     "explanation": lambda v: AndOrExplanation.from_values(v, split="even"),
@@ -26,7 +26,7 @@ INDICES = [
 
 @pytest.mark.parametrize("index", INDICES)
 def test_axes_follow_numpy(index: Any) -> None:
-    from captum_andor.results.leading_axes import standard_index, take
+    from captum_andor.results.result_players import standard_index, take
 
     picks = standard_index(index, (2, 3, 4))
     part = WHOLE[index]

@@ -1,16 +1,41 @@
-"""The device of a model, and the rank of this process among those that ``torchrun`` started."""
+"""Where and how far work runs: devices, the share of this process among several, progress bars."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
-from typing import Any, TypeAlias, TypeVar
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 import torch
 from torch import nn
 
 Model: TypeAlias = Callable[..., Any]
 TaskT = TypeVar("TaskT")
+
+
+class Progress(Protocol):
+    """Interface of a progress bar."""
+
+    def update(self, n: int) -> Any:
+        """Advance the bar by n units."""
+
+
+@contextmanager
+def progress_bar(show: bool, total: int | None, description: str, unit: str = "coalition") -> Iterator[Progress]:
+    """A tqdm bar, or nothing."""
+    if not show:
+        yield _Silent()
+        return
+    from tqdm.auto import tqdm
+
+    with tqdm(total=total, desc=description, unit=unit) as bar:
+        yield bar
+
+
+class _Silent:
+    def update(self, n: int) -> None:
+        pass
 
 
 def device_of(model: Model) -> torch.device | None:

@@ -6,16 +6,28 @@ are proportional to the number of coalitions of each size, as evenly as whole nu
 all coalitions have about n/2 players and carry little information about larger patterns, so that sizes are even between
 a quarter and three quarters of n, in three strata. No coalition comes twice. A larger budget continues the same
 sequence.
+
+Coalitions in pairs S, N∖S: the sequence that a budget evaluates for Shapley values, R² and patterns alike.
+
+The sequence begins with ∅ and N. Each further pair has the size that is most behind its share: a share ``leverage`` of
+the pairs is spread evenly over the sizes (where Shapley values are decided), the rest follows the number of coalitions
+of each size (which R² weighs). Within a size coalitions are drawn at random, each once, until the size is whole. The
+first 2k coalitions of a sequence are the design of the budget 2k, so that a larger budget continues a smaller one.
+
+Source: pairs and even sizes as in leverage score sampling (Musco and Witter 2025); the mixture: this package.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import combinations
 from math import comb
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import torch
+from torch import Tensor
 
 DICTIONARY_PLAYERS = 20  # up to so many players all patterns are listed, and the design is proportional
 _HELD_OUT_EVERY = 16  # 64 of 1 024 coalitions judge the model, the others find it
@@ -25,6 +37,9 @@ _FIRST, _EVERY_AT_FIRST = 64, 4  # a few dozen coalitions must leave enough to j
 _SMALLEST, _LARGEST, STRATA = 0.25, 0.75, 3
 _LEAST_COUNT = 14  # coalitions: with 15 a search found four patterns of order 8 in 5 games of 5, with 13 in 3
 _MOST_DRAWS = 1000  # for one fresh coalition, times n: then densities leave too few different ones
+SHAPLEY, PATTERNS = 1.0, 0.5  # leverage where Shapley values alone are read, and where R² and patterns are
+_LISTED = 20_000  # sizes of up to so many coalitions are listed and shuffled; of larger ones draws hardly ever repeat
+Members = npt.NDArray[np.bool_]
 
 
 class Design(NamedTuple):
@@ -166,3 +181,122 @@ def orders_seen(coalitions: npt.NDArray[np.bool_]) -> tuple[int, int]:
         return n
 
     return largest(sizes), largest(n - sizes)
+
+
+def checked_coalitions(coalitions: Any, values: Tensor) -> Tensor:
+    """Coalitions as a bool tensor ``(m, n)`` that fits the values."""
+    rows = torch.from_numpy(coalitions) if isinstance(coalitions, np.ndarray) else coalitions
+    if not isinstance(rows, Tensor) or rows.dtype != torch.bool:
+        got = rows.dtype if isinstance(rows, Tensor) else type(rows).__name__
+        raise TypeError(f"coalitions must be a bool tensor or array, True where a player is kept; got {got}.")
+    if rows.ndim != 2 or rows.shape[1] < 1 or values.ndim < 1 or values.shape[-1] != len(rows):
+        raise ValueError(
+            f"coalitions must have shape (m, n) with m the last axis of v; got {tuple(rows.shape)} for v of shape "
+            f"{tuple(values.shape)}."
+        )
+    return rows.to(values.device)
+
+
+def each_once(rows: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+    """Different coalitions in the order of their first appearance, and the mean of the values of each."""
+    _, position = np.unique(rows.cpu().numpy(), axis=0, return_inverse=True)
+    place = torch.from_numpy(position.reshape(-1)).to(values.device)
+    count = torch.bincount(place)
+    if len(count) == len(rows):
+        return rows, values
+    first = torch.full_like(count, len(rows)).scatter_reduce(
+        0, place, torch.arange(len(rows), device=rows.device), "amin"
+    )
+    sums = values.new_zeros(*values.shape[:-1], len(count)).index_add(-1, place, values)
+    order = first.argsort()
+    return rows[first[order]], (sums / count)[..., order]
+
+
+def is_inner(coalitions: Tensor) -> Tensor:
+    """Whether each of bool coalitions ``(m, n)`` is neither ∅ nor N: shape ``(m,)``."""
+    return coalitions.any(1) & ~coalitions.all(1)
+
+
+def held_out_at_random(coalitions: npt.NDArray[np.bool_], seed: int) -> npt.NDArray[np.bool_]:
+    """Some of given coalitions to hold out, as many as a design does, never ∅ or N: bool, shape ``(m,)``."""
+    inner = np.flatnonzero(coalitions.any(1) & ~coalitions.all(1))
+    held_out = np.zeros(len(coalitions), dtype=bool)
+    held_out[np.random.default_rng(seed).permutation(inner)[: n_held_out(len(coalitions))]] = True
+    return held_out
+
+
+def size_strata(coalitions: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
+    """Three groups of given coalitions by size, about even: int64, shape ``(m,)``."""
+    sizes = coalitions.sum(1)
+    cuts = np.quantile(sizes, [share / STRATA for share in range(1, STRATA)])
+    return np.unique(np.searchsorted(cuts, sizes, side="left"), return_inverse=True)[1].astype(np.int64)
+
+
+def paired_design(n_players: int, budget: int, leverage: float = PATTERNS, seed: int = 0) -> Members:
+    """The first coalitions of the sequence of a seed.
+
+    Args:
+        n_players: n ≥ 1.
+        budget: How many, at least 2; all 2^n where there are no more. An odd budget leaves out the last complement.
+        leverage: Share of the pairs that is spread evenly over the sizes, 0 to 1.
+        seed: Of the draws within sizes.
+
+    Returns:
+        - **coalitions** (*ndarray*): bool, shape ``(min(budget, 2^n), n)``: ∅, N, then pairs.
+    """
+    n = n_players
+    rows: list[Members] = [np.zeros(n, dtype=bool), np.ones(n, dtype=bool)]
+    sizes = np.arange(1, n // 2 + 1)
+    room = [_pairs_of_size(n, int(s)) for s in sizes]
+    generators = np.random.default_rng(seed).spawn(len(sizes))
+    draws = [_coalitions(n, int(s), generator) for s, generator in zip(sizes, generators, strict=True)]
+    even = leverage / max(len(sizes), 1)
+    total = sum(room)
+    share = np.array([even + (1 - leverage) * (count / max(total, 1)) for count in room])  # counts may exceed floats
+    most = np.array([min(count, budget) for count in room], dtype=float)
+    taken = np.zeros(len(sizes))
+    while len(rows) < budget and len(sizes):
+        open_sizes = taken < most
+        if not open_sizes.any():
+            break
+        # The next pair goes where the one after it would still be least ahead of its share; ties to the smaller size.
+        size = int(np.where(open_sizes & (share > 0), (taken + 1) / np.where(share > 0, share, 1.0), np.inf).argmin())
+        taken[size] += 1
+        some = next(draws[size])
+        rows += [some, ~some]
+    return np.array(rows[: max(budget, 2)]).reshape(-1, n) if n else np.zeros((1, 0), dtype=bool)
+
+
+def _pairs_of_size(n: int, size: int) -> int:
+    """Number of pairs S, N∖S of which one has this size, 1 ≤ size ≤ n/2."""
+    return comb(n, size) // 2 if 2 * size == n else comb(n, size)
+
+
+def _coalitions(n: int, size: int, generator: np.random.Generator) -> Iterator[Members]:
+    """Coalitions of a size in random order, each once; of size n/2 only one of each pair."""
+    halves = 2 * size == n
+    if comb(n, size) <= _LISTED:
+        listed = [c for c in combinations(range(n), size) if not halves or c[0] == 0]
+        for place in generator.permutation(len(listed)):
+            yield _flipped(_members(n, listed[place]), halves, generator)
+        return
+    seen: set[bytes] = set()
+    while True:
+        some = _members(n, generator.permutation(n)[:size])
+        if halves and not some[0]:
+            some = ~some
+        key = np.packbits(some).tobytes()
+        if key not in seen:
+            seen.add(key)
+            yield _flipped(some, halves, generator)
+
+
+def _members(n: int, players: object) -> Members:
+    some = np.zeros(n, dtype=bool)
+    some[np.asarray(players, dtype=np.int64)] = True
+    return some
+
+
+def _flipped(some: Members, either: bool, generator: np.random.Generator) -> Members:
+    """The coalition or, by chance, its complement, where both are of one size."""
+    return ~some if either and generator.random() < 0.5 else some
