@@ -31,7 +31,7 @@ _MOST_CLIMBS, _MOST_ROUNDS = 8, 3  # steps from one pattern to a better neighbou
 _EXHAUSTED = 1e-10  # share of the variance below which the residual is rounding
 
 
-class Sample:
+class CoalitionSample:
     """Coalitions in strata, and what of them does not depend on the game.
 
     Args:
@@ -101,7 +101,7 @@ class Search:
         values: v on them, in the order they were given in, shape ``(m,)``.
     """
 
-    def __init__(self, sample: Sample, values: Array) -> None:
+    def __init__(self, sample: CoalitionSample, values: Array) -> None:
         self.sample = sample
         centred = values - values.mean()
         unit = centred / max(float(np.abs(centred).max()), np.finfo(np.float64).tiny)  # squares of 1e-160 would vanish
@@ -160,7 +160,7 @@ class Search:
             columns = np.zeros((sample.m, 0))
         self.basis, upper = np.linalg.qr(columns)
         self.left = self.target - self.basis @ (self.basis.T @ self.target)
-        self.left -= self.basis @ (self.basis.T @ self.left)
+        self.left -= self.basis @ (self.basis.T @ self.left)  # what rounding left in the span: twice is enough
         self.residual = float(self.left @ self.left)
         inverse = np.linalg.pinv(upper)
         spread = np.maximum((inverse * inverse).sum(1), 1e-300)
@@ -176,6 +176,7 @@ class Search:
         for place in range(len(self.patterns)):
             others = set(self.patterns[:place] + self.patterns[place + 1 :])
             direction = self.directions[place]
+            # The residual without this pattern: what it explains beside the others comes back.
             left = self.left + direction * (direction @ self.target)
             moved = self._climb(self.patterns[place], left, direction, others).pattern
             if moved != self.patterns[place]:
@@ -294,6 +295,7 @@ class Search:
         if not cores:
             return {}
         score = self._extensions(is_or, cores, left, np.full(len(cores), order)).ravel()
+        # One set of players comes from several cores: four times the width holds enough different ones.
         best = np.argpartition(-score, min(4 * width, len(score) - 1))[: 4 * width]
         beam: dict[tuple[int, ...], float] = {}
         for place in best[np.argsort(-score[best])]:

@@ -10,7 +10,7 @@ from torch import Tensor
 from captum_andor.games.transforms import coalition_members, count_players, walsh
 from captum_andor.search.dictionary import Columns, complete_columns
 from captum_andor.search.drop_and_regrow import shortest
-from captum_andor.search.least_squares import Ends, Games, Models, fit
+from captum_andor.search.least_squares import Ends, GameBatch, Models, fit
 from captum_andor.search.options import Options
 from captum_andor.search.pursuit import EXACT, Problem, placed, select
 
@@ -50,8 +50,8 @@ def complete_models(values: Tensor, options: Options) -> Models:
 
 
 def _problem(search: Columns, report: Columns, unit: Tensor, options: Options) -> Problem:
-    games = Games(report, unit)
-    searched = games if search is report else Games(search, unit)
+    games = GameBatch(report, unit)
+    searched = games if search is report else GameBatch(search, unit)
     if not options.exact_ends:
         return Problem(searched, games, None, torch.empty(len(unit), 0, dtype=torch.long, device=unit.device))
     return Problem(searched, games, Ends(unit[:, 0], unit[:, -1]), _closing(unit, options))

@@ -20,7 +20,7 @@ _REPEATED = 1e-9  # root mean square of what a column adds to the others, below 
 _ROUNDING = 1e-24  # share of the variance below which a residual is rounding error
 
 
-class Games:
+class GameBatch:
     """Values of games on the rows of a dictionary, centred, with their inner products.
 
     Args:
@@ -37,9 +37,9 @@ class Games:
     def __len__(self) -> int:
         return len(self.centred)
 
-    def select(self, rows: Tensor) -> Games:
+    def select(self, rows: Tensor) -> GameBatch:
         """Some of the games."""
-        some = object.__new__(Games)
+        some = object.__new__(GameBatch)
         some.columns = self.columns
         some.centred, some.mean = self.centred[rows], self.mean[rows]
         some.variance, some.correlations = self.variance[rows], self.correlations[rows]
@@ -124,7 +124,7 @@ def game_models(models: Models, game: int) -> Models:
     return Models(game=torch.zeros_like(models.game[mine]), **of_patterns, **of_game)
 
 
-def path(games: Games, chosen: Tensor, ends: Ends | None) -> Tensor:
+def path(games: GameBatch, chosen: Tensor, ends: Ends | None) -> Tensor:
     """R² with the first 0, 1, … of the chosen columns, without a pass over the rows: shape ``(B, k + 1)``.
 
     Args:
@@ -139,7 +139,7 @@ def path(games: Games, chosen: Tensor, ends: Ends | None) -> Tensor:
     return torch.cat([torch.zeros_like(base)[:, None], _share(left, games.variance[:, None])], dim=1)
 
 
-def fit(games: Games, chosen: Tensor, ends: Ends | None) -> Fit:
+def fit(games: GameBatch, chosen: Tensor, ends: Ends | None) -> Fit:
     """Fit chosen columns; arguments as for :func:`path`."""
     columns = games.columns
     equations = _Equations(columns, chosen, bound=ends is not None)
@@ -167,7 +167,7 @@ def fit(games: Games, chosen: Tensor, ends: Ends | None) -> Fit:
     return Fit(constant, coefficients, t, r2, r2_path)
 
 
-def independent(games: Games, chosen: Tensor) -> Tensor:
+def independent(games: GameBatch, chosen: Tensor) -> Tensor:
     """Whether no chosen column is a sum of a constant and others: bool, shape ``(B,)``; -1 stands for none."""
     equations = _Equations(games.columns, chosen, bound=False)
     pivots = equations.factor.diagonal(dim1=1, dim2=2).square()

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from captum_andor.search.dictionary import Columns, Shortlist
-from captum_andor.search.least_squares import Ends, Games, independent, path
+from captum_andor.search.least_squares import Ends, GameBatch, independent, path
 from captum_andor.search.options import Options
 
 # Mean R² of ten patterns on eight digits of twelve players, printed by `python -m benchmarks.constants`, in brackets.
@@ -35,7 +35,7 @@ _TIE = 1e-9  # share of a gain within which AND is taken before OR: rounding
 _BLOCK = 10  # patterns between two looks at R², where R² decides how many
 
 
-def grow(games: Games, k: int, discount: Tensor, chosen: Tensor | None = None) -> Tensor:
+def grow(games: GameBatch, k: int, discount: Tensor, chosen: Tensor | None = None) -> Tensor:
     """Choose columns one after another.
 
     Args:
@@ -64,7 +64,7 @@ def grow(games: Games, k: int, discount: Tensor, chosen: Tensor | None = None) -
     return result
 
 
-def _grow_block(games: Games, chosen: Tensor, steps: int, discount: Tensor) -> Tensor:
+def _grow_block(games: GameBatch, chosen: Tensor, steps: int, discount: Tensor) -> Tensor:
     """Up to ``steps`` further columns from the whole dictionary or from one shortlist."""
     columns, width = games.columns, chosen.shape[1]
     residual, correlations = games.centred, games.correlations
@@ -114,7 +114,7 @@ def _shortlist(columns: Columns, correlations: Tensor, chosen: Tensor, discount:
     return columns.shortlist(gain.topk(min(length, gain.shape[1]), sorted=False).indices)
 
 
-def rank(games: Games, chosen: Tensor, keep: int = 0) -> Tensor:
+def rank(games: GameBatch, chosen: Tensor, keep: int = 0) -> Tensor:
     """Order columns by backward elimination: the first k are what is left when the least useful went one by one.
 
     Args:
@@ -141,7 +141,7 @@ def rank(games: Games, chosen: Tensor, keep: int = 0) -> Tensor:
     return chosen.gather(1, torch.cat(worst_first[::-1], dim=1)) if worst_first else chosen
 
 
-def _normal_equations(games: Games, chosen: Tensor) -> tuple[Tensor, Tensor]:
+def _normal_equations(games: GameBatch, chosen: Tensor) -> tuple[Tensor, Tensor]:
     """Covariance of the chosen columns and their inner products with the games; -1 is a column of its own."""
     present = chosen >= 0
     ids = chosen.clamp(min=0)
@@ -151,7 +151,7 @@ def _normal_equations(games: Games, chosen: Tensor) -> tuple[Tensor, Tensor]:
     return covariance, games.correlations.gather(1, ids) * present
 
 
-def swap(games: Games, chosen: Tensor, allowed: Tensor, least_gain: float = _SWAP_GAIN) -> Tensor:
+def swap(games: GameBatch, chosen: Tensor, allowed: Tensor, least_gain: float = _SWAP_GAIN) -> Tensor:
     """Exchange one column for another, the best pair of all, as long as that explains more.
 
     Args:
@@ -182,7 +182,7 @@ def swap(games: Games, chosen: Tensor, allowed: Tensor, least_gain: float = _SWA
 
 
 def _best_swap(
-    games: Games, chosen: Tensor, shortlist: Shortlist, allowed: Tensor, least_gain: float
+    games: GameBatch, chosen: Tensor, shortlist: Shortlist, allowed: Tensor, least_gain: float
 ) -> tuple[Tensor, Tensor]:
     columns = games.columns
     ids = shortlist.ids.expand(len(games), -1)
@@ -219,8 +219,8 @@ class Problem:
         closing: For each game, columns that make its ends exact at little cost, ``(B, 0 to 2)``.
     """
 
-    search: Games
-    report: Games
+    search: GameBatch
+    report: GameBatch
     ends: Ends | None
     closing: Tensor
 

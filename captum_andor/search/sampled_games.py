@@ -16,10 +16,10 @@ from captum_andor._utils.statistics import effective_count
 from captum_andor.games.transforms import coalition_codes
 from captum_andor.results import PatternTable
 from captum_andor.sampling import DICTIONARY_PLAYERS, n_held_out, orders_seen
-from captum_andor.search.beam_search import Pattern, Sample, Search
+from captum_andor.search.beam_search import CoalitionSample, Pattern, Search
 from captum_andor.search.complete_games import allowed_columns, shortened
 from captum_andor.search.dictionary import SampledColumns, WrittenColumns
-from captum_andor.search.least_squares import Ends, Fit, Games, Models, fit, joined_models, path_errors
+from captum_andor.search.least_squares import Ends, Fit, GameBatch, Models, fit, joined_models, path_errors
 from captum_andor.search.options import Options
 from captum_andor.search.pursuit import EXACT, Problem, placed, rank, select
 
@@ -135,7 +135,9 @@ def choose(
         ]
     rows = coalitions.cpu().numpy()
     largest = max(2, *orders_seen(rows))
-    sample = Sample(rows, strata.cpu().numpy(), min(options.max_order or largest, largest), tuple(options.kinds))
+    sample = CoalitionSample(
+        rows, strata.cpu().numpy(), min(options.max_order or largest, largest), tuple(options.kinds)
+    )
     additive = _are_additive(coalitions, values - values.mean(1, keepdim=True)).tolist()
     alone: list[Pattern] = [(False, (player,)) for player in range(coalitions.shape[1])]
     found = [
@@ -250,7 +252,7 @@ def _from_dictionary(values: Tensor, coalitions: Tensor, options: Options, count
         if not key[1] or not len(mine) or not bool(allowed.any()):
             continue
         for some in mine.split(max(_ROWS_TIMES_COLUMNS // (m << 10), 1)):
-            games = Games(columns, unit[some])
+            games = GameBatch(columns, unit[some])
             problem = Problem(games, games, None, some[:, None][:, :0])
             picked = select(problem, allowed, replace(options, max_patterns=key[1], min_r2=None))
             if options.effort == "high" and key[1] < m // 2:
@@ -277,7 +279,7 @@ def _ranked(v: Tensor, coalitions: Tensor, patterns: list[Pattern]) -> list[Patt
     if not patterns:
         return patterns
     order = rank(
-        Games(written_columns(coalitions, patterns), v[None]), torch.arange(len(patterns), device=v.device)[None]
+        GameBatch(written_columns(coalitions, patterns), v[None]), torch.arange(len(patterns), device=v.device)[None]
     )
     return [patterns[i] for i in order[0].tolist()]
 
@@ -450,7 +452,7 @@ def fitted(unit: Tensor, coalitions: Tensor, patterns: list[Pattern], bound: boo
     size = coalitions.sum(1)
     ends = Ends(unit[size == 0], unit[size == coalitions.shape[1]]) if bound else None
     every = torch.arange(len(patterns), device=unit.device)[None]
-    return fit(Games(written_columns(coalitions, patterns), unit[None]), every, ends)
+    return fit(GameBatch(written_columns(coalitions, patterns), unit[None]), every, ends)
 
 
 def held_out_r2(truth: Tensor, error: Tensor, seed: int, is_constant: bool) -> tuple[Tensor, Tensor]:

@@ -179,9 +179,11 @@ class _Search:
 
     def step(self) -> None:
         """One iteration: shrink, reflect, project, relax."""
+        # Moreau's decomposition: prox(z) = z − clipped. The noise's prox is the clipping itself, so its rest is kept.
         clipped = torch.clamp(self.state, self.floor, self.limit)
         if self.noisy:
             torch.sub(self.state[2], clipped[2], out=clipped[2])
+        # 2 prox(z) − z is projected onto the constraint; the multipliers of the projection are the dual iterate.
         reflected = torch.add(self.state, clipped, alpha=-2)
         multiplier = self.inverse(self.map.forward(reflected).sub_(self.target))
         shift = self.map.adjoint(multiplier)
@@ -191,6 +193,7 @@ class _Search:
         self.sums -= shift
         self.multiplier_sums += multiplier
         self.count += 1
+        # z + λ (projection − prox(z)) = z − λ (shift + clipped); any λ < 2 converges (Eckstein and Bertsekas 1992).
         self.state.sub_(shift.add_(clipped), alpha=RELAXATION)
 
     def check(self, tolerance: float) -> int:
@@ -222,7 +225,7 @@ class _Search:
         """A feasible split near an average: q inside its box, b projected, a from what b leaves."""
         parts = parts.double()
         noise = torch.zeros_like(self.unit)
-        if self.noisy:
+        if self.noisy:  # averages of projections may leave the box
             bound = self.epsilon[:, None]
             noise = torch.minimum(torch.maximum(self.map.games(parts[2]), -bound), bound)
             noise[:, 0] = 0.0
@@ -252,6 +255,7 @@ class _Search:
         factor = balanced(_norm(free) / _norm(clipped).clamp(min=1e-300))
         if not bool((factor != 1).any()):
             return False
+        # The dual part is in units of the step: it is scaled along, so that the multipliers stay as they are.
         self.state[:2] = primal + clipped * factor[None, None, :, None]
         self.step_size = self.step_size * factor
         return True
@@ -266,6 +270,7 @@ def matched_exactly(values: Tensor, and_values: Tensor, or_values: Tensor) -> tu
     parts = torch.stack([exact.arranged(and_values), exact.arranged(or_values)])
     residual = exact.forward(parts) - exact.rotate(values)
     correction = exact.adjoint(exact.inverse(len(values))(residual))
+    # Only b takes the correction; a follows by the Möbius transform, so that the constraint holds to rounding.
     or_values = or_values - exact.games(correction[1])
     or_values[:, 0] = 0.0
     and_values = mobius(values - or_zeta(or_values))

@@ -85,6 +85,7 @@ def normal_matrix(weights: Tensor) -> Tensor:
     sums = zeta(weights)
     matrix = torch.empty(len(weights), size, size, dtype=torch.float64, device=weights.device)
     looked_up = torch.empty(size * size, dtype=torch.float64, device=weights.device)
+    # OR terms that meet S and S′ are all, less those that miss S, less those that miss S′, plus those that miss both.
     missed = 0.5 * sums[:, 1, -1:] - sums[:, 1].flip(-1)[:, 1:]
     one = torch.ones_like(missed)
     left, right = torch.stack([missed, one], dim=-1), torch.stack([one, missed], dim=-2)
@@ -191,6 +192,7 @@ class _Path:
         y[:, 0] = 0.0
         y = y * (1 - (mu / mean).clamp(1e-6, 0.3)[:, :, 0])
         sums = adjoint(y)
+        # Products of variables and slacks are about mu: near the central path, where long steps are possible.
         to_upper, to_lower = mu / (self.limits - sums), mu / (self.limits + sums)
         positive = torch.where(x >= 0, x + to_lower, to_upper)
         negative = torch.where(x >= 0, to_lower, to_upper - x)
@@ -258,6 +260,7 @@ class _Path:
         primal, dual = step.lengths(predicted)
         mu = step.mean_product(None, primal, dual)
         after = step.mean_product(predicted, primal.clamp(max=1.0), dual.clamp(max=1.0))
+        # Mehrotra 1992: little centring where the predictor alone came far, and its second-order terms taken off.
         target = (after / mu).clamp(min=0) ** 3 * mu
         both, one = target[:, None, None], target[:, None]
         corrected = step.towards(
@@ -301,7 +304,7 @@ class _Newton:
     def _factored(matrix: Tensor) -> Tensor:
         factor: Tensor
         factor, failed = torch.linalg.cholesky_ex(matrix)
-        ridge = 1e-13
+        ridge = 1e-13  # relative: near the optimum weights span many orders, and rounding makes pivots negative
         while bool((failed > 0).any()) and ridge < 1e-5:
             matrix.diagonal(dim1=1, dim2=2).mul_(1 + ridge)
             factor, failed = torch.linalg.cholesky_ex(matrix)

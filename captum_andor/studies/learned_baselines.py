@@ -138,7 +138,7 @@ def learn_baselines(
     start = players.baselines[0].detach().expand(1, *inputs.shape[1:]).clone()
     learned = start.clone().requires_grad_(True)
     wanted = standard_target(target, len(inputs))
-    game = _Game(forward_func, inputs, wanted, players.layout.indices[0], score, n)
+    game = _MaskedGame(forward_func, inputs, wanted, players.layout.indices[0], score, n)
     optimizer = torch.optim.Adam([learned], lr=bound / 10 if lr is None else lr)
     generator = torch.Generator().manual_seed(seed)
     history: list[float] = []
@@ -169,7 +169,7 @@ def learn_baselines(
 
 
 @dataclass(frozen=True)
-class _Game:
+class _MaskedGame:
     """The L1 of a model's interactions as a function of the baseline."""
 
     forward_func: Callable[..., Any]

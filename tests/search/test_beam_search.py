@@ -7,7 +7,7 @@ import pattern_oracles
 import pytest
 
 from captum_andor.sampling.coalitions import design
-from captum_andor.search.beam_search import Sample, Search
+from captum_andor.search.beam_search import CoalitionSample, Search
 from captum_andor.search.options import Options
 
 Terms = dict[tuple[bool, tuple[int, ...]], float]
@@ -28,7 +28,7 @@ def search(terms: Terms, n: int, budget: int, seed: int = 0, noise: float = 0.0,
     known = ~plan.held_out
     v = pattern_oracles.values(terms, plan.coalitions[known])
     v += noise * v.std() * np.random.default_rng(seed).standard_normal(len(v))
-    return Search(Sample(plan.coalitions[known], plan.strata[known], max_order, ("and", "or")), v)
+    return Search(CoalitionSample(plan.coalitions[known], plan.strata[known], max_order, ("and", "or")), v)
 
 
 @pytest.mark.parametrize(("n", "budget"), [(24, 768), (64, 640), (128, 768)])
@@ -70,7 +70,7 @@ def test_kinds_and_orders_are_kept() -> None:
     plan = design(30, 500, Options().size_shares(30), True, None, 0)
     v = pattern_oracles.values(planted(30, 10, 1), plan.coalitions)
     for kinds, is_or in ((("and",), False), (("or",), True)):
-        found = Search(Sample(plan.coalitions, plan.strata, 3, kinds), v).run(15)
+        found = Search(CoalitionSample(plan.coalitions, plan.strata, 3, kinds), v).run(15)
         assert found and all(len(players) <= 3 and (kind == is_or or len(players) == 1) for kind, players in found)
 
 

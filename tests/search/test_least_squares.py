@@ -10,16 +10,16 @@ from hypothesis import given, settings, strategies as st
 from torch import Tensor
 
 from captum_andor.search.dictionary import complete_columns
-from captum_andor.search.least_squares import Ends, Games, fit, independent, path
+from captum_andor.search.least_squares import Ends, GameBatch, fit, independent, path
 
 CPU = torch.device("cpu")
 N = 4
 
 
-def random_games(seed: int, by_size: tuple[float, ...] = (1.0,) * (N + 1)) -> tuple[Games, Tensor, Ends]:
+def random_games(seed: int, by_size: tuple[float, ...] = (1.0,) * (N + 1)) -> tuple[GameBatch, Tensor, Ends]:
     generator = torch.Generator().manual_seed(seed)
     v = torch.randn(2, 2**N, dtype=torch.float64, generator=generator)
-    games = Games(complete_columns(N, by_size, CPU), v)
+    games = GameBatch(complete_columns(N, by_size, CPU), v)
     columns = torch.tensor([j for j in range(1, 2 ** (N + 1)) if j not in {16, 17, 18, 20, 24}])
     chosen = torch.stack([columns[torch.randperm(len(columns), generator=generator)[:4]] for _ in range(2)])
     return games, chosen, Ends(v[:, 0], v[:, -1])

@@ -9,24 +9,24 @@ import torch
 from torch import Tensor
 
 from captum_andor.search.dictionary import complete_columns
-from captum_andor.search.least_squares import Games
+from captum_andor.search.least_squares import GameBatch
 from captum_andor.search.pursuit import grow, rank, swap
 
 CPU = torch.device("cpu")
 
 
-def games(n: int = 4, batch: int = 3, seed: int = 0, by_size: tuple[float, ...] | None = None) -> Games:
+def games(n: int = 4, batch: int = 3, seed: int = 0, by_size: tuple[float, ...] | None = None) -> GameBatch:
     v = torch.randn(batch, 2**n, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
-    return Games(complete_columns(n, by_size or (1.0,) * (n + 1), CPU), v)
+    return GameBatch(complete_columns(n, by_size or (1.0,) * (n + 1), CPU), v)
 
 
-def allowed(some: Games) -> Tensor:
+def allowed(some: GameBatch) -> Tensor:
     order, half = some.columns.order, some.columns.n_coalitions
     columns = torch.arange(2 * half)
     return (order >= 1) & ((columns < half) | (order >= 2))
 
 
-def explained(some: Games, row: int, chosen: list[int]) -> float:
+def explained(some: GameBatch, row: int, chosen: list[int]) -> float:
     """Weighted R² of a least-squares fit, by brute force."""
     n = some.columns.n_players
     v = (some.centred + some.mean)[row].numpy()
@@ -67,7 +67,7 @@ def test_growing_on_from_columns_is_growing_through() -> None:
 def test_a_game_that_is_explained_takes_no_more() -> None:
     v = torch.zeros(2, 16, dtype=torch.float64)
     v[0] = torch.from_numpy(pattern_oracles.rows(4)[:, 0].astype(float))
-    some = Games(complete_columns(4, (1.0,) * 5, CPU), v)
+    some = GameBatch(complete_columns(4, (1.0,) * 5, CPU), v)
     assert grow(some, 4, allowed(some).double()).tolist() == [[1, -1, -1, -1], [-1, -1, -1, -1]]
 
 
@@ -136,7 +136,7 @@ def test_swaps_keep_to_what_is_allowed() -> None:
 def test_large_games_are_chosen_by_shortlists_in_batches_as_alone() -> None:
     v = pattern_oracles.planted(11, 6, 0)[1]
     other = pattern_oracles.planted(11, 5, 1)[1]
-    batch = Games(complete_columns(11, (1.0,) * 12, CPU), torch.from_numpy(np.stack([v, other])))
+    batch = GameBatch(complete_columns(11, (1.0,) * 12, CPU), torch.from_numpy(np.stack([v, other])))
     discount = allowed(batch).double()
     together = grow(batch, 9, discount)
     for row in range(2):
