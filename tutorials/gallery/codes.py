@@ -106,4 +106,4 @@ assert (spread["trained"] > 3 * spread["untrained"]).all(), spread
 
 # %%
 # A ready-made use of the codes stands in the report of confusing samples:
-# ``analyzer.evaluate(dataset, witnesses=("codes", "connectivity"))`` (:doc:`/witnesses`).
+# ``studies.add_witnesses(report, ("codes", "connectivity"))`` (:doc:`/witnesses`).
