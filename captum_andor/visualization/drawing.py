@@ -62,7 +62,7 @@ class Canvas:
         every = list(np.atleast_1d(np.asarray(self.drawn[1], dtype=object)).ravel())
         if self.title is not None and not self.titled:
             if len(every) == 1:
-                every[0].set_title(self.title, fontsize=10)
+                every[0].set_title(self.title, fontsize=10, wrap=True)
             else:
                 self.drawn[0].suptitle(self.title)
         if self.plt_fig_axis is not None:
