@@ -142,7 +142,7 @@ class ConfusingSampleAnalyzer:
         self._report: ConfusingReport | None = None
 
     @property
-    def only_scored(self) -> bool:
+    def _only_scored(self) -> bool:
         """Whether models are run only on the masked copies that scores of v read."""
         return self.coalitions == "auto" and set(self._wanted) <= set(VALUE_SCORES)
 
@@ -336,7 +336,7 @@ class ConfusingSampleAnalyzer:
             True
         """
         self._check_models(labels)
-        kept = check_keep(keep, self.only_scored, self._wanted)
+        kept = check_keep(keep, self._only_scored, self._wanted)
         read = samples_of_batch(batch)
         if read is None:
             return empty_table(kept)
@@ -362,7 +362,7 @@ class ConfusingSampleAnalyzer:
             ValueError: If there is no such ``keep``, or the scores need more.
             ImportError: If pyarrow is not installed.
         """
-        return arrow_schema(check_keep(keep, self.only_scored, self._wanted))
+        return arrow_schema(check_keep(keep, self._only_scored, self._wanted))
 
     @constrained()
     def missing(self, folder: str | os.PathLike[str], n_samples: int, labels: Labels = "given") -> list[int]:
@@ -461,7 +461,7 @@ class ConfusingSampleAnalyzer:
 
     def _row_settings(self, keep: TableContent, labels: str) -> dict[str, str]:
         """Hash of a model and of all settings, by its name."""
-        shared = hash_of(list(self._settings(keep, labels).values()), self.only_scored, keep)
+        shared = hash_of(list(self._settings(keep, labels).values()), self._only_scored, keep)
         return {name: hash_of(model, shared) for name, model in self._digests().items()}
 
     def __getstate__(self) -> dict[str, Any]:
@@ -479,7 +479,7 @@ class ConfusingSampleAnalyzer:
             perturbations_per_eval=perturbations_per_eval,
             attribute=attributer,
             output_field=self.output,
-            only_scored=self.only_scored,
+            only_scored=self._only_scored,
         )
 
     def _check_models(self, labels: str) -> None:

@@ -211,7 +211,7 @@ class AndOrExplanation(Explained):
             >>> AndOrExplanation.from_values([0.0, 0.0, 2.0, 2.0]).active_players
             tensor([False,  True])
         """
-        rounding = _ROUNDING * torch.finfo(self.attribution_dtype).eps
+        rounding = _ROUNDING * torch.finfo(self.players.attribution_dtype).eps
         return active_players(self.values, rounding * self.values.abs().amax(-1))
 
     def order_strength(self, threshold: float | Tensor | None = 0.0) -> Tensor:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from captum_andor._utils.storage import Stored
-from captum_andor.games import Inputs, PlayerLayout, flat_games
+from captum_andor.games import Inputs, flat_games
 from captum_andor.games.indices import Index, banzhaf_values, interaction_index, multi_order_interaction
 from captum_andor.results.interactions import Interaction
 from captum_andor.results.result_players import Axes, Picks, ResultPlayers, standard_index
@@ -72,16 +72,6 @@ class IndexedResult(Stored, ABC):
         """Name of each output in the flattened leading shape, e.g. the tokens of an answer; None where it has none."""
         labels = self.axes.output_labels()
         return None if labels is None else tuple(labels)
-
-    @property
-    def layout(self) -> PlayerLayout | None:
-        """Player of each input element; None for results made from values."""
-        return self.players.layout
-
-    @property
-    def attribution_dtype(self) -> torch.dtype:
-        """Dtype of the tensors that :meth:`attributions` returns."""
-        return self.players.attribution_dtype
 
     @property
     def n_players(self) -> int:

@@ -184,7 +184,7 @@ def _channels_last(image: npt.ArrayLike | Tensor, size: tuple[int, ...]) -> npt.
 
 def _player_map(explanation: Result, input_index: int) -> npt.NDArray[np.int64]:
     """Feature id of every pixel, shape (H, W)."""
-    layout = explanation.layout
+    layout = explanation.players.layout
     if layout is None:
         raise ValueError("explanation must come from a method of AndOrInteractions; this one has no inputs to draw on.")
     if not 0 <= input_index < len(layout.shapes):

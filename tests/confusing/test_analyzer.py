@@ -133,7 +133,7 @@ def test_the_report_has_one_row_per_sample_and_model() -> None:
 
 def test_unasked_are_the_scores_of_v_and_what_was_named() -> None:
     made = ConfusingSampleAnalyzer().add_model("a", network(0))
-    assert made.only_scored
+    assert made._only_scored
     report = made.evaluate(images(4))
     assert [c for c in report.scores if c in SCORES] == list(V_SCORES)
     with pytest.raises(ValueError, match=r"offset was not computed; report.rescore\(scores=\['offset'\]\)"):
@@ -141,7 +141,7 @@ def test_unasked_are_the_scores_of_v_and_what_was_named() -> None:
     assert "offset" in report.rescore(scores=["offset"]).scores and "offset" in report.rescore(scores="all").scores
     assert "offset" in ConfusingSampleAnalyzer(primary="offset").add_model("a", network(0)).evaluate(images(4)).scores
     made.add_reference("r", network(1))
-    assert not made.only_scored and "unshared_effect" in made.evaluate(images(4)).scores
+    assert not made._only_scored and "unshared_effect" in made.evaluate(images(4)).scores
 
 
 def test_scores_from_v_alone_pay_for_no_split(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -120,7 +120,7 @@ def test_other_models_and_settings_are_refused() -> None:
         analyzer(score="log_prob"),
         analyzer(coalitions="all"),
     ):
-        rows = tables(other, "scores" if other.only_scored else "outputs")
+        rows = tables(other, "scores" if other._only_scored else "outputs")
         with pytest.raises(ValueError, match="of another analyzer"):
             made.collect(rows, Y)
     for dataset in (Y, (X, Y)):  # the fingerprint of an input does not tell of which score or label v is

@@ -255,7 +255,7 @@ def test_attributions_need_inputs() -> None:
 def assert_same(one: AndOrExplanation, other: AndOrExplanation) -> None:
     for name in TENSORS:
         torch.testing.assert_close(getattr(one, name), getattr(other, name), rtol=0, atol=0, equal_nan=True)
-    for name in ("feature_ids", "split", "attribution_dtype", "shape"):
+    for name in ("feature_ids", "split", "shape"):
         assert getattr(one, name) == getattr(other, name)
     assert repr(one) == repr(other)
 
@@ -273,7 +273,7 @@ def test_load_returns_what_was_saved(tmp_path: Path, shape: tuple[int, ...], spl
 @pytest.mark.parametrize("is_tuple", [False, True])
 def test_load_keeps_masks_of_each_example_and_tuples_of_inputs(tmp_path: Path, is_tuple: bool) -> None:
     ex = from_model(is_tuple)
-    assert ex.feature_ids == (2, 5, 7) and ex.layout is not None and ex.layout.per_example
+    assert ex.feature_ids == (2, 5, 7) and ex.players.layout is not None and ex.players.layout.per_example
     ex.save(tmp_path / "ex.npz")
     loaded = AndOrExplanation.load(tmp_path / "ex.npz")
     assert_same(loaded, ex)

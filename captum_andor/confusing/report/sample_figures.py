@@ -177,7 +177,8 @@ def _bars(axis: Axes, attributions: npt.NDArray[Any], names: Sequence[str], titl
 
 def _fits(model: LogicalModel, image: npt.NDArray[Any]) -> bool:
     """Whether all channels of a pixel are of one player."""
-    return model.layout is not None and _one_player_a_pixel(model.layout, image.shape[:2])
+    layout = model.players.layout
+    return layout is not None and _one_player_a_pixel(layout, image.shape[:2])
 
 
 def _one_player_a_pixel(layout: PlayerLayout, shape: tuple[int, ...]) -> bool:

@@ -227,7 +227,7 @@ class FactorialStudy:
         held_out = None if test is None else read_samples(test, labelled=True)
         analyzer = ConfusingSampleAnalyzer() if analyzer is None else analyzer.clone()
         self.train(show_progress)
-        kind = "scored-" if analyzer.only_scored else ""
+        kind = "scored-" if analyzer._only_scored else ""
         folder = self.folder / f"tables-{kind}{fingerprint(analyzer, samples, held_out, evaluated_as)[:16]}"
         tables = Tables(analyzer, samples, held_out, folder, batch_size, evaluated_as)
         found: dict[GridNetwork, NetworkTable] = {}
