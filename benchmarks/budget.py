@@ -6,7 +6,7 @@
     python -m benchmarks.budget report       # the tables of shapley and of the coverage of its intervals again
     python -m benchmarks.budget time         # seconds beside the passes, alone and in batches of 16
 
-One thread. GameBatch: benchmarks/budget_games.py; peers: benchmarks/budget_peers.py, in an environment of their own. Results are
+One thread. Games: benchmarks/budget_games.py; peers: benchmarks/budget_peers.py, in an environment of their own. Results are
 written to benchmarks/results/budget.
 """
 

@@ -3,7 +3,7 @@
     python -m benchmarks.many_players            # minutes; writes benchmarks/results/budget/many_players.txt
     python -m benchmarks.many_players coverage   # minutes; of stated intervals, on random networks: …_coverage.txt
 
-GameBatch: a network of scikit-learn on the 64 pixels of digits, and gradient-boosted trees (benchmarks/budget_games.py). True R²
+Games: a network of scikit-learn on the 64 pixels of digits, and gradient-boosted trees (benchmarks/budget_games.py). True R²
 is that over 8 192 fresh coalitions. One thread.
 """
 

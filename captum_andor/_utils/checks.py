@@ -37,24 +37,6 @@ def check_choices(name: str, given: Any, known: tuple[NameT, ...]) -> tuple[Name
     return tuple(one for one in known if one in chosen)
 
 
-def check_count(name: str, count: Any) -> None:
-    """Raise unless an argument is a whole number of at least 1."""
-    if not is_int(count) or count < 1:
-        raise ValueError(f"{name} must be an int ≥ 1; got {count!r}.")
-
-
-def check_seed(seed: Any) -> None:
-    """Raise unless a seed is a whole number of at least 0."""
-    if not is_int(seed) or seed < 0:
-        raise ValueError(f"seed must be an int ≥ 0; got {seed!r}.")
-
-
-def check_share(name: str, share: Any) -> None:
-    """Raise unless an argument lies between 0 and 1, both excluded."""
-    if not is_real(share) or not 0 < float(share) < 1:
-        raise ValueError(f"{name} must lie in (0, 1); got {share!r}.")
-
-
 def is_frame(given: Any) -> bool:
     """Whether it has named columns and is none of Python's mappings."""
     return hasattr(given, "columns") and hasattr(given, "to_numpy")

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     import pandas as pd
     from typing_extensions import Unpack
 
-_FORMAT = "captum_andor.game_estimate"
 _TABLED_PLAYERS = 16  # an index needs a functional over 2^n coalitions for each set of players
 _ROWS_SHOWN = 10
 _GAMES_AT_ONCE = 16  # fitted together; Ctrl-C loses the fits of so many at most

@@ -1,8 +1,7 @@
 """The game v(S): the model's score on every coalition, streamed in batches.
 
-Whether a model answers the same when it is asked again: a handful of coalitions, alone instead of in their batches.
-
-A model that is random, keeps state, mixes the rows of a batch or depends on their place or number has no single game.
+A model that is random, keeps state, mixes the rows of a batch or depends on their place or number has no single game:
+at the end a handful of coalitions are asked again, alone instead of in their batches.
 """
 
 from __future__ import annotations

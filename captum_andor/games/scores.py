@@ -1,8 +1,7 @@
-"""Target selection and score functions: the scalar v(S) from the output of a model.
+"""From a model's output to the scalar v(S): the field of the output, the target, the score.
 
-Scores are computed in float64 from logits; class scores read dimension 1 of the output as the class axis.
-
-Models as libraries write them: outputs with fields, and inputs that are dictionaries of tensors.
+Outputs may have fields and inputs may be dictionaries of tensors, as libraries write them. Scores are computed in
+float64 from logits; class scores read dimension 1 of the output as the class axis.
 """
 
 from __future__ import annotations

@@ -65,16 +65,6 @@ def _shared(before: list[_Token], sequence: list[_Token], own: int) -> int:
     return count
 
 
-def tree_tokens(prompts: Sequence[Prompt], target: Sequence[int]) -> int:
-    """How many tokens are processed for all prompts together."""
-    sequences = sorted(_sequences(prompts, target))
-    count, before = 0, list[_Token]()
-    for sequence, own in sequences:
-        count += len(sequence) - _shared(before, sequence, own)
-        before = sequence
-    return count
-
-
 def tree_parts(prompts: Sequence[Prompt], target: Sequence[int], most_tokens: int) -> Iterator[TreePart]:
     """Walk the tree of the prompts, each followed by the target.
 

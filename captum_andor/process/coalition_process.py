@@ -3,7 +3,7 @@ r"""The Gaussian process of one game: hyperparameters by marginal likelihood, an
 The vector of hyperparameters is whitened by its prior, so that L-BFGS starts at the prior mean with unit steps. Most of
 the iterations see few coalitions, since their cost grows with the cube of the number; the last one factorises all.
 
-Covariance of a game between two coalitions: every AND, every OR and every parity at once.
+The covariance of v between two coalitions holds every AND, every OR and every parity at once:
 
 .. math::
     k(S,T) = \tau_1\prod_{i:\,[i\in S]\neq[i\in T]}e^{-\gamma_{1i}}
@@ -17,10 +17,9 @@ first holds all Walsh functions (parities). The relevance of player i is shared 
 its own: :math:`\gamma_{qi}=\gamma_ic_q\omega_{qi}` and :math:`\lambda_i=\lambda\gamma_i`. Every product over players is
 one matrix product and one exponential.
 
-Minimise many functions at once: limited-memory BFGS within a box, one evaluation of all of them per step.
-
-Each function has a step length, a history and an end of its own, so its path does not depend on the others; those that
-are done leave the batch. SciPy's L-BFGS-B does the same for one function.
+The likelihoods of many games are maximised at once, by limited-memory BFGS within a box with one evaluation of all of
+them per step. Each has a step length, a history and an end of its own, so its path does not depend on the others; those
+that are done leave the batch. SciPy's L-BFGS-B does the same for one function.
 
 Source: Rasmussen and Williams 2006, chapters 2 and 5 (posterior, marginal likelihood, leave-one-out); Nocedal and
 Wright 2006, chapter 7; Byrd, Nocedal and Schnabel 1994, theorem 2.2 (compact form).

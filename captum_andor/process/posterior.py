@@ -4,10 +4,8 @@ All three answer the same questions with a mean and a standard deviation. The pa
 that explain every coalition given, those included that it did not see; else the process, unless all 2^n values are
 known.
 
-Shapley and Banzhaf values of the process, and any linear index, with their posterior standard deviations.
-
-An index is linear in v, so it is normal under the posterior. For Shapley values the prior covariance with v(T) is
-Owen's integral of a product over players,
+Shapley and Banzhaf values, and any index linear in v, are normal under the posterior of the process. For Shapley values
+the prior covariance with v(T) is Owen's integral of a product over players,
 
 .. math::
     \int_0^1[k_i(1,t_i)-k_i(0,t_i)]\prod_{j\neq i}[x\,k_j(1,t_j)+(1-x)\,k_j(0,t_j)]\,dx,

@@ -1,6 +1,6 @@
-"""Players of a result: their ids and names, and where they sit in the inputs.
+"""What a result is of: its players, their names and places in the inputs; its outputs, their names and positions.
 
-Names and original positions of a result's leading axes; indexing a result keeps them.
+Indexing a result keeps both.
 """
 
 from __future__ import annotations

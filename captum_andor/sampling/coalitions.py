@@ -1,20 +1,18 @@
-"""The sequence of coalitions that a budget evaluates; every prefix of it is a balanced sample.
+"""Which coalitions a budget evaluates: two sequences, and checks of coalitions that a caller chose.
 
-It begins with ∅ and N. Held-out coalitions (every 4th of the first 64, then every 16th) are drawn from the distribution
-under which R² is defined. The remaining coalitions are used to search for patterns. With up to 20 players their sizes
+Both begin with ∅ and N, and no coalition comes twice; a larger budget continues a smaller one.
+
+*Pairs* S, N∖S serve estimates: Shapley values, R² and patterns alike. Each pair has the size that is most behind its
+share: a share ``leverage`` of the pairs is spread evenly over the sizes (where Shapley values are decided), the rest
+follows the number of coalitions of each size (which R² weighs). Within a size coalitions are drawn at random.
+
+*Designs* serve the search above 16 players. Held-out coalitions (every 4th of the first 64, then every 16th) are drawn
+from the distribution under which R² is defined, the others to search for patterns: with up to 20 players their sizes
 are proportional to the number of coalitions of each size, as evenly as whole numbers allow. With more players nearly
 all coalitions have about n/2 players and carry little information about larger patterns, so that sizes are even between
-a quarter and three quarters of n, in three strata. No coalition comes twice. A larger budget continues the same
-sequence.
+a quarter and three quarters of n, in three strata.
 
-Coalitions in pairs S, N∖S: the sequence that a budget evaluates for Shapley values, R² and patterns alike.
-
-The sequence begins with ∅ and N. Each further pair has the size that is most behind its share: a share ``leverage`` of
-the pairs is spread evenly over the sizes (where Shapley values are decided), the rest follows the number of coalitions
-of each size (which R² weighs). Within a size coalitions are drawn at random, each once, until the size is whole. The
-first 2k coalitions of a sequence are the design of the budget 2k, so that a larger budget continues a smaller one.
-
-Source: pairs and even sizes as in leverage score sampling (Musco and Witter 2025); the mixture: this package.
+Source: pairs and even sizes as in leverage score sampling (Musco and Witter 2025).
 """
 
 from __future__ import annotations

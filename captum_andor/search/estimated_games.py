@@ -1,8 +1,7 @@
 """From values on some coalitions to the posterior of each game: which of the three kinds it is, by evidence.
 
-Logical models of estimated games: patterns chosen on the completed game, R² by models made without a part of it.
-
-Up to 16 players the process completes the game in O(n 2^n), and patterns are chosen as from all values. Four further
+Logical models of such games: up to 16 players the process completes the game in O(n 2^n), and patterns are chosen as
+from all values. Four further
 models see the game as the process has it without a quarter of the coalitions: what these miss on that quarter tells how
 many patterns pay, and how much of v the model returned explains.
 """

@@ -3,9 +3,9 @@
 Orthogonal least squares (Chen, Billings and Luo 1989): each step takes the column that explains the most of what is
 left once it is made orthogonal to those chosen before. Covariances come from the dictionary, so no step passes over the
 coalitions. Small dictionaries are searched whole; of large ones a shortlist is taken by correlation with the true
-residual, and renewed after a few steps. Weights, batches, shortlists and swaps: this package.
+residual, and renewed after a few steps.
 
-Selection of patterns by the efforts "stable", "accurate" and "high", on complete games or on a sample.
+The efforts "stable", "accurate" and "high" combine these, on complete games and on samples alike.
 """
 
 from __future__ import annotations

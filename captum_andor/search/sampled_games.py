@@ -1,6 +1,6 @@
 """Logical models from some coalitions of a game: chosen on most of them, R² from held-out ones.
 
-Fits of given patterns to some coalitions of a game, written as logical models, and R² on coalitions held out.
+The model returned is fitted to all of them.
 """
 
 from __future__ import annotations

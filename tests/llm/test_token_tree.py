@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given, settings, strategies as st
 
 from captum_andor.llm.prompts import Prompt
-from captum_andor.llm.token_tree import tree_parts, tree_tokens
+from captum_andor.llm.token_tree import tree_parts
 
 PROMPTS = st.lists(
     st.lists(st.tuples(st.integers(0, 2), st.booleans()), min_size=1, max_size=9).filter(
@@ -44,8 +44,8 @@ def test_every_prompt_reads_its_own_tokens(given_prompts, target, most) -> None:
 
 def test_what_is_common_is_processed_once() -> None:
     prompts = [Prompt((1, 2, 3, i)) for i in range(4)]
-    assert tree_tokens(prompts, [7]) == 3 + 4
-    assert tree_tokens(prompts, [7, 8]) == 3 + 8
+    for target, own in (([7], 4), ([7, 8], 8)):
+        assert sum(len(part.ids) for part in tree_parts(prompts, target, 99)) == 3 + own
     parts = list(tree_parts(prompts, [7], 5))
     assert [len(part.ids) for part in parts] == [5, 2]
     assert len(parts[1].kept) == 3

@@ -134,10 +134,10 @@ def test_five_hundred_players_need_no_more_nodes() -> None:
     rows = torch.from_numpy(paired_design(120, 64))
     weights = torch.randn(120, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     fitted = fit_process(rows, torch.tanh(rows.double() @ weights * 0.2))
-    from captum_andor.process import posterior as linear_functionals
+    from captum_andor.process.posterior import _values
 
     x, w = np.polynomial.legendre.leggauss(61)
-    exact = linear_functionals._values(fitted, (x + 1) / 2, w / 2)
+    exact = _values(fitted, (x + 1) / 2, w / 2)
     for found, expected in zip(shapley_of_process(fitted), exact, strict=True):
         torch.testing.assert_close(found, expected, atol=1e-12, rtol=1e-9)
 

@@ -1,6 +1,6 @@
 """Evaluate every model on every masked sample, in batches.
 
-Checks of a model before anything long is computed: evaluation mode, repeatable answers, labels in range.
+Before anything long is computed, models are checked: evaluation mode, repeatable answers, labels in range.
 """
 
 from __future__ import annotations
