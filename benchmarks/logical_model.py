@@ -254,8 +254,7 @@ def many() -> None:
 
 def orders() -> None:
     print("\n# Four patterns of order 8 among twenty, ten seeds; 1 024 passes are enough to see order 8, 768 are not")
-    for densities in (None, (0.2, 0.8)):
-        many_row(64, 20, 1024, 0.0, {"densities": densities}, largest=8)
+    many_row(64, 20, 1024, 0.0, {}, largest=8)
 
 
 def many_row(n: int, count: int, passes: int | str, noise: float, options: dict[str, Any], largest: int = 6) -> None:
@@ -275,8 +274,6 @@ def many_row(n: int, count: int, passes: int | str, noise: float, options: dict[
         spent.append(lm.n_evaluations)
     exact, recall, precision = (statistics.mean(s[i] for s in scores) for i in range(3))
     name = f"auto, {statistics.mean(spent):.0f}" if passes == "auto" else str(passes)
-    if options.get("densities"):
-        name += " " + "/".join(map(str, options["densities"]))
     print(
         f"{n:4} {count:9} {name:>14} {noise:6.2f} {10 * exact:3.0f}/10 {recall:7.3f} {precision:9.3f} "
         f"{statistics.median(took):6.2f} ≤ {max(took):.2f}",

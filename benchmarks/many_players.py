@@ -1,4 +1,4 @@
-"""Logical models of more than 16 players: the search alone and with the process, R² stated and true.
+"""Logical models of more than 16 players: R² stated and true, seconds.
 
     python -m benchmarks.many_players            # minutes; writes benchmarks/results/budget/many_players.txt
     python -m benchmarks.many_players coverage   # minutes; of stated intervals, on random networks: …_coverage.txt
@@ -13,15 +13,12 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from unittest.mock import patch
 
 import numpy as np
 import torch
 
 from benchmarks.budget_games import ROOT, budget_games, evaluate, n_players
 from captum_andor import AndOrInteractions
-from captum_andor.search import budget as budget_search
-from captum_andor.search.sampled_games import sampled_models
 
 FILE = ROOT / "benchmarks" / "results" / "budget" / "many_players.txt"
 Rows = np.ndarray
@@ -61,37 +58,29 @@ def coverage() -> None:
     warnings.simplefilter("ignore")
     n, count = 24, 60
     fresh = torch.rand(6000, n, generator=torch.Generator().manual_seed(5)) < 0.5
-    lines = ["passes  model         true R²  stated − true  covered   (means of 60 random tanh networks, 24 players)"]
+    lines = ["passes  true R²  stated − true  covered   (means of 60 random tanh networks, 24 players)"]
     for budget in (64, 128, 256, 512):
-        for name in ("search", "as returned"):
-            found = []
-            for seed in range(count):
-                generator = torch.Generator().manual_seed(1000 + seed)
-                first = torch.randn(n, 16, generator=generator) / n**0.5 * (1 + seed % 3)
-                second = torch.randn(16, generator=generator)
-                method = AndOrInteractions(lambda z, a=first, b=second: torch.tanh(z.float() @ a) @ b)
-                with patch.object(
-                    budget_search,
-                    "budgeted_models",
-                    sampled_models if name == "search" else budget_search.budgeted_models,
-                ):
-                    model = method.logical_model(torch.ones(1, n), budget=budget, seed=seed)
-                truth = (torch.tanh(fresh.float() @ first) @ second).double()
-                true = float(1 - (model.predict(fresh)[0] - truth).square().mean() / truth.var())
-                low, high = model.r2_interval.flatten().tolist()
-                found.append((true, float(model.r2) - true, low <= true <= high))
-            true, bias, covered = np.nanmean(np.array(found, dtype=float), axis=0)
-            lines.append(f"{budget:>6}  {name:<12} {true:>8.3f}  {bias:>+13.3f}  {covered:>7.2f}")
-            print(lines[-1], flush=True)
+        found = []
+        for seed in range(count):
+            generator = torch.Generator().manual_seed(1000 + seed)
+            first = torch.randn(n, 16, generator=generator) / n**0.5 * (1 + seed % 3)
+            second = torch.randn(16, generator=generator)
+            method = AndOrInteractions(lambda z, a=first, b=second: torch.tanh(z.float() @ a) @ b)
+            model = method.logical_model(torch.ones(1, n), budget=budget, seed=seed)
+            truth = (torch.tanh(fresh.float() @ first) @ second).double()
+            true = float(1 - (model.predict(fresh)[0] - truth).square().mean() / truth.var())
+            low, high = model.r2_interval.flatten().tolist()
+            found.append((true, float(model.r2) - true, low <= true <= high))
+        true, bias, covered = np.nanmean(np.array(found, dtype=float), axis=0)
+        lines.append(f"{budget:>6}  {true:>7.3f}  {bias:>+13.3f}  {covered:>7.2f}")
+        print(lines[-1], flush=True)
     FILE.with_name("many_players_coverage.txt").write_text("\n".join(lines) + "\n")
 
 
 def main() -> None:
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")
-    lines = [
-        f"{'game':<18} {'players':>7} {'passes':>6} {'patterns':>8}   search: true R², s   with the process: true R², stated, s"
-    ]
+    lines = [f"{'game':<18} {'players':>7} {'passes':>6} {'patterns':>8}  true R²  stated                 seconds"]
     for name, n, game in games():
         fresh = np.random.default_rng(9).random((8192, n)) < 0.5
         truth = torch.from_numpy(game(fresh))
@@ -107,12 +96,10 @@ def main() -> None:
 
         for budget in (256, 512):
             for count in (10, 20):
-                with patch.object(budget_search, "budgeted_models", sampled_models):
-                    before, _, _, search_seconds = row(budget, count)
-                after, stated, (low, high), seconds = row(budget, count)
+                true, stated, (low, high), seconds = row(budget, count)
                 lines.append(
-                    f"{name:<18} {n:>7} {budget:>6} {count:>8}   {before:.3f}, {search_seconds:.1f}            "
-                    f"{after:.3f}, {stated:.3f} [{low:.3f}, {high:.3f}], {seconds:.1f}"
+                    f"{name:<18} {n:>7} {budget:>6} {count:>8}  {true:>7.3f}  "
+                    f"{stated:.3f} [{low:.3f}, {high:.3f}]  {seconds:.1f}"
                 )
                 print(lines[-1], flush=True)
     FILE.write_text("\n".join(lines) + "\n")

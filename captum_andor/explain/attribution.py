@@ -16,18 +16,11 @@ from torch.futures import Future
 from captum_andor._utils.checks import constrained, whole
 from captum_andor._utils.running import progress_bar
 from captum_andor._utils.user_warnings import warn
-from captum_andor.explain.budgeted import (
-    check_same_ends,
-    ends_of,
-    evaluated_estimate,
-    known_by,
-    model_error,
-    shapley_error,
-)
 from captum_andor.explain.estimate import GameEstimate
+from captum_andor.explain.evaluation import Goal, check_estimate_budget, evaluated_estimate, model_error, shapley_error
 from captum_andor.explain.explanation import AndOrExplanation, split_explanation
 from captum_andor.explain.kept_outputs import KeptOutputs
-from captum_andor.explain.logical_model import LogicalModel, fitted_model
+from captum_andor.explain.logical_model import LogicalModel
 from captum_andor.games import (
     Baselines,
     Game,
@@ -45,7 +38,7 @@ from captum_andor.games import (
 from captum_andor.games.transforms import shapley_values
 from captum_andor.results import Names, ResultPlayers, standard_names
 from captum_andor.sampling import PATTERNS, SHAPLEY
-from captum_andor.search import COMPLETED_PLAYERS, Budget, Effort, Options, Weights, check_budget, spend
+from captum_andor.search import Budget, Effort, Options, Weights, check_budget
 from captum_andor.split import NoiseBound, Split, check_split
 
 _MANY_PLAYERS = 512  # of a logical model, that are worth a word before it starts
@@ -215,7 +208,7 @@ class AndOrInteractions(PerturbationAttribution):  # type: ignore[misc]  # captu
         budget: int | str = 512,
         seed: int = 0,
         error_tolerance: float = 0.05,
-        previous: GameEstimate | None = None,
+        previous: GameEstimate | LogicalModel | None = None,
         player_names: Names = None,
     ) -> GameEstimate:
         """The game v from a budget of coalitions: Shapley values, predictions and patterns with standard errors.
@@ -233,8 +226,9 @@ class AndOrInteractions(PerturbationAttribution):  # type: ignore[misc]  # captu
             budget (int or str, optional): As in :meth:`attribute`. Default: 512
             seed (int, optional): Of the choice of the coalitions and of the fit. Default: 0
             error_tolerance (float, optional): As in :meth:`attribute`. Default: 0.05
-            previous (GameEstimate, optional): An estimate of the same inputs and seed with a smaller budget: what it
-                evaluated is not evaluated again, once v(∅) and v(N) are seen to be the same. Default: None
+            previous (GameEstimate or LogicalModel, optional): An estimate or a model of the same inputs and seed with
+                a smaller budget: what it evaluated is not evaluated again, but for three coalitions that must be the
+                same. Default: None
             player_names (sequence or mapping, optional): As in :meth:`interactions`. Default: None
 
         Returns:
@@ -268,7 +262,7 @@ class AndOrInteractions(PerturbationAttribution):  # type: ignore[misc]  # captu
         leverage: float,
         seed: int,
         error_tolerance: float,
-        previous: GameEstimate | None = None,
+        previous: GameEstimate | LogicalModel | None = None,
         names: Names = None,
     ) -> GameEstimate:
         """The estimate by the arguments of Captum, in their order."""
@@ -276,24 +270,34 @@ class AndOrInteractions(PerturbationAttribution):  # type: ignore[misc]  # captu
         players, game = self._game(
             inputs, baselines, target, further, feature_mask, perturbations_per_eval, budgeted=True
         )
+        check_estimate_budget(budget, players.n_players, self.max_players)
+        goal = Goal(shapley_error, error_tolerance)
+        return self._evaluated(game, budget, leverage, seed, goal, previous, names, show_progress, "estimate")
+
+    def _evaluated(
+        self,
+        game: Game,
+        budget: int | str,
+        leverage: float,
+        seed: int,
+        goal: Goal,
+        previous: GameEstimate | LogicalModel | None,
+        names: Names,
+        show_progress: bool,
+        name: str,
+    ) -> GameEstimate:
+        players = game.players
         # checked before the evaluation
         names = standard_names(names, players.layout.feature_ids) or players.names
 
+        @torch.no_grad()
         def continued(more: int | str, before: GameEstimate) -> GameEstimate:
-            return self._estimate(
-                *arguments,
-                budget=more,
-                leverage=leverage,
-                seed=seed,
-                error_tolerance=error_tolerance,
-                previous=before,
-                names=names,
-            )
+            check_estimate_budget(more, players.n_players, self.max_players)
+            return self._evaluated(game, more, leverage, seed, goal, before, names, show_progress, name)
 
         estimate = evaluated_estimate(
-            game, budget, leverage, seed, self.max_players, error_tolerance, previous, names, show_progress,
-            f"{self.get_name()} estimate", shapley_error, continued=continued,
-        )  # fmt: skip
+            game, budget, leverage, seed, goal, previous, names, show_progress, f"{self.get_name()} {name}", continued
+        )
         game.warn_of_change()
         return estimate
 
@@ -534,9 +538,8 @@ class AndOrInteractions(PerturbationAttribution):  # type: ignore[misc]  # captu
         *,
         kinds: str | Sequence[str] = ("and", "or"),
         weights: Weights = "uniform",
-        densities: Sequence[float] | None = None,
         r2_tolerance: float = 0.01,
-        previous: LogicalModel | None = None,
+        previous: GameEstimate | LogicalModel | None = None,
         player_names: Names = None,
     ) -> LogicalModel:
         """A few AND and OR patterns that reproduce the score on masked inputs, from all of these or from a budget.
@@ -566,12 +569,11 @@ class AndOrInteractions(PerturbationAttribution):  # type: ignore[misc]  # captu
             kinds (str or sequence of str, optional): ``"and"``, ``"or"`` or both. Default: ("and", "or")
             weights (str or sequence of float, optional): What R² weighs; see :meth:`LogicalModel.from_values`.
                 Default: "uniform"
-            densities (sequence of float, optional): Shares of the players that coalitions on a budget keep, each as
-                often as the others, e.g. ``(0.2, 0.8)`` to see patterns of higher order. Default: None (see the docs)
             r2_tolerance (float, optional): Share of the variance of fresh coalitions that ``budget="auto"`` may leave
                 unexplained. Default: 0.01
-            previous (LogicalModel, optional): A model of the same inputs with a smaller budget and the same seed:
-                what it evaluated is not evaluated again. Default: None
+            previous (LogicalModel or GameEstimate, optional): A model or an estimate of the same inputs and seed with
+                a smaller budget: what it evaluated is not evaluated again, but for three coalitions that must be the
+                same. Default: None
             player_names (sequence or mapping, optional): As in :meth:`interactions`. Default: None
 
         Returns:
@@ -588,11 +590,11 @@ class AndOrInteractions(PerturbationAttribution):  # type: ignore[misc]  # captu
             >>> print(AndOrInteractions(both_or_third).logical_model(torch.ones(1, 3)).patterns[0])
             AND {2} +1
         """
-        options = Options(max_patterns, min_r2, max_order, effort, exact_ends, seed, kinds, weights, densities)
+        options = Options(max_patterns, min_r2, max_order, effort, exact_ends, seed, kinds, weights)
         players, game = self._game(
             inputs, baselines, target, additional_forward_args, feature_mask, perturbations_per_eval, budgeted=True
         )
-        names = standard_names(player_names, players.layout.feature_ids) or players.names
+        options.size_shares(players.n_players)  # weights that do not fit n are an error before the evaluation
         first = check_budget(budget, players.n_players, self.max_players, options)
         if players.n_players > _MANY_PLAYERS:
             warn(
@@ -601,32 +603,15 @@ class AndOrInteractions(PerturbationAttribution):  # type: ignore[misc]  # captu
                 "feature_mask, of games.masks: image_grid, superpixels, words; for Shapley values alone, "
                 "attribute(budget=…)."
             )
-        if first is not None and players.n_players <= COMPLETED_PLAYERS and densities is None:
-            estimate = evaluated_estimate(
-                game, "auto" if isinstance(budget, str) else first, PATTERNS, options.seed, self.max_players,
-                r2_tolerance, previous, names, show_progress, f"{self.get_name()} logical model", model_error(options),
-                first,
-            )  # fmt: skip
-            game.warn_of_change()
-            try:
-                return estimate._modelled(options)
-            except ValueError as error:
-                if estimate.n_evaluations >= first:
-                    raise
-                message = f"after {estimate.n_evaluations} coalitions, too few for a model"
-                raise KeyboardInterrupt(message) from error
-        known = known_by(previous, players, options)
-        if known is not None:
-            check_same_ends(game, ends_of(known), "previous")
-        evaluated = spend(
-            game, options, budget, self.max_players, r2_tolerance, known, show_progress,
-            f"{self.get_name()} logical model",
+        total = 1 << players.n_players if first is None else first
+        goal = Goal(model_error(options), r2_tolerance, total)
+        estimate = self._evaluated(
+            game, "auto" if isinstance(budget, str) else total, PATTERNS, options.seed, goal, previous, player_names,
+            show_progress, "logical model",
         )  # fmt: skip
-        game.warn_of_change()
-        return fitted_model(
-            evaluated.models,
-            evaluated.values,
-            evaluated.coalitions,
-            options,
-            ResultPlayers.of_inputs(players.layout, game.output_dtype, names, players.question),
-        )
+        try:
+            return estimate._modelled(options)
+        except ValueError as error:
+            if estimate.n_evaluations >= total:
+                raise
+            raise KeyboardInterrupt(f"after {estimate.n_evaluations} coalitions, too few for a model") from error

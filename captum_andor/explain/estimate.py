@@ -13,14 +13,14 @@ from torch import Tensor
 
 from captum_andor._utils.checks import constrained
 from captum_andor._utils.user_warnings import warn
-from captum_andor.explain.logical_model import LogicalModel, complete_model, sampled_model
+from captum_andor.explain.logical_model import LogicalModel, sampled_model
 from captum_andor.games import Inputs, flat_games, game_values
 from captum_andor.games.indices import Index, interaction_index
 from captum_andor.games.transforms import all_coalitions, coalition_codes, count_players
 from captum_andor.process import Fidelity, Posterior, ProcessPosterior, estimate_fidelity
 from captum_andor.results import Axes, IndexedResult, Names, Picks, ResultPlayers, take
 from captum_andor.sampling import checked_coalitions, each_once
-from captum_andor.search import ModelOptions, Options, estimated_game, game_posteriors, unfitted_game
+from captum_andor.search import FoundPatterns, ModelOptions, Options, estimated_game, game_posteriors, unfitted_game
 from captum_andor.visualization import plot_shapley_values
 
 if TYPE_CHECKING:
@@ -233,10 +233,7 @@ class GameEstimate(IndexedResult):
 
     def _modelled(self, options: Options) -> LogicalModel:
         """The logical model by options that are checked."""
-        if self.coalitions is None:
-            model = complete_model(self.values, options, self.players)
-        else:
-            model = sampled_model(self.values, self.coalitions, options, self.players, self.posteriors)
+        model = sampled_model(self.values, self.coalitions, options, self.players, self.posteriors)
         return replace(model, axes=self.axes, estimate=self)
 
     @property
@@ -381,28 +378,31 @@ def estimate_of(
     seed: int,
     players: ResultPlayers,
     theta: Sequence[Tensor | None] | None = None,
+    found: Sequence[FoundPatterns | None] | None = None,
 ) -> GameEstimate:
     """Fit the posterior of every output from v, ``(…, m)``, on coalitions ``(m, n)``, each once; None for all.
 
-    ``theta`` holds hyperparameters of each output that are known, None where none are needed.
+    ``theta`` holds hyperparameters of each output that are known, None where none are needed; ``found`` what a search
+    for few patterns found on a part of the coalitions.
     """
     if coalitions is not None and len(coalitions) == 1 << min(coalitions.shape[1], 62):
         values, coalitions = values[..., coalition_codes(coalitions).argsort()], None
     rows = all_coalitions(players.n_players, values.device) if coalitions is None else coalitions
     games = flat_games(values)
     if theta is None:
-        posteriors = _fitted(rows, games, seed)
+        posteriors = _fitted(rows, games, seed, found)
     else:
         posteriors = [estimated_game(rows, v, seed, row) for v, row in zip(games, theta, strict=True)]
     return GameEstimate(values, coalitions, seed, Axes.of(values.shape[:-1]), players, tuple(posteriors))
 
 
-def _fitted(rows: Tensor, games: Tensor, seed: int) -> list[Posterior]:
+def _fitted(rows: Tensor, games: Tensor, seed: int, found: Sequence[FoundPatterns | None] | None) -> list[Posterior]:
     """The posteriors of all games; after Ctrl-C, those that are left have the hyperparameters of the prior."""
     posteriors: list[Posterior] = []
     try:
-        for some in torch.split(games, _GAMES_AT_ONCE):
-            posteriors += game_posteriors(rows, some, seed)
+        for start in range(0, len(games), _GAMES_AT_ONCE):
+            some = slice(start, start + _GAMES_AT_ONCE)
+            posteriors += game_posteriors(rows, games[some], seed, None if found is None else found[some])
     except KeyboardInterrupt:  # the evaluations are not to be lost
         left = len(games) - len(posteriors)
         warn(f"interrupted: the estimates of {left} of {len(games)} outputs have hyperparameters that were not fitted.")

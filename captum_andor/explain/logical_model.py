@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,7 +17,7 @@ from captum_andor.explain.minimal_sources import minimal_sources
 from captum_andor.explain.pattern_stability import share_found_again
 from captum_andor.games import flat_games, game_values
 from captum_andor.games.transforms import all_coalitions, coalition_codes, count_players
-from captum_andor.process import Posterior
+from captum_andor.process import CompleteGame, Posterior
 from captum_andor.results import (
     Axes,
     IndexedResult,
@@ -30,27 +29,15 @@ from captum_andor.results import (
     rule_of,
     take,
 )
-from captum_andor.sampling import (
-    DICTIONARY_PLAYERS,
-    Design,
-    checked_coalitions,
-    each_once,
-    held_out_at_random,
-    orders_seen,
-    size_strata,
-)
+from captum_andor.sampling import COMPLETED_PLAYERS, DICTIONARY_PLAYERS, checked_coalitions, each_once, orders_seen
 from captum_andor.search import (
-    COMPLETED_PLAYERS,
     Effort,
     Models,
     Options,
     Weights,
     check_sample,
-    complete_models,
     game_posteriors,
-    joined_models,
-    model_of_estimate,
-    searched_models,
+    models_of_estimates,
     single_player_models,
 )
 
@@ -446,8 +433,7 @@ class LogicalModel(Explained):
         if self.coalitions is None:
             again = complete_model(values, self.options, self.players)
         else:
-            kept = {name: value for name, value in asdict(self.options).items() if name != "densities"}
-            again = self.from_values(values, self.coalitions, **kept)
+            again = self.from_values(values, self.coalitions, **asdict(self.options))
         return replace(again, axes=self.axes, players=self.players)
 
     def _effect(self) -> Tensor:
@@ -497,35 +483,31 @@ def complete_model(values: Tensor, options: Options, players: ResultPlayers) -> 
         options (Options): Number and kind of patterns, effort, weights.
         players (ResultPlayers): The n players.
     """
-    return fitted_model(complete_models(flat_games(values), options), values, None, options, players)
+    posteriors = [CompleteGame(v) for v in flat_games(values)]
+    return sampled_model(values, None, options, players, posteriors)
 
 
 def sampled_model(
     values: Tensor,
-    coalitions: Tensor,
+    coalitions: Tensor | None,
     options: Options,
     players: ResultPlayers,
     posteriors: Sequence[Posterior] | None = None,
 ) -> LogicalModel:
-    """Choose and fit the logical model of games of which v is known on coalitions ``(m, n)``, each once.
+    """Choose and fit the logical model of games of which v is known on coalitions ``(m, n)``, each once; None for all.
 
-    Up to 16 players through the posterior of each game, above by a search on the coalitions given or on what the
-    process predicts.
+    The posterior of each game says what v is on the others.
     """
-    n = coalitions.shape[1]
-    check_sample(coalitions, options, any_weights=n <= COMPLETED_PLAYERS)
     games = flat_games(values)
-    given = coalitions.cpu().numpy()
-    plan = Design(given, held_out_at_random(given, options.seed), size_strata(given))
+    rows = all_coalitions(players.n_players, values.device) if coalitions is None else coalitions
+    if coalitions is not None:
+        check_sample(rows, options)
     try:
-        if n <= COMPLETED_PLAYERS:
-            if posteriors is None:
-                posteriors = game_posteriors(coalitions, games, options.seed)
-            models = joined_models([*map(partial(model_of_estimate, options=options), posteriors)])
-        else:
-            models = searched_models(games, plan, options)
-    except KeyboardInterrupt:
-        models = single_player_models(games, plan, options)
+        if posteriors is None:
+            posteriors = game_posteriors(rows, games, options.seed)
+        models = models_of_estimates(posteriors, rows, games, options)
+    except KeyboardInterrupt:  # the evaluations, which took the time, are kept with the model
+        models = single_player_models(games, rows, options)
     return fitted_model(models, values, coalitions, options, players)
 
 

@@ -15,9 +15,11 @@ from captum_andor.process.fidelity import (
 )
 from captum_andor.process.posterior import (
     CompleteGame as CompleteGame,
+    Fold as Fold,
     Posterior as Posterior,
     ProcessPosterior as ProcessPosterior,
     SparseGame as SparseGame,
+    root_mean_square as root_mean_square,
 )
 
 __all__: list[str] = []

@@ -90,8 +90,8 @@ class Prior:
             (1, [log(1e-3)], 3.0),
             (COMPONENTS * n, [0.0], 0.8),
         ]
-        mean = torch.cat([torch.tensor(m, dtype=torch.float64).expand(k) for k, m, _ in parts])
-        width = torch.cat([torch.full((k,), w, dtype=torch.float64) for k, _, w in parts])
+        mean = torch.cat([torch.tensor(m, dtype=torch.float64, device="cpu").expand(k) for k, m, _ in parts])
+        width = torch.cat([torch.full((k,), w, dtype=torch.float64, device="cpu") for k, _, w in parts])
         return cls(mean.to(device), width.to(device))
 
 
@@ -121,22 +121,23 @@ class Kernel:
         return cls(gamma, tau, linear * shared, noise[..., 0])
 
     def products(self, left: Tensor, right: Tensor) -> Iterator[Tensor]:
-        """The three products times τ between 0/1 coalitions ``(m, n)`` and ``(k, n)``: ``(…, m, k)`` each."""
+        """The three products times τ between 0/1 coalitions ``(…, m, n)`` and ``(…, k, n)``: ``(…, m, k)`` each."""
         for component in range(COMPONENTS):
             gamma = self.gamma[..., component, :]
             level = self.tau[..., component, None].log()
-            exponent = (left * gamma[..., None, :]) @ right.T
+            exponent = (left * gamma[..., None, :]) @ right.mT
             if component == 1:
                 exponent.add_((level - gamma.sum(-1, keepdim=True))[..., None])
             else:
                 if component == 0:
                     exponent.mul_(2)
-                exponent.add_((level - gamma @ left.T)[..., None]).sub_((gamma @ right.T)[..., None, :])
+                lost, other = ((side @ gamma[..., None])[..., 0] for side in (left, right))
+                exponent.add_((level - lost)[..., None]).sub_(other[..., None, :])
             yield exponent.exp_()
 
     def linear_part(self, left: Tensor, right: Tensor) -> Tensor:
         """The covariance of single players and of the constant: ``(…, m, k)``."""
-        return ((2 * left - 1) * self.linear[..., None, :]) @ (2 * right - 1).T + CONSTANT
+        return ((2 * left - 1) * self.linear[..., None, :]) @ (2 * right - 1).mT + CONSTANT
 
     def matrix(self, left: Tensor, right: Tensor) -> Tensor:
         """Covariances between 0/1 coalitions, float64: ``(m, n)`` and ``(k, n)`` to ``(…, m, k)``."""
@@ -166,7 +167,7 @@ class Kernel:
         """Gradient with respect to θ of a function of the kernel matrix of some coalitions.
 
         Args:
-            coalitions: 0/1, float64, shape ``(m, n)``.
+            coalitions: 0/1, float64, shape ``(m, n)`` or ``(…, m, n)``.
             products: As :meth:`products` gives them for these; overwritten.
             weights: The derivative by each entry of the matrix, symmetric, shape ``(…, m, m)``.
             noise_weight: The derivative by the noise, shape ``(…)``.
@@ -174,14 +175,14 @@ class Kernel:
         Returns:
             - **gradient** (*Tensor*): In the order of θ, shape ``(…, 4n + 8)``.
         """
-        z, n = coalitions, coalitions.shape[1]
-        with_one = torch.cat([z, torch.ones_like(z[:, :1])], dim=1)
+        z, n = coalitions, coalitions.shape[-1]
+        with_one = torch.cat([z, torch.ones_like(z[..., :1])], dim=-1)
         by_gamma, by_tau = [], []
         for component, product in enumerate(products):
             sums = product.mul_(weights) @ with_one
             rows = sums[..., n]
             both = (z * sums[..., :n]).sum(-2)
-            one_side = rows @ z
+            one_side = (rows[..., None, :] @ z)[..., 0, :]
             total = rows.sum(-1)
             by_tau.append(total)
             if component == 0:
@@ -278,10 +279,10 @@ def fit_process(coalitions: Tensor, values: Tensor, seed: int = 0, theta: Tensor
 def fit_processes(
     coalitions: Tensor, values: Tensor, seed: int = 0, theta: Tensor | None = None
 ) -> list[CoalitionProcess]:
-    """Fit games whose values are known on the same coalitions: as :func:`fit_process` does each, in less time.
+    """Fit games whose values are known on as many coalitions: as :func:`fit_process` does each, in less time.
 
     Args:
-        coalitions (Tensor): bool, shape ``(m, n)``, each once.
+        coalitions (Tensor): bool, shape ``(m, n)``, each once; or those of each game, ``(B, m, n)``.
         values (Tensor): v on them, float64, shape ``(B, m)``.
         seed (int, optional): Of the choice of coalitions that the hyperparameters are fitted on. Default: 0
         theta (Tensor, optional): Hyperparameters that are known, shape ``(B, 4n + 8)``. Default: None (fitted)
@@ -297,10 +298,13 @@ def fit_processes(
     scale = torch.where(varies, size * (centred / size[:, None]).square().mean(1).sqrt(), 1.0)
     y = centred / scale[:, None]
     if theta is None:
-        theta = Prior.of(z.shape[1], z.device).mean.repeat(len(y), 1)
+        theta = Prior.of(z.shape[-1], z.device).mean.repeat(len(y), 1)
         if bool(varies.any()):
-            theta[varies] = _hyperparameters(z, y[varies], ends, seed)
-    return [_posterior(z, *game, ends) for game in zip(y, theta, offset, torch.where(varies, scale, 0.0), strict=True)]
+            z_varies, ends_varies = (part[varies] if z.ndim > 2 else part for part in (z, ends))
+            theta[varies] = _hyperparameters(z_varies, y[varies], ends_varies, seed)
+    each = zip(z.expand(len(y), -1, -1), ends.expand(len(y), -1), strict=True)
+    games = zip(y, theta, offset, torch.where(varies, scale, 0.0), strict=True)
+    return [_posterior(rows, *game, end) for (rows, end), game in zip(each, games, strict=True)]
 
 
 def _posterior(z: Tensor, y: Tensor, theta: Tensor, offset: Tensor, scale: Tensor, ends: Tensor) -> CoalitionProcess:
@@ -323,16 +327,25 @@ def _factorised(matrix: Tensor, noise: Tensor) -> Tensor:
 
 
 def _hyperparameters(z: Tensor, y: Tensor, ends: Tensor, seed: int) -> Tensor:
-    """θ of largest posterior density for each row of y, on growing numbers of coalitions."""
-    m, n = z.shape
+    """θ of largest posterior density for each row of y, on growing numbers of coalitions.
+
+    Coalitions are those of all games, ``(m, n)``, or of each, ``(B, m, n)``; ``ends`` of these.
+    """
+    m, n = z.shape[-2:]
     prior = Prior.of(n, z.device)
     u = torch.zeros(len(y), len(prior.mean), dtype=torch.float64, device=z.device)
-    order = _in_pairs(ends.cpu().numpy(), seed)
+    order = [_in_pairs(part.cpu().numpy(), seed) for part in ends.reshape(-1, m)]
     for rows, iterations in _stages(m, n):
-        some = torch.from_numpy(np.sort(order[:rows])).to(z.device)
+        some = torch.from_numpy(np.stack([np.sort(part[:rows]) for part in order])).to(z.device)
+        mine = some.expand(len(y), -1)
+        if z.ndim > 2:
+            z_some, ends_some = z.gather(1, some[..., None].expand(-1, -1, n)), ends.gather(1, some)
+        else:
+            z_some, ends_some = z[some[0]], ends[some[0]]
         together = max(_NUMBERS[z.is_cuda] // rows**2, 1)
         for games in torch.split(torch.arange(len(y), device=z.device), together):
-            loss = _Loss(z[some], y[games][:, some], ends[some], prior)
+            z_mine, ends_mine = (part[games] if z.ndim > 2 else part for part in (z_some, ends_some))
+            loss = _Loss(z_mine, ends_mine, y[games].gather(1, mine[games]), prior)
             u[games] = minimised(loss, u[games], _BOUND, iterations, _TOLERANCE)
     return prior.mean + prior.width * u
 
@@ -358,30 +371,31 @@ def _in_pairs(ends: npt.NDArray[np.bool_], seed: int) -> npt.NDArray[np.int64]:
 class _Loss:
     """Negative logarithm of the posterior density of θ, as a function of the whitened u, with its gradient."""
 
-    def __init__(self, z: Tensor, y: Tensor, ends: Tensor, prior: Prior) -> None:
+    def __init__(self, z: Tensor, ends: Tensor, y: Tensor, prior: Prior) -> None:
         self.z, self.y, self.prior = z, y, prior
         self.noisy = (~ends).to(torch.float64)
 
     def __call__(self, u: Tensor, games: Tensor) -> tuple[Tensor, Tensor]:
         """Values ``(b,)`` and gradients ``(b, d)`` at points ``(b, d)`` for these rows of y."""
-        kernel = Kernel.of(self.prior.mean + self.prior.width * u, self.z.shape[1])
-        products = list(kernel.products(self.z, self.z))
-        matrix = kernel.linear_part(self.z, self.z)
+        z, noisy = (part if self.z.ndim == 2 else part[games] for part in (self.z, self.noisy))
+        kernel = Kernel.of(self.prior.mean + self.prior.width * u, z.shape[-1])
+        products = list(kernel.products(z, z))
+        matrix = kernel.linear_part(z, z)
         for product in products:
             matrix.add_(product)
-        matrix.diagonal(dim1=1, dim2=2).add_(self.noisy * kernel.noise[:, None] + _JITTER)
+        matrix.diagonal(dim1=1, dim2=2).add_(noisy * kernel.noise[:, None] + _JITTER)
         factor, info = torch.linalg.cholesky_ex(matrix)
         lost = info != 0
         if bool(lost.any()):
-            factor = torch.where(lost[:, None, None], torch.eye(len(self.z), dtype=u.dtype, device=u.device), factor)
+            factor = torch.where(lost[:, None, None], torch.eye(z.shape[-2], dtype=u.dtype, device=u.device), factor)
         inverse = torch.cholesky_inverse(factor)
         y = self.y[games][:, :, None]
         alpha = inverse @ y
         log_determinant = factor.diagonal(dim1=1, dim2=2).log().sum(1)
         value = 0.5 * (y * alpha).sum((1, 2)) + log_determinant + 0.5 * u.square().sum(1)
         weights = inverse.baddbmm_(alpha, alpha.mT, alpha=-1.0).mul_(0.5)
-        noise_weight = weights.diagonal(dim1=1, dim2=2) @ self.noisy
-        slope = kernel.gradient(self.z, products, weights, noise_weight) * self.prior.width + u
+        noise_weight = (weights.diagonal(dim1=1, dim2=2) * noisy).sum(1)
+        slope = kernel.gradient(z, products, weights, noise_weight) * self.prior.width + u
         return torch.where(lost, _LOST, value), torch.where(lost[:, None], 0.0, slope)
 
 

@@ -24,7 +24,7 @@ from captum_andor.sampling import is_inner
 
 _QUANTILE = 0.975  # of Student's t: the upper end of a 95 % interval
 _LISTED_PLAYERS = 16  # up to so many the completed game is averaged, above a sample of it
-_DRAWN = 1024  # coalitions on which variances of the process are averaged: their own error is a percent of them
+_DRAWN, _OF_VARIANCE = 1024, 384  # coalitions over which means of v and variances are averaged: within some percent
 _FEWEST_EFFECTIVE = 5.0  # with fewer a variance is known to less than a factor of two
 # Errors at neighbouring coalitions go together and their squares have long tails, so that a mean of them varies more
 # than that of as many independent ones. Chosen so that 95 % intervals cover (benchmarks/budget.py coverage).
@@ -34,6 +34,9 @@ _NOTHING = 1e-12  # share of v² below which a variance is rounding
 _LEAST_VARIANCE = 0.25
 _LEAST_UNEXPLAINED = 1e-15  # share of the variance, so that the logarithm of an exact model's error is finite
 _LARGEST_EXPONENT = 50.0  # e^50 times the error: an interval that says nothing, and no overflow
+
+
+_UNSEEN = 3.7  # over a number of draws: share of the coalitions that none of these shows in one case of forty
 
 
 @dataclass(frozen=True)
@@ -108,10 +111,11 @@ class Unseen:
 
 def estimate_fidelity(posterior: ProcessPosterior, shares: tuple[float, ...]) -> Fidelity:
     """R² of the process itself."""
+    posterior = posterior.unit
     error, deviation = posterior.process.left_out()
     unseen = Unseen.of(posterior.coalitions, shares)
     predicted = posterior.values - error
-    centre, spread = _moments(posterior, shares)
+    centre, spread = _moments(posterior, shares, _mean_variance(posterior, shares))
     variance_errors = (posterior.values - centre).square() - (predicted - centre).square() - deviation.square()
     return _fidelity(posterior, unseen, error.square(), variance_errors, unseen.total(error.square()), spread)
 
@@ -125,14 +129,15 @@ def fidelity_of(
     """R² of a model.
 
     Args:
-        posterior: Of the game.
+        posterior: Of the game, in its unit.
         shares: Weight in R² of all coalitions of each size.
         squares: Weighted mean of (completed v − h)² over all coalitions.
         folds: For each fold the positions of its coalitions, what the process without them predicts there and with
             which standard deviation, and what a model made from that process predicts.
     """
     unseen = Unseen.of(posterior.coalitions, shares)
-    centre, spread = _moments(posterior, shares)
+    left = _mean_variance(posterior, shares)
+    centre, spread = _moments(posterior, shares, left)
     missed = torch.zeros_like(posterior.values)
     variance_errors = torch.zeros_like(posterior.values)
     unseen = unseen.judged_by(torch.cat([rows for rows, *_ in folds])) if folds else unseen
@@ -140,7 +145,7 @@ def fidelity_of(
         v = posterior.values[rows]
         missed[rows] = (v - model).square() - (mean - model).square() - deviation.square()
         variance_errors[rows] = (v - centre).square() - (mean - centre).square() - deviation.square()
-    expected = squares + _mean_variance(posterior, shares)
+    expected = squares + left
     return _fidelity(posterior, unseen, missed, variance_errors, expected + unseen.total(missed), spread)
 
 
@@ -154,9 +159,9 @@ def _fidelity(
 ) -> Fidelity:
     inner = posterior.values[is_inner(posterior.coalitions)]
     largest = float((posterior.values - posterior.values.mean()).square().amax())
+    if not bool(posterior.process.scale > 0):
+        return Fidelity(1.0, 1.0, 1.0)  # constant as far as was seen: no error anywhere
     if not len(inner) or float((inner - inner.mean()).square().amax()) <= _NOTHING * largest:
-        if largest <= _NOTHING * float(posterior.values.square().amax()):
-            return Fidelity(1.0, 1.0, 1.0)  # constant as far as was seen: no error anywhere
         return UNKNOWN  # constant but for its ends: nothing tells which patterns there are
     if unseen.effective_count(posterior.values) < _FEWEST_EFFECTIVE:
         return UNKNOWN  # v differs on a few coalitions only: others like them may be missing
@@ -172,12 +177,25 @@ def _fidelity(
     # The interval is one of the logarithm of 1 - R², which is positive and whose error is relative.
     relative = float(stdtrit(pairs, _QUANTILE)) * error / max(ratio, 1e-300)
     factor = math.exp(min(relative, _LARGEST_EXPONENT))
+    # Hyperparameters of their own predict parts of the coalitions worse than those of all, known, predict each.
+    left_out = posterior.left_out_error
+    worse = max(posterior.refits.error / left_out, 1.0) if left_out > 0 else 1.0
+    # And an end that the others do not predict tells of something that no other coalition shows.
+    hidden = 0.0
+    if bool((~is_inner(posterior.coalitions)).any()):
+        error_of_ends = posterior.process.left_out()[0][~is_inner(posterior.coalitions)]
+        share = min(_UNSEEN / len(posterior.values), 0.5)
+        hidden = share * (1 - share) * float(error_of_ends.square().amax()) / total
     outside = max(1 - unseen.covered, 0.0)  # of these sizes nothing was seen: the lower end takes all of their variance
-    return Fidelity(1 - ratio, 1 - ratio * factor - outside, 1 - ratio / factor)
+    return Fidelity(
+        1 - ratio,
+        1 - max(ratio * factor * worse, posterior.refits.error**2 / total) - hidden - outside,
+        1 - ratio / factor / worse,
+    )
 
 
-def _moments(posterior: ProcessPosterior, shares: tuple[float, ...]) -> tuple[float, float]:
-    """Weighted mean of v over all coalitions and its variance, by the process."""
+def _moments(posterior: ProcessPosterior, shares: tuple[float, ...], left: float) -> tuple[float, float]:
+    """Weighted mean of v over all coalitions and its variance, by the process, which is left with a variance."""
     n = posterior.n_players
     if n > _LISTED_PLAYERS:
         sample, weights = drawn_coalitions(posterior.coalitions, shares)
@@ -187,12 +205,12 @@ def _moments(posterior: ProcessPosterior, shares: tuple[float, ...]) -> tuple[fl
         each = mean.new_tensor([share / comb(n, size) for size, share in enumerate(shares)])
         weights = each[orders(n, mean.device)]
     centre = float(weights @ mean)
-    return centre, float(weights @ (mean - centre).square()) + _mean_variance(posterior, shares)
+    return centre, float(weights @ (mean - centre).square()) + left
 
 
 def _mean_variance(posterior: ProcessPosterior, shares: tuple[float, ...]) -> float:
     """Weighted mean of the variance of v that the process is left with."""
-    sample, weights = drawn_coalitions(posterior.coalitions, shares)
+    sample, weights = drawn_coalitions(posterior.coalitions, shares, _OF_VARIANCE)
     return float(weights @ posterior.process.predict_with_std(sample.double())[1].square())
 
 
@@ -203,7 +221,8 @@ def drawn_coalitions(coalitions: Tensor, shares: tuple[float, ...], count: int =
     """
     n = coalitions.shape[1]
     generator = torch.Generator().manual_seed(0)
-    sizes = torch.multinomial(torch.tensor(shares, dtype=torch.float64), count, replacement=True, generator=generator)
-    ranks = torch.rand(count, n, generator=generator, dtype=torch.float64).argsort(1).argsort(1)
+    chances = torch.tensor(shares, dtype=torch.float64, device="cpu")
+    sizes = torch.multinomial(chances, count, replacement=True, generator=generator)
+    ranks = torch.rand(count, n, generator=generator, dtype=torch.float64, device="cpu").argsort(1).argsort(1)
     sample = (ranks < sizes[:, None]).to(coalitions.device)
     return sample, torch.full((count,), 1 / count, dtype=torch.float64, device=coalitions.device)

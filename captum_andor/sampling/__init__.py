@@ -1,12 +1,11 @@
 """Choice of the coalitions to evaluate, and checks of coalitions that a caller chose."""
 
 from captum_andor.sampling.coalitions import (
+    COMPLETED_PLAYERS as COMPLETED_PLAYERS,
     DICTIONARY_PLAYERS as DICTIONARY_PLAYERS,
     PATTERNS as PATTERNS,
     SHAPLEY as SHAPLEY,
-    Design as Design,
     checked_coalitions as checked_coalitions,
-    design as design,
     each_once as each_once,
     held_out_at_random as held_out_at_random,
     is_inner as is_inner,

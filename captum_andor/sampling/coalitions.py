@@ -1,85 +1,34 @@
-"""Which coalitions a budget evaluates: two sequences, and checks of coalitions that a caller chose.
+"""Which coalitions a budget evaluates, and checks of coalitions that a caller chose.
 
-Both begin with ∅ and N, and no coalition comes twice; a larger budget continues a smaller one.
-
-*Pairs* S, N∖S serve estimates: Shapley values, R² and patterns alike. Each pair has the size that is most behind its
-share: a share ``leverage`` of the pairs is spread evenly over the sizes (where Shapley values are decided), the rest
-follows the number of coalitions of each size (which R² weighs). Within a size coalitions are drawn at random.
-
-*Designs* serve the search above 16 players. Held-out coalitions (every 4th of the first 64, then every 16th) are drawn
-from the distribution under which R² is defined, the others to search for patterns: with up to 20 players their sizes
-are proportional to the number of coalitions of each size, as evenly as whole numbers allow. With more players nearly
-all coalitions have about n/2 players and carry little information about larger patterns, so that sizes are even between
-a quarter and three quarters of n, in three strata.
+A sequence begins with ∅ and N, no coalition comes twice, and a larger budget continues a smaller one. Coalitions come
+in pairs S, N∖S. Each pair has the size that is most behind its share: a share ``leverage`` of the pairs is spread
+evenly over the sizes (where Shapley values are decided), the rest follows the number of coalitions of each size (which
+R² weighs). Within a size coalitions are drawn at random.
 
 Source: pairs and even sizes as in leverage score sampling (Musco and Witter 2025).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from itertools import combinations
 from math import comb
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
-DICTIONARY_PLAYERS = 20  # up to so many players all patterns are listed, and the design is proportional
+DICTIONARY_PLAYERS = 20  # up to so many players all patterns are listed
+COMPLETED_PLAYERS = 16  # 65 536 values; the search on them takes a tenth of a second, and sixteen times that at 20
 _HELD_OUT_EVERY = 16  # 64 of 1 024 coalitions judge the model, the others find it
 _FIRST, _EVERY_AT_FIRST = 64, 4  # a few dozen coalitions must leave enough to judge by
-# Sizes above 20 players, as shares of n: of planted games among 64 players, 512 coalitions of these sizes find ten of
-# ten, coalitions of about n/2 players four.
-_SMALLEST, _LARGEST, STRATA = 0.25, 0.75, 3
+STRATA = 3  # groups of coalitions of like size
 _LEAST_COUNT = 14  # coalitions: with 15 a search found four patterns of order 8 in 5 games of 5, with 13 in 3
-_MOST_DRAWS = 1000  # for one fresh coalition, times n: then densities leave too few different ones
 SHAPLEY, PATTERNS = 1.0, 0.5  # leverage where Shapley values alone are read, and where R² and patterns are
 _LISTED = 20_000  # sizes of up to so many coalitions are listed and shuffled; of larger ones draws hardly ever repeat
 Members = npt.NDArray[np.bool_]
-
-
-class Design(NamedTuple):
-    """Coalitions in the order of their evaluation.
-
-    Attributes:
-        coalitions: bool, shape ``(m, n)``; the first two are ∅ and N.
-        held_out: Which of them are for R² alone, bool, shape ``(m,)``.
-        strata: Groups of like size, int64 from 0, shape ``(m,)``.
-    """
-
-    coalitions: npt.NDArray[np.bool_]
-    held_out: npt.NDArray[np.bool_]
-    strata: npt.NDArray[np.int64]
-
-
-def design(
-    n_players: int,
-    budget: int,
-    size_shares: Sequence[float],
-    uniform: bool,
-    densities: Sequence[float] | None,
-    seed: int,
-) -> Design:
-    """The first ``budget`` coalitions of the sequence of a seed.
-
-    Args:
-        n_players: n ≥ 2.
-        budget: How many, between 3 and 2^n.
-        size_shares: Weight in R² of all coalitions of each size together, n + 1 numbers.
-        uniform: Whether these are equal.
-        densities: Shares of players that the coalitions of the search keep, a stratum each. None: as above.
-        seed: Of the sequence.
-    """
-    draws = _Draws(n_players, size_shares, uniform, densities, np.random.default_rng(seed))
-    coalitions = np.zeros((budget, n_players), dtype=bool)
-    held_out = np.zeros(budget, dtype=bool)
-    strata = np.zeros(budget, dtype=np.int64)
-    for place in range(budget):
-        held_out[place] = _is_held_out(place)
-        coalitions[place], strata[place] = draws.next(place, bool(held_out[place]))
-    return Design(coalitions, held_out, strata)
 
 
 def n_held_out(budget: int) -> int:
@@ -89,76 +38,6 @@ def n_held_out(budget: int) -> int:
 
 def _is_held_out(place: int) -> bool:
     return place > 1 and (place - 1) % (_HELD_OUT_EVERY if place >= _FIRST else _EVERY_AT_FIRST) == 0
-
-
-class _Draws:
-    """Draws coalitions one after another, each once."""
-
-    def __init__(
-        self,
-        n: int,
-        size_shares: Sequence[float],
-        uniform: bool,
-        densities: Sequence[float] | None,
-        generator: np.random.Generator,
-    ) -> None:
-        self.n, self.uniform, self.densities, self.generator = n, uniform, densities, generator
-        self.shares = np.array(size_shares)
-        self.allotted = np.zeros(n + 1)
-        self.seen: set[bytes] = set()
-        self.left = [comb(n, s) for s in range(n + 1)]
-
-    def next(self, place: int, held_out: bool) -> tuple[npt.NDArray[np.bool_], int]:
-        """The coalition at a place of the sequence, and its stratum."""
-        if place < 2:
-            return self._take(np.full(self.n, place == 1)), 0
-        if not held_out and self.densities is not None:
-            stratum = place % len(self.densities)
-            density = self.densities[stratum]
-            return self._fresh(lambda: self.generator.random(self.n) < density), stratum
-        if self.n > DICTIONARY_PLAYERS and self.uniform:
-            if held_out:
-                return self._fresh(lambda: self.generator.random(self.n) < 0.5), 0
-            low, high = round(_SMALLEST * self.n), round(_LARGEST * self.n)
-            size = int(self.generator.integers(low, high + 1))
-            return self._of_size(size), min((size - low) * STRATA // (high - low), STRATA - 1)
-        return self._of_size(self._proportional_size(held_out)), 0
-
-    def _proportional_size(self, held_out: bool) -> int:
-        """A size by chance for held-out coalitions, else the one that is most behind its share."""
-        open_sizes = np.array([left > 0 for left in self.left])
-        shares = np.where(open_sizes, self.shares, 0.0)
-        if not shares.any():
-            shares = open_sizes.astype(np.float64)
-        if held_out:
-            return int(self.generator.choice(self.n + 1, p=shares / shares.sum()))
-        behind = np.where(shares > 0, self.shares * (self.allotted.sum() + 1) - self.allotted, -np.inf)
-        size: int = int(behind.argmax())
-        self.allotted[size] += 1
-        return size
-
-    def _of_size(self, size: int) -> npt.NDArray[np.bool_]:
-        def draw() -> npt.NDArray[np.bool_]:
-            members = np.zeros(self.n, dtype=bool)
-            members[self.generator.permutation(self.n)[:size]] = True
-            return members
-
-        return self._fresh(draw)
-
-    def _fresh(self, draw: Callable[[], npt.NDArray[np.bool_]]) -> npt.NDArray[np.bool_]:
-        for _ in range(_MOST_DRAWS * self.n):
-            members = draw()
-            if np.packbits(members).tobytes() not in self.seen:
-                return self._take(members)
-        raise ValueError(
-            f"densities={list(self.densities or ())} and weights leave too few different coalitions of {self.n} "
-            "players for this budget. Lower budget, or add densities."
-        )
-
-    def _take(self, members: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-        self.seen.add(np.packbits(members).tobytes())
-        self.left[int(members.sum())] -= 1
-        return members
 
 
 def orders_seen(coalitions: npt.NDArray[np.bool_]) -> tuple[int, int]:
@@ -211,12 +90,12 @@ def each_once(rows: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def is_inner(coalitions: Tensor) -> Tensor:
-    """Whether each of bool coalitions ``(m, n)`` is neither ∅ nor N: shape ``(m,)``."""
-    return coalitions.any(1) & ~coalitions.all(1)
+    """Whether each of bool coalitions ``(…, m, n)`` is neither ∅ nor N: shape ``(…, m)``."""
+    return coalitions.any(-1) & ~coalitions.all(-1)
 
 
 def held_out_at_random(coalitions: npt.NDArray[np.bool_], seed: int) -> npt.NDArray[np.bool_]:
-    """Some of given coalitions to hold out, as many as a design does, never ∅ or N: bool, shape ``(m,)``."""
+    """Some of given coalitions to hold out, never ∅ or N: bool, shape ``(m,)``."""
     inner = np.flatnonzero(coalitions.any(1) & ~coalitions.all(1))
     held_out = np.zeros(len(coalitions), dtype=bool)
     held_out[np.random.default_rng(seed).permutation(inner)[: n_held_out(len(coalitions))]] = True

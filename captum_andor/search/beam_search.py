@@ -10,6 +10,7 @@ which removes the trend with size.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 from math import lgamma, log
@@ -26,6 +27,7 @@ Array: TypeAlias = npt.NDArray[np.float64]
 _BEAM, _FINALISTS, _SINGLES = 48, 40, 8  # patterns kept at each order; true gains computed; single players extended
 _LEAST_COUNT = 4  # coalitions that tell a pattern from none
 _INDEPENDENCE = 1e-3  # share of its norm that a column must add to those chosen
+_ASKED = 20  # patterns between two looks at whether the search is hopeless
 _RENEWED = 5  # patterns between two rounds of exchange and pruning
 _MOST_CLIMBS, _MOST_ROUNDS = 8, 3  # steps from one pattern to a better neighbour; rounds of exchange
 _EXHAUSTED = 1e-10  # share of the variance below which the residual is rounding
@@ -108,13 +110,22 @@ class Search:
         self.target = sample.centred(unit[sample.place])
         self.total = float(self.target @ self.target)
         self.patterns: list[Pattern] = []
+        self._is_hopeless: Callable[[list[Pattern]], bool] | None = None
         self._refit()
 
-    def run(self, limit: int, restarts: int = 4) -> list[Pattern]:
-        """Patterns of the game, at most ``limit``; fewer where a further one would not pay for its description."""
+    def run(
+        self, limit: int, restarts: int = 4, is_hopeless: Callable[[list[Pattern]], bool] | None = None
+    ) -> list[Pattern]:
+        """Patterns of the game, at most ``limit``; fewer where a further one would not pay for its description.
+
+        ``is_hopeless`` is asked every twenty patterns and before a restart whether to stop there.
+        """
+        self._is_hopeless = is_hopeless
         self._grow(limit)
         for _ in range(restarts):
             if len(self.patterns) == limit or self._is_exhausted() or len(self.patterns) < 4:
+                break
+            if is_hopeless is not None and is_hopeless(self.patterns):
                 break
             # Early wrong choices can block better patterns: drop the weaker half and search for it again.
             before, length = list(self.patterns), self._length()
@@ -146,6 +157,8 @@ class Search:
                 continue
             self.patterns.append(found.pattern)
             self._refit()
+            if self._is_hopeless is not None and len(self.patterns) % _ASKED == 0 and self._is_hopeless(self.patterns):
+                return
             if len(self.patterns) % _RENEWED == 0:
                 self._tidy()
         for _ in range(_MOST_ROUNDS):

@@ -277,22 +277,29 @@ class SampledColumns(_WeightedRows):
 
 
 class WrittenColumns(_WeightedRows):
-    """Columns of a few given patterns, written out; all rows weigh the same.
+    """Columns of given patterns, written out.
 
     Args:
         written: The columns, float64, shape ``(m, k)``.
         is_or: Whether each pattern is an OR, bool, shape ``(k,)``.
         order: Number of players of each, int64, shape ``(k,)``.
+        centred: Whether values and columns are taken less their means; else a fit goes through the origin.
+            Default: True
     """
 
     independence = SampledColumns.independence
     is_small = True
 
-    def __init__(self, written: Tensor, is_or: Tensor, order: Tensor) -> None:
-        self.written, self.is_or, self.order = written, is_or, order
+    def __init__(self, written: Tensor, is_or: Tensor, order: Tensor, is_centred: bool = True) -> None:
+        self.written, self.is_or, self.order, self.is_centred = written, is_or, order, is_centred
         self.row_weights = written.new_full((len(written),), 1 / len(written))
-        self.mean = self.row_weights @ written
-        self.norm = (self.mean * (1 - self.mean)).clamp(min=0.0)
+        self.mean = self.row_weights @ written if is_centred else torch.zeros_like(written[0])
+        self.norm = (self.row_weights @ written.square() - self.mean.square()).clamp(min=0.0)
+
+    def centred(self, values: Tensor) -> tuple[Tensor, Tensor]:
+        """Values ``(B, rows)`` less their mean, and the mean ``(B, 1)``; as they are for a fit through the origin."""
+        mean = values.mean(-1, keepdim=True) if self.is_centred else torch.zeros_like(values[:, :1])
+        return values - mean, mean
 
     def columns(self, ids: Tensor) -> Tensor:
         """Some of the columns: ``(…, L)`` to ``(…, m, L)``."""

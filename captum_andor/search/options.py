@@ -10,6 +10,7 @@ from typing import Any, Literal, TypeAlias, TypedDict, get_args
 from captum_andor._utils.checks import check_arguments, one_of
 from captum_andor._utils.storage import storable
 
+Budget: TypeAlias = int | Literal["auto"] | None
 Effort: TypeAlias = Literal["auto", "stable", "accurate", "high"]
 _SMALL = 8  # players up to which "auto" shortens exact models: some 60 ms each
 
@@ -42,7 +43,6 @@ class Options:
     seed: int = 0
     kinds: str | Sequence[str] = ("and", "or")
     weights: Weights = "uniform"
-    densities: Sequence[float] | None = None
 
     @classmethod
     def of(cls, caller: str, options: ModelOptions, seed: int) -> Options:
@@ -75,11 +75,6 @@ class Options:
                     f'weights must be "uniform", "size", "shapley" or n + 1 numbers; got {self.weights!r}.'
                 )
             object.__setattr__(self, "weights", weights)
-        if self.densities is not None:
-            densities = _numbers(self.densities)
-            if not densities or not all(0 < d < 1 for d in densities):
-                raise ValueError(f"densities must be None or shares of players in (0, 1); got {self.densities!r}.")
-            object.__setattr__(self, "densities", densities)
 
     @property
     def is_uniform(self) -> bool:

@@ -254,7 +254,7 @@ def select(problem: Problem, allowed: Tensor, options: Options) -> Tensor:
     if options.is_stable:
         chosen = _stable(problem, allowed, limit, goal, _PREFERENCE)
         if problem.closing.shape[1]:
-            chosen = _best(problem, _closed(problem, chosen, limit), limit, goal)
+            chosen = best_of(problem, _closed(problem, chosen, limit), limit, goal)
     elif options.effort == "accurate":
         chosen = _accurate(problem, allowed, limit, goal, _PREFERENCE)
     else:
@@ -333,7 +333,7 @@ def _accurate(
 def _portfolio(problem: Problem, allowed: Tensor, limit: int, goal: float | None) -> Tensor:
     """The best of several preferences, and of beginning with all single players."""
     starts = [*((preference, False) for preference in _PORTFOLIO), (_PREFERENCE, True)]
-    return _best(problem, [_accurate(problem, allowed, limit, goal, *start) for start in starts], limit, goal)
+    return best_of(problem, [_accurate(problem, allowed, limit, goal, *start) for start in starts], limit, goal)
 
 
 def _closed(problem: Problem, chosen: Tensor, limit: int) -> list[Tensor]:
@@ -354,7 +354,7 @@ def _closed(problem: Problem, chosen: Tensor, limit: int) -> list[Tensor]:
     return candidates
 
 
-def _best(problem: Problem, candidates: list[Tensor], limit: int, goal: float | None) -> Tensor:
+def best_of(problem: Problem, candidates: list[Tensor], limit: int, goal: float | None) -> Tensor:
     """For each game the candidate of most R² or, where a goal is reached, of fewest patterns."""
     goal = goal or EXACT
     best = torch.empty(len(problem.report), 0, dtype=torch.long, device=problem.closing.device)

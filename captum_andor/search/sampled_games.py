@@ -5,6 +5,7 @@ The model returned is fitted to all of them.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -13,9 +14,10 @@ from torch import Tensor
 
 from captum_andor._utils.checks import is_int
 from captum_andor._utils.statistics import effective_count
+from captum_andor._utils.user_warnings import warn
 from captum_andor.games.transforms import coalition_codes
 from captum_andor.results import PatternTable
-from captum_andor.sampling import DICTIONARY_PLAYERS, n_held_out, orders_seen
+from captum_andor.sampling import DICTIONARY_PLAYERS, held_out_at_random, n_held_out, orders_seen
 from captum_andor.search.beam_search import CoalitionSample, Pattern, Search
 from captum_andor.search.complete_games import allowed_columns, shortened
 from captum_andor.search.dictionary import SampledColumns, WrittenColumns
@@ -34,32 +36,36 @@ _SEARCHED_PLAYERS = 1024  # that a search looks at: of 12 288 it would compare 7
 _ROWS_TIMES_COLUMNS = 1 << 25  # numbers in the written shortlists of the games that are worked on at once
 _RESAMPLES, _INTERVAL = 1000, (0.025, 0.975)  # the ends of a 95 % interval rest on 25 draws each
 _ROUNDING = 16 * torch.finfo(torch.float32).eps  # of the largest |v|: weaker patterns are the rounding of a model
+_DEPENDENT = 1e-9  # share of the largest singular value below which columns are sums of others
 _FEWEST_EFFECTIVE = 3.0  # held-out values that the variance of v rests on: with fewer R² is chance
 
 
-def sampled_models(values: Tensor, coalitions: Tensor, held_out: Tensor, strata: Tensor, options: Options) -> Models:
-    """Logical models of B games.
+def single_player_models(values: Tensor, coalitions: Tensor, options: Options) -> Models:
+    """What is left after Ctrl-C during a search: models of single players, at once, with a warning.
 
     Args:
         values: float64, shape ``(B, m)``.
         coalitions: Each once, bool, shape ``(m, n)``; with exact ends ∅ and N among them.
-        held_out: Which of them are for R² alone, bool, shape ``(m,)``.
-        strata: Groups of like size, int64 from 0, shape ``(m,)``.
         options: What the models may look like.
-
-    Returns:
-        - **models** (*Models*): R² and its interval are those of held-out coalitions, which then join the final fit.
     """
-    chosen = _chosen_and_counted(values, coalitions, held_out, strata, options)
-    if options.exact_ends:
-        known = ~held_out
-        rows = coalitions[known]
-        chosen = [_closed(v, rows, mine, options) for v, mine in zip(values[:, known], chosen, strict=True)]
-    parts = [
-        finished_model(game, v, coalitions, held_out, patterns, options)
-        for game, (v, patterns) in enumerate(zip(values, chosen, strict=True))
-    ]
-    return joined_models(parts)
+    m = len(coalitions)
+    warn(
+        f"interrupted during the search: the model is of single players, from all {m:,} coalitions that were "
+        "evaluated. Pass it as previous= to search again without evaluating them again."
+    )
+    most = options.max_patterns or max(m // 8, 1)
+    options = replace(options, max_order=1, effort="stable", max_patterns=most, min_r2=None)
+    rows = coalitions.cpu().numpy()
+    held_out = torch.from_numpy(held_out_at_random(rows, options.seed)).to(values.device)
+    seen = ~held_out
+    strata = torch.zeros(int(seen.sum()), dtype=torch.int64, device=values.device)
+    chosen = choose(values[:, seen], coalitions[seen], strata, options, [most] * len(values))
+    return joined_models(
+        [
+            finished_model(game, v, coalitions, held_out, patterns, options)
+            for game, (v, patterns) in enumerate(zip(values, chosen, strict=True))
+        ]
+    )
 
 
 def check_budget(budget: Any, n_players: int, max_players: int, options: Options) -> int | None:
@@ -106,14 +112,9 @@ def check_sample_size(name: str, n_coalitions: int, options: Options) -> None:
         )
 
 
-def check_sample(rows: Tensor, options: Options, any_weights: bool = False) -> None:
+def check_sample(rows: Tensor, options: Options) -> None:
     """Raise unless a model can be fitted to a sample of different coalitions."""
     check_sample_size("coalitions", len(rows), options)
-    if not options.is_uniform and not any_weights:
-        raise ValueError(
-            f"weights={options.weights!r} needs the values of all 2^n coalitions; a sample is taken as it is. "
-            'Pass weights="uniform", and coalitions drawn with the weights that R² should have.'
-        )
     sizes = rows.sum(1)
     has_ends = bool((sizes == 0).any()) and bool((sizes == rows.shape[1]).any())
     if options.exact_ends and not has_ends:
@@ -124,9 +125,18 @@ def check_sample(rows: Tensor, options: Options, any_weights: bool = False) -> N
 
 
 def choose(
-    values: Tensor, coalitions: Tensor, strata: Tensor, options: Options, counts: list[int], restarts: int = 4
+    values: Tensor,
+    coalitions: Tensor,
+    strata: Tensor,
+    options: Options,
+    counts: list[int],
+    is_hopeless: Callable[[list[Pattern]], bool] | None = None,
+    restarts: int = 4,
 ) -> list[list[Pattern]]:
-    """The patterns that a search takes for each game, at most its count, most useful first."""
+    """The patterns that a search takes for each game, at most its count, most useful first.
+
+    Above 20 players ``is_hopeless`` may end the search early.
+    """
     if coalitions.shape[1] <= DICTIONARY_PLAYERS:
         return _from_dictionary(values, coalitions, options, counts)
     if coalitions.shape[1] > _SEARCHED_PLAYERS:
@@ -142,21 +152,26 @@ def choose(
     alone: list[Pattern] = [(False, (player,)) for player in range(coalitions.shape[1])]
     found = [
         # Room to take more than k: what was taken early may prove needless when the rest is there.
-        alone if is_additive else Search(sample, v).run(max(k, min(2 * k + 10, len(rows) // 4)), restarts)
+        alone if is_additive else Search(sample, v).run(max(k, min(2 * k + 10, len(rows) // 4)), restarts, is_hopeless)
         for v, k, is_additive in zip(values.cpu().numpy(), counts, additive, strict=True)
     ]
     return [_ranked(v, coalitions, some)[:k] for v, some, k in zip(values, found, counts, strict=True)]
 
 
 def _among_leading(
-    v: Tensor, coalitions: Tensor, strata: Tensor, options: Options, count: int, restarts: int
+    v: Tensor,
+    coalitions: Tensor,
+    strata: Tensor,
+    options: Options,
+    count: int,
+    restarts: int,
 ) -> list[Pattern]:
     """The patterns of one game among the players that correlate most with it: a search grows with their square."""
     present = coalitions.to(v.dtype)
     centred = present - present.mean(0)
     correlation = (centred.T @ (v - v.mean())).abs() / centred.square().sum(0).sqrt().clamp(min=1e-12)
     leading = correlation.argsort(descending=True, stable=True)[:_SEARCHED_PLAYERS].sort().values
-    found = choose(v[None], coalitions[:, leading], strata, options, [count], restarts)[0]
+    found = choose(v[None], coalitions[:, leading], strata, options, [count], None, restarts)[0]
     ids = leading.tolist()
     return [(is_or, tuple(ids[player] for player in players)) for is_or, players in found]
 
@@ -381,14 +396,24 @@ def fitted_patterns(v: Tensor, coalitions: Tensor, patterns: list[Pattern]) -> t
 
 
 def t_values(v: Tensor, coalitions: Tensor, is_or: Tensor, members: Tensor, value: Tensor) -> Tensor:
-    """|value| of given patterns over the standard errors that least squares on the coalitions given has: ``(P,)``."""
+    """|value| of given patterns over the standard errors that least squares on the coalitions given has: ``(P,)``.
+
+    0 where the coalitions do not tell a pattern from the others.
+    """
     patterns = [(bool(kind), tuple(row.nonzero()[:, 0].tolist())) for kind, row in zip(is_or, members, strict=True)]
     if not patterns or len(coalitions) < len(patterns) + 2:
         return torch.full_like(value, torch.nan)
     unit, _, scale = scaled(v, coalitions, bound=False)
-    found = fitted(unit, coalitions, patterns, bound=False)
-    error = found.coefficients[0].abs() * scale / found.t[0]
-    return torch.where(value == 0, 0.0, value.abs() / error)
+    columns = pattern_columns(coalitions, patterns)
+    basis, size, turn = torch.linalg.svd(columns - columns.mean(0), full_matrices=False)
+    seen = size > _DEPENDENT * size[0]
+    left = unit - unit.mean()
+    left = left - basis[:, seen] @ (basis[:, seen].T @ left)
+    noise = left.square().sum() / max(len(unit) - int(seen.sum()) - 1, 1)
+    noise = torch.where(left.abs().amax() > _ROUNDING, noise, 0.0)
+    spread = (turn[seen] / size[seen, None]).square().sum(0)
+    is_told = turn[~seen].square().sum(0) < _DEPENDENT
+    return torch.where(is_told & (value != 0), value.abs() / (noise * spread).sqrt() / scale, 0.0)
 
 
 def _without_rounding(
@@ -477,9 +502,13 @@ def held_out_r2(truth: Tensor, error: Tensor, seed: int, is_constant: bool) -> t
 def pattern_columns(coalitions: Tensor, patterns: list[Pattern]) -> Tensor:
     """Whether each pattern holds on each coalition, as numbers: float64, shape ``(m, k)``."""
     columns = torch.empty(len(coalitions), len(patterns), dtype=torch.float64, device=coalitions.device)
+    shapes: dict[tuple[bool, int], list[int]] = {}
     for place, (is_or, players) in enumerate(patterns):
-        some = coalitions[:, list(players)]
-        columns[:, place] = some.any(1) if is_or else some.all(1)
+        shapes.setdefault((is_or, len(players)), []).append(place)
+    for (is_or, _), places in shapes.items():
+        members = torch.tensor([patterns[place][1] for place in places], device=coalitions.device)
+        some = coalitions[:, members]
+        columns[:, places] = (some.any(2) if is_or else some.all(2)).double()
     return columns
 
 

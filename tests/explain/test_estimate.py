@@ -159,7 +159,7 @@ def test_more_continues_and_previous_is_checked() -> None:
     small = method.estimate(x, budget=64)
     before = sum(calls)
     large = small.more(128)
-    assert large.n_evaluations == 128 and sum(calls) - before == 64 + 2  # v(∅) and v(N) are asked again
+    assert large.n_evaluations == 128 and sum(calls) - before == 64 + 3  # v(∅), v(N), one between
     torch.testing.assert_close(large.shapley_values(), method.estimate(x, budget=128).shapley_values())
     with pytest.raises(ValueError, match="previous is of another game"):
         method.estimate(x + 1, budget=128, previous=small)

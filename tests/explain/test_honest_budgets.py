@@ -129,10 +129,7 @@ def test_ctrl_c_during_the_search_keeps_what_was_evaluated(
     n: int, budget: int | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """2 048 evaluated coalitions were lost."""
-    module = importlib.import_module(
-        "captum_andor.search.budget" if budget is None or n > 16 else "captum_andor.explain.logical_model"
-    )
-    name = "complete_models" if budget is None else "searched_models" if n > 16 else "model_of_estimate"
+    module, name = importlib.import_module("captum_andor.explain.logical_model"), "models_of_estimates"
     original = getattr(module, name)
 
     def interrupted(*arguments: Any, **options: Any) -> Any:

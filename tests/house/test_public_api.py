@@ -90,7 +90,7 @@ def test_public_names_are_frozen() -> None:
             AndOrInteractions.logical_model,
             "self, inputs, baselines=None, target=None, additional_forward_args=None, feature_mask=None, "
             "max_patterns=10, min_r2=None, max_order=None, budget=None, effort='auto', exact_ends=True, seed=0, "
-            "perturbations_per_eval=None, show_progress=False, kinds=('and', 'or'), weights='uniform', densities=None, "
+            "perturbations_per_eval=None, show_progress=False, kinds=('and', 'or'), weights='uniform', "
             "r2_tolerance=0.01, previous=None, player_names=None",
         ),
         (

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import combinations
 from math import comb
 
 import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from captum_andor.sampling.coalitions import PATTERNS, SHAPLEY, paired_design
+from captum_andor.sampling.coalitions import PATTERNS, SHAPLEY, orders_seen, paired_design, size_strata
 
 
 @settings(max_examples=60)
@@ -41,3 +42,22 @@ def test_many_players_and_all_coalitions() -> None:
     assert len(np.unique(paired_design(500, 300), axis=0)) == 300
     assert len(np.unique(paired_design(5, 1000), axis=0)) == 32
     assert paired_design(1, 10).tolist() == [[False], [True]]
+
+
+def test_orders_seen_counts_coalitions_that_hold_a_random_set() -> None:
+    coalitions = np.random.default_rng(0).random((120, 7)) < 0.6
+
+    def mean_count(rows: np.ndarray, order: int) -> float:
+        return float(np.mean([rows[:, list(t)].all(1).sum() for t in combinations(range(7), order)]))
+
+    for rows, seen in zip((coalitions, ~coalitions), orders_seen(coalitions), strict=True):
+        assert mean_count(rows, seen) >= 14 and (seen == 7 or mean_count(rows, seen + 1) < 14)
+
+
+def test_strata_are_about_even_and_ordered_by_size() -> None:
+    coalitions = np.random.default_rng(0).random((300, 50)) < 0.5
+    strata = size_strata(coalitions)
+    sizes = coalitions.sum(1)
+    assert np.bincount(strata).min() > 50
+    assert sizes[strata == 0].max() <= sizes[strata == 1].min() <= sizes[strata == 2].min()
+    assert size_strata(np.ones((5, 3), dtype=bool)).tolist() == [0] * 5

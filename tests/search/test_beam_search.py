@@ -6,9 +6,8 @@ import numpy as np
 import pattern_oracles
 import pytest
 
-from captum_andor.sampling.coalitions import design
+from captum_andor.sampling.coalitions import paired_design, size_strata
 from captum_andor.search.beam_search import CoalitionSample, Search
-from captum_andor.search.options import Options
 
 Terms = dict[tuple[bool, tuple[int, ...]], float]
 
@@ -24,11 +23,10 @@ def planted(n: int, n_patterns: int, seed: int, largest: int = 6) -> Terms:
 
 
 def search(terms: Terms, n: int, budget: int, seed: int = 0, noise: float = 0.0, max_order: int = 7) -> Search:
-    plan = design(n, budget, Options().size_shares(n), True, None, seed)
-    known = ~plan.held_out
-    v = pattern_oracles.values(terms, plan.coalitions[known])
+    rows = paired_design(n, budget, seed=seed)
+    v = pattern_oracles.values(terms, rows)
     v += noise * v.std() * np.random.default_rng(seed).standard_normal(len(v))
-    return Search(CoalitionSample(plan.coalitions[known], plan.strata[known], max_order, ("and", "or")), v)
+    return Search(CoalitionSample(rows, size_strata(rows), max_order, ("and", "or")), v)
 
 
 @pytest.mark.parametrize(("n", "budget"), [(24, 768), (64, 640), (128, 768)])
@@ -67,10 +65,10 @@ def test_a_limit_is_kept() -> None:
 
 
 def test_kinds_and_orders_are_kept() -> None:
-    plan = design(30, 500, Options().size_shares(30), True, None, 0)
-    v = pattern_oracles.values(planted(30, 10, 1), plan.coalitions)
+    rows = paired_design(30, 500)
+    v = pattern_oracles.values(planted(30, 10, 1), rows)
     for kinds, is_or in ((("and",), False), (("or",), True)):
-        found = Search(CoalitionSample(plan.coalitions, plan.strata, 3, kinds), v).run(15)
+        found = Search(CoalitionSample(rows, size_strata(rows), 3, kinds), v).run(15)
         assert found and all(len(players) <= 3 and (kind == is_or or len(players) == 1) for kind, players in found)
 
 

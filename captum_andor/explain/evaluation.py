@@ -1,0 +1,280 @@
+"""Evaluate a game on a budget of coalitions and estimate it; continue from what an earlier result evaluated.
+
+An automatic budget grows until the estimate, or a logical model of it, is as sure as is asked.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from captum_andor._utils.checks import is_int
+from captum_andor._utils.running import Progress, progress_bar
+from captum_andor.explain.estimate import GameEstimate, estimate_of
+from captum_andor.explain.logical_model import LogicalModel
+from captum_andor.games import Game, flat_games
+from captum_andor.games.transforms import all_coalitions
+from captum_andor.results import ResultPlayers
+from captum_andor.sampling import paired_design
+from captum_andor.search import FoundPatterns, Options, find_patterns, untold_neighbours
+
+_LEAST_BUDGET = 2  # ∅ and N
+_FIRST, _MOST, _GROWTH = 64, 4096, 2  # coalitions of an automatic budget: at least 2n + 2 at first, then twice as many
+_SAME = 1e-3  # of v(N) − v(∅): what is asked again differs by less, in whatever precision
+_ROUNDING = 1e-5  # of the size of v, beside that: the rounding of a float32 model in another batch
+_TELLING_SHARE = 10  # one pass in so many may go to coalitions that tell patterns apart
+_OF_SEQUENCE = (
+    0.8  # share of an earlier result's coalitions that its sequence must hold; the others tell patterns apart
+)
+
+
+@dataclass(frozen=True)
+class Goal:
+    """When an automatic budget ends.
+
+    Attributes:
+        missing: What an estimate leaves open, to be brought below the tolerance.
+        tolerance: Of it.
+        first: Coalitions to begin with.
+    """
+
+    missing: Callable[[GameEstimate], float]
+    tolerance: float
+    first: int = _FIRST
+
+
+class _Evaluation:
+    """Values of a game on more and more coalitions, each once."""
+
+    def __init__(self, game: Game, bar: Progress, known: tuple[Tensor, Tensor] | None) -> None:
+        self.game, self.bar = game, bar
+        n = game.players.n_players
+        self.rows = torch.zeros(0, n, dtype=torch.bool, device="cpu")
+        self.values: Tensor | None = None
+        self.place: set[bytes] = set()
+        self.known, self.known_place = known, {}
+        if known is not None:
+            self.known_place = {key: i for i, key in enumerate(_keys(known[0]))}
+        self.is_interrupted = False
+        self.found: list[FoundPatterns | None] | None = None  # by searches on a part of the coalitions, of each output
+
+    def holds(self, row: Tensor) -> bool:
+        """Whether a coalition was evaluated."""
+        return _keys(row[None])[0] in self.place
+
+    def extend(self, rows: Tensor) -> None:
+        """Evaluate coalitions ``(k, n)`` that are new; those that are known from before are looked up."""
+        keys = _keys(rows)
+        new = [i for i, key in enumerate(keys) if key not in self.place]
+        if self.is_interrupted or not new:
+            return
+        rows, keys = rows[new], [keys[i] for i in new]
+        asked = [i for i, key in enumerate(keys) if key not in self.known_place]
+        fresh = self.game.evaluate(rows[asked], self.bar) if asked else None
+        done = len(keys)
+        if fresh is not None and fresh.shape[-1] < len(asked):
+            self.is_interrupted = True
+            done = asked[fresh.shape[-1]]
+        values = fresh
+        if self.known is not None:
+            source = self.known[1] if fresh is None else self.known[1].to(fresh.device)
+            values = source.new_empty(*source.shape[:-1], done)
+            if fresh is not None:
+                values[..., [i for i in asked if i < done]] = fresh
+            looked_up = [i for i, key in enumerate(keys[:done]) if key in self.known_place]
+            values[..., looked_up] = source[..., [self.known_place[keys[i]] for i in looked_up]]
+        assert values is not None
+        self.place.update(keys[:done])
+        self.rows = torch.cat([self.rows, rows[:done]])
+        self.values = values if self.values is None else torch.cat([self.values.to(values.device), values], dim=-1)
+
+
+def _keys(rows: Tensor) -> list[bytes]:
+    return [row.tobytes() for row in np.packbits(rows.cpu().numpy(), axis=1)]
+
+
+def evaluated_estimate(
+    game: Game,
+    budget: int | str,
+    leverage: float,
+    seed: int,
+    goal: Goal,
+    previous: GameEstimate | LogicalModel | None,
+    names: Any,
+    show_progress: bool,
+    description: str,
+    continued: Callable[[int | str, GameEstimate], GameEstimate],
+) -> GameEstimate:
+    """Evaluate a game as far as a budget goes and estimate it.
+
+    ``leverage`` is the share of the pairs that is spread evenly over the sizes; ``continued`` makes the estimate of a
+    larger budget.
+    """
+    n = game.players.n_players
+    automatic = isinstance(budget, str)
+    most = min(_MOST, 1 << n)
+    total = min(max(goal.first, 2 * n + 2), most) if isinstance(budget, str) else min(budget, 1 << n)
+    known = _known(game, previous, leverage, seed)
+
+    def estimated(evaluation: _Evaluation) -> GameEstimate:
+        values = evaluation.values
+        if values is None or values.shape[-1] < _LEAST_BUDGET:
+            raise KeyboardInterrupt("after one coalition, too few for a model or an estimate")
+        players = ResultPlayers.of_inputs(game.players.layout, game.output_dtype, names, game.players.question)
+        found = estimate_of(values, evaluation.rows.to(values.device), seed, players, found=evaluation.found)
+        return replace(found, continued=lambda more: continued(more, found))
+
+    with progress_bar(show_progress, None if automatic else total, description) as bar:
+        evaluation = _Evaluation(game, bar, known)
+        while True:
+            _evaluate(evaluation, n, total, leverage, seed)
+            found = estimated(evaluation)
+            if not automatic or evaluation.is_interrupted or total >= most or goal.missing(found) <= goal.tolerance:
+                return found
+            total = min(total * _GROWTH, most)
+
+
+def _evaluate(evaluation: _Evaluation, n: int, total: int, leverage: float, seed: int) -> None:
+    """Bring an evaluation to so many coalitions.
+
+    They are the first of the sequence of the seed but for those that tell the patterns apart which a search finds on
+    all but a tenth of them.
+    """
+    evaluation.found = None
+    if total >= 1 << n:
+        first = torch.from_numpy(paired_design(n, min(total, _MOST), leverage, seed))
+        evaluation.extend(first)
+        if total > len(first):  # the others at random, so that a part of them is a sample
+            order = torch.randperm(1 << n, generator=torch.Generator().manual_seed(seed), device="cpu")
+            evaluation.extend(all_coalitions(n, "cpu")[order])
+        return
+    sequence = torch.from_numpy(paired_design(n, total, leverage, seed))
+    spare = total // _TELLING_SHARE
+    evaluation.extend(sequence[: total - spare])
+    if spare and not evaluation.is_interrupted and evaluation.values is not None:
+        evaluation.found = found = _searched(evaluation.rows, evaluation.values, seed)
+        evaluation.extend(_telling(found, evaluation.rows)[: total - len(evaluation.rows)])
+    left = [row for row in sequence[total - spare :] if not evaluation.holds(row)]
+    if left:
+        evaluation.extend(torch.stack(left)[: total - len(evaluation.rows)])
+
+
+def _searched(rows: Tensor, values: Tensor, seed: int) -> list[FoundPatterns | None]:
+    """What a search for few patterns finds in each output."""
+    rows = rows.to(values.device)
+    return [find_patterns(rows, v, seed) for v in flat_games(values)]
+
+
+def _telling(found: list[FoundPatterns | None], rows: Tensor) -> Tensor:
+    """Coalitions that tell the patterns found from others, where these ``(m, n)`` do not; the most telling first."""
+    exact = [search for search in found if search is not None and search.is_exact]
+    telling = [more.cpu() for search in exact for _, more in untold_neighbours(search.patterns, rows)]
+    return torch.cat([rows[:0], *(more[:1] for more in telling), *(more[1:] for more in telling)])
+
+
+def shapley_error(estimate: GameEstimate) -> float:
+    """Largest root mean square of the standard errors of the Shapley values, relative to the values themselves."""
+    mean, std = estimate.shapley_values(return_std=True)
+    size = mean.square().mean(-1).sqrt()
+    error = std.square().mean(-1).sqrt()
+    return float(torch.where(error > 0, error / size.clamp(min=1e-300), 0.0).max())
+
+
+def model_error(options: Options) -> Callable[[GameEstimate], float]:
+    """What an automatic budget for logical models brings below a tolerance.
+
+    It is 1 less the lower end of the interval of R², of the model or, where more coalitions would not make that a
+    better one, of the estimate itself; the largest of all outputs.
+    """
+
+    def error(estimate: GameEstimate) -> float:
+        of_model, of_estimate = (
+            1 - interval[..., 0].nan_to_num(nan=0.0)
+            for interval in (estimate._modelled(options).r2_interval, estimate.r2_interval)
+        )
+        return float(torch.minimum(of_model, of_estimate).max())
+
+    return error
+
+
+def check_estimate_budget(budget: Any, n: int, max_players: int) -> None:
+    """Raise unless an estimate can be made with the budget."""
+    everything = 1 << n
+    if isinstance(budget, str):
+        if budget != "auto":
+            raise ValueError(f'budget must be an int or "auto"; got {budget!r}.')
+        return
+    if not is_int(budget):
+        raise TypeError(f'budget must be an int or "auto"; got {budget!r}.')
+    if budget < min(_LEAST_BUDGET, everything):
+        raise ValueError(f"budget must be at least {_LEAST_BUDGET}, for ∅ and N; got {budget}.")
+    if budget >= everything and n > max_players:
+        raise ValueError(
+            f"budget={budget} asks for all 2^{n} coalitions, and max_players is {max_players}. Pass a smaller budget, "
+            "or allow it with AndOrInteractions(..., max_players=…)."
+        )
+
+
+def _known(game: Game, previous: Any, leverage: float, seed: int) -> tuple[Tensor, Tensor] | None:
+    """Coalitions and values of an earlier result, once it is seen to be of the same game."""
+    if previous is None:
+        return None
+    if not isinstance(previous, (GameEstimate, LogicalModel)):
+        raise TypeError(f"previous must be a GameEstimate, a LogicalModel or None; got {type(previous).__name__}.")
+    layout = game.players.layout
+    if previous.feature_ids != layout.feature_ids:
+        raise ValueError(
+            f"previous has feature ids {previous.feature_ids}, these inputs {layout.feature_ids}: it must be of the "
+            "same inputs and feature_mask."
+        )
+    n, values = previous.n_players, previous.values
+    rows = all_coalitions(n, "cpu") if previous.coalitions is None else previous.coalitions.cpu()
+    if previous.coalitions is not None:
+        sequence = set(_keys(torch.from_numpy(paired_design(n, len(rows), leverage, seed))))
+        if sum(key in sequence for key in _keys(rows)) < _OF_SEQUENCE * len(rows):
+            raise ValueError(
+                "previous took other coalitions than these options give: pass the seed that it was made with."
+            )
+    _check_same_game(game, rows, values)
+    return rows, values
+
+
+def _check_same_game(game: Game, rows: Tensor, values: Tensor) -> None:
+    """Raise unless v(∅), v(N) and v of one coalition between are what they were, for every output."""
+    n = game.players.n_players
+    size = rows.sum(1)
+    places = [int((size == 0).nonzero()[0]), int((size == n).nonzero()[0])]
+    inner = ((size > 0) & (size < n)).nonzero()[:, 0]
+    if len(inner):
+        middle = (size[inner] - n / 2).abs().argmin()
+        places.append(int(inner[middle]))
+    with progress_bar(False, None, "") as silent:
+        now = game.evaluate(rows[places], silent)
+    before = values[..., places].to(now.device)
+    if now.shape != before.shape:
+        raise ValueError(
+            f"previous has outputs of shape {tuple(before.shape[:-1])}, these inputs give {tuple(now.shape[:-1])}: it "
+            "must be of the same inputs and target."
+        )
+    effect = (before[..., 1] - before[..., 0]).abs()
+    allowed = _SAME * effect + _ROUNDING * before.abs().amax(-1)
+    moved = (now - before).abs().amax(-1)
+    if not bool((moved <= allowed.clamp(min=1e-300)).all()):
+        worst = int((moved - allowed).flatten().argmax())
+        old, new = (x.flatten(0, -2)[worst] for x in (before, now))
+        which = f" of output {worst} of {math.prod(before.shape[:-1])}" if math.prod(before.shape[:-1]) > 1 else ""
+        raise ValueError(
+            f"previous is of another game: v(∅) and v(N){which} were {_listed(old[:2])}, and are {_listed(new[:2])}"
+            + (f"; v of one coalition between was {_listed(old[2:])}, and is {_listed(new[2:])}" * (len(places) > 2))
+            + ". It must be of the same inputs, baselines, target and model."
+        )
+
+
+def _listed(numbers: Tensor) -> str:
+    return ", ".join(f"{x:.4g}" for x in numbers.tolist())
