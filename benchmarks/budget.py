@@ -2,6 +2,7 @@
 
     python -m benchmarks.budget shapley      # squared error beside shapiq's (peers.csv), Captum's, today's search
     python -m benchmarks.budget fidelity     # R² of the estimate and of models, stated and true, coverage
+    python -m benchmarks.budget few          # 26 and 64 passes beside ShaplEIG (shapleig.csv)
     python -m benchmarks.budget pages        # the tables of the docs from the result files
     python -m benchmarks.budget report       # the tables of shapley and of the coverage of its intervals again
     python -m benchmarks.budget time         # seconds beside the passes, alone and in batches of 16
@@ -92,6 +93,25 @@ def captums(game: np.ndarray, budget: int, seed: int, exact: np.ndarray) -> dict
             "Captum ShapleyValueSampling": ShapleyValueSampling(model).attribute(x, n_samples=max(budget // n, 1)),
         }
     return {k: float(((v[0].numpy() - exact) ** 2).sum() / (exact**2).sum()) for k, v in found.items()}
+
+
+def few() -> None:
+    """Squared relative error at 26 and 64 passes beside ShaplEIG, which fits a process after each pass."""
+    peer = pd.read_csv(FOLDER / "shapleig.csv").set_index(["game", "budget"])
+    print(f"{'game':<12} {'passes':>6} {'ours':>9} {'seconds':>8} {'ShaplEIG':>9} {'seconds':>8}")
+    ratios: dict[int, list[float]] = defaultdict(list)
+    for (name, budget), row in peer.iterrows():
+        game = budget_games()[name]
+        exact, errors = exact_shapley(game), []
+        start = time.perf_counter()
+        for seed in SEEDS:
+            mean = GameEstimate.from_values(*sample(game, budget, SHAPLEY, seed), seed=seed).shapley_values().numpy()
+            errors.append(((mean - exact) ** 2).sum() / (exact**2).sum())
+        ours, seconds = float(np.exp(np.mean(np.log(errors)))), (time.perf_counter() - start) / len(errors)
+        ratios[budget].append(ours / row["error"])
+        print(f"{name:<12} {budget:>6} {ours:>9.1e} {seconds:>8.2f} {row['error']:>9.1e} {row['seconds']:>8.0f}")
+    for budget, ratio in ratios.items():
+        print(f"ours by ShaplEIG's, {budget} passes: geometric mean {np.exp(np.mean(np.log(ratio))):.2f}")
 
 
 def report(table: pd.DataFrame) -> None:
@@ -271,7 +291,13 @@ def clock(call: Callable[[Tensor], Any], x: Tensor) -> float:
 
 if __name__ == "__main__":
     FOLDER.mkdir(parents=True, exist_ok=True)
-    parts: dict[str, Callable[[], None]] = {"shapley": shapley, "fidelity": fidelity, "time": times, "pages": pages}
+    parts: dict[str, Callable[[], None]] = {
+        "shapley": shapley,
+        "fidelity": fidelity,
+        "time": times,
+        "pages": pages,
+        "few": few,
+    }
     parts["report"] = lambda: report(pd.read_csv(FOLDER / "shapley.csv"))
     asked = sys.argv[1] if len(sys.argv) > 1 else ""
     if asked not in parts:

@@ -2,8 +2,12 @@
 
     python3.12 -m venv .venv-peers && .venv-peers/bin/pip install shapiq==1.8.0 lightgbm xgboost
     .venv-peers/bin/python -m benchmarks.budget_peers      # writes benchmarks/results/budget/peers.csv
+    .venv-peers/bin/pip install "shapiq[shapleig]==1.8.0"
+    .venv-peers/bin/python -m benchmarks.budget_peers shapleig    # few passes, 12 players: …/shapleig.csv
 
-Squared relative error of the Shapley values of each game, budget and seed.
+Squared relative error of the Shapley values of each game, budget and seed. ShaplEIG asks one coalition after another and
+fits its process anew after each, so that it takes up to minutes a game: it is run on games of 12 players at 26 and 64
+passes.
 """
 
 from __future__ import annotations
@@ -22,7 +26,7 @@ from shapiq import approximator as peers
 
 from benchmarks.budget_games import ROOT, budget_games, evaluate, exact_shapley, n_players
 
-BUDGETS, SEEDS = (128, 256, 512, 1024), (0, 1)
+BUDGETS, SEEDS, FEW = (128, 256, 512, 1024), (0, 1), (26, 64)
 RESULTS = ROOT / "benchmarks" / "results" / "budget" / "peers.csv"
 
 
@@ -37,6 +41,29 @@ def estimators(n: int, seed: int) -> dict[str, object]:
     if n <= 16:
         found["PolySHAP 3"] = lambda: peers.PolySHAP(n, max_order=3, pairing_trick=True, random_state=seed)
     return found
+
+
+def shapleig() -> None:
+    """ShaplEIG (Rundel et al. 2026), the nearest relative: a process with a weighted Hamming kernel."""
+    from shapiq.approximator.shapleig import ShaplEIG
+
+    warnings.simplefilter("ignore")
+    with RESULTS.with_name("shapleig.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["game", "n", "budget", "seed", "method", "error", "seconds"])
+        for budget in FEW:
+            for name, game in budget_games().items():
+                n = n_players(game)
+                if n != 12:
+                    continue
+                exact, start = exact_shapley(game), time.perf_counter()
+                method = ShaplEIG(n, random_state=0, show_progress=False)
+                found = method.approximate(budget, lambda rows, game=game: evaluate(game, np.asarray(rows, bool)))
+                error = float(((values_of(found, n) - exact) ** 2).sum() / (exact**2).sum())
+                seconds = time.perf_counter() - start
+                writer.writerow([name, n, budget, 0, "ShaplEIG", f"{error:.4g}", f"{seconds:.2f}"])
+                file.flush()
+                print(name, budget, f"{error:.2e} {seconds:.0f} s", flush=True)
 
 
 def values_of(interactions: object, n: int) -> np.ndarray:
@@ -75,4 +102,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    shapleig() if sys.argv[1:] == ["shapleig"] else main()

@@ -295,11 +295,9 @@ class AndOrInteractions(PerturbationAttribution):  # type: ignore[misc]  # captu
             check_estimate_budget(more, players.n_players, self.max_players)
             return self._evaluated(game, more, leverage, seed, goal, before, names, show_progress, name)
 
-        estimate = evaluated_estimate(
+        return evaluated_estimate(
             game, budget, leverage, seed, goal, previous, names, show_progress, f"{self.get_name()} {name}", continued
         )
-        game.warn_of_change()
-        return estimate
 
     def attribute_future(
         self,

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 _TABLED_PLAYERS = 16  # an index needs a functional over 2^n coalitions for each set of players
-_ROWS_SHOWN = 10
+_ROWS_SHOWN, _PATTERNS_SHOWN = 10, 3
+_MOST_STATED = 0.9999  # R² of what is not known exactly is printed as no more
 _GAMES_AT_ONCE = 16  # fitted together; Ctrl-C loses the fits of so many at most
 
 
@@ -351,6 +352,24 @@ class GameEstimate(IndexedResult):
             return f"Shapley values, exact from all {self.n_evaluations:,} coalitions"
         return f"Shapley values ± 95 %, {self.n_evaluations:,} of 2^{self.n_players} coalitions"
 
+    def _caveats(self) -> list[str]:
+        """Which patterns of a sum that explains every value are not told from others; of a single output."""
+        posterior = self.posteriors[0]
+        if not isinstance(posterior, ProcessPosterior) or not posterior.unidentified:
+            return []
+        names = list(self.player_names or map(str, self.feature_ids))
+        shown = [
+            f"{'OR' if is_or else 'AND'} {{{', '.join(names[i] for i in players)}}}"
+            for is_or, players in posterior.unidentified[:_PATTERNS_SHOWN]
+        ]
+        more = len(posterior.unidentified) - len(shown)
+        return [
+            "Few patterns explain every value, and yet are not known: these coalitions do not tell "
+            + ", ".join(shown)
+            + (f" and {more} more" if more else "")
+            + " from patterns of other players. Try a larger budget."
+        ]
+
     def _headline(self) -> str:
         if self.is_exact:
             return f"{self.n_players} players, exact: all {self.n_evaluations:,} coalitions"
@@ -362,8 +381,10 @@ class GameEstimate(IndexedResult):
         how = {"complete": "exact", "patterns": "few patterns explain every value", "process": "Gaussian process"}
         kind = self.kinds[0]
         interval = f" [{low:.3f}, {high:.3f}]" if kind == "process" else ""
+        if kind == "process":
+            r2 = min(r2, _MOST_STATED)
         quality = "R² unknown: no coalition tells" if math.isnan(r2) else f"R² {r2:.4f}{interval}"
-        lines = [f"{how[kind]}, {quality}", f"  {'Shapley':>9}  {'± std':>8}  player"]
+        lines = [f"{how[kind]}, {quality}", *self._caveats(), f"  {'Shapley':>9}  {'± std':>8}  player"]
         names = list(self.player_names or map(str, self.feature_ids))
         order = mean.abs().argsort(descending=True, stable=True).tolist()
         lines += [f"  {float(mean[i]):>+9.4g}  {float(std[i]):>8.2g}  {names[i]}" for i in order[:_ROWS_SHOWN]]
@@ -379,30 +400,39 @@ def estimate_of(
     players: ResultPlayers,
     theta: Sequence[Tensor | None] | None = None,
     found: Sequence[FoundPatterns | None] | None = None,
+    noise: Tensor | None = None,
 ) -> GameEstimate:
     """Fit the posterior of every output from v, ``(…, m)``, on coalitions ``(m, n)``, each once; None for all.
 
     ``theta`` holds hyperparameters of each output that are known, None where none are needed; ``found`` what a search
-    for few patterns found on a part of the coalitions.
+    for few patterns found on a part of the coalitions; ``noise`` the standard deviation of v of a random model.
     """
     if coalitions is not None and len(coalitions) == 1 << min(coalitions.shape[1], 62):
         values, coalitions = values[..., coalition_codes(coalitions).argsort()], None
     rows = all_coalitions(players.n_players, values.device) if coalitions is None else coalitions
     games = flat_games(values)
     if theta is None:
-        posteriors = _fitted(rows, games, seed, found)
+        posteriors = _fitted(rows, games, seed, found, None if noise is None else noise.reshape(-1))
     else:
         posteriors = [estimated_game(rows, v, seed, row) for v, row in zip(games, theta, strict=True)]
     return GameEstimate(values, coalitions, seed, Axes.of(values.shape[:-1]), players, tuple(posteriors))
 
 
-def _fitted(rows: Tensor, games: Tensor, seed: int, found: Sequence[FoundPatterns | None] | None) -> list[Posterior]:
+def _fitted(
+    rows: Tensor, games: Tensor, seed: int, found: Sequence[FoundPatterns | None] | None, noise: Tensor | None
+) -> list[Posterior]:
     """The posteriors of all games; after Ctrl-C, those that are left have the hyperparameters of the prior."""
     posteriors: list[Posterior] = []
     try:
         for start in range(0, len(games), _GAMES_AT_ONCE):
             some = slice(start, start + _GAMES_AT_ONCE)
-            posteriors += game_posteriors(rows, games[some], seed, None if found is None else found[some])
+            posteriors += game_posteriors(
+                rows,
+                games[some],
+                seed,
+                None if found is None else found[some],
+                None if noise is None else noise[some],
+            )
     except KeyboardInterrupt:  # the evaluations are not to be lost
         left = len(games) - len(posteriors)
         warn(f"interrupted: the estimates of {left} of {len(games)} outputs have hyperparameters that were not fitted.")

@@ -21,17 +21,15 @@ from captum_andor.explain.logical_model import LogicalModel
 from captum_andor.games import Game, flat_games
 from captum_andor.games.transforms import all_coalitions
 from captum_andor.results import ResultPlayers
-from captum_andor.sampling import paired_design
+from captum_andor.sampling import Regime, is_inner, paired_design
 from captum_andor.search import FoundPatterns, Options, find_patterns, untold_neighbours
 
 _LEAST_BUDGET = 2  # ∅ and N
 _FIRST, _MOST, _GROWTH = 64, 4096, 2  # coalitions of an automatic budget: at least 2n + 2 at first, then twice as many
 _SAME = 1e-3  # of v(N) − v(∅): what is asked again differs by less, in whatever precision
 _ROUNDING = 1e-5  # of the size of v, beside that: the rounding of a float32 model in another batch
-_TELLING_SHARE = 10  # one pass in so many may go to coalitions that tell patterns apart
-_OF_SEQUENCE = (
-    0.8  # share of an earlier result's coalitions that its sequence must hold; the others tell patterns apart
-)
+_OF_SEQUENCE = 0.8  # share of an earlier result that its sequence holds; the other coalitions told patterns apart
+_ASKED_AGAIN = 32  # coalitions of a model that answers differently: its noise is known to an eighth
 
 
 @dataclass(frozen=True)
@@ -62,6 +60,7 @@ class _Evaluation:
         if known is not None:
             self.known_place = {key: i for i, key in enumerate(_keys(known[0]))}
         self.is_interrupted = False
+        self.noise: Tensor | None = None  # of a model that answers differently when asked again, of each output
         self.found: list[FoundPatterns | None] | None = None  # by searches on a part of the coalitions, of each output
 
     def holds(self, row: Tensor) -> bool:
@@ -126,8 +125,13 @@ def evaluated_estimate(
         values = evaluation.values
         if values is None or values.shape[-1] < _LEAST_BUDGET:
             raise KeyboardInterrupt("after one coalition, too few for a model or an estimate")
+        if evaluation.noise is None and game.warn_of_change():
+            some = is_inner(evaluation.rows).nonzero()[:_ASKED_AGAIN, 0]
+            evaluation.noise = game.repeat_error(evaluation.rows[some], values[..., some.to(values.device)])
         players = ResultPlayers.of_inputs(game.players.layout, game.output_dtype, names, game.players.question)
-        found = estimate_of(values, evaluation.rows.to(values.device), seed, players, found=evaluation.found)
+        found = estimate_of(
+            values, evaluation.rows.to(values.device), seed, players, found=evaluation.found, noise=evaluation.noise
+        )
         return replace(found, continued=lambda more: continued(more, found))
 
     with progress_bar(show_progress, None if automatic else total, description) as bar:
@@ -155,7 +159,7 @@ def _evaluate(evaluation: _Evaluation, n: int, total: int, leverage: float, seed
             evaluation.extend(all_coalitions(n, "cpu")[order])
         return
     sequence = torch.from_numpy(paired_design(n, total, leverage, seed))
-    spare = total // _TELLING_SHARE
+    spare = Regime.of(n, total).n_telling
     evaluation.extend(sequence[: total - spare])
     if spare and not evaluation.is_interrupted and evaluation.values is not None:
         evaluation.found = found = _searched(evaluation.rows, evaluation.values, seed)

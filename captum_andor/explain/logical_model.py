@@ -406,15 +406,17 @@ class LogicalModel(Explained):
         """What a reader has to know before the patterns, for a result of a single output."""
         if self.players.layout is not None and self.players.layout.shapes == ((),) and self.n_players == 1:
             return ["One player: inputs are examples of one number each. A single row of numbers is inputs[None]."]
+        unknown = [] if self.estimate is None else self.estimate._caveats()
         rounding = _ROUNDING.get(self.players.attribution_dtype, _ROUNDING[torch.float64])
         if float(self.values.max() - self.values.min()) <= rounding * float(self.values.abs().max()):
             return ["Nothing to explain: v is the same on every masked input. Check the baseline and the target."]
         if r2 < _EXPLAINS:
             more = "more patterns (max_patterns=), fewer players" + ("" if self.is_exact else " or a larger budget")
-            return [f"Does not explain this model: the patterns leave over half of the variance of v. Try {more}."]
-        if not self.is_exact and low < _EXPLAINS:
+            doubt = f"Does not explain this model: the patterns leave over half of the variance of v. Try {more}."
+            return [doubt, *unknown]
+        if not self.is_exact and low < _EXPLAINS and not unknown:
             return ["May not explain this model: the interval of R² reaches below one half. Try a larger budget."]
-        return []
+        return unknown
 
     def _ends(self) -> tuple[float, float]:
         """Values h(∅) and h(N) of the surrogate, for a result of a single output."""
@@ -470,6 +472,7 @@ class LogicalModel(Explained):
             t=self.t[kept][order],
             axes=self.axes.pick(picks),
             coalitions=None if self.coalitions is None else self.coalitions.clone(),
+            estimate=None if self.estimate is None else self.estimate._select(picks),
             players=self.players.pick(picks),
             **parts,
         )

@@ -138,8 +138,23 @@ class Game:
         except KeyboardInterrupt:  # what was asked for is computed by now
             return None
 
-    def warn_of_change(self) -> None:
-        """Warn where :meth:`change` finds one: such a model has no single game to explain."""
+    def repeat_error(self, coalitions: Tensor, values: Tensor) -> Tensor:
+        """Standard deviation of what the model answers to one and the same question, by asking again.
+
+        Args:
+            coalitions (Tensor): bool, shape ``(k, n)``, asked again in batches.
+            values (Tensor): v on them as it was before, shape ``(*outputs, k)``.
+
+        Returns:
+            - **std** (*Tensor*): float64, shape ``(*outputs)``.
+        """
+        with progress_bar(False, None, "") as silent:
+            again = self.evaluate(coalitions, silent)
+        moved = again - values[..., : again.shape[-1]].to(again.device)
+        return (moved.square().mean(-1) / 2).sqrt()
+
+    def warn_of_change(self) -> bool:
+        """Warn where :meth:`change` finds one, and say whether: such a model has no single game to explain."""
         change = self.change()
         if change is not None:
             warn(
@@ -147,6 +162,7 @@ class Game:
                 "Call model.eval(), or switch off what is random in it, or changes with the batch, with the number of "
                 "rows or with padding; AndOrInteractions(..., check_repeats=False) asks only once."
             )
+        return change is not None
 
     def _evaluate_example(self, coalition: Tensor, example: int) -> Tensor | None:
         """V of one example without the others; None where an argument belongs to the batch, or the model refuses."""

@@ -50,6 +50,7 @@ _LARGEST_JITTER = 1e-1
 _FIRST_STAGE, _SECOND_STAGE = (128, 20), 256
 _FEWEST_ITERATIONS, _MOST_ITERATIONS, _COALITIONS_PER_ITERATION = 8, 32, 32
 _PLAYERS, _LEAST_ITERATIONS = 512, 3  # of more players an iteration takes longer, in proportion; there are fewer
+_KNOWN_NOISE = 0.25  # prior width of the logarithm of a variance that 32 repetitions told
 _BOUND = 4.0  # prior standard deviations that a hyperparameter may move: farther, the likelihood is flat
 _TOLERANCE = 1e-4  # relative gain of an iteration below which a stage ends
 _ROUNDING = 1e-13  # of the largest |v|: a game that varies less is constant
@@ -71,7 +72,7 @@ class Prior:
     either side, but for ω: it lets a player matter more to one component than to another by a factor of two.
 
     Attributes:
-        mean: Shape ``(4n + 8,)``.
+        mean: Shape ``(4n + 8,)``, or ``(B, 4n + 8)`` of games of their own.
         width: Standard deviations, same shape.
     """
 
@@ -93,6 +94,15 @@ class Prior:
         mean = torch.cat([torch.tensor(m, dtype=torch.float64, device="cpu").expand(k) for k, m, _ in parts])
         width = torch.cat([torch.full((k,), w, dtype=torch.float64, device="cpu") for k, _, w in parts])
         return cls(mean.to(device), width.to(device))
+
+    def with_noise(self, variance: Tensor) -> Prior:
+        """Priors of games whose noise is known, shape ``(B,)`` in units of the variance of v: ``(B, 4n + 8)``."""
+        place = (len(self.mean) - 8) // 4 + 2 * COMPONENTS + 1
+        mean, width = (part.repeat(len(variance), 1) for part in (self.mean, self.width))
+        is_noisy = variance > 0
+        mean[is_noisy, place] = variance[is_noisy].log()
+        width[is_noisy, place] = _KNOWN_NOISE
+        return Prior(mean, width)
 
 
 @dataclass(frozen=True)
@@ -277,7 +287,7 @@ def fit_process(coalitions: Tensor, values: Tensor, seed: int = 0, theta: Tensor
 
 
 def fit_processes(
-    coalitions: Tensor, values: Tensor, seed: int = 0, theta: Tensor | None = None
+    coalitions: Tensor, values: Tensor, seed: int = 0, theta: Tensor | None = None, noise: Tensor | None = None
 ) -> list[CoalitionProcess]:
     """Fit games whose values are known on as many coalitions: as :func:`fit_process` does each, in less time.
 
@@ -286,6 +296,8 @@ def fit_processes(
         values (Tensor): v on them, float64, shape ``(B, m)``.
         seed (int, optional): Of the choice of coalitions that the hyperparameters are fitted on. Default: 0
         theta (Tensor, optional): Hyperparameters that are known, shape ``(B, 4n + 8)``. Default: None (fitted)
+        noise (Tensor, optional): Standard deviations of random games that are known within a quarter, in the unit of
+            the values, shape ``(B,)``. Default: None
     """
     z = coalitions.to(torch.float64)
     ends = ~is_inner(coalitions)
@@ -301,7 +313,10 @@ def fit_processes(
         theta = Prior.of(z.shape[-1], z.device).mean.repeat(len(y), 1)
         if bool(varies.any()):
             z_varies, ends_varies = (part[varies] if z.ndim > 2 else part for part in (z, ends))
-            theta[varies] = _hyperparameters(z_varies, y[varies], ends_varies, seed)
+            prior = Prior.of(z.shape[-1], z.device)
+            if noise is not None:
+                prior = prior.with_noise((noise / scale)[varies].square())
+            theta[varies] = _hyperparameters(z_varies, y[varies], ends_varies, seed, prior)
     each = zip(z.expand(len(y), -1, -1), ends.expand(len(y), -1), strict=True)
     games = zip(y, theta, offset, torch.where(varies, scale, 0.0), strict=True)
     return [_posterior(rows, *game, end) for (rows, end), game in zip(each, games, strict=True)]
@@ -326,14 +341,13 @@ def _factorised(matrix: Tensor, noise: Tensor) -> Tensor:
     raise ValueError("v cannot be modelled: its covariance is not positive definite. Please report the game.")
 
 
-def _hyperparameters(z: Tensor, y: Tensor, ends: Tensor, seed: int) -> Tensor:
+def _hyperparameters(z: Tensor, y: Tensor, ends: Tensor, seed: int, prior: Prior) -> Tensor:
     """θ of largest posterior density for each row of y, on growing numbers of coalitions.
 
     Coalitions are those of all games, ``(m, n)``, or of each, ``(B, m, n)``; ``ends`` of these.
     """
     m, n = z.shape[-2:]
-    prior = Prior.of(n, z.device)
-    u = torch.zeros(len(y), len(prior.mean), dtype=torch.float64, device=z.device)
+    u = torch.zeros(len(y), prior.mean.shape[-1], dtype=torch.float64, device=z.device)
     order = [_in_pairs(part.cpu().numpy(), seed) for part in ends.reshape(-1, m)]
     for rows, iterations in _stages(m, n):
         some = torch.from_numpy(np.stack([np.sort(part[:rows]) for part in order])).to(z.device)
@@ -345,7 +359,8 @@ def _hyperparameters(z: Tensor, y: Tensor, ends: Tensor, seed: int) -> Tensor:
         together = max(_NUMBERS[z.is_cuda] // rows**2, 1)
         for games in torch.split(torch.arange(len(y), device=z.device), together):
             z_mine, ends_mine = (part[games] if z.ndim > 2 else part for part in (z_some, ends_some))
-            loss = _Loss(z_mine, ends_mine, y[games].gather(1, mine[games]), prior)
+            own = prior if prior.mean.ndim == 1 else Prior(prior.mean[games], prior.width[games])
+            loss = _Loss(z_mine, y[games].gather(1, mine[games]), ends_mine, own)
             u[games] = minimised(loss, u[games], _BOUND, iterations, _TOLERANCE)
     return prior.mean + prior.width * u
 
@@ -371,14 +386,17 @@ def _in_pairs(ends: npt.NDArray[np.bool_], seed: int) -> npt.NDArray[np.int64]:
 class _Loss:
     """Negative logarithm of the posterior density of θ, as a function of the whitened u, with its gradient."""
 
-    def __init__(self, z: Tensor, ends: Tensor, y: Tensor, prior: Prior) -> None:
+    def __init__(self, z: Tensor, y: Tensor, ends: Tensor, prior: Prior) -> None:
         self.z, self.y, self.prior = z, y, prior
         self.noisy = (~ends).to(torch.float64)
 
     def __call__(self, u: Tensor, games: Tensor) -> tuple[Tensor, Tensor]:
         """Values ``(b,)`` and gradients ``(b, d)`` at points ``(b, d)`` for these rows of y."""
         z, noisy = (part if self.z.ndim == 2 else part[games] for part in (self.z, self.noisy))
-        kernel = Kernel.of(self.prior.mean + self.prior.width * u, z.shape[-1])
+        mean, width = self.prior.mean, self.prior.width
+        if mean.ndim > 1:
+            mean, width = mean[games], width[games]
+        kernel = Kernel.of(mean + width * u, z.shape[-1])
         products = list(kernel.products(z, z))
         matrix = kernel.linear_part(z, z)
         for product in products:
@@ -395,7 +413,7 @@ class _Loss:
         value = 0.5 * (y * alpha).sum((1, 2)) + log_determinant + 0.5 * u.square().sum(1)
         weights = inverse.baddbmm_(alpha, alpha.mT, alpha=-1.0).mul_(0.5)
         noise_weight = (weights.diagonal(dim1=1, dim2=2) * noisy).sum(1)
-        slope = kernel.gradient(z, products, weights, noise_weight) * self.prior.width + u
+        slope = kernel.gradient(z, products, weights, noise_weight) * width + u
         return torch.where(lost, _LOST, value), torch.where(lost[:, None], 0.0, slope)
 
 

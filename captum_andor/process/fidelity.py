@@ -36,6 +36,8 @@ _LEAST_UNEXPLAINED = 1e-15  # share of the variance, so that the logarithm of an
 _LARGEST_EXPONENT = 50.0  # e^50 times the error: an interval that says nothing, and no overflow
 
 
+_FEWEST_PAIRS = 8.0
+_OF_PARTS = 1.5  # times the error on parts of the coalitions: less than the lower end of R² is not below it
 _UNSEEN = 3.7  # over a number of draws: share of the coalitions that none of these shows in one case of forty
 
 
@@ -116,7 +118,8 @@ def estimate_fidelity(posterior: ProcessPosterior, shares: tuple[float, ...]) ->
     unseen = Unseen.of(posterior.coalitions, shares)
     predicted = posterior.values - error
     centre, spread = _moments(posterior, shares, _mean_variance(posterior, shares))
-    variance_errors = (posterior.values - centre).square() - (predicted - centre).square() - deviation.square()
+    told = (deviation.square() - posterior.process.noise.square()).clamp(min=0.0)  # v varies by its noise, too
+    variance_errors = (posterior.values - centre).square() - (predicted - centre).square() - told
     return _fidelity(posterior, unseen, error.square(), variance_errors, unseen.total(error.square()), spread)
 
 
@@ -171,7 +174,10 @@ def _fidelity(
     if unseen.covered >= 1 and not float(unseen.weights.abs().sum()) > 0:
         return Fidelity(1 - ratio, 1 - ratio, 1 - ratio)
     error = _DEPENDENCE * unseen.error(missed - ratio * variance_errors) / total
-    pairs = max(int((unseen.weights > 0).sum()) // 2 - 1, 1)
+    # As many squares of errors as the mean rests on, in pairs: those of sparse games are a few large ones.
+    pairs = max(
+        min(effective_count(unseen.weights * missed.abs()), float((unseen.weights > 0).sum())) / 2, _FEWEST_PAIRS
+    )
     from scipy.special import stdtrit  # quantiles of Student's t
 
     # The interval is one of the logarithm of 1 - R², which is positive and whose error is relative.
@@ -179,19 +185,20 @@ def _fidelity(
     factor = math.exp(min(relative, _LARGEST_EXPONENT))
     # Hyperparameters of their own predict parts of the coalitions worse than those of all, known, predict each.
     left_out = posterior.left_out_error
-    worse = max(posterior.refits.error / left_out, 1.0) if left_out > 0 else 1.0
+    worse = max(posterior.refits.error / left_out if left_out > 0 else 1.0, posterior.refits.moved**0.25, 1.0)
     # And an end that the others do not predict tells of something that no other coalition shows.
-    hidden = 0.0
+    hidden, likely = 0.0, 0.0
     if bool((~is_inner(posterior.coalitions)).any()):
         error_of_ends = posterior.process.left_out()[0][~is_inner(posterior.coalitions)]
+        surprise = float(error_of_ends.square().amax()) / total
         share = min(_UNSEEN / len(posterior.values), 0.5)
-        hidden = share * (1 - share) * float(error_of_ends.square().amax()) / total
+        hidden = share * (1 - share) * surprise
+        likely = surprise / (len(posterior.values) + 2) if posterior.unidentified else 0.0
     outside = max(1 - unseen.covered, 0.0)  # of these sizes nothing was seen: the lower end takes all of their variance
-    return Fidelity(
-        1 - ratio,
-        1 - max(ratio * factor * worse, posterior.refits.error**2 / total) - hidden - outside,
-        1 - ratio / factor / worse,
-    )
+    most = max(ratio * factor * worse**0.5, _OF_PARTS * posterior.refits.error**2 / total) + hidden + outside
+    # No error is larger than the range of v.
+    most = min(most, float(posterior.values.amax() - posterior.values.amin()) ** 2 / total)
+    return Fidelity(1 - ratio - likely, 1 - max(most, ratio + likely), 1 - ratio / factor / worse)
 
 
 def _moments(posterior: ProcessPosterior, shares: tuple[float, ...], left: float) -> tuple[float, float]:

@@ -33,7 +33,7 @@ from captum_andor.games import indices
 from captum_andor.games.transforms import all_coalitions, coalition_codes, count_players, shapley_values
 from captum_andor.process.coalition_process import CONSTANT, CoalitionProcess, fit_process, fit_processes
 from captum_andor.results import PatternTable
-from captum_andor.sampling import is_inner
+from captum_andor.sampling import REFITTED, is_inner
 
 Kind: TypeAlias = Literal["complete", "patterns", "process"]
 Estimated: TypeAlias = tuple[Tensor, Tensor]
@@ -43,12 +43,11 @@ _FITTED_HYPERPARAMETERS = 1.15
 _FEWEST_PAIRS = 8  # of coalitions, whose halves tell anything
 _NODES_OF_HALVES = 12  # of the quadrature, for a ratio of two errors
 _FOLDS = 4
-_REFITTED = 256  # coalitions up to which parts have hyperparameters of their own; above, they differ little
 _END = 3.84  # standardised square of an end's error that one game in twenty exceeds
 _NORMAL = 1.96  # standard errors that a 95 % interval reaches to either side
 # Without it 95 % intervals of Shapley values hold .53 of those of decisions [w·x > c] at 64 of 1 024 coalitions
 # (`python -m benchmarks.intervals`).
-_UNPREDICTED = 1.2
+_UNPREDICTED = 1.8
 _ROUNDING = 1e-14  # of the variance of v: smaller differences of variances are rounding
 Nodes = npt.NDArray[np.float64]
 _MOST_NODES = 48  # the integrand is smooth: 48 nodes give 1e-12 of 250, which n = 500 would ask for
@@ -189,6 +188,7 @@ class ProcessPosterior:
             where none was done.
         unidentified: Patterns, each with whether it is an OR, of a sum that explains every value given, but which these
             coalitions do not tell from other patterns.
+        known_noise: Standard deviation of v where the game is random and was asked again, shape ``()``.
     """
 
     process: CoalitionProcess
@@ -197,6 +197,7 @@ class ProcessPosterior:
     seed: int = 0
     searched: float = math.inf
     unidentified: tuple[tuple[bool, tuple[int, ...]], ...] = ()
+    known_noise: Tensor | None = None
 
     @classmethod
     def of(cls, coalitions: Tensor, values: Tensor, seed: int = 0, theta: Tensor | None = None) -> ProcessPosterior:
@@ -204,10 +205,16 @@ class ProcessPosterior:
         return cls(fit_process(coalitions, values, seed, theta), coalitions, values, seed)
 
     @classmethod
-    def of_games(cls, coalitions: Tensor, values: Tensor, seed: int = 0) -> list[ProcessPosterior]:
-        """The same for games of values ``(B, m)``, in less time than one by one."""
-        fitted = fit_processes(coalitions, values, seed)
-        return [cls(process, coalitions, v, seed) for process, v in zip(fitted, values, strict=True)]
+    def of_games(
+        cls, coalitions: Tensor, values: Tensor, seed: int = 0, noise: Tensor | None = None
+    ) -> list[ProcessPosterior]:
+        """The same for games of values ``(B, m)``, in less time than one by one; with noise ``(B,)`` that is known."""
+        fitted = fit_processes(coalitions, values, seed, noise=noise)
+        each = [None] * len(fitted) if noise is None else list(noise)
+        return [
+            cls(process, coalitions, v, seed, known_noise=known)
+            for process, v, known in zip(fitted, values, each, strict=True)
+        ]
 
     @cached_property
     def folds(self) -> list[Fold]:
@@ -225,8 +232,10 @@ class ProcessPosterior:
         if bool((offset == 0) & (size == 1)):
             return self
         process = replace(self.process, offset=torch.zeros_like(offset), scale=self.process.scale / size)
+        noise = None if self.known_noise is None else self.known_noise / size
+        searched = self.searched / float(size)
         return replace(
-            self, process=process, values=(self.values - offset) / size, searched=self.searched / float(size)
+            self, process=process, values=(self.values - offset) / size, searched=searched, known_noise=noise
         )
 
     @cached_property
@@ -250,8 +259,8 @@ class ProcessPosterior:
         expected = float(deviation[inner].square().mean()) if bool(inner.any()) else 0.0
         folds = [self.refits.error**2 / expected] if expected > 0 else []
         return max(
-            math.sqrt(max(1.0, *known, *ends, self.refits.moved)) * _FITTED_HYPERPARAMETERS,
-            math.sqrt(max([1.0, *folds])),
+            math.sqrt(max(1.0, *known, *ends, self.refits.moved_known)) * _FITTED_HYPERPARAMETERS,
+            math.sqrt(max([1.0, self.refits.moved, *folds])),
         )
 
     @cached_property
@@ -266,7 +275,7 @@ class ProcessPosterior:
         if not spread > 0:
             return 0.0
         size = float((self.values - self.process.offset).abs().amax())
-        return float(_UNPREDICTED * missed / math.sqrt(self.n_players) * min(missed / spread, 1.0) ** 0.5 * size)
+        return float(_UNPREDICTED * missed / math.sqrt(self.n_players) * min(missed / spread, 1.0) * size)
 
     @property
     def _largest(self) -> Tensor:
@@ -396,12 +405,13 @@ class Refits:
     Attributes:
         error: Root mean square of the error on each quarter of the coalitions, predicted from the others; in the unit
             of v.
-        moved: Mean square of how far the Shapley values of two halves are apart, or those of a half from those of all,
-            by the variance that this should have.
+        moved: Mean square of how far the Shapley values of two halves are apart, by the variance that this should have.
+        moved_known: The same of a half and all, under the hyperparameters of all.
     """
 
     error: float
     moved: float
+    moved_known: float
 
     @classmethod
     def of(cls, posterior: ProcessPosterior) -> Refits:
@@ -409,11 +419,12 @@ class Refits:
         game, inner = posterior, is_inner(posterior.coalitions)
         ends, pairs = (~inner).nonzero()[:, 0], torch.split(inner.nonzero()[:, 0], 2)
         if len(pairs) < _FEWEST_PAIRS or not bool(game.process.scale > 0):
-            return cls(game.left_out_error if bool(inner.any()) else 0.0, 0.0)
+            return cls(game.left_out_error if bool(inner.any()) else 0.0, 0.0, 0.0)
         order = np.random.default_rng(game.seed).permutation(len(pairs))
         halves = [torch.cat([ends, *(pairs[i] for i in sorted(order[start::2]))]) for start in (0, 1)]
-        if len(game.values) > _REFITTED:
-            return cls(game.left_out_error, _moved_by_halves(game, halves))
+        if len(game.values) > REFITTED:
+            moved = _moved_by_halves(game, halves)
+            return cls(game.left_out_error, moved, moved)
         left_out = [torch.cat([pairs[i] for i in sorted(part)]) for part in np.array_split(order, _FOLDS)]
         kept = [_others(rows, len(inner)) for rows in left_out]
         fitted = _fitted_to_parts(game, halves + kept)
@@ -424,10 +435,11 @@ class Refits:
         (first, of_first), (second, of_second) = (shapley_of_process(half, _NODES_OF_HALVES) for half in fitted[:2])
         expected = of_first.square() + of_second.square()
         told = expected > _ROUNDING
-        moved = ((first - second).square() / expected)[told]
+        apart = ((first - second).square() / expected)[told]
         return cls(
             root_mean_square(torch.cat(errors)),
-            max(float(moved.mean()) if len(moved) else 0.0, _moved_by_halves(game, halves)),
+            float(apart.mean()) if len(apart) else 0.0,
+            _moved_by_halves(game, halves),
         )
 
 
@@ -443,7 +455,10 @@ def _fitted_to_parts(game: ProcessPosterior, parts: list[Tensor]) -> list[Coalit
     for size in {len(rows) for rows in parts}:
         places = [i for i, rows in enumerate(parts) if len(rows) == size]
         rows = torch.stack([parts[i] for i in places])
-        found.update(zip(places, fit_processes(game.coalitions[rows], game.values[rows], game.seed), strict=True))
+        noise = None if game.known_noise is None else game.known_noise.expand(len(places))
+        found.update(
+            zip(places, fit_processes(game.coalitions[rows], game.values[rows], game.seed, noise=noise), strict=True)
+        )
     return [found[i] for i in range(len(parts))]
 
 

@@ -52,6 +52,10 @@ class IndexedResult(Stored, ABC):
     def _table(self) -> list[str]:
         """Lines of the print for a single output."""
 
+    def _caveats(self) -> list[str]:
+        """What prints of a single output say of what is not known."""
+        return []
+
     @property
     def shape(self) -> tuple[int, ...]:
         """Leading shape: that of the explained outputs."""

@@ -1,8 +1,6 @@
-"""Choice of the coalitions to evaluate, and checks of coalitions that a caller chose."""
+"""Choice of the coalitions to evaluate, checks of coalitions that a caller chose, and what is done with them."""
 
 from captum_andor.sampling.coalitions import (
-    COMPLETED_PLAYERS as COMPLETED_PLAYERS,
-    DICTIONARY_PLAYERS as DICTIONARY_PLAYERS,
     PATTERNS as PATTERNS,
     SHAPLEY as SHAPLEY,
     checked_coalitions as checked_coalitions,
@@ -13,6 +11,15 @@ from captum_andor.sampling.coalitions import (
     orders_seen as orders_seen,
     paired_design as paired_design,
     size_strata as size_strata,
+)
+from captum_andor.sampling.regime import (
+    COMPLETED_PLAYERS as COMPLETED_PLAYERS,
+    DICTIONARY_PLAYERS as DICTIONARY_PLAYERS,
+    FEWEST_SEARCHED as FEWEST_SEARCHED,
+    PREDICTED as PREDICTED,
+    REFITTED as REFITTED,
+    Regime as Regime,
+    regimes as regimes,
 )
 
 __all__: list[str] = []

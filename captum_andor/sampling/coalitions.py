@@ -20,8 +20,6 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-DICTIONARY_PLAYERS = 20  # up to so many players all patterns are listed
-COMPLETED_PLAYERS = 16  # 65 536 values; the search on them takes a tenth of a second, and sixteen times that at 20
 _HELD_OUT_EVERY = 16  # 64 of 1 024 coalitions judge the model, the others find it
 _FIRST, _EVERY_AT_FIRST = 64, 4  # a few dozen coalitions must leave enough to judge by
 STRATA = 3  # groups of coalitions of like size

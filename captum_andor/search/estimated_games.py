@@ -28,12 +28,17 @@ def estimated_game(coalitions: Tensor, values: Tensor, seed: int, theta: Tensor 
 
 
 def game_posteriors(
-    coalitions: Tensor, values: Tensor, seed: int, found: Sequence[FoundPatterns | None] | None = None
+    coalitions: Tensor,
+    values: Tensor,
+    seed: int,
+    found: Sequence[FoundPatterns | None] | None = None,
+    noise: Tensor | None = None,
 ) -> list[Posterior]:
     """The posteriors of games whose values are known on the same coalitions, shape ``(B, m)``.
 
     ``found`` is what searches on a part of the coalitions found. Where this explains the others and is identified, the
-    game is these patterns; where it does not and yet came near, all coalitions are searched.
+    game is these patterns; where it does not and yet came near, all coalitions are searched. ``noise`` is the standard
+    deviation of v of random games, shape ``(B,)``.
     """
     exact: list[Posterior | None] = [_complete(coalitions, v) for v in values]
     if all(exact):
@@ -45,7 +50,8 @@ def game_posteriors(
             searches[i] = again or find_patterns(coalitions, values[i], seed)
     games = [_sparse(search, coalitions) for search in searches]
     others = [i for i, game in enumerate(games) if game is None]
-    fitted = ProcessPosterior.of_games(coalitions, values[others], seed) if others else []
+    known_noise = None if noise is None else noise.to(values.device)[others]
+    fitted = ProcessPosterior.of_games(coalitions, values[others], seed, known_noise) if others else []
     for i, posterior in zip(others, fitted, strict=True):
         search = searches[i]
         if (

@@ -28,7 +28,7 @@ from captum_andor.process import (
     fidelity_of,
 )
 from captum_andor.results import PatternTable
-from captum_andor.sampling import COMPLETED_PLAYERS, is_inner, size_strata
+from captum_andor.sampling import COMPLETED_PLAYERS, PREDICTED, is_inner, size_strata
 from captum_andor.search.complete_games import complete_models
 from captum_andor.search.least_squares import Models, game_models, joined_models, path_errors
 from captum_andor.search.options import Options
@@ -42,7 +42,6 @@ from captum_andor.search.sampled_games import (
     t_values,
 )
 
-_PREDICTED = 2048  # coalitions of games that are not completed: 40 patterns have 50 each
 _MOST_COUNTED = 240  # where their number is chosen: photos with 12 patches want up to 204 at 1 024 coalitions
 _MOST_PURSUED = 64  # the same above 16 players: a pursuit of more takes longer than all the rest
 _FITTED_ROWS = 8192  # of the completed game, for the errors after 1, 2, … patterns
@@ -76,7 +75,7 @@ class _Support:
                 device=coalitions.device,
             )
             return cls(all_coalitions(n, coalitions.device), each[orders(n, coalitions.device)], True)
-        sample, _ = drawn_coalitions(coalitions, shares, _PREDICTED)
+        sample, _ = drawn_coalitions(coalitions, shares, PREDICTED)
         rows = torch.cat([coalitions[~is_inner(coalitions)], sample[is_inner(sample)]])
         inner = is_inner(rows).double()
         return cls(rows, inner / inner.sum(), False)

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from captum_andor.process import ProcessPosterior, SparseGame, root_mean_square
 from captum_andor.results import PatternTable
-from captum_andor.sampling import DICTIONARY_PLAYERS, held_out_at_random, is_inner, size_strata
+from captum_andor.sampling import DICTIONARY_PLAYERS, FEWEST_SEARCHED, held_out_at_random, is_inner, size_strata
 from captum_andor.search.beam_search import Pattern
 from captum_andor.search.options import Options
 from captum_andor.search.process_pursuit import pursued_patterns
@@ -26,7 +26,6 @@ from captum_andor.search.sampled_games import choose, fitted_patterns, pattern_c
 
 _MOST_PATTERNS = 40  # of a game that counts as sparse; more would need more coalitions than most budgets have
 _ROUNDING = 16 * torch.finfo(torch.float32).eps  # of the largest deviation of v: the rounding of a float32 model
-_FEWEST_ROWS = 32  # with fewer coalitions a search explains anything
 _MOST_PURSUED = 64  # above 20 players, by the pursuit that comes first: trees are found by it
 _ROWS_OF_HOPE, _HOPELESS = 256, 2.0  # times the error of a process: digits of 64 pixels have 3, planted games 1.4
 _CERTAIN = 1e-6  # share of a value that the others tell, below which they tell nothing
@@ -77,7 +76,7 @@ def find_patterns(coalitions: Tensor, values: Tensor, seed: int) -> FoundPattern
     """
     m, n = coalitions.shape
     most = max(min(_MOST_PATTERNS, m // 8), min(n, m // 2))
-    if m < _FEWEST_ROWS or most < 1:
+    if m < FEWEST_SEARCHED or most < 1:
         return None
     rows = coalitions.cpu().numpy()
     held_out = torch.from_numpy(held_out_at_random(rows, seed)).to(values.device)
