@@ -27,6 +27,7 @@ Array: TypeAlias = npt.NDArray[np.float64]
 _BEAM, _FINALISTS, _SINGLES = 48, 40, 8  # patterns kept at each order; true gains computed; single players extended
 _LEAST_COUNT = 4  # coalitions that tell a pattern from none
 _INDEPENDENCE = 1e-3  # share of its norm that a column must add to those chosen
+_BEHIND = 4  # orders of a beam without a better pattern, after which it ends
 _ASKED = 20  # patterns between two looks at whether the search is hopeless
 _RENEWED = 5  # patterns between two rounds of exchange and pruning
 _MOST_CLIMBS, _MOST_ROUNDS = 8, 3  # steps from one pattern to a better neighbour; rounds of exchange
@@ -55,6 +56,7 @@ class CoalitionSample:
         present = self.coalitions.astype(np.float32)
         # OR_T = 1 - NOR_T, and NOR is AND of absences: one search serves both.
         self.literals = {False: present, True: 1 - present}
+        self.by_player = {kind: np.ascontiguousarray(columns.T) for kind, columns in self.literals.items()}
         self.kinds = [is_or for is_or in (False, True) if ("or" if is_or else "and") in kinds]
         self.pairs = {is_or: self.norms(self.literals[is_or], self.literals[is_or]) for is_or in {False, *self.kinds}}
         self.cost = np.array([0.0, *(2 * (_log_choose(self.n, k) + log(2) * (k > 1)) for k in range(1, self.n + 1))])
@@ -274,9 +276,15 @@ class Search:
             top = np.argsort(-score)[:_BEAM]
             beam: dict[tuple[int, ...], float] = {(int(first[t]), int(second[t])): float(score[t]) for t in top}
             candidates += [(value, (is_or, players)) for players, value in beam.items()]
+            best, behind = max(beam.values(), default=0.0), 0
             for order in range(3, sample.max_order + 1):
                 beam = self._extended(is_or, list(beam), left, order, _BEAM)
                 candidates += [(value, (is_or, players)) for players, value in beam.items()]
+                value = max(beam.values(), default=-np.inf)
+                behind = 0 if value > best else behind + 1
+                best = max(best, value)
+                if behind == _BEHIND:  # longer patterns have been worse for so many orders
+                    break
         fresh = [c for c in candidates if c[1] not in taken]
         finalists = [pattern for _, pattern in sorted(fresh, key=lambda c: -c[0])[:_FINALISTS]]
         return self._found(finalists, self.left, None).pattern
@@ -293,7 +301,13 @@ class Search:
     ) -> Array:
         """Score of every core with every further player: ``(cores, n)``; -inf for players it has."""
         sample, literals = self.sample, self.sample.literals[is_or]
-        products = np.stack([literals[:, list(core)].prod(1) for core in cores], 1)
+        lengths = np.array([len(core) for core in cores])
+        products = np.ones((len(cores), sample.m), dtype=np.float32)
+        for length in set(lengths.tolist()) - {0}:
+            mine = np.flatnonzero(lengths == length)
+            players = np.array([cores[i] for i in mine])
+            products[mine] = sample.by_player[is_or][players].prod(1)
+        products = products.T
         inner = ((left[:, None] * products).T @ literals).astype(np.float64)
         gain = self._share(inner, *sample.norms(products, literals))
         score = sample.scores(gain, float(left @ left), order[:, None])

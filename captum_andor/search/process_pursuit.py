@@ -57,7 +57,8 @@ def pursued_patterns(
     # What holds the ends without disturbing the rest: the AND and the OR of all players.
     closing = [(kind, tuple(range(n))) for kind in kinds] if ends is not None and not options.max_order else []
     known = {*candidates, *closing}
-    while True:
+    found: list[list[Pattern]] = []
+    for last in [False] * (largest - 1) + [True]:  # each round takes patterns of one player more
         pool = _Pool(
             written_columns(coalitions, candidates + closing),
             unit,
@@ -73,10 +74,11 @@ def pursued_patterns(
             if other not in players
         }
         fresh = _useful(unit[0], coalitions, candidates, sorted(grown - known), _GROWN)
-        if not fresh:
-            return found
+        if last or not fresh:
+            break
         candidates += fresh
         known |= grown
+    return found
 
 
 def _useful(
