@@ -602,7 +602,7 @@ class AndOrInteractions(PerturbationAttribution):  # type: ignore[misc]  # captu
                 "attribute(budget=…)."
             )
         total = 1 << players.n_players if first is None else first
-        goal = Goal(model_error(options), r2_tolerance, total)
+        goal = Goal(model_error(options, r2_tolerance), r2_tolerance, total)
         estimate = self._evaluated(
             game, "auto" if isinstance(budget, str) else total, PATTERNS, options.seed, goal, previous, player_names,
             show_progress, "logical model",

@@ -20,12 +20,13 @@ from captum_andor.explain.estimate import GameEstimate, estimate_of
 from captum_andor.explain.logical_model import LogicalModel
 from captum_andor.games import Game, flat_games
 from captum_andor.games.transforms import all_coalitions
+from captum_andor.process import ProcessPosterior
 from captum_andor.results import ResultPlayers
 from captum_andor.sampling import Regime, is_inner, paired_design
 from captum_andor.search import FoundPatterns, Options, find_patterns, untold_neighbours
 
 _LEAST_BUDGET = 2  # ∅ and N
-_FIRST, _MOST, _GROWTH = 64, 4096, 2  # coalitions of an automatic budget: at least 2n + 2 at first, then twice as many
+_FIRST, _MOST, _GROWTH = 64, 4096, 1.5  # coalitions of an automatic budget: at least 2n + 2 at first, then half more
 _SAME = 1e-3  # of v(N) − v(∅): what is asked again differs by less, in whatever precision
 _ROUNDING = 1e-5  # of the size of v, beside that: the rounding of a float32 model in another batch
 _OF_SEQUENCE = 0.8  # share of an earlier result that its sequence holds; the other coalitions told patterns apart
@@ -141,7 +142,7 @@ def evaluated_estimate(
             found = estimated(evaluation)
             if not automatic or evaluation.is_interrupted or total >= most or goal.missing(found) <= goal.tolerance:
                 return found
-            total = min(total * _GROWTH, most)
+            total = min(2 * round(total * _GROWTH / 2), most)
 
 
 def _evaluate(evaluation: _Evaluation, n: int, total: int, leverage: float, seed: int) -> None:
@@ -190,18 +191,20 @@ def shapley_error(estimate: GameEstimate) -> float:
     return float(torch.where(error > 0, error / size.clamp(min=1e-300), 0.0).max())
 
 
-def model_error(options: Options) -> Callable[[GameEstimate], float]:
+def model_error(options: Options, tolerance: float) -> Callable[[GameEstimate], float]:
     """What an automatic budget for logical models brings below a tolerance.
 
     It is 1 less the lower end of the interval of R², of the model or, where more coalitions would not make that a
-    better one, of the estimate itself; the largest of all outputs.
+    better one, of the estimate itself; the largest of all outputs. Patterns that are chosen on what an estimate says
+    are no better than this, and a search was tried, so that none are chosen where both are beyond the tolerance.
     """
 
     def error(estimate: GameEstimate) -> float:
-        of_model, of_estimate = (
-            1 - interval[..., 0].nan_to_num(nan=0.0)
-            for interval in (estimate._modelled(options).r2_interval, estimate.r2_interval)
-        )
+        of_estimate = 1 - estimate.r2_interval[..., 0].nan_to_num(nan=0.0)
+        processes = [p for p in estimate.posteriors if isinstance(p, ProcessPosterior)]
+        if any(p.least_unexplained > tolerance for p in processes):
+            return float(of_estimate.max())
+        of_model = 1 - estimate._modelled(options).r2_interval[..., 0].nan_to_num(nan=0.0)
         return float(torch.minimum(of_model, of_estimate).max())
 
     return error

@@ -48,6 +48,7 @@ _LARGEST_JITTER = 1e-1
 # are more coalitions: 8, 16, 30 iterations give squared Shapley errors of 3.8, 3.4, 3.3 e-5 at 512 coalitions and 7.2,
 # 5.0, 3.9 e-6 at 1024 (geometric means over the games of benchmarks/budget.py). 512 rows cost more than they gain.
 _FIRST_STAGE, _SECOND_STAGE = (128, 20), 256
+_ROUGH = (128, 20)  # of parts that only tell how sure the whole is
 _FEWEST_ITERATIONS, _MOST_ITERATIONS, _COALITIONS_PER_ITERATION = 8, 32, 32
 _PLAYERS, _LEAST_ITERATIONS = 512, 3  # of more players an iteration takes longer, in proportion; there are fewer
 _KNOWN_NOISE = 0.25  # prior width of the logarithm of a variance that 32 repetitions told
@@ -287,7 +288,12 @@ def fit_process(coalitions: Tensor, values: Tensor, seed: int = 0, theta: Tensor
 
 
 def fit_processes(
-    coalitions: Tensor, values: Tensor, seed: int = 0, theta: Tensor | None = None, noise: Tensor | None = None
+    coalitions: Tensor,
+    values: Tensor,
+    seed: int = 0,
+    theta: Tensor | None = None,
+    noise: Tensor | None = None,
+    is_rough: bool = False,
 ) -> list[CoalitionProcess]:
     """Fit games whose values are known on as many coalitions: as :func:`fit_process` does each, in less time.
 
@@ -298,6 +304,7 @@ def fit_processes(
         theta (Tensor, optional): Hyperparameters that are known, shape ``(B, 4n + 8)``. Default: None (fitted)
         noise (Tensor, optional): Standard deviations of random games that are known within a quarter, in the unit of
             the values, shape ``(B,)``. Default: None
+        is_rough (bool, optional): Fit the hyperparameters to few coalitions alone. Default: False
     """
     z = coalitions.to(torch.float64)
     ends = ~is_inner(coalitions)
@@ -316,7 +323,7 @@ def fit_processes(
             prior = Prior.of(z.shape[-1], z.device)
             if noise is not None:
                 prior = prior.with_noise((noise / scale)[varies].square())
-            theta[varies] = _hyperparameters(z_varies, y[varies], ends_varies, seed, prior)
+            theta[varies] = _hyperparameters(z_varies, y[varies], ends_varies, seed, prior, is_rough)
     each = zip(z.expand(len(y), -1, -1), ends.expand(len(y), -1), strict=True)
     games = zip(y, theta, offset, torch.where(varies, scale, 0.0), strict=True)
     return [_posterior(rows, *game, end) for (rows, end), game in zip(each, games, strict=True)]
@@ -341,7 +348,7 @@ def _factorised(matrix: Tensor, noise: Tensor) -> Tensor:
     raise ValueError("v cannot be modelled: its covariance is not positive definite. Please report the game.")
 
 
-def _hyperparameters(z: Tensor, y: Tensor, ends: Tensor, seed: int, prior: Prior) -> Tensor:
+def _hyperparameters(z: Tensor, y: Tensor, ends: Tensor, seed: int, prior: Prior, is_rough: bool = False) -> Tensor:
     """θ of largest posterior density for each row of y, on growing numbers of coalitions.
 
     Coalitions are those of all games, ``(m, n)``, or of each, ``(B, m, n)``; ``ends`` of these.
@@ -349,7 +356,7 @@ def _hyperparameters(z: Tensor, y: Tensor, ends: Tensor, seed: int, prior: Prior
     m, n = z.shape[-2:]
     u = torch.zeros(len(y), prior.mean.shape[-1], dtype=torch.float64, device=z.device)
     order = [_in_pairs(part.cpu().numpy(), seed) for part in ends.reshape(-1, m)]
-    for rows, iterations in _stages(m, n):
+    for rows, iterations in [(min(m, _ROUGH[0]), _ROUGH[1])] if is_rough else _stages(m, n):
         some = torch.from_numpy(np.stack([np.sort(part[:rows]) for part in order])).to(z.device)
         mine = some.expand(len(y), -1)
         if z.ndim > 2:

@@ -195,7 +195,8 @@ def _fidelity(
         hidden = share * (1 - share) * surprise
         likely = surprise / (len(posterior.values) + 2) if posterior.unidentified else 0.0
     outside = max(1 - unseen.covered, 0.0)  # of these sizes nothing was seen: the lower end takes all of their variance
-    most = max(ratio * factor * worse**0.5, _OF_PARTS * posterior.refits.error**2 / total) + hidden + outside
+    of_parts = posterior.refits.error**2 / total
+    most = max(ratio * factor * worse**0.5, _OF_PARTS * of_parts * (1 + of_parts)) + hidden + outside
     # No error is larger than the range of v.
     most = min(most, float(posterior.values.amax() - posterior.values.amin()) ** 2 / total)
     return Fidelity(1 - ratio - likely, 1 - max(most, ratio + likely), 1 - ratio / factor / worse)

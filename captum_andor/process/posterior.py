@@ -43,6 +43,7 @@ _FITTED_HYPERPARAMETERS = 1.15
 _FEWEST_PAIRS = 8  # of coalitions, whose halves tell anything
 _NODES_OF_HALVES = 12  # of the quadrature, for a ratio of two errors
 _FOLDS = 4
+_PROMISING = 1.2  # times the error of the process, both left out
 _END = 3.84  # standardised square of an end's error that one game in twenty exceeds
 _NORMAL = 1.96  # standard errors that a 95 % interval reaches to either side
 # Without it 95 % intervals of Shapley values hold .53 of those of decisions [w·x > c] at 64 of 1 024 coalitions
@@ -292,6 +293,18 @@ class ProcessPosterior:
         inner = error[is_inner(self.coalitions)]
         return root_mean_square(inner) if len(inner) else math.inf
 
+    @property
+    def least_unexplained(self) -> float:
+        """Share of the variance of the values given that the process, or the search, leaves on those left out."""
+        game = self.unit
+        spread = float(game.values.std(unbiased=False))
+        return (min(game.left_out_error, game.searched) / spread) ** 2 if spread > 0 else 0.0
+
+    @property
+    def is_promising(self) -> bool:
+        """Whether a search for few patterns came so near to the process that one for a model is worth its time."""
+        return self.searched <= _PROMISING * self.left_out_error
+
     @cached_property
     def precision(self) -> Tensor:
         """Inverse of the covariance of the values given: shape ``(m, m)``."""
@@ -457,7 +470,11 @@ def _fitted_to_parts(game: ProcessPosterior, parts: list[Tensor]) -> list[Coalit
         rows = torch.stack([parts[i] for i in places])
         noise = None if game.known_noise is None else game.known_noise.expand(len(places))
         found.update(
-            zip(places, fit_processes(game.coalitions[rows], game.values[rows], game.seed, noise=noise), strict=True)
+            zip(
+                places,
+                fit_processes(game.coalitions[rows], game.values[rows], game.seed, noise=noise, is_rough=True),
+                strict=True,
+            )
         )
     return [found[i] for i in range(len(parts))]
 

@@ -46,8 +46,6 @@ _MOST_COUNTED = 240  # where their number is chosen: photos with 12 patches want
 _MOST_PURSUED = 64  # the same above 16 players: a pursuit of more takes longer than all the rest
 _FITTED_ROWS = 8192  # of the completed game, for the errors after 1, 2, … patterns
 _WEAK = 16 * torch.finfo(torch.float32).eps  # of the largest deviation of v: weaker patterns are rounding
-# A search is tried where the one for an exact game came this near to the error of the process, left out both.
-_PROMISING = 1.2
 Judged: TypeAlias = tuple[Tensor, Tensor, Tensor, Tensor]  # rows, mean and deviation of the process, h of a model
 
 
@@ -137,27 +135,55 @@ def models_of_estimates(
 
     Where these are all 2^n, they stand in the order of their codes.
     """
+    if not posteriors:
+        none = complete_models(values.new_zeros(0, 2), options)
+        return none._replace(members=none.members.new_zeros(0, coalitions.shape[1]))
     if all(isinstance(posterior, CompleteGame) for posterior in posteriors):
         return complete_models(values, options)
     support = _Support.of(coalitions, options)
-    games = [_Game(p, coalitions, v, options, support) for p, v in zip(posteriors, values, strict=True)]
-    return joined_models([_model(game) for game in games])
+    sparse = {
+        i: _sparse_model(_Game(posterior, coalitions, v, options, support), posterior)
+        for i, (posterior, v) in enumerate(zip(posteriors, values, strict=True))
+        if isinstance(posterior, SparseGame)
+    }
+    units = [posterior.unit for posterior in posteriors if isinstance(posterior, ProcessPosterior)]
+    games = [_Game(unit, coalitions, unit.values, options, support) for unit in units]
+    each = [game.values() for game in games]
+    if support.is_complete and options.max_patterns is not None and options.min_r2 is None and games:
+        # All games and their folds at once.
+        of_all, first = games[0].models(torch.cat(each), options.max_patterns), 0
+        together = []
+        for part in each:
+            together.append(game_models(of_all, first, len(part)))
+            first += len(part)
+    else:
+        together = [_models_of_values(game, part) for game, part in zip(games, each, strict=True)]
+    found = iter([_model(*parts) for parts in zip(games, each, together, strict=True)])
+    parts = []
+    for i, (posterior, v) in enumerate(zip(posteriors, values, strict=True)):
+        if i in sparse:
+            parts.append(sparse[i])
+            continue
+        assert isinstance(posterior, ProcessPosterior)
+        offset, size = posterior.process.offset, (v - posterior.process.offset).abs().amax()
+        size = torch.where(size > 0, size, 1.0)
+        model = next(found)
+        parts.append(model._replace(value=model.value * size, constant=model.constant * size + offset))
+    return joined_models(parts)
 
 
-def _model(game: _Game) -> Models:
+def _models_of_values(game: _Game, values: Tensor) -> Models:
+    """Models of one game and its folds; where their number is open, of as many patterns as pay."""
+    count = game.options.max_patterns
+    if count is None or game.options.min_r2 is not None:
+        count = _count(game, values[1:])
+    return game.models(values, count)
+
+
+def _model(game: _Game, values: Tensor, found: Models) -> Models:
+    """The model of one game in its unit, from those of it and of its folds."""
     posterior, options = game.posterior, game.options
-    if isinstance(posterior, SparseGame):
-        return _sparse_model(game, posterior)
     assert isinstance(posterior, ProcessPosterior)
-    offset, size = posterior.process.offset, (game.v - posterior.process.offset).abs().amax()
-    size = torch.where(size > 0, size, 1.0)
-    posterior = posterior.unit
-    game = replace(game, posterior=posterior, v=posterior.values)
-    values = game.values()
-    count = options.max_patterns
-    if count is None or options.min_r2 is not None:
-        count = _count(game, posterior, values[1:])
-    found = game.models(values, count)
     models = _merged(_of_game(found, 0), game.coalitions)
     judged = [
         (fold.rows, fold.mean, fold.deviation, _predicted(found, 1 + i, game.coalitions[fold.rows]))
@@ -169,8 +195,6 @@ def _model(game: _Game) -> Models:
     squares = float(game.support.weights @ (values[0] - _predicted(models, 0, game.support.rows)).square())
     fidelity = fidelity_of(posterior, options.size_shares(posterior.n_players), squares, judged)
     return models._replace(
-        value=models.value * size,
-        constant=models.constant * size + offset,
         t=t_values(posterior.values, posterior.coalitions, models.is_or, models.members, models.value),
         r2=values.new_tensor([fidelity.r2]),
         r2_interval=values.new_tensor([[fidelity.low, fidelity.high]]),
@@ -249,7 +273,7 @@ def _searched(posterior: ProcessPosterior, judged: Judged, options: Options) -> 
 
     It does in sparse games with noise, and in those of more patterns than a search finds exactly.
     """
-    if posterior.searched > _PROMISING * posterior.left_out_error:
+    if not posterior.is_promising:
         return None
     rows, mean, deviation, of_process = judged
     v, coalitions = posterior.values, posterior.coalitions
@@ -272,9 +296,9 @@ def _searched(posterior: ProcessPosterior, judged: Judged, options: Options) -> 
     return model_of_patterns(v, coalitions, patterns, options), [(rows, mean, deviation, predicted[place])]
 
 
-def _count(game: _Game, posterior: ProcessPosterior, without: Tensor) -> int:
+def _count(game: _Game, without: Tensor) -> int:
     """How many patterns pay: by one standard error of the error left out, or the fewest that reach ``min_r2``."""
-    options, m, n = game.options, len(game.v), posterior.n_players
+    options, (m, n) = game.options, game.coalitions.shape
     most = max(m // 4, min(n, m // 2), 1)
     limit = min(options.max_patterns or (_MOST_COUNTED if game.support.is_complete else _MOST_PURSUED), most)
     search = replace(game, options=replace(options, min_r2=None, effort="stable", exact_ends=False))

@@ -116,12 +116,13 @@ def joined_models(parts: Sequence[Models]) -> Models:
     return Models(*(torch.cat(column) for column in zip(*numbered, strict=True)))._replace(r2_path=torch.cat(paths))
 
 
-def game_models(models: Models, game: int) -> Models:
-    """The model of one game of several, numbered 0."""
-    mine = models.game == game
+def game_models(models: Models, game: int, count: int = 1) -> Models:
+    """The models of one game of several, or of so many that follow, numbered from 0."""
+    mine = (models.game >= game) & (models.game < game + count)
+    some = slice(game, game + count)
     of_patterns = {name: getattr(models, name)[mine] for name in ("is_or", "members", "value", "t")}
-    of_game = {name: getattr(models, name)[game : game + 1] for name in ("constant", "r2", "r2_path", "r2_interval")}
-    return Models(game=torch.zeros_like(models.game[mine]), **of_patterns, **of_game)
+    of_games = {name: getattr(models, name)[some] for name in ("constant", "r2", "r2_path", "r2_interval")}
+    return Models(game=models.game[mine] - game, **of_patterns, **of_games)
 
 
 def path(games: GameBatch, chosen: Tensor, ends: Ends | None) -> Tensor:
