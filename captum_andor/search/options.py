@@ -76,11 +76,6 @@ class Options:
                 )
             object.__setattr__(self, "weights", weights)
 
-    @property
-    def is_uniform(self) -> bool:
-        """Whether R² weighs all coalitions alike."""
-        return self.weights == "uniform"
-
     def size_shares(self, n_players: int) -> tuple[float, ...]:
         """Weight of all coalitions of each size together: n + 1 numbers that sum to 1."""
         n = n_players
