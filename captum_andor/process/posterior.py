@@ -40,7 +40,7 @@ Estimated: TypeAlias = tuple[Tensor, Tensor]
 # The posterior takes its hyperparameters for known, but they are fitted. Without the factor 95 % intervals of Shapley
 # values cover .85 to .98 of them, by family of games (`python -m benchmarks.budget shapley`), with it .89 to .99.
 _FITTED_HYPERPARAMETERS = 1.15
-_FEWEST_PAIRS = 8  # of coalitions, whose halves tell anything
+_FEWEST_PAIRS = 4  # of coalitions, parts of which tell anything
 _NODES_OF_HALVES = 12  # of the quadrature, for a ratio of two errors
 _FOLDS = 4
 _PROMISING = 1.2  # times the error of the process, both left out
@@ -432,7 +432,7 @@ class Refits:
         game, inner = posterior, is_inner(posterior.coalitions)
         ends, pairs = (~inner).nonzero()[:, 0], torch.split(inner.nonzero()[:, 0], 2)
         if len(pairs) < _FEWEST_PAIRS or not bool(game.process.scale > 0):
-            return cls(game.left_out_error if bool(inner.any()) else 0.0, 0.0, 0.0)
+            return cls(root_mean_square(game.values - game.values.mean()), 0.0, 0.0)  # nothing is predicted
         order = np.random.default_rng(game.seed).permutation(len(pairs))
         halves = [torch.cat([ends, *(pairs[i] for i in sorted(order[start::2]))]) for start in (0, 1)]
         if len(game.values) > REFITTED:
