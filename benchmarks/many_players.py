@@ -1,7 +1,6 @@
 """Logical models of more than 16 players: R² stated and true, seconds.
 
     python -m benchmarks.many_players            # minutes; writes benchmarks/results/budget/many_players.txt
-    python -m benchmarks.many_players coverage   # minutes; of stated intervals, on random networks: …_coverage.txt
 
 Games: a network of scikit-learn on the 64 pixels of digits, and gradient-boosted trees (benchmarks/budget_games.py). True R²
 is that over 8 192 fresh coalitions. One thread.
@@ -9,7 +8,6 @@ is that over 8 192 fresh coalitions. One thread.
 
 from __future__ import annotations
 
-import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -52,31 +50,6 @@ def games() -> Iterator[tuple[str, int, Callable[[Rows], np.ndarray]]]:
         yield name, n_players(rules), lambda rows, rules=rules: evaluate(rules, rows)
 
 
-def coverage() -> None:
-    """Stated less true R² of ten patterns, and how often the 95 % interval holds the true one: 60 tanh networks, n = 24."""
-    torch.set_num_threads(1)
-    warnings.simplefilter("ignore")
-    n, count = 24, 60
-    fresh = torch.rand(6000, n, generator=torch.Generator().manual_seed(5)) < 0.5
-    lines = ["passes  true R²  stated − true  covered   (means of 60 random tanh networks, 24 players)"]
-    for budget in (64, 128, 256, 512):
-        found = []
-        for seed in range(count):
-            generator = torch.Generator().manual_seed(1000 + seed)
-            first = torch.randn(n, 16, generator=generator) / n**0.5 * (1 + seed % 3)
-            second = torch.randn(16, generator=generator)
-            method = AndOrInteractions(lambda z, a=first, b=second: torch.tanh(z.float() @ a) @ b)
-            model = method.logical_model(torch.ones(1, n), budget=budget, seed=seed)
-            truth = (torch.tanh(fresh.float() @ first) @ second).double()
-            true = float(1 - (model.predict(fresh)[0] - truth).square().mean() / truth.var())
-            low, high = model.r2_interval.flatten().tolist()
-            found.append((true, float(model.r2) - true, low <= true <= high))
-        true, bias, covered = np.nanmean(np.array(found, dtype=float), axis=0)
-        lines.append(f"{budget:>6}  {true:>7.3f}  {bias:>+13.3f}  {covered:>7.2f}")
-        print(lines[-1], flush=True)
-    FILE.with_name("many_players_coverage.txt").write_text("\n".join(lines) + "\n")
-
-
 def main() -> None:
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")
@@ -106,4 +79,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    coverage() if sys.argv[1:] == ["coverage"] else main()
+    main()
