@@ -163,7 +163,11 @@ def _evaluate(evaluation: _Evaluation, n: int, total: int, leverage: float, seed
     spare = Regime.of(n, total).n_telling
     evaluation.extend(sequence[: total - spare])
     if spare and not evaluation.is_interrupted and evaluation.values is not None:
-        evaluation.found = found = _searched(evaluation.rows, evaluation.values, seed)
+        try:
+            evaluation.found = found = _searched(evaluation.rows, evaluation.values, seed)
+        except KeyboardInterrupt:  # the evaluations are not to be lost
+            evaluation.found, evaluation.is_interrupted = [None] * len(flat_games(evaluation.values)), True
+            return
         evaluation.extend(_telling(found, evaluation.rows)[: total - len(evaluation.rows)])
     left = [row for row in sequence[total - spare :] if not evaluation.holds(row)]
     if left:

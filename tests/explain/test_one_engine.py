@@ -129,6 +129,17 @@ def test_the_regime_says_what_is_done() -> None:
     assert Regime.of(20, 512).search == "all patterns" and Regime.of(21, 512).search == "beams"
 
 
+def test_ctrl_c_during_the_first_search_keeps_what_was_evaluated(monkeypatch: pytest.MonkeyPatch) -> None:
+    from captum_andor.explain import evaluation
+
+    def interrupted(*arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(evaluation, "find_patterns", interrupted)
+    estimate = AndOrInteractions(network, check_repeats=False).estimate(ones(12), budget=100)
+    assert estimate.n_evaluations == 90 and estimate.kinds == ["process"]
+
+
 def test_budgets_too_small_name_the_least() -> None:
     method = AndOrInteractions(network)
     with pytest.raises(ValueError, match="at least 2, for ∅ and N; got 1"):
