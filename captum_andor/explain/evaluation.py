@@ -143,6 +143,8 @@ def evaluated_estimate(
             if not automatic or evaluation.is_interrupted or total >= most or goal.missing(found) <= goal.tolerance:
                 return found
             total = min(2 * round(total * _GROWTH / 2), most)
+            if 2 * total > 1 << n == most:  # all of them are near, and cost no fit
+                total = most
 
 
 def _evaluate(evaluation: _Evaluation, n: int, total: int, leverage: float, seed: int) -> None:
