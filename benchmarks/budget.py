@@ -125,6 +125,12 @@ def report(table: pd.DataFrame) -> None:
     print(means.to_string(float_format=lambda x: f"{x:.1e}"))
     ours, others = "estimate, leverage pairs", [c for c in means.columns if not c.startswith("estimate")]
     best = means[others].min(axis=1)
+    networks = [family for family in means.index.get_level_values("family").unique() if not family.startswith("trees")]
+    of_networks = means.loc[networks].groupby(level="budget").agg(lambda errors: np.exp(np.log(errors).mean()))
+    print("\nnetworks alone, geometric mean: ours, the best peer of each cell")
+    for budget, row in of_networks.iterrows():
+        peer = np.exp(np.log(best.loc[networks].xs(budget, level="budget")).mean())
+        print(f"{budget:5}  {row[ours]:.1e}  {peer:.1e}")
     print("\nratio to the best peer, by cell; geometric mean over games, worst")
     for method in (ours, "estimate, half and half"):
         ratio = means[method] / best

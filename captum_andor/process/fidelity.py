@@ -199,7 +199,7 @@ def _fidelity(
     most = max(ratio * factor * worse**0.5, _OF_PARTS * of_parts * (1 + of_parts)) + hidden + outside
     # No error is larger than the range of v.
     most = min(most, float(posterior.values.amax() - posterior.values.amin()) ** 2 / total)
-    return Fidelity(1 - ratio - likely, 1 - max(most, ratio + likely), 1 - ratio / factor / worse)
+    return Fidelity(1 - ratio - likely, 1 - max(most, ratio + likely), 1 - ratio / factor / worse**2)
 
 
 def _moments(posterior: ProcessPosterior, shares: tuple[float, ...], left: float) -> tuple[float, float]:
