@@ -1,9 +1,9 @@
 """Coverage of 95 % intervals from a budget: Shapley values, R² of the estimate and of ten patterns, by family of games.
 
-    python -m benchmarks.intervals            # some 15 minutes; writes benchmarks/results/budget/intervals.txt
+    python -m benchmarks.intervals            # some 10 minutes; writes benchmarks/results/budget/intervals.txt
     python -m benchmarks.intervals sigmoid    # families whose name begins so
 
-Games of 10 and 12 players, synthetic, forty a cell, asked through ``AndOrInteractions.estimate``. Width: mean half width of
+Games of 10 and 12 players, synthetic, 24 a cell, asked through ``AndOrInteractions.estimate``. Width: mean half width of
 the Shapley intervals by the mean |φ|; error: the same of the errors. One thread.
 """
 
@@ -29,7 +29,7 @@ from captum_andor.games.transforms import all_coalitions, coalition_codes
 
 FILE = ROOT / "benchmarks" / "results" / "budget" / "intervals.txt"
 CELLS = ((10, 32), (10, 64), (10, 128), (12, 64), (12, 128), (12, 256), (12, 512))
-GAMES = int(os.environ.get("GAMES", "40"))
+GAMES = 24
 Rows = np.ndarray
 
 

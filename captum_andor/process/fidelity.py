@@ -185,7 +185,8 @@ def _fidelity(
     factor = math.exp(min(relative, _LARGEST_EXPONENT))
     # Hyperparameters of their own predict parts of the coalitions worse than those of all, known, predict each.
     left_out = posterior.left_out_error
-    worse = max(posterior.refits.error / left_out if left_out > 0 else 1.0, posterior.refits.moved**0.25, 1.0)
+    unsure = max(posterior.refits.moved, 1.0) ** 0.5
+    worse = max(posterior.refits.error / left_out if left_out > 0 else 1.0, unsure**0.5)
     # And an end that the others do not predict tells of something that no other coalition shows.
     hidden, likely = 0.0, 0.0
     if bool((~is_inner(posterior.coalitions)).any()):
@@ -199,7 +200,7 @@ def _fidelity(
     most = max(ratio * factor * worse**0.5, _OF_PARTS * of_parts * (1 + of_parts)) + hidden + outside
     # No error is larger than the range of v.
     most = min(most, float(posterior.values.amax() - posterior.values.amin()) ** 2 / total)
-    return Fidelity(1 - ratio - likely, 1 - max(most, ratio + likely), 1 - ratio / factor / worse**2)
+    return Fidelity(1 - ratio - likely, 1 - max(most, ratio + likely), 1 - ratio / factor / (worse**2 * unsure))
 
 
 def _moments(posterior: ProcessPosterior, shares: tuple[float, ...], left: float) -> tuple[float, float]:
