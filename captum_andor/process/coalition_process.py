@@ -29,6 +29,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
+from functools import cached_property
 from math import log
 from typing import TypeAlias
 
@@ -269,9 +270,14 @@ class CoalitionProcess:
         variance = (self.kernel.diagonal(coalitions) - explained).clamp(min=0.0)
         return mean + self.offset, variance.sqrt() * self.scale
 
+    @cached_property
+    def precision(self) -> Tensor:
+        """Inverse of the covariance of the values given: shape ``(m, m)``."""
+        return torch.cholesky_inverse(self.factor)
+
     def left_out(self) -> tuple[Tensor, Tensor]:
         """Error of predicting each value from all others, and its standard deviation: shape ``(m,)``, in units of v."""
-        precision = torch.cholesky_inverse(self.factor).diagonal()
+        precision = self.precision.diagonal()
         return self.alpha / precision * self.scale, precision.rsqrt() * self.scale
 
 

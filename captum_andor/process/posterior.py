@@ -286,9 +286,11 @@ class ProcessPosterior:
     def _bounded(self, std: Tensor, least: float = 0.0) -> Tensor:
         return (std * self.widening).clamp(min=least).minimum(self._largest)
 
-    @property
+    @cached_property
     def left_out_error(self) -> float:
         """Root mean square of the error of predicting each value but v(∅) and v(N) from all others."""
+        if self.unit is not self:
+            return self.unit.left_out_error * float((self.values - self.process.offset).abs().amax())
         error, _ = self.process.left_out()
         inner = error[is_inner(self.coalitions)]
         return root_mean_square(inner) if len(inner) else math.inf
@@ -304,11 +306,6 @@ class ProcessPosterior:
     def is_promising(self) -> bool:
         """Whether a search for few patterns came so near to the process that one for a model is worth its time."""
         return self.searched <= _PROMISING * self.left_out_error
-
-    @cached_property
-    def precision(self) -> Tensor:
-        """Inverse of the covariance of the values given: shape ``(m, m)``."""
-        return torch.cholesky_inverse(self.process.factor)
 
     @property
     def kind(self) -> Kind:
@@ -383,9 +380,10 @@ class Fold:
     @classmethod
     def of(cls, posterior: ProcessPosterior, rows: Tensor) -> Fold:
         """Under the same hyperparameters, by the inverse of the covariance."""
-        process, block = posterior.process, posterior.precision[rows][:, rows]
+        process, precision = posterior.process, posterior.process.precision
+        block = precision[rows][:, rows]
         left_out = torch.linalg.solve(block, process.alpha[rows])
-        alpha = process.alpha - posterior.precision[:, rows] @ left_out
+        alpha = process.alpha - precision[:, rows] @ left_out
         alpha[rows] = 0.0
         variance = torch.linalg.inv(block).diagonal() - process.kernel.noise
         return cls(
