@@ -233,6 +233,7 @@ class ProcessPosterior:
         if bool((offset == 0) & (size == 1)):
             return self
         process = replace(self.process, offset=torch.zeros_like(offset), scale=self.process.scale / size)
+        process.__dict__["precision"] = self.process.precision  # of standardised values: the same
         noise = None if self.known_noise is None else self.known_noise / size
         searched = self.searched / float(size)
         return replace(
@@ -289,8 +290,6 @@ class ProcessPosterior:
     @cached_property
     def left_out_error(self) -> float:
         """Root mean square of the error of predicting each value but v(∅) and v(N) from all others."""
-        if self.unit is not self:
-            return self.unit.left_out_error * float((self.values - self.process.offset).abs().amax())
         error, _ = self.process.left_out()
         inner = error[is_inner(self.coalitions)]
         return root_mean_square(inner) if len(inner) else math.inf
