@@ -27,7 +27,7 @@ from captum_andor.search.sampled_games import choose, fitted_patterns, pattern_c
 _MOST_PATTERNS = 40  # of a game that counts as sparse; more would need more coalitions than most budgets have
 _ROUNDING = 16 * torch.finfo(torch.float32).eps  # of the largest deviation of v: the rounding of a float32 model
 _MOST_PURSUED = 64  # above 20 players, by the pursuit that comes first: trees are found by it
-_ROWS_OF_HOPE, _HOPELESS = 256, 2.0  # times the error of a process: digits of 64 pixels have 3, planted games 1.4
+_ROWS_OF_HOPE, _HOPELESS = 256, 3.0  # times the error of a process: digits of 64 pixels have 3.2, planted games to 2
 _CERTAIN = 1e-6  # share of a value that the others tell, below which they tell nothing
 _PROCESS_PLAYERS = 4096  # above, the search takes a minute
 
