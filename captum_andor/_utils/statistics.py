@@ -231,6 +231,12 @@ def _correlations(products: Array) -> Array:
     return found
 
 
+def root_mean_square(x: Tensor) -> float:
+    """√(mean x²), also of numbers whose squares vanish or overflow."""
+    size = x.abs().amax()
+    return float(size * (x / size).square().mean().sqrt()) if bool(size > 0) else 0.0
+
+
 def effective_count(contributions: Array | Tensor) -> float:
     """How many terms a sum c₁ + c₂ + … rests on, (Σc)² / Σc²: n for equal ones, 0 where all are 0."""
     squares = float((contributions * contributions).sum())

@@ -17,7 +17,7 @@ from captum_andor._utils.checks import constrained, whole
 from captum_andor._utils.running import progress_bar
 from captum_andor._utils.user_warnings import warn
 from captum_andor.explain.estimate import GameEstimate
-from captum_andor.explain.evaluation import Goal, check_estimate_budget, evaluated_estimate, model_error, shapley_error
+from captum_andor.explain.evaluation import Goal, evaluated_estimate, model_error, shapley_error
 from captum_andor.explain.explanation import AndOrExplanation, split_explanation
 from captum_andor.explain.kept_outputs import KeptOutputs
 from captum_andor.explain.logical_model import LogicalModel
@@ -213,7 +213,9 @@ class AndOrInteractions(PerturbationAttribution):  # type: ignore[misc]  # captu
     ) -> GameEstimate:
         """The game v from a budget of coalitions: Shapley values, predictions and patterns with standard errors.
 
-        Half of the coalitions are spread evenly over the sizes, half drawn as R² weighs them, all in pairs S, N∖S.
+        Half of the coalitions are spread evenly over the sizes, half drawn as R² weighs them, all in pairs S, N∖S; up
+        to a tenth are others that tell the patterns apart which a search finds. A model that answers differently when
+        asked again is asked 32 coalitions more, for ``noise``.
 
         Args:
             inputs (Tensor or tuple[Tensor, ...]): As in :meth:`attribute`.
@@ -267,37 +269,11 @@ class AndOrInteractions(PerturbationAttribution):  # type: ignore[misc]  # captu
     ) -> GameEstimate:
         """The estimate by the arguments of Captum, in their order."""
         inputs, baselines, target, further, feature_mask, perturbations_per_eval, show_progress = arguments
-        players, game = self._game(
-            inputs, baselines, target, further, feature_mask, perturbations_per_eval, budgeted=True
-        )
-        check_estimate_budget(budget, players.n_players, self.max_players)
-        goal = Goal(shapley_error, error_tolerance)
-        return self._evaluated(game, budget, leverage, seed, goal, previous, names, show_progress, "estimate")
-
-    def _evaluated(
-        self,
-        game: Game,
-        budget: int | str,
-        leverage: float,
-        seed: int,
-        goal: Goal,
-        previous: GameEstimate | LogicalModel | None,
-        names: Names,
-        show_progress: bool,
-        name: str,
-    ) -> GameEstimate:
-        players = game.players
-        # checked before the evaluation
-        names = standard_names(names, players.layout.feature_ids) or players.names
-
-        @torch.no_grad()
-        def continued(more: int | str, before: GameEstimate) -> GameEstimate:
-            check_estimate_budget(more, players.n_players, self.max_players)
-            return self._evaluated(game, more, leverage, seed, goal, before, names, show_progress, name)
-
+        _, game = self._game(inputs, baselines, target, further, feature_mask, perturbations_per_eval, budgeted=True)
         return evaluated_estimate(
-            game, budget, leverage, seed, goal, previous, names, show_progress, f"{self.get_name()} {name}", continued
-        )
+            game, budget, leverage, seed, Goal(shapley_error, error_tolerance), previous, names, self.max_players,
+            show_progress, f"{self.get_name()} estimate",
+        )  # fmt: skip
 
     def attribute_future(
         self,
@@ -555,9 +531,9 @@ class AndOrInteractions(PerturbationAttribution):  # type: ignore[misc]  # captu
             min_r2 (float, optional): Stop an output as soon as R² reaches this. Default: None
             max_order (int, optional): Largest number of players in a pattern. Default: None
             budget (int or str, optional): How many coalitions to evaluate, for each example alike; 2^n or more
-                evaluates all. ``"auto"`` begins with 256 and evaluates more until a model predicts fresh ones to
-                ``r2_tolerance`` or stops getting better at it, at most 4 096. None takes all up to 10 players and 1 024
-                above. Default: None
+                evaluates all. ``"auto"`` begins with 256 and evaluates more, half as many each time, until the interval
+                of R² leaves ``r2_tolerance``, at most 4 096. None takes all up to 10 players and 1 024 above.
+                Default: None
             effort (str, optional): ``"stable"``, ``"accurate"`` or ``"high"``; see :meth:`LogicalModel.from_values`.
                 Above 20 players one search serves all. Default: "auto"
             exact_ends (bool, optional): Hold h(∅) = v(∅) and h(N) = v(N), so that attributions add up. Default: True
@@ -567,8 +543,8 @@ class AndOrInteractions(PerturbationAttribution):  # type: ignore[misc]  # captu
             kinds (str or sequence of str, optional): ``"and"``, ``"or"`` or both. Default: ("and", "or")
             weights (str or sequence of float, optional): What R² weighs; see :meth:`LogicalModel.from_values`.
                 Default: "uniform"
-            r2_tolerance (float, optional): Share of the variance of fresh coalitions that ``budget="auto"`` may leave
-                unexplained. Default: 0.01
+            r2_tolerance (float, optional): What the lower end of the interval of R², of the model or of the estimate,
+                may leave of the variance where ``budget="auto"`` stops. Default: 0.01
             previous (LogicalModel or GameEstimate, optional): A model or an estimate of the same inputs and seed with
                 a smaller budget: what it evaluated is not evaluated again, but for three coalitions that must be the
                 same. Default: None
@@ -603,9 +579,9 @@ class AndOrInteractions(PerturbationAttribution):  # type: ignore[misc]  # captu
             )
         total = 1 << players.n_players if first is None else first
         goal = Goal(model_error(options, r2_tolerance), r2_tolerance, total)
-        estimate = self._evaluated(
+        estimate = evaluated_estimate(
             game, "auto" if isinstance(budget, str) else total, PATTERNS, options.seed, goal, previous, player_names,
-            show_progress, "logical model",
+            self.max_players, show_progress, f"{self.get_name()} logical model",
         )  # fmt: skip
         try:
             return estimate._modelled(options)

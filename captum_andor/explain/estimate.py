@@ -17,10 +17,19 @@ from captum_andor.explain.logical_model import LogicalModel, sampled_model
 from captum_andor.games import Inputs, flat_games, game_values
 from captum_andor.games.indices import Index, interaction_index
 from captum_andor.games.transforms import all_coalitions, coalition_codes, count_players
-from captum_andor.process import Fidelity, Posterior, ProcessPosterior, estimate_fidelity
+from captum_andor.process import Fidelity, Posterior, ProcessPosterior, SparseGame, estimate_fidelity
 from captum_andor.results import Axes, IndexedResult, Names, Picks, ResultPlayers, take
 from captum_andor.sampling import checked_coalitions, each_once
-from captum_andor.search import FoundPatterns, ModelOptions, Options, estimated_game, game_posteriors, unfitted_game
+from captum_andor.search import (
+    BesideProcess,
+    FoundPatterns,
+    ModelOptions,
+    Options,
+    game_posteriors,
+    kept_part,
+    restored_game,
+    unfitted_game,
+)
 from captum_andor.visualization import plot_shapley_values
 
 if TYPE_CHECKING:
@@ -38,8 +47,9 @@ class GameEstimate(IndexedResult):
     r"""The posterior of v given its values on some coalitions: of every value, and of everything linear in it.
 
     Where all 2^n values are known it is exact, with standard deviations of 0. Where a search finds few patterns that
-    explain every value, also those that it did not see, these are the game. Else it is a Gaussian process whose prior
-    holds every AND, every OR and every parity, with a relevance for each player.
+    explain every value, also those that it did not see, and the coalitions tell each of them from every other, these
+    are the game. Else it is a Gaussian process whose prior holds every AND, every OR and every parity, with a relevance
+    for each player.
 
     Attributes:
         values (Tensor): v on the coalitions evaluated, float64, shape ``(…, m)``.
@@ -313,14 +323,14 @@ class GameEstimate(IndexedResult):
         return plot_shapley_values(mean, std, names, k, title=options.pop("title", self._title()), **options)
 
     def _state(self) -> dict[str, Any]:
-        theta = [p.process.theta if isinstance(p, ProcessPosterior) else None for p in self.posteriors]
         return {
             "values": self.values,
             "coalitions": self.coalitions,
             "seed": self.seed,
             "axes": self.axes,
             "players": self.players,
-            "theta": theta,
+            "theta": [p.process.theta if isinstance(p, ProcessPosterior) else None for p in self.posteriors],
+            "kept": [kept_part(posterior) for posterior in self.posteriors],
         }
 
     @classmethod
@@ -367,7 +377,7 @@ class GameEstimate(IndexedResult):
             "Few patterns explain every value, and yet are not known: these coalitions do not tell "
             + ", ".join(shown)
             + (f" and {more} more" if more else "")
-            + " from patterns of other players. Try a larger budget."
+            + " from patterns of other players. Evaluate more coalitions."
         ]
 
     def _headline(self) -> str:
@@ -399,22 +409,23 @@ def estimate_of(
     seed: int,
     players: ResultPlayers,
     theta: Sequence[Tensor | None] | None = None,
+    kept: Sequence[SparseGame | BesideProcess | None] | None = None,
     found: Sequence[FoundPatterns | None] | None = None,
     noise: Tensor | None = None,
 ) -> GameEstimate:
     """Fit the posterior of every output from v, ``(…, m)``, on coalitions ``(m, n)``, each once; None for all.
 
-    ``theta`` holds hyperparameters of each output that are known, None where none are needed; ``found`` what a search
-    for few patterns found on a part of the coalitions; ``noise`` the standard deviation of v of a random model.
+    ``theta`` and ``kept`` are what a file holds of each posterior; ``found`` is what a search for few patterns found on
+    a part of the coalitions; ``noise`` the standard deviation of v of a random model.
     """
     if coalitions is not None and len(coalitions) == 1 << min(coalitions.shape[1], 62):
         values, coalitions = values[..., coalition_codes(coalitions).argsort()], None
     rows = all_coalitions(players.n_players, values.device) if coalitions is None else coalitions
     games = flat_games(values)
-    if theta is None:
+    if theta is None or kept is None:
         posteriors = _fitted(rows, games, seed, found, None if noise is None else noise.reshape(-1))
     else:
-        posteriors = [estimated_game(rows, v, seed, row) for v, row in zip(games, theta, strict=True)]
+        posteriors = [restored_game(rows, *parts, seed) for parts in zip(games, theta, kept, strict=True)]
     return GameEstimate(values, coalitions, seed, Axes.of(values.shape[:-1]), players, tuple(posteriors))
 
 

@@ -10,7 +10,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -21,14 +20,14 @@ from captum_andor.explain.logical_model import LogicalModel
 from captum_andor.games import Game, flat_games
 from captum_andor.games.transforms import all_coalitions
 from captum_andor.process import ProcessPosterior
-from captum_andor.results import ResultPlayers
-from captum_andor.sampling import Regime, is_inner, paired_design
+from captum_andor.results import Names, ResultPlayers, standard_names
+from captum_andor.sampling import Regime, is_inner, paired_design, row_keys
 from captum_andor.search import FoundPatterns, Options, find_patterns, untold_neighbours
 
 _LEAST_BUDGET = 2  # ∅ and N
 _FIRST, _MOST, _GROWTH = 64, 4096, 1.5  # coalitions of an automatic budget: at least 2n + 2 at first, then half more
-_SAME = 1e-3  # of v(N) − v(∅): what is asked again differs by less, in whatever precision
-_ROUNDING = 1e-5  # of the size of v, beside that: the rounding of a float32 model in another batch
+_SAME = 1e-3  # of v(N) − v(∅): what is asked again differs by less
+_DIGITS, _MOST_ROUNDING = 64, 0.01  # beside that, in units of the last digit of v; of its size, for half precision
 _OF_SEQUENCE = 0.8  # share of an earlier result that its sequence holds; the other coalitions told patterns apart
 _ASKED_AGAIN = 32  # coalitions of a model that answers differently: its noise is known to an eighth
 
@@ -59,18 +58,15 @@ class _Evaluation:
         self.place: set[bytes] = set()
         self.known, self.known_place = known, {}
         if known is not None:
-            self.known_place = {key: i for i, key in enumerate(_keys(known[0]))}
+            self.known_place = {key: i for i, key in enumerate(row_keys(known[0]))}
         self.is_interrupted = False
         self.noise: Tensor | None = None  # of a model that answers differently when asked again, of each output
+        self.is_asked_again = False
         self.found: list[FoundPatterns | None] | None = None  # by searches on a part of the coalitions, of each output
-
-    def holds(self, row: Tensor) -> bool:
-        """Whether a coalition was evaluated."""
-        return _keys(row[None])[0] in self.place
 
     def extend(self, rows: Tensor) -> None:
         """Evaluate coalitions ``(k, n)`` that are new; those that are known from before are looked up."""
-        keys = _keys(rows)
+        keys = row_keys(rows)
         new = [i for i, key in enumerate(keys) if key not in self.place]
         if self.is_interrupted or not new:
             return
@@ -94,11 +90,17 @@ class _Evaluation:
         self.rows = torch.cat([self.rows, rows[:done]])
         self.values = values if self.values is None else torch.cat([self.values.to(values.device), values], dim=-1)
 
+    def ask_again(self) -> None:
+        """Warn of a model that answers differently, and measure by how much; once."""
+        if self.is_asked_again or self.values is None:
+            return
+        self.is_asked_again = True
+        if self.game.warn_of_change() and not self.is_interrupted:
+            some = is_inner(self.rows).nonzero()[:_ASKED_AGAIN, 0]
+            self.noise = self.game.repeat_error(self.rows[some], self.values[..., some.to(self.values.device)])
 
-def _keys(rows: Tensor) -> list[bytes]:
-    return [row.tobytes() for row in np.packbits(rows.cpu().numpy(), axis=1)]
 
-
+@torch.no_grad()
 def evaluated_estimate(
     game: Game,
     budget: int | str,
@@ -106,17 +108,18 @@ def evaluated_estimate(
     seed: int,
     goal: Goal,
     previous: GameEstimate | LogicalModel | None,
-    names: Any,
+    names: Names,
+    max_players: int,
     show_progress: bool,
     description: str,
-    continued: Callable[[int | str, GameEstimate], GameEstimate],
 ) -> GameEstimate:
     """Evaluate a game as far as a budget goes and estimate it.
 
-    ``leverage`` is the share of the pairs that is spread evenly over the sizes; ``continued`` makes the estimate of a
-    larger budget.
+    ``leverage`` is the share of the pairs that is spread evenly over the sizes.
     """
     n = game.players.n_players
+    _check_budget(budget, n, max_players)
+    names = standard_names(names, game.players.layout.feature_ids) or game.players.names
     automatic = isinstance(budget, str)
     most = min(_MOST, 1 << n)
     total = min(max(goal.first, 2 * n + 2), most) if isinstance(budget, str) else min(budget, 1 << n)
@@ -126,14 +129,18 @@ def evaluated_estimate(
         values = evaluation.values
         if values is None or values.shape[-1] < _LEAST_BUDGET:
             raise KeyboardInterrupt("after one coalition, too few for a model or an estimate")
-        if evaluation.noise is None and game.warn_of_change():
-            some = is_inner(evaluation.rows).nonzero()[:_ASKED_AGAIN, 0]
-            evaluation.noise = game.repeat_error(evaluation.rows[some], values[..., some.to(values.device)])
+        evaluation.ask_again()
         players = ResultPlayers.of_inputs(game.players.layout, game.output_dtype, names, game.players.question)
         found = estimate_of(
             values, evaluation.rows.to(values.device), seed, players, found=evaluation.found, noise=evaluation.noise
         )
-        return replace(found, continued=lambda more: continued(more, found))
+
+        def continued(more: int | str) -> GameEstimate:
+            return evaluated_estimate(
+                game, more, leverage, seed, goal, found, names, max_players, show_progress, description
+            )
+
+        return replace(found, continued=continued)
 
     with progress_bar(show_progress, None if automatic else total, description) as bar:
         evaluation = _Evaluation(game, bar, known)
@@ -171,9 +178,9 @@ def _evaluate(evaluation: _Evaluation, n: int, total: int, leverage: float, seed
             evaluation.found, evaluation.is_interrupted = [None] * len(flat_games(evaluation.values)), True
             return
         evaluation.extend(_telling(found, evaluation.rows)[: total - len(evaluation.rows)])
-    left = [row for row in sequence[total - spare :] if not evaluation.holds(row)]
-    if left:
-        evaluation.extend(torch.stack(left)[: total - len(evaluation.rows)])
+    rest = sequence[total - spare :]
+    left = [key not in evaluation.place for key in row_keys(rest)]
+    evaluation.extend(rest[torch.tensor(left, dtype=torch.bool, device="cpu")][: total - len(evaluation.rows)])
 
 
 def _searched(rows: Tensor, values: Tensor, seed: int) -> list[FoundPatterns | None]:
@@ -216,7 +223,7 @@ def model_error(options: Options, tolerance: float) -> Callable[[GameEstimate], 
     return error
 
 
-def check_estimate_budget(budget: Any, n: int, max_players: int) -> None:
+def _check_budget(budget: Any, n: int, max_players: int) -> None:
     """Raise unless an estimate can be made with the budget."""
     everything = 1 << n
     if isinstance(budget, str):
@@ -249,8 +256,10 @@ def _known(game: Game, previous: Any, leverage: float, seed: int) -> tuple[Tenso
     n, values = previous.n_players, previous.values
     rows = all_coalitions(n, "cpu") if previous.coalitions is None else previous.coalitions.cpu()
     if previous.coalitions is not None:
-        sequence = set(_keys(torch.from_numpy(paired_design(n, len(rows), leverage, seed))))
-        if sum(key in sequence for key in _keys(rows)) < _OF_SEQUENCE * len(rows):
+        sequence = paired_design(n, len(rows), leverage, seed)
+        of_sequence = set(row_keys(torch.from_numpy(sequence))) & set(row_keys(rows))
+        has_ends = set(row_keys(torch.from_numpy(sequence[:2]))) <= of_sequence
+        if len(of_sequence) < _OF_SEQUENCE * len(rows) or not has_ends:
             raise ValueError(
                 "previous took other coalitions than these options give: pass the seed that it was made with."
             )
@@ -276,7 +285,8 @@ def _check_same_game(game: Game, rows: Tensor, values: Tensor) -> None:
             "must be of the same inputs and target."
         )
     effect = (before[..., 1] - before[..., 0]).abs()
-    allowed = _SAME * effect + _ROUNDING * before.abs().amax(-1)
+    rounding = min(_DIGITS * torch.finfo(game.output_dtype).eps, _MOST_ROUNDING)
+    allowed = _SAME * effect + rounding * before.abs().amax(-1)
     moved = (now - before).abs().amax(-1)
     if not bool((moved <= allowed.clamp(min=1e-300)).all()):
         worst = int((moved - allowed).flatten().argmax())

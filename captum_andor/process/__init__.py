@@ -19,7 +19,6 @@ from captum_andor.process.posterior import (
     Posterior as Posterior,
     ProcessPosterior as ProcessPosterior,
     SparseGame as SparseGame,
-    root_mean_square as root_mean_square,
 )
 
 __all__: list[str] = []

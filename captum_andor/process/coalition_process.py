@@ -38,7 +38,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from captum_andor.sampling import is_inner
+from captum_andor.sampling import in_pairs, is_inner
 
 COMPONENTS = 3  # parities, AND, NOR
 _LARGEST_GAMMA = 100.0  # e^-100 is nothing, and products of few such factors are still no 0 to divide by
@@ -361,7 +361,7 @@ def _hyperparameters(z: Tensor, y: Tensor, ends: Tensor, seed: int, prior: Prior
     """
     m, n = z.shape[-2:]
     u = torch.zeros(len(y), prior.mean.shape[-1], dtype=torch.float64, device=z.device)
-    order = [_in_pairs(part.cpu().numpy(), seed) for part in ends.reshape(-1, m)]
+    order = [_shuffled_pairs(part > 0, seed) for part in z.reshape(-1, m, n)]
     for rows, iterations in [(min(m, _ROUGH[0]), _ROUGH[1])] if is_rough else _stages(m, n):
         some = torch.from_numpy(np.stack([np.sort(part[:rows]) for part in order])).to(z.device)
         mine = some.expand(len(y), -1)
@@ -387,13 +387,11 @@ def _stages(m: int, n: int) -> Sequence[tuple[int, int]]:
     return [_FIRST_STAGE, (min(m, _SECOND_STAGE), max(more * _PLAYERS // max(n, _PLAYERS), _LEAST_ITERATIONS))]
 
 
-def _in_pairs(ends: npt.NDArray[np.bool_], seed: int) -> npt.NDArray[np.int64]:
-    """Positions with ∅ and N first, then the others in random order, neighbours (of one pair) together."""
-    first = np.flatnonzero(ends)
-    others = np.flatnonzero(~ends)
-    pairs = [others[i : i + 2] for i in range(0, len(others), 2)]
+def _shuffled_pairs(coalitions: Tensor, seed: int) -> npt.NDArray[np.int64]:
+    """Positions with ∅ and N first, then the others in random order, each beside its complement."""
+    pairs = in_pairs(coalitions)
     order = np.random.default_rng(seed).permutation(len(pairs))
-    return np.concatenate([first, *(pairs[i] for i in order)]) if pairs else first
+    return torch.cat([(~is_inner(coalitions)).nonzero()[:, 0], *(pairs[i] for i in order)]).cpu().numpy()
 
 
 class _Loss:

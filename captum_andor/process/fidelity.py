@@ -36,7 +36,9 @@ _LEAST_UNEXPLAINED = 1e-15  # share of the variance, so that the logarithm of an
 _LARGEST_EXPONENT = 50.0  # e^50 times the error: an interval that says nothing, and no overflow
 
 
-_FEWEST_PAIRS = 8.0
+# All four chosen so that 95 % intervals cover (`python -m benchmarks.intervals`).
+_FEWEST_PAIRS = 8.0  # degrees of freedom: with fewer intervals say nothing
+_LOWER, _UPPER = 0.5, 2.0  # powers of how much worse parts predict each other, at the ends of the interval
 _OF_PARTS = 1.5  # times the error on parts of the coalitions: less than the lower end of R² is not below it
 _UNSEEN = 3.7  # over a number of draws: share of the coalitions that none of these shows in one case of forty
 
@@ -197,10 +199,10 @@ def _fidelity(
         likely = surprise / (len(posterior.values) + 2) if posterior.unidentified else 0.0
     outside = max(1 - unseen.covered, 0.0)  # of these sizes nothing was seen: the lower end takes all of their variance
     of_parts = posterior.refits.error**2 / total
-    most = max(ratio * factor * worse**0.5, _OF_PARTS * of_parts * (1 + of_parts)) + hidden + outside
+    most = max(ratio * factor * worse**_LOWER, _OF_PARTS * of_parts * (1 + of_parts)) + hidden + outside
     # No error is larger than the range of v.
     most = min(most, float(posterior.values.amax() - posterior.values.amin()) ** 2 / total)
-    return Fidelity(1 - ratio - likely, 1 - max(most, ratio + likely), 1 - ratio / factor / (worse**2 * unsure))
+    return Fidelity(1 - ratio - likely, 1 - max(most, ratio + likely), 1 - ratio / factor / (worse**_UPPER * unsure))
 
 
 def _moments(posterior: ProcessPosterior, shares: tuple[float, ...], left: float) -> tuple[float, float]:

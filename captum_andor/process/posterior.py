@@ -1,8 +1,8 @@
 r"""What a budget tells of one game: exact values, a few patterns that explain all of them, or a Gaussian process.
 
 All three answer the same questions with a mean and a standard deviation. The patterns stand where a search finds few
-that explain every coalition given, those included that it did not see; else the process, unless all 2^n values are
-known.
+that explain every coalition given, those included that it did not see, and the coalitions tell each from every other;
+else the process, unless all 2^n values are known.
 
 Shapley and Banzhaf values, and any index linear in v, are normal under the posterior of the process. For Shapley values
 the prior covariance with v(T) is Owen's integral of a product over players,
@@ -29,11 +29,13 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from captum_andor._utils.statistics import root_mean_square
+from captum_andor._utils.storage import storable
 from captum_andor.games import indices
 from captum_andor.games.transforms import all_coalitions, coalition_codes, count_players, shapley_values
 from captum_andor.process.coalition_process import CONSTANT, CoalitionProcess, fit_process, fit_processes
 from captum_andor.results import PatternTable
-from captum_andor.sampling import REFITTED, is_inner
+from captum_andor.sampling import Regime, in_pairs, is_inner
 
 Kind: TypeAlias = Literal["complete", "patterns", "process"]
 Estimated: TypeAlias = tuple[Tensor, Tensor]
@@ -128,9 +130,10 @@ class CompleteGame:
         return count_players(self.values)
 
 
+@storable
 @dataclass(frozen=True)
 class SparseGame:
-    """A game that few patterns explain exactly: on every coalition given and hence, it is taken, on all.
+    """A game that few patterns explain exactly: on every coalition given, which tell these patterns from all others.
 
     Attributes:
         constant: v(∅), shape ``()``.
@@ -220,10 +223,9 @@ class ProcessPosterior:
     @cached_property
     def folds(self) -> list[Fold]:
         """The game without each quarter of the coalitions; pairs stay together, ∅ and N are in none."""
-        pairs = torch.split(is_inner(self.coalitions).nonzero()[:, 0], 2)
+        pairs = in_pairs(self.coalitions)
         order = np.random.default_rng(self.seed).permutation(len(pairs))
-        some = [torch.cat([pairs[i] for i in sorted(part)]) for part in np.array_split(order, _FOLDS) if len(part)]
-        return [Fold.of(self, rows) for rows in some]
+        return [Fold.of(self, rows) for rows in _quarters(pairs, order)]
 
     @cached_property
     def unit(self) -> ProcessPosterior:
@@ -270,7 +272,7 @@ class ProcessPosterior:
         """Least standard error of a player's value, whatever the process thinks.
 
         As large a share of v as parts of the coalitions do not predict of each other is unknown, and each player has
-        his part of it; the less, the better the rest is predicted.
+        a part of it; the less, the better the rest is predicted.
         """
         spread = float(self.unit.values.std(unbiased=False))
         missed = self.refits.error
@@ -399,8 +401,7 @@ class Fold:
     def all_values(self, coalitions: Tensor, values: Tensor) -> Tensor:
         """The completed game, with the values on the coalitions that are kept: shape ``(2^n,)``."""
         mean = completed_values(self.process)
-        kept = torch.ones(len(values), dtype=torch.bool, device=values.device)
-        kept[self.rows] = False
+        kept = _others(self.rows, len(values))
         mean[coalition_codes(coalitions[kept])] = values[kept]
         return mean
 
@@ -426,17 +427,17 @@ class Refits:
     @classmethod
     def of(cls, posterior: ProcessPosterior) -> Refits:
         """Of the game of a posterior in its unit."""
-        game, inner = posterior, is_inner(posterior.coalitions)
-        ends, pairs = (~inner).nonzero()[:, 0], torch.split(inner.nonzero()[:, 0], 2)
+        game, pairs = posterior, in_pairs(posterior.coalitions)
+        ends = (~is_inner(game.coalitions)).nonzero()[:, 0]
         if len(pairs) < _FEWEST_PAIRS or not bool(game.process.scale > 0):
             return cls(root_mean_square(game.values - game.values.mean()), 0.0, 0.0)  # nothing is predicted
         order = np.random.default_rng(game.seed).permutation(len(pairs))
         halves = [torch.cat([ends, *(pairs[i] for i in sorted(order[start::2]))]) for start in (0, 1)]
-        if len(game.values) > REFITTED:
+        if not Regime.of(game.n_players, len(game.values)).refits:
             moved = _moved_by_halves(game, halves)
             return cls(game.left_out_error, moved, moved)
-        left_out = [torch.cat([pairs[i] for i in sorted(part)]) for part in np.array_split(order, _FOLDS)]
-        kept = [_others(rows, len(inner)) for rows in left_out]
+        left_out = _quarters(pairs, order)
+        kept = [_others(rows, len(game.values)) for rows in left_out]
         fitted = _fitted_to_parts(game, halves + kept)
         errors = [
             game.values[rows] - process.predict(game.coalitions[rows].double())
@@ -453,7 +454,13 @@ class Refits:
         )
 
 
+def _quarters(pairs: list[Tensor], order: npt.NDArray[np.int64]) -> list[Tensor]:
+    """Positions of the coalitions in each quarter of the pairs, taken in an order."""
+    return [torch.cat([pairs[i] for i in sorted(part)]) for part in np.array_split(order, _FOLDS) if len(part)]
+
+
 def _others(rows: Tensor, count: int) -> Tensor:
+    """Positions but some of so many."""
     kept = torch.ones(count, dtype=torch.bool, device=rows.device)
     kept[rows] = False
     return kept.nonzero()[:, 0]
@@ -487,12 +494,6 @@ def _moved_by_halves(game: ProcessPosterior, halves: list[Tensor]) -> float:
         squares.append(((moved - mean).square() / expected)[expected > _ROUNDING * game.process.scale**2])
     found = torch.cat(squares)
     return float(found.mean()) if len(found) else 0.0
-
-
-def root_mean_square(x: Tensor) -> float:
-    """√(mean x²), also of numbers whose squares vanish or overflow."""
-    size = x.abs().amax()
-    return float(size * (x / size).square().mean().sqrt()) if bool(size > 0) else 0.0
 
 
 def completed_values(process: CoalitionProcess) -> Tensor:

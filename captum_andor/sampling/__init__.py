@@ -6,10 +6,12 @@ from captum_andor.sampling.coalitions import (
     checked_coalitions as checked_coalitions,
     each_once as each_once,
     held_out_at_random as held_out_at_random,
+    in_pairs as in_pairs,
     is_inner as is_inner,
     n_held_out as n_held_out,
     orders_seen as orders_seen,
     paired_design as paired_design,
+    row_keys as row_keys,
     size_strata as size_strata,
 )
 from captum_andor.sampling.regime import (

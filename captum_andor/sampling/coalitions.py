@@ -92,6 +92,23 @@ def is_inner(coalitions: Tensor) -> Tensor:
     return coalitions.any(-1) & ~coalitions.all(-1)
 
 
+def row_keys(coalitions: Tensor) -> list[bytes]:
+    """What tells each of bool coalitions ``(m, n)`` from all others."""
+    return [row.tobytes() for row in np.packbits(coalitions.cpu().numpy(), axis=1)]
+
+
+def in_pairs(coalitions: Tensor) -> list[Tensor]:
+    """Positions of S and N∖S together, alone where one of them is missing; ∅ and N are in none."""
+    place = {key: i for i, key in enumerate(row_keys(coalitions))}
+    inner = is_inner(coalitions).tolist()
+    pairs: list[list[int]] = []
+    for i, key in enumerate(row_keys(~coalitions)):
+        other = place.get(key, i)
+        if inner[i] and i <= other:
+            pairs.append([i] if i == other else [i, other])
+    return [torch.tensor(pair, device=coalitions.device) for pair in pairs]
+
+
 def held_out_at_random(coalitions: npt.NDArray[np.bool_], seed: int) -> npt.NDArray[np.bool_]:
     """Some of given coalitions to hold out, never ∅ or N: bool, shape ``(m,)``."""
     inner = np.flatnonzero(coalitions.any(1) & ~coalitions.all(1))

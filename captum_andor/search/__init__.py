@@ -2,8 +2,10 @@
 
 from captum_andor.search.complete_games import complete_models as complete_models
 from captum_andor.search.estimated_games import (
-    estimated_game as estimated_game,
+    BesideProcess as BesideProcess,
     game_posteriors as game_posteriors,
+    kept_part as kept_part,
+    restored_game as restored_game,
     unfitted_game as unfitted_game,
 )
 from captum_andor.search.estimated_models import models_of_estimates as models_of_estimates

@@ -3,28 +3,45 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from torch import Tensor
 
+from captum_andor._utils.storage import storable
 from captum_andor.games.transforms import coalition_codes
-from captum_andor.process import CompleteGame, Posterior, Prior, ProcessPosterior
+from captum_andor.process import CompleteGame, Posterior, Prior, ProcessPosterior, SparseGame
 from captum_andor.sampling import DICTIONARY_PLAYERS
+from captum_andor.search.beam_search import Pattern
 from captum_andor.search.sparse_games import FoundPatterns, confirmed, find_patterns
 
 
-def estimated_game(coalitions: Tensor, values: Tensor, seed: int, theta: Tensor | None = None) -> Posterior:
-    """The posterior of one game.
+@storable
+@dataclass(frozen=True)
+class BesideProcess:
+    """What is known of a game beside the hyperparameters of its process; see :class:`ProcessPosterior`."""
 
-    Args:
-        coalitions: bool, shape ``(m, n)``, each once.
-        values: v on them, float64, shape ``(m,)``.
-        seed: Of everything random.
-        theta: Hyperparameters of the process that are known. Default: None (fitted)
-    """
-    if theta is None:
+    searched: float
+    unidentified: tuple[Pattern, ...]
+    known_noise: Tensor | None
+
+
+def kept_part(posterior: Posterior) -> SparseGame | BesideProcess | None:
+    """What a file holds of a posterior beside values and hyperparameters; None where the values are all."""
+    if isinstance(posterior, ProcessPosterior):
+        return BesideProcess(posterior.searched, posterior.unidentified, posterior.known_noise)
+    return posterior if isinstance(posterior, SparseGame) else None
+
+
+def restored_game(
+    coalitions: Tensor, values: Tensor, theta: Tensor | None, kept: SparseGame | BesideProcess | None, seed: int
+) -> Posterior:
+    """The posterior of which a file held hyperparameters and what :func:`kept_part` gives."""
+    if isinstance(kept, SparseGame):
+        return kept
+    if theta is None or kept is None:
         return game_posteriors(coalitions, values[None], seed)[0]
-    return _complete(coalitions, values) or ProcessPosterior.of(coalitions, values, seed, theta)
+    posterior = ProcessPosterior.of(coalitions, values, seed, theta)
+    return replace(posterior, searched=kept.searched, unidentified=kept.unidentified, known_noise=kept.known_noise)
 
 
 def game_posteriors(
@@ -89,4 +106,5 @@ def _complete(coalitions: Tensor, values: Tensor) -> CompleteGame | None:
 
 def unfitted_game(coalitions: Tensor, values: Tensor, seed: int) -> Posterior:
     """The posterior under the hyperparameters of the prior: at once, with larger errors."""
-    return estimated_game(coalitions, values, seed, Prior.of(coalitions.shape[1], values.device).mean)
+    theta = Prior.of(coalitions.shape[1], values.device).mean
+    return _complete(coalitions, values) or ProcessPosterior.of(coalitions, values, seed, theta)

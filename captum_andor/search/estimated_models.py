@@ -28,7 +28,7 @@ from captum_andor.process import (
     fidelity_of,
 )
 from captum_andor.results import PatternTable
-from captum_andor.sampling import COMPLETED_PLAYERS, PREDICTED, is_inner, size_strata
+from captum_andor.sampling import PREDICTED, Regime, is_inner, size_strata
 from captum_andor.search.complete_games import complete_models
 from captum_andor.search.least_squares import Models, game_models, joined_models, path_errors
 from captum_andor.search.options import Options
@@ -66,7 +66,7 @@ class _Support:
     @classmethod
     def of(cls, coalitions: Tensor, options: Options) -> _Support:
         n, shares = coalitions.shape[1], options.size_shares(coalitions.shape[1])
-        if n <= COMPLETED_PLAYERS:
+        if Regime.of(n, len(coalitions)).model == "completed":
             each = torch.tensor(
                 [share / math.comb(n, size) for size, share in enumerate(shares)],
                 dtype=torch.float64,
@@ -113,13 +113,12 @@ class _Game:
         without = [self.support.values_without(fold, self.coalitions, self.v) for fold in self.folds]
         return torch.stack([whole, *without])
 
-    def models(self, values: Tensor, count: int | None) -> Models:
+    def models(self, values: Tensor, count: int) -> Models:
         """Models of values ``(G, k)`` on the support, of so many patterns."""
-        options = replace(self.options, max_patterns=count, min_r2=None) if count else self.options
+        options = replace(self.options, max_patterns=count, min_r2=None)
         if self.support.is_complete:
             return complete_models(values, options)
-        most = count or min(_MOST_PURSUED, len(self.v) // 4)
-        found = pursued_patterns(values, self.support.rows, self.posterior.shapley_means(), most, options)
+        found = pursued_patterns(values, self.support.rows, self.posterior.shapley_means(), count, options)
         return joined_models(
             [
                 model_like(y, self.support.rows, patterns, self.v, self.coalitions, options)

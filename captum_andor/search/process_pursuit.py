@@ -22,10 +22,8 @@ from captum_andor.search.sampled_games import pattern_columns, written_columns
 
 _PAIRED_PLAYERS = 64  # of the largest Shapley values, whose pairs are looked at: 4 032 columns
 _SINGLE_PLAYERS = 512  # of the largest Shapley values, that are candidates alone
-_PAIRS, _GROWN = (
-    768,
-    256,
-)  # of these, and of what grows from those taken, that are candidates: all take four times as long
+_PAIRS = 768  # of these, that are candidates: with all of them a search takes four times as long
+_GROWN = 256  # patterns of one player more in each round, that are candidates
 _LARGEST_ORDER = 4  # of a pattern that grows from a pair; the search on the coalitions evaluated finds larger ones
 
 

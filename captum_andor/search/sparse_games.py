@@ -16,7 +16,8 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from captum_andor.process import ProcessPosterior, SparseGame, root_mean_square
+from captum_andor._utils.statistics import root_mean_square
+from captum_andor.process import ProcessPosterior, SparseGame
 from captum_andor.results import PatternTable
 from captum_andor.sampling import DICTIONARY_PLAYERS, FEWEST_SEARCHED, held_out_at_random, is_inner, size_strata
 from captum_andor.search.beam_search import Pattern
@@ -59,14 +60,15 @@ class FoundPatterns:
     def unidentified(self, coalitions: Tensor) -> list[Pattern]:
         """Patterns that coalitions ``(m, n)`` do not tell from others.
 
-        All of several players, where as many were chosen as values were left to check them with.
+        All of several players, where as many were chosen as values were left to check them with; else those whose
+        weight rests on a single value, and those that have a neighbour on the same coalitions.
         """
         several = [pattern for pattern in self.patterns if len(pattern[1]) > 1]
         if len(several) >= self.n_unseen:
             return several
-        if _fits_one_value(self.patterns, coalitions):
-            return several
-        return [pattern for pattern, _ in untold_neighbours(self.patterns, coalitions)]
+        untold = [pattern for pattern, _ in untold_neighbours(self.patterns, coalitions)]
+        resting = _resting_on_one_value(self.patterns, coalitions)
+        return [pattern for pattern in self.patterns if pattern in untold or pattern in resting]
 
 
 def find_patterns(coalitions: Tensor, values: Tensor, seed: int) -> FoundPatterns | None:
@@ -151,15 +153,18 @@ def confirmed(found: FoundPatterns, coalitions: Tensor, values: Tensor) -> Found
     return replace(_explained(found.patterns, coalitions, values, nobody, 4 * rounding), n_unseen=found.n_unseen)
 
 
-def _fits_one_value(patterns: list[Pattern], coalitions: Tensor) -> bool:
-    """Whether the regression on the patterns passes through a value whatever it is: then nothing checks that one.
+def _resting_on_one_value(patterns: list[Pattern], coalitions: Tensor) -> list[Pattern]:
+    """Patterns whose weights depend on a value that the regression passes through whatever it is: nothing checks it.
 
     v(∅) and v(N) may be such: a pattern of all players shows on N alone.
     """
     columns = pattern_columns(coalitions, patterns)
-    basis, _ = torch.linalg.qr(torch.cat([torch.ones_like(columns[:, :1]), columns], dim=1))
-    leverage = basis.square().sum(1)[is_inner(coalitions)]
-    return bool((leverage > 1 - _CERTAIN).any())
+    columns = torch.cat([torch.ones_like(columns[:, :1]), columns], dim=1)
+    solved = torch.linalg.pinv(columns)
+    leverage = (columns * solved.T).sum(1)
+    unchecked = (leverage > 1 - _CERTAIN) & is_inner(coalitions)
+    rests = (solved[1:, unchecked].abs() > _CERTAIN).any(1).tolist()
+    return [pattern for pattern, on_one in zip(patterns, rests, strict=True) if on_one]
 
 
 def untold_neighbours(patterns: list[Pattern], coalitions: Tensor) -> list[tuple[Pattern, Tensor]]:

@@ -218,7 +218,7 @@ def test_the_print_says_which_orders_a_budget_sees() -> None:
     lm = AndOrInteractions(high).logical_model(torch.ones(1, 40), budget=1024)
     assert sorted(p.order for p in lm.patterns) == [2, 8, 8]
     few = AndOrInteractions(high).logical_model(torch.ones(1, 40), budget=150, max_patterns=5)
-    assert "enough to see AND up to order" in repr(few)
+    assert "enough to see AND up to order 4, OR up to order 4" in repr(few)
 
 
 def test_models_of_one_value_per_batch() -> None:

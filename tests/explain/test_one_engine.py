@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import pytest
 import torch
@@ -99,6 +100,43 @@ def test_errors_are_no_larger_than_the_range_of_v() -> None:
     spread = float(estimate.values.max() - estimate.values.min())
     _, std = estimate.shapley_values(return_std=True)
     assert float(std.max()) * 1.96 <= spread * (1 + 1e-9)
+
+
+def test_a_file_holds_what_the_estimate_knew(tmp_path: Path) -> None:
+    """Of patterns that are known, of those that are not told apart, of noise: what is loaded prints the same."""
+    rows = torch.from_numpy(paired_design(14, 64))
+    rare = rows[:, -1] + 0.5 * rows[:, -2] * rows[:, -3] + 3 * rows[:, :7].all(1).double()
+    known = AndOrInteractions(lambda x: 2 * x[:, 0] * x[:, 1] - x[:, 2], check_repeats=False)
+    dense = AndOrInteractions(network, check_repeats=False)
+    for number, estimate in enumerate(
+        (
+            GameEstimate.from_values(rare, rows),
+            known.estimate(ones(24), budget=300),
+            dense.estimate(ones(24), budget=200),
+        )
+    ):
+        estimate.save(tmp_path / f"{number}.npz")
+        loaded = GameEstimate.load(tmp_path / f"{number}.npz")
+        assert loaded.kinds == estimate.kinds and repr(loaded) == repr(estimate)
+        assert repr(loaded.logical_model(max_patterns=5)) == repr(estimate.logical_model(max_patterns=5))
+
+
+def test_an_automatic_budget_asks_again_once() -> None:
+    calls: list[int] = []
+
+    def model(x: Tensor) -> Tensor:
+        calls.append(len(x))
+        return network(x)
+
+    found = AndOrInteractions(model).estimate(ones(14), budget="auto", error_tolerance=0.02)
+    assert found.n_evaluations > 64 and sum(calls) <= found.n_evaluations + 8
+
+
+def test_half_precision_is_the_same_game() -> None:
+    model = torch.nn.Sequential(torch.nn.Linear(12, 16), torch.nn.Tanh(), torch.nn.Linear(16, 1)).bfloat16().eval()
+    method = AndOrInteractions(lambda x: model(x.bfloat16())[:, 0] + 3)
+    small = method.estimate(ones(12).float(), budget=64)
+    assert small.more(128).n_evaluations == 128
 
 
 def test_no_games_are_an_estimate_of_none() -> None:

@@ -7,9 +7,10 @@ from math import comb
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings, strategies as st
 
-from captum_andor.sampling.coalitions import PATTERNS, SHAPLEY, orders_seen, paired_design, size_strata
+from captum_andor.sampling.coalitions import PATTERNS, SHAPLEY, in_pairs, orders_seen, paired_design, size_strata
 
 
 @settings(max_examples=60)
@@ -61,3 +62,14 @@ def test_strata_are_about_even_and_ordered_by_size() -> None:
     assert np.bincount(strata).min() > 50
     assert sizes[strata == 0].max() <= sizes[strata == 1].min() <= sizes[strata == 2].min()
     assert size_strata(np.ones((5, 3), dtype=bool)).tolist() == [0] * 5
+
+
+def test_pairs_are_found_wherever_they_stand() -> None:
+    rows = torch.from_numpy(paired_design(9, 40))
+    assert [pair.tolist() for pair in in_pairs(rows)] == [[i, i + 1] for i in range(2, 40, 2)]
+    mixed = torch.cat([rows[:11], torch.eye(9, dtype=torch.bool)[:1] | rows[3:4], rows[11:]])
+    pairs = in_pairs(torch.unique(mixed, dim=0))
+    assert sum(map(len, pairs)) == len(torch.unique(mixed, dim=0)) - 2
+    for pair in pairs:
+        some = torch.unique(mixed, dim=0)[pair]
+        assert len(pair) == 1 or bool((some[0] ^ some[1]).all())

@@ -1,16 +1,18 @@
 """Logical models of many players: patterns chosen on what the process predicts, or by the search."""
 
 import warnings
+from itertools import combinations
 
 import pytest
 import torch
 from torch import Tensor
 
 from captum_andor import AndOrInteractions, LogicalModel
+from captum_andor.games.transforms import all_coalitions
 from captum_andor.sampling import paired_design
 from captum_andor.search.options import Options
 from captum_andor.search.process_pursuit import pursued_patterns
-from captum_andor.search.sampled_games import searched_patterns
+from captum_andor.search.sampled_games import pattern_columns, searched_patterns
 
 N = 24
 
@@ -85,7 +87,8 @@ def test_each_game_has_its_own_model_whoever_else_is_in_the_batch() -> None:
     fresh = random_rows(100)
     for game in range(3):
         alone = LogicalModel.from_values(v[game], z, max_patterns=6)
-        torch.testing.assert_close(together.predict(fresh)[game], alone.predict(fresh), rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(together.predict(fresh)[game], alone.predict(fresh))
+        torch.testing.assert_close(together.r2_interval[game], alone.r2_interval)
 
 
 @pytest.mark.parametrize("exact_ends", [True, False])
@@ -103,6 +106,28 @@ def test_pursuit_keeps_to_the_kinds_and_orders_asked_for() -> None:
         for is_or, players in found:
             assert len(players) <= (options.max_order or N)
             assert len(players) == 1 or ("or" if is_or else "and") in options.kinds
+
+
+def test_with_exact_ends_the_weights_are_chosen_with_the_ends_in_view() -> None:
+    """Against brute force: the best pair of candidates under h(∅) = v(∅) and h(N) = v(N)."""
+    z = all_coalitions(6)
+    v = torch.tanh(z.double() @ torch.tensor([2.0, -1.0, 1.5, 0.5, -0.5, 1.0], dtype=torch.float64))
+    base, span = v[0], v[-1] - v[0]
+    candidates = [(False, (i,)) for i in range(6)] + [
+        (is_or, pair) for is_or in (False, True) for pair in combinations(range(6), 2)
+    ]
+    columns = pattern_columns(z, [*candidates, (False, tuple(range(6))), (True, tuple(range(6)))])
+
+    def error(i: int, j: int) -> float:
+        difference = columns[:, j] - columns[:, i]
+        left = v - base - span * columns[:, i]
+        weight = (difference @ left) / difference.square().sum().clamp(min=1e-9)
+        return float((left - weight * difference).square().sum())
+
+    best = min(error(i, j) for i, j in combinations(range(columns.shape[1]), 2))
+    found = pursued_patterns(v[None], z, torch.ones(6), 2, Options(2))[0]
+    places = [([*candidates, (False, tuple(range(6))), (True, tuple(range(6)))]).index(pattern) for pattern in found]
+    assert error(*places) <= 1.1 * best
 
 
 @pytest.mark.parametrize("scale", [1e30, 1e-160])
