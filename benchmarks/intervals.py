@@ -2,6 +2,7 @@
 
     python -m benchmarks.intervals            # some 10 minutes; writes benchmarks/results/budget/intervals.txt
     python -m benchmarks.intervals sigmoid    # families whose name begins so
+    python -m benchmarks.intervals others     # Banzhaf values, predictions and interactions of pairs instead
 
 Games of 10 and 12 players, synthetic, 24 a cell, asked through ``AndOrInteractions.estimate``. Width: mean half width of
 the Shapley intervals by the mean |φ|; error: the same of the errors. One thread.
@@ -25,6 +26,7 @@ from torch import Tensor
 
 from benchmarks.budget_games import ROOT, exact_shapley
 from captum_andor import AndOrInteractions
+from captum_andor.games.indices import banzhaf_values, interaction_index
 from captum_andor.games.transforms import all_coalitions, coalition_codes
 
 FILE = ROOT / "benchmarks" / "results" / "budget" / "intervals.txt"
@@ -112,6 +114,29 @@ def measured(v: Tensor, n: int, budget: int, seed: int) -> list[float]:
     return found + [math.nan] * (12 - len(found))
 
 
+def others() -> None:
+    """Coverage of what else an estimate says: 10 players, 16 games a cell."""
+    everything = all_coalitions(10)
+    pairs = everything.sum(1) == 2
+    print("family        passes | covered: Banzhaf values  v on all coalitions  interactions of pairs (k-SII)")
+    for name, family in FAMILIES.items():
+        for budget in (64, 128):
+            rows = []
+            for seed in range(16):
+                v = torch.from_numpy(family(everything.numpy().astype(float), np.random.default_rng([seed, 10])))
+                method = AndOrInteractions(lambda x, v=v: v[coalition_codes(x > 0)], check_repeats=False)
+                estimate = method.estimate(torch.ones(1, 10, dtype=torch.float64), budget=budget, seed=seed)
+                mean, std = (part[0, pairs] for part in estimate.interaction_index("k-SII", 2, return_std=True))
+                asked = [
+                    (*(part[0] for part in estimate.banzhaf_values(return_std=True)), banzhaf_values(v)),
+                    (*(part[0] for part in estimate.predict(everything, return_std=True)), v),
+                    (mean, std, interaction_index(v, "k-SII", 2)[pairs]),
+                ]
+                rounding = 1e-6 * v.abs().max()
+                rows.append([float(((m - t).abs() <= 1.96 * s + rounding).double().mean()) for m, s, t in asked])
+            print(f"{name:<12} {budget:>7} | " + "  ".join(f"{x:.2f}" for x in np.mean(rows, axis=0)), flush=True)
+
+
 def main(begin: str) -> None:
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")
@@ -140,4 +165,7 @@ def main(begin: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1] if len(sys.argv) > 1 else "")
+    if sys.argv[1:] == ["others"]:
+        others()
+    else:
+        main(sys.argv[1] if len(sys.argv) > 1 else "")

@@ -177,64 +177,58 @@ def _among_leading(
 
 
 def _chosen_and_counted(
-    values: Tensor, coalitions: Tensor, held_out: Tensor, strata: Tensor, options: Options
-) -> list[list[Pattern]]:
-    """Patterns of each game, in the number that the options, held-out R² or cross-validation ask for."""
+    v: Tensor, coalitions: Tensor, held_out: Tensor, strata: Tensor, options: Options
+) -> list[Pattern]:
+    """Patterns of one game, in the number that the options, held-out R² or cross-validation ask for."""
     known = ~held_out
-    rows, y, groups = coalitions[known], values[:, known], strata[known]
-    most = max(len(rows) // 5, min(rows.shape[1], len(rows) // 2), 1)
+    rows, y, groups = coalitions[known], v[known], strata[known]
+
+    def chosen(count: int, options: Options) -> list[Pattern]:
+        return choose(y[None], rows, groups, options, [count])[0]
+
     if options.max_patterns is not None and options.min_r2 is None:
-        return choose(y, rows, groups, options, [options.max_patterns] * len(y))
+        return chosen(options.max_patterns, options)
+    most = max(len(rows) // 5, min(rows.shape[1], len(rows) // 2), 1)
     limit = min(options.max_patterns or most, most)
+    is_listed = rows.shape[1] <= DICTIONARY_PLAYERS
     if options.min_r2 is None:
         limit = min(limit, _MOST_BY_CROSS_VALIDATION)
-        if rows.shape[1] <= DICTIONARY_PLAYERS:
-            return choose(y, rows, groups, options, _cross_validated(y, rows, groups, options, limit))
-        chosen = choose(y, rows, groups, options, [limit] * len(y))
-        # Of an exact model nothing is left to choose; each game by itself, whoever else is in the batch.
-        open_games = [i for i, (v, some) in enumerate(zip(y, chosen, strict=True)) if not _is_exact(v, rows, some)]
-        if open_games:
-            counts = _cross_validated(y[open_games], rows, groups, options, limit)
-            for i, k in zip(open_games, counts, strict=True):
-                chosen[i] = chosen[i][:k]
-        return chosen
-    chosen = choose(y, rows, groups, replace(options, effort="stable"), [limit] * len(y))
-    goal = min(options.min_r2, EXACT)
-    test, truth = coalitions[held_out], values[:, held_out]
-    counts = []
-    for v, w, patterns in zip(y, truth, chosen, strict=True):
-        squares = _path_errors(rows, v, test, w, patterns).sum(0)
-        reached = squares <= (1 - goal) * (w - w.mean()).square().sum()
-        counts.append(int(reached.int().argmax()) if bool(reached.any()) else len(patterns))
-    if options.is_stable or rows.shape[1] > DICTIONARY_PLAYERS:
-        return [patterns[:k] for patterns, k in zip(chosen, counts, strict=True)]
-    return choose(y, rows, groups, options, counts)
+        if is_listed:
+            return chosen(_cross_validated(y, rows, groups, options, limit), options)
+        patterns = chosen(limit, options)
+        # Of an exact model nothing is left to choose.
+        if _is_exact(y, rows, patterns):
+            return patterns
+        return patterns[: _cross_validated(y, rows, groups, options, limit)]
+    patterns = chosen(limit, replace(options, effort="stable"))
+    test, truth = coalitions[held_out], v[held_out]
+    squares = _path_errors(rows, y, test, truth, patterns).sum(0)
+    reached = squares <= (1 - min(options.min_r2, EXACT)) * (truth - truth.mean()).square().sum()
+    count = int(reached.int().argmax()) if bool(reached.any()) else len(patterns)
+    return patterns[:count] if options.is_stable or not is_listed else chosen(count, options)
 
 
 def _is_exact(v: Tensor, rows: Tensor, patterns: list[Pattern]) -> bool:
     return bool(fitted(scaled(v, rows, bound=False)[0], rows, patterns, bound=False).r2 >= EXACT)
 
 
-def _cross_validated(y: Tensor, rows: Tensor, strata: Tensor, options: Options, limit: int) -> list[int]:
+def _cross_validated(y: Tensor, rows: Tensor, strata: Tensor, options: Options, limit: int) -> int:
     """Number of patterns by cross-validation with the one-standard-error rule."""
     m = len(rows)
     options = replace(options, effort="stable")
     order = torch.randperm(m, generator=torch.Generator().manual_seed(options.seed), device="cpu").to(rows.device)
-    errors = torch.full((len(y), m, limit + 1), torch.nan, dtype=torch.float64, device=y.device)
+    errors = torch.full((m, limit + 1), torch.nan, dtype=torch.float64, device=y.device)
     for fold in range(_FOLDS):
         test = order[fold::_FOLDS]
         train = torch.ones(m, dtype=torch.bool, device=rows.device)
         train[test] = False
-        chosen = choose(y[:, train], rows[train], strata[train], options, [limit] * len(y), restarts=0)
-        for game, patterns in enumerate(chosen):
-            squares = _path_errors(rows[train], y[game, train], rows[test], y[game, test], patterns)
-            errors[game, test, : squares.shape[1]] = squares
-            errors[game, test, squares.shape[1] :] = squares[:, -1:]  # the search ended: more would add nothing
-    mean = errors.mean(1)
-    best = mean.argmin(1)
-    spread = errors[torch.arange(len(y), device="cpu"), :, best].std(1) / m**0.5
-    counts: list[int] = (mean <= (mean.amin(1) + spread)[:, None]).int().argmax(1).tolist()
-    return counts
+        patterns = choose(y[None, train], rows[train], strata[train], options, [limit], restarts=0)[0]
+        squares = _path_errors(rows[train], y[train], rows[test], y[test], patterns)
+        errors[test, : squares.shape[1]] = squares
+        errors[test, squares.shape[1] :] = squares[:, -1:]  # the search ended: more would add nothing
+    mean = errors.mean(0)
+    spread = errors[:, mean.argmin()].std() / m**0.5
+    return int((mean <= mean.amin() + spread).int().argmax())
 
 
 def _path_errors(rows: Tensor, y: Tensor, test: Tensor, truth: Tensor, patterns: list[Pattern]) -> Tensor:
@@ -332,7 +326,7 @@ def searched_patterns(
         - **patterns** (*list*): In the order of their use.
     """
     known = ~held_out
-    patterns = _chosen_and_counted(v[None], coalitions, held_out, strata, options)[0]
+    patterns = _chosen_and_counted(v, coalitions, held_out, strata, options)
     if options.exact_ends:
         patterns = _closed(v[known], coalitions[known], patterns, options)
     return predicted_by_patterns(v[known], coalitions[known], patterns, coalitions[held_out], options), patterns
