@@ -56,7 +56,7 @@ def similarity(
         >>> from captum_andor import LogicalModel
         >>> a, b = (LogicalModel.from_values([0.0, 1.0, 1.0, top]) for top in (4.0, 5.0))
         >>> similarity(a, b, noise=0).round(3)[["jaccard", "cosine"]].values.tolist()
-        [[1.0, 0.997]]
+        [[1.0, 0.985]]
     """
     for name, result in (("a", a), ("b", b)):
         if not isinstance(result, Result):

@@ -6,6 +6,7 @@ from captum_andor.process.coalition_process import (
     fit_process as fit_process,
     fit_processes as fit_processes,
 )
+from captum_andor.process.effects import pattern_effects as pattern_effects
 from captum_andor.process.fidelity import (
     Fidelity as Fidelity,
     Unseen as Unseen,

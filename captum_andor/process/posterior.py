@@ -11,7 +11,8 @@ the prior covariance with v(T) is Owen's integral of a product over players,
     \int_0^1[k_i(1,t_i)-k_i(0,t_i)]\prod_{j\neq i}[x\,k_j(1,t_j)+(1-x)\,k_j(0,t_j)]\,dx,
 
 whose integrand is a polynomial of degree n − 1 in x: Gauss-Legendre quadrature is exact with ⌈n/2⌉ nodes. The Banzhaf
-value is the integrand at x = ½.
+value is the integrand at x = ½. The mean of v over coalitions that hold player j with probability p_j, each for itself,
+has as covariance with v(T) the product of p_j k_j(1, t_j) + (1 − p_j) k_j(0, t_j).
 
 Source: Owen 1972 (multilinear extension).
 """
@@ -78,6 +79,17 @@ class Posterior(Protocol):
     def banzhaf_values(self) -> Estimated:
         """Mean and standard deviation of the Banzhaf values: shape ``(n,)`` each."""
 
+    def differences(self, having: Tensor, lacking: Tensor) -> Estimated:
+        """Mean and standard deviation of E v(S) − E v(S′), S and S′ drawn independently player by player.
+
+        Args:
+            having (Tensor): Probability of each player to be in S, float64, shape ``(k, n)``.
+            lacking (Tensor): In S′, same shape.
+
+        Returns:
+            - **mean, deviation** (*tuple of Tensors*): Shape ``(k,)`` each.
+        """
+
     def all_values(self) -> Tensor:
         """Mean of v on all 2^n coalitions, known values as they are: shape ``(2^n,)``; for few players."""
 
@@ -115,6 +127,19 @@ class CompleteGame:
     def banzhaf_values(self) -> Estimated:
         """Exact Banzhaf values."""
         return _exact(indices.banzhaf_values(self.values))
+
+    def differences(self, having: Tensor, lacking: Tensor) -> Estimated:
+        """Exact sums."""
+        return _exact(
+            torch.stack([self._expected(p) - self._expected(q) for p, q in zip(having, lacking, strict=True)])
+        )
+
+    def _expected(self, probabilities: Tensor) -> Tensor:
+        mean = self.values
+        for p in probabilities:  # the last axis is the first player
+            pairs = mean.view(-1, 2)
+            mean = pairs[:, 0] * (1 - p) + pairs[:, 1] * p
+        return mean[0]
 
     def all_values(self) -> Tensor:
         """The values."""
@@ -168,6 +193,17 @@ class SparseGame:
         """Each pattern of k players gives 2^(1 - k) of its weight to every one of them."""
         share = self.table.value * 2.0 ** (1 - self.table.members.sum(1).double())
         return _exact(share @ self.table.members.double())
+
+    def differences(self, having: Tensor, lacking: Tensor) -> Estimated:
+        """Probabilities that each pattern holds, times its weight."""
+        return _exact(
+            torch.stack([self._expected(p) - self._expected(q) for p, q in zip(having, lacking, strict=True)])
+        )
+
+    def _expected(self, probabilities: Tensor) -> Tensor:
+        members, is_or = self.table.members, self.table.is_or
+        all_of_them = torch.where(members, torch.where(is_or[:, None], 1 - probabilities, probabilities), 1.0).prod(1)
+        return self.table.value @ torch.where(is_or, 1 - all_of_them, all_of_them)
 
     def all_values(self) -> Tensor:
         """Sums of the patterns on all coalitions."""
@@ -350,6 +386,11 @@ class ProcessPosterior:
         mean, std = banzhaf_of_process(self.process)
         return mean, self._bounded(std, self.least_error)
 
+    def differences(self, having: Tensor, lacking: Tensor) -> Estimated:
+        """In closed form."""
+        mean, std = differences_of_process(self.process, having, lacking)
+        return mean, self._bounded(std, self.least_error)
+
     def all_values(self) -> Tensor:
         """The completed game."""
         mean = completed_values(self.process)
@@ -520,6 +561,22 @@ def shapley_means_of_process(process: CoalitionProcess) -> Tensor:
 def banzhaf_of_process(process: CoalitionProcess) -> tuple[Tensor, Tensor]:
     """Posterior mean and standard deviation of the Banzhaf values: shape ``(n,)`` each, in units of v."""
     return _values(process, np.array([0.5]), np.array([1.0]))
+
+
+def differences_of_process(process: CoalitionProcess, having: Tensor, lacking: Tensor) -> tuple[Tensor, Tensor]:
+    """Posterior mean and standard deviation of differences of means; see :meth:`Posterior.differences`."""
+    z, kernel = process.coalitions, process.kernel
+    rows = ((having - lacking) * 2 * kernel.linear) @ (2 * z - 1).T
+    prior = (4 * kernel.linear * (having - lacking).square()).sum(1)
+    for tau, both, one, neither in zip(kernel.tau, *kernel.factors(), strict=True):
+        for sign, p in ((1, having), (-1, lacking)):
+            present, absent = p * both + (1 - p) * one, p * one + (1 - p) * neither
+            rows += sign * tau * (absent.log().sum(1, keepdim=True) + (present / absent).log() @ z.T).exp()
+        for factor, p, q in ((1, having, having), (1, lacking, lacking), (-2, having, lacking)):
+            met = p * q * both + (p + q - 2 * p * q) * one + (1 - p) * (1 - q) * neither
+            prior = prior + factor * tau * met.prod(1)
+    mean, explained = process.covariance(rows)
+    return mean, (prior - explained).clamp(min=0.0).sqrt() * process.scale
 
 
 def _nodes(process: CoalitionProcess, most: int) -> tuple[Nodes, Nodes]:

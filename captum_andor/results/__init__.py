@@ -1,5 +1,6 @@
 """AND and OR patterns, tables of patterns, and the base class of all results."""
 
+from captum_andor.results.effects import PatternEffect as PatternEffect
 from captum_andor.results.interactions import (
     Interaction,
     Interactions as Interactions,

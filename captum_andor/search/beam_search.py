@@ -152,7 +152,7 @@ class Search:
     def _grow(self, limit: int) -> None:
         """Take patterns one after another until the limit, or until none pays."""
         while len(self.patterns) < limit and not self._is_exhausted():
-            found = self._climb(self._propose(), self.left, None, set(self.patterns))
+            found = self._climb(self._propose(), self.left, None, _with_rivals(self.patterns))
             if found.score < self.sample.least_evidence:
                 if not self._tidy():
                     break
@@ -189,7 +189,7 @@ class Search:
         """Let each pattern move with the others held, then leave out what does not pay; whether anything changed."""
         before = list(self.patterns)
         for place in range(len(self.patterns)):
-            others = set(self.patterns[:place] + self.patterns[place + 1 :])
+            others = _with_rivals(self.patterns[:place] + self.patterns[place + 1 :])
             direction = self.directions[place]
             # The residual without this pattern: what it explains beside the others comes back.
             left = self.left + direction * (direction @ self.target)
@@ -209,31 +209,22 @@ class Search:
         return self.patterns != before
 
     def _rewrite_pairs(self) -> None:
-        """Write each pair and its players with the fewest patterns: x_i + x_j = AND_ij + OR_ij leaves a choice."""
+        """Write each pair beside its players as AND or as OR, where fewer terms say the same."""
         for pair in sorted({players for _, players in self.patterns if len(players) == 2}):
             names: list[Pattern] = [(False, pair[:1]), (False, pair[1:]), (False, pair), (True, pair)]
             places = {name: self.patterns.index(name) for name in names if name in self.patterns}
-            if len(places) == 2 and {*names[2:]} == {*places}:
-                self._replace(names[2:], names[:2])
             if len(places) < 3 or len(self.sample.kinds) < 2:
                 continue
             size = max(1e-6 * np.abs(self.coefficients).max(), 4 * self.errors[list(places.values())].max())
             one, other, both, neither = (self.coefficients[places[name]] if name in places else 0.0 for name in names)
-            # Without the OR, whose coefficient is minus the NOR's; then as much OR as makes one term vanish.
-            plain = np.array([one - neither, other - neither, both + neither])
-            choices = [np.append(plain - w * np.array([1, 1, -1]), w) for w in (0.0, plain[0], plain[1], -plain[2])]
+            total = both + neither  # the coefficient of a NOR is minus that of the OR, and x_i + x_j = AND_ij + OR_ij
+            choices = [
+                np.array([one - neither, other - neither, total, 0]),
+                np.array([one + both, other + both, 0, total]),
+            ]
             best = min(choices, key=lambda terms: int((np.abs(terms) > size).sum()))
             kept = [name for name, term in zip(names, best, strict=True) if abs(term) > size]
             self.patterns = [p for p in self.patterns if p not in places] + kept
-            self._refit()
-
-    def _replace(self, old: list[Pattern], new: list[Pattern]) -> None:
-        """Take other patterns if what they leave and their names are shorter to describe."""
-        before, length = list(self.patterns), self._length()
-        self.patterns = [p for p in before if p not in old] + new
-        self._refit()
-        if self._length() > length:
-            self.patterns = before
             self._refit()
 
     def _found(self, patterns: list[Pattern], left: Array, released: Array | None) -> _Found:
@@ -258,7 +249,7 @@ class Search:
     def _propose(self) -> Pattern:
         """The best pattern that beams find for the residual."""
         sample, left = self.sample, self.left.astype(np.float32)
-        taken = set(self.patterns)
+        taken = _with_rivals(self.patterns)
         present = sample.literals[False]
         single = (present.T @ left).astype(np.float64)
         weighted = (present.T @ (left[:, None] * present)).astype(np.float64)
@@ -361,6 +352,11 @@ class Search:
                     if row[player] > -np.inf:
                         neighbours.add((kind, tuple(sorted((*core, int(player))))))
         return neighbours
+
+
+def _with_rivals(patterns: list[Pattern]) -> set[Pattern]:
+    """These patterns and those of the same players and the other kind: a set of players has one."""
+    return {(kind, players) for _, players in patterns for kind in (False, True)}
 
 
 def _log_choose(n: int, k: int) -> float:

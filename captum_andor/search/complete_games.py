@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from captum_andor.games.transforms import coalition_members, count_players, walsh
+from captum_andor.search.agreeing_signs import agreeing
 from captum_andor.search.dictionary import Columns, complete_columns
 from captum_andor.search.drop_and_regrow import shortest
 from captum_andor.search.least_squares import Ends, GameBatch, Models, fit
@@ -45,29 +46,41 @@ def complete_models(values: Tensor, options: Options) -> Models:
         mine = select(problem, allowed, options)
         if options.shortens(n):
             mine = shortened(problem, allowed, mine, options.seed)
+        mine = agreeing(problem, mine, allowed)
         chosen = placed(chosen, rows, mine)
     return _models(_problem(search, report, unit, options), chosen, base, scale)
 
 
 def _problem(search: Columns, report: Columns, unit: Tensor, options: Options) -> Problem:
-    games = GameBatch(report, unit)
-    searched = games if search is report else GameBatch(search, unit)
+    active = _active_players(unit)
+    code = torch.arange(unit.shape[1], device=unit.device)
+    idle = ((code & ~active[:, None]) != 0).repeat(1, 2)
+    games = GameBatch(report, unit, idle)
+    searched = games if search is report else GameBatch(search, unit, idle)
     if not options.exact_ends:
         return Problem(searched, games, None, torch.empty(len(unit), 0, dtype=torch.long, device=unit.device))
-    return Problem(searched, games, Ends(unit[:, 0], unit[:, -1]), _closing(unit, options))
+    return Problem(searched, games, Ends(unit[:, 0], unit[:, -1]), _closing(active, count_players(unit), options))
 
 
-def _closing(unit: Tensor, options: Options) -> Tensor:
-    """Columns of the AND and the OR of each game's active players, as far as allowed: ``(B, 0 to 2)``."""
+def _active_players(unit: Tensor) -> Tensor:
+    """Players that change a value of each game, as bit codes, shape ``(B,)``."""
     n = count_players(unit)
     code = torch.zeros(len(unit), dtype=torch.long, device=unit.device)
     for player in range(n):
         without, present = unit.reshape(len(unit), 1 << (n - player - 1), 2, 1 << player).unbind(2)
         code += (((present - without).abs().amax((1, 2)) > _INACTIVE) * (1 << player)).long()
+    return code
+
+
+def _closing(active: Tensor, n: int, options: Options) -> Tensor:
+    """Columns of the AND and the OR of each game's active players, as far as allowed; see :class:`Problem`."""
     if n < 2 or (options.max_order or n) < n:
-        return code[:, None][:, :0]
-    offset = {"and": 0, "or": 1 << n}
-    return torch.stack([code + offset[kind] for kind in options.kinds], dim=1)
+        return active[:, None][:, :0]
+    columns = [active + (1 << n) * (kind == "or") for kind in options.kinds]
+    if len(columns) == 2:
+        bits = 1 << torch.arange(n, device=active.device)
+        columns.append(active - (active[:, None] & bits).amax(1))  # whichever it is: one coalition tells it from N
+    return torch.stack(columns, dim=1)
 
 
 def _scaled(values: Tensor, base: Tensor) -> tuple[Tensor, Tensor, Tensor]:

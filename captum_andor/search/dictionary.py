@@ -40,6 +40,7 @@ class Columns(Protocol):
         is_or: Whether the pattern is an OR, bool, same shape.
         mean: Weighted mean of each column, same shape.
         norm: Weighted variance of each column, same shape.
+        rival: The column of the same players and the other kind, its own where there is none, int64, same shape.
         independence: Least share of its variance that a further column must add to the chosen ones.
     """
 
@@ -48,6 +49,7 @@ class Columns(Protocol):
     is_or: Tensor
     mean: Tensor
     norm: Tensor
+    rival: Tensor
     independence: float
 
     @property
@@ -132,6 +134,7 @@ class CompleteColumns(_WeightedRows):
         self.row_weights = table(weights)[size]
         self.order = size.repeat(2)
         self.is_or = _second_half(len(self.order), device)
+        self.rival = _other_half(len(self.order), device)
         self.mean = torch.cat([all_present, 1 - all_absent])
         self.norm = self.mean * (1 - self.mean)
 
@@ -236,6 +239,7 @@ class SampledColumns(_WeightedRows):
         self.row_weights = row_weights / row_weights.sum()
         self.order = orders(n_players, codes.device).repeat(2)
         self.is_or = _second_half(len(self.order), codes.device)
+        self.rival = _other_half(len(self.order), codes.device)
         self.mean = self.correlations(torch.ones_like(self.row_weights)[None])[0]
         self.norm = (self.mean * (1 - self.mean)).clamp(min=0.0)
 
@@ -283,6 +287,7 @@ class WrittenColumns(_WeightedRows):
         written: The columns, float64, shape ``(m, k)``.
         is_or: Whether each pattern is an OR, bool, shape ``(k,)``.
         order: Number of players of each, int64, shape ``(k,)``.
+        rival: The place of the same players' other kind, its own where it is not among them, int64, shape ``(k,)``.
         centred: Whether values and columns are taken less their means; else a fit goes through the origin.
             Default: True
     """
@@ -290,8 +295,8 @@ class WrittenColumns(_WeightedRows):
     independence = SampledColumns.independence
     is_small = True
 
-    def __init__(self, written: Tensor, is_or: Tensor, order: Tensor, is_centred: bool = True) -> None:
-        self.written, self.is_or, self.order, self.is_centred = written, is_or, order, is_centred
+    def __init__(self, written: Tensor, is_or: Tensor, order: Tensor, rival: Tensor, is_centred: bool = True) -> None:
+        self.written, self.is_or, self.order, self.rival, self.is_centred = written, is_or, order, rival, is_centred
         self.row_weights = written.new_full((len(written),), 1 / len(written))
         self.mean = self.row_weights @ written if is_centred else torch.zeros_like(written[0])
         self.norm = (self.row_weights @ written.square() - self.mean.square()).clamp(min=0.0)
@@ -342,6 +347,10 @@ class _WrittenShortlist:
 
 def _second_half(count: int, device: torch.device) -> Tensor:
     return torch.arange(count, device=device) >= count // 2
+
+
+def _other_half(count: int, device: torch.device) -> Tensor:
+    return torch.arange(count, device=device).roll(count // 2)
 
 
 def _inner_products(weighted: Tensor) -> Tensor:

@@ -26,10 +26,11 @@ class GameBatch:
     Args:
         columns: The dictionary.
         values: float64, shape ``(B, rows)``.
+        idle: Columns that no model of a game may hold, bool, shape ``(B, columns)``. Default: None (none)
     """
 
-    def __init__(self, columns: Columns, values: Tensor) -> None:
-        self.columns = columns
+    def __init__(self, columns: Columns, values: Tensor, idle: Tensor | None = None) -> None:
+        self.columns, self.idle = columns, idle
         self.centred, self.mean = columns.centred(values)
         self.variance = columns.variance(self.centred)
         self.correlations = columns.correlations(self.centred)
@@ -40,7 +41,7 @@ class GameBatch:
     def select(self, rows: Tensor) -> GameBatch:
         """Some of the games."""
         some = object.__new__(GameBatch)
-        some.columns = self.columns
+        some.columns, some.idle = self.columns, None if self.idle is None else self.idle[rows]
         some.centred, some.mean = self.centred[rows], self.mean[rows]
         some.variance, some.correlations = self.variance[rows], self.correlations[rows]
         return some

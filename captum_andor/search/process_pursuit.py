@@ -13,12 +13,13 @@ from itertools import combinations
 import torch
 from torch import Tensor
 
+from captum_andor.search.agreeing_signs import agreeing
 from captum_andor.search.beam_search import Pattern
 from captum_andor.search.dictionary import WrittenColumns
 from captum_andor.search.least_squares import Ends, GameBatch
 from captum_andor.search.options import Options
 from captum_andor.search.pursuit import EXACT, Problem, best_of, select
-from captum_andor.search.sampled_games import pattern_columns, written_columns
+from captum_andor.search.sampled_games import closing_patterns, pattern_columns, written_columns
 
 _PAIRED_PLAYERS = 64  # of the largest Shapley values, whose pairs are looked at: 4 032 columns
 _SINGLE_PLAYERS = 512  # of the largest Shapley values, that are candidates alone
@@ -52,8 +53,7 @@ def pursued_patterns(
     if largest > 1:
         pairs: list[Pattern] = [(is_or, pair) for is_or in kinds for pair in combinations(leading, 2)]
         candidates += _useful(unit[0], coalitions, candidates, pairs, _PAIRS)
-    # What holds the ends without disturbing the rest: the AND and the OR of all players.
-    closing = [(kind, tuple(range(n))) for kind in kinds] if ends is not None and not options.max_order else []
+    closing = closing_patterns(n, options) if ends is not None else []
     known = {*candidates, *closing}
     found: list[list[Pattern]] = []
     for last in [False] * (largest - 1) + [True]:  # each round takes patterns of one player more
@@ -111,9 +111,9 @@ class _Pool:
         allowed = place < total - self.n_closing
         problem = Problem(games, games, self.ends, place[~allowed].expand(len(self.unit), -1))
         free = select(problem, allowed, wanted)
-        if self.ends is None or count < 2:
-            return free
-        return best_of(problem, [free, self._bound(allowed, wanted)], count, EXACT)
+        if self.ends is not None and count > 1:
+            free = best_of(problem, [free, self._bound(allowed, wanted)], count, EXACT)
+        return agreeing(problem, free, allowed)
 
     def _bound(self, allowed: Tensor, wanted: Options) -> Tensor:
         """Columns chosen with the ends in view.
@@ -126,11 +126,13 @@ class _Pool:
         gain = 2 * span[0] * (self.unit[0] @ columns.written) - span[0].square() * columns.written.sum(0)
         first = int(torch.where(allowed, gain, -torch.inf).argmax())
         held = columns.written[:, first]
-        others = WrittenColumns(columns.written - held[:, None], columns.is_or, columns.order, is_centred=False)
+        others = WrittenColumns(
+            columns.written - held[:, None], columns.is_or, columns.order, columns.rival, is_centred=False
+        )
         games = GameBatch(others, self.unit - span * held)
         none = torch.empty(len(self.unit), 0, dtype=torch.long, device=self.unit.device)
         allowed = allowed.clone()
-        allowed[first] = False
+        allowed[[first, int(columns.rival[first])]] = False
         effort = "accurate" if wanted.is_stable else wanted.effort
         chosen = select(
             Problem(games, games, None, none),

@@ -5,6 +5,9 @@ left once it is made orthogonal to those chosen before. Covariances come from th
 coalitions. Small dictionaries are searched whole; of large ones a shortlist is taken by correlation with the true
 residual, and renewed after a few steps.
 
+A set of players has one pattern. Its AND and its OR together would read as "only together" and as "any one of" at once,
+and say neither: x_i + x_j = AND_ij + OR_ij are two players, each for itself.
+
 The efforts "stable", "accurate" and "high" combine these, on complete games and on samples alike.
 """
 
@@ -25,6 +28,7 @@ _STEPS = 5  # patterns before the shortlist is renewed (2 .946, 5 .946, 10 .942)
 _EXHAUSTED = 1e-13  # share of the variance below which nothing is left to explain
 _SWAP_SHORTLIST, _SWAP_RENEWED = 1024, 3  # halved or doubled, R² changes by .0001 at most
 _SWAP_GAIN, _SWAP_INDEPENDENCE = 1e-5, 1e-4  # shares of the variance; halved or doubled, R² stays the same
+_STABLE_SHARE = 0.05  # of what is left over; .02 and .001 gain more R² and find fewer patterns again after noise
 _MOST_SWAPS = 6  # one to six are found (3 .9521, 6 .9524, 12 .9524)
 EXACT = 1 - 1e-9  # R² from which a model counts as exact
 # A pattern of order k must explain 1 + 0.3 (k - 1) times what a single player would. Half of it reaches the same R²,
@@ -76,10 +80,11 @@ def _grow_block(games: GameBatch, chosen: Tensor, steps: int, discount: Tensor) 
     ids = shortlist.ids.expand(len(games), -1)
     score, norm = correlations.gather(1, ids), columns.norm[ids]
     weight, least_norm = discount[shortlist.ids], norm * columns.independence
+    norm = norm.masked_fill(barred(games, chosen).gather(1, ids), 0.0)
     basis = norm.new_empty(len(games), width + steps, norm.shape[1])
     if width:
         basis[:, :width] = torch.linalg.solve_triangular(factor, shortlist.covariance(chosen), upper=False)
-        norm = norm - basis[:, :width].square().sum(1)
+        norm -= basis[:, :width].square().sum(1)
     left, least = columns.variance(residual), _EXHAUSTED * games.variance
     going = left > least
     picks = torch.full((len(games), steps), -1, device=ids.device)
@@ -96,7 +101,7 @@ def _grow_block(games: GameBatch, chosen: Tensor, steps: int, discount: Tensor) 
         row = row * length
         gained = score.gather(1, place) * length
         basis[:, width + step] = row
-        norm.addcmul_(row, row, value=-1)
+        norm.addcmul_(row, row, value=-1).masked_fill_(ids == columns.rival[pick], 0.0)
         score.addcmul_(row, gained, value=-1)
         left = left - gained.square()[:, 0]
         picks[:, step] = torch.where(going, pick[:, 0], -1)
@@ -110,8 +115,20 @@ def _grow_block(games: GameBatch, chosen: Tensor, steps: int, discount: Tensor) 
 def _shortlist(columns: Columns, correlations: Tensor, chosen: Tensor, discount: Tensor, length: int) -> Shortlist:
     if columns.is_small:
         return columns.shortlist(None)
-    gain = correlations.square().mul_(discount * columns.inverse_norm).scatter_(1, chosen, -1.0)
+    gain = correlations.square().mul_(discount * columns.inverse_norm)
+    gain.masked_fill_(_taken(columns, chosen), -1.0)
     return columns.shortlist(gain.topk(min(length, gain.shape[1]), sorted=False).indices)
+
+
+def barred(games: GameBatch, chosen: Tensor) -> Tensor:
+    """Columns that cannot join those chosen ``(B, k)``: of the same players as one of these, and idle ones."""
+    taken = _taken(games.columns, chosen)
+    return taken if games.idle is None else taken | games.idle
+
+
+def _taken(columns: Columns, chosen: Tensor) -> Tensor:
+    found = torch.zeros(len(chosen), len(columns.rival), dtype=torch.bool, device=chosen.device)
+    return found.scatter_(1, chosen, True).scatter_(1, columns.rival[chosen], True)
 
 
 def rank(games: GameBatch, chosen: Tensor, keep: int = 0) -> Tensor:
@@ -151,14 +168,17 @@ def _normal_equations(games: GameBatch, chosen: Tensor) -> tuple[Tensor, Tensor]
     return covariance, games.correlations.gather(1, ids) * present
 
 
-def swap(games: GameBatch, chosen: Tensor, allowed: Tensor, least_gain: float = _SWAP_GAIN) -> Tensor:
+def swap(
+    games: GameBatch, chosen: Tensor, allowed: Tensor, least_gain: float = _SWAP_GAIN, least_share: float = 0.0
+) -> Tensor:
     """Exchange one column for another, the best pair of all, as long as that explains more.
 
     Args:
         games: What is explained.
         chosen: Columns ``(B, k)``; games that hold -1 stay as they are.
-        allowed: Which columns may come in, bool or weights, shape ``(2 * 2^n,)``.
+        allowed: Which columns may come in, bool, or what gains are multiplied by, shape ``(2 * 2^n,)``.
         least_gain: Share of the variance that a swap must gain.
+        least_share: Share of what is left over that it must gain, too.
 
     Returns:
         - **chosen** (*Tensor*): Shape ``(B, k)``.
@@ -173,7 +193,7 @@ def swap(games: GameBatch, chosen: Tensor, allowed: Tensor, least_gain: float = 
         if shortlist is None or attempt % _SWAP_RENEWED == 0:
             correlations = some.columns.correlations(some.residual(mine))
             shortlist = _shortlist(games.columns, correlations, mine, allowed.double(), _SWAP_SHORTLIST)
-        better, improved = _best_swap(some, mine, shortlist, allowed, least_gain)
+        better, improved = _best_swap(some, mine, shortlist, allowed, least_gain, least_share)
         chosen[going] = better
         going = going[improved]
         if len(shortlist.ids) > 1:
@@ -182,7 +202,7 @@ def swap(games: GameBatch, chosen: Tensor, allowed: Tensor, least_gain: float = 
 
 
 def _best_swap(
-    games: GameBatch, chosen: Tensor, shortlist: Shortlist, allowed: Tensor, least_gain: float
+    games: GameBatch, chosen: Tensor, shortlist: Shortlist, allowed: Tensor, least_gain: float, least_share: float
 ) -> tuple[Tensor, Tensor]:
     columns = games.columns
     ids = shortlist.ids.expand(len(games), -1)
@@ -200,9 +220,17 @@ def _best_swap(
     gain = torch.addcmul(score[:, None], direction, loss).square_().div_(norm_without)
     # This also excludes columns that are already chosen: their residual variance is 0.
     least = torch.where(allowed[shortlist.ids] > 0, _SWAP_INDEPENDENCE * columns.norm[shortlist.ids], torch.inf)
-    gain = gain.masked_fill_(norm_without < least[:, None], -1.0).sub_(loss.square())
+    gain = gain.masked_fill_(norm_without < least[:, None], -1.0)
+    rivals = columns.rival[chosen][:, :, None] == ids[:, None]
+    apart = rivals.any(1, keepdim=True) & ~rivals  # a column replaces its rival or stays out
+    if games.idle is not None:
+        apart |= games.idle.gather(1, ids)[:, None]
+    gain.masked_fill_(apart, -1.0)
+    weight, held = allowed[shortlist.ids][:, None], allowed[chosen][..., None]
+    gain.mul_(weight).sub_(loss.square() * torch.where(held > 0, held, 1))
     best, place = gain.flatten(1).max(1)
-    improved = best > least_gain * games.variance
+    left = games.variance - (target * coefficients[..., 0]).sum(1)
+    improved = best > torch.maximum(least_gain * games.variance, least_share * left)
     out, into = place // ids.shape[1], ids.gather(1, (place % ids.shape[1])[:, None])[:, 0]
     better = chosen.scatter(1, out[:, None], into[:, None])
     return torch.where(improved[:, None], better, chosen), improved
@@ -216,7 +244,8 @@ class Problem:
         search: The games under the weights of the search.
         report: The same games under the weights of R².
         ends: Values that models take on ∅ and N, or None.
-        closing: For each game, columns that make its ends exact at little cost, ``(B, 0 to 2)``.
+        closing: For each game, columns that make its ends exact at little cost, ``(B, 0 to 3)``: the AND and the OR of
+            its active players as far as allowed and, where both are, the AND without one of these, which joins the OR.
     """
 
     search: GameBatch
@@ -284,6 +313,19 @@ def discount(columns: Columns, allowed: Tensor, preference: float) -> Tensor:
 
 
 def _stable(problem: Problem, allowed: Tensor, limit: int, goal: float | None, preference: float) -> Tensor:
+    """Forward selection and the swaps that gain the most; those that gain little would not be found again."""
+    chosen = _selected(problem, allowed, limit, goal, preference)
+    weight = discount(problem.search.columns, allowed, preference)
+    for rows, some in _by_count(chosen):
+        mine = problem.search.select(rows)
+        better = swap(mine, some, weight, least_share=_STABLE_SHARE)
+        moved = (better != some).any(1).nonzero()[:, 0]
+        better[moved] = rank(mine.select(moved), better[moved])
+        chosen[rows, : some.shape[1]] = better
+    return chosen
+
+
+def _selected(problem: Problem, allowed: Tensor, limit: int, goal: float | None, preference: float) -> Tensor:
     """Forward selection of ``limit`` patterns, or until R² reaches the goal."""
     games, weight = problem.search, discount(problem.search.columns, allowed, preference)
     if goal is None:
@@ -313,7 +355,7 @@ def _accurate(
         width = min(max(2 * limit, limit + (0 if start is None else start.shape[1])), most)
         chosen = rank(games, grow(games, width, weight, start), keep=limit)
     else:
-        chosen = _stable(problem, allowed, limit, goal, preference)
+        chosen = _selected(problem, allowed, limit, goal, preference)
         result = chosen[:, :0]
         for rows, some in _by_count(chosen):
             width = min(2 * some.shape[1] + (0 if start is None else start.shape[1]), most)
@@ -325,7 +367,7 @@ def _accurate(
             result = placed(result, rows, better)
         chosen = result
     for rows, some in _by_count(chosen):
-        mine = games.select(rows)
+        mine = problem.search.select(rows)
         chosen[rows, : some.shape[1]] = rank(mine, swap(mine, some, allowed))
     return chosen
 
@@ -344,8 +386,10 @@ def _closed(problem: Problem, chosen: Tensor, limit: int) -> list[Tensor]:
     """
     closing = problem.closing
     candidates = [chosen]
-    for first in [closing] if closing.shape[1] == 1 else [closing[:, :1], closing[:, 1:], closing]:
-        others = torch.where((chosen[:, :, None] == first[:, None]).any(2), -1, chosen)
+    for places in [[0], [1], [1, 2]][: closing.shape[1]]:
+        first = closing[:, places]
+        held = torch.cat([first, problem.search.columns.rival[first]], dim=1)
+        others = torch.where((chosen[:, :, None] == held[:, None]).any(2), -1, chosen)
         joined = torch.cat([first, others], dim=1)
         # -1 goes last, and the order of the others stays.
         joined = joined.gather(1, (joined < 0).to(torch.int8).argsort(dim=1, stable=True))

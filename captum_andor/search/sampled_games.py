@@ -294,19 +294,24 @@ def _ranked(v: Tensor, coalitions: Tensor, patterns: list[Pattern]) -> list[Patt
 
 
 def _closed(v: Tensor, coalitions: Tensor, patterns: list[Pattern], options: Options) -> list[Pattern]:
-    """The patterns or, where exact ends then cost less, fewer of them with the AND or OR of all players, or both."""
-    n = coalitions.shape[1]
-    everyone = tuple(range(n))
-    if n < 2 or (options.max_order or n) < n:
-        return patterns
-    closing: list[Pattern] = [(kind == "or", everyone) for kind in options.kinds]
+    """The patterns or, where exact ends then cost less, fewer of them with the AND or OR of all players, or such."""
+    closing = closing_patterns(coalitions.shape[1], options)
     limit = options.max_patterns or max(len(patterns), len(closing))
     candidates = [patterns]
-    for some in [[c] for c in closing] + ([closing] if len(closing) == 2 else []):
-        kept = [p for p in patterns if p not in some]
-        candidates.append((some + kept)[:limit])
+    for some in [closing[:1], closing[1:2], closing[1:]][: len(closing)]:
+        players = {members for _, members in some}
+        candidates.append((some + [pattern for pattern in patterns if pattern[1] not in players])[:limit])
     unit, _, _ = scaled(v, coalitions, bound=True)
     return max(candidates, key=lambda some: float(fitted(unit, coalitions, some, bound=True).r2))
+
+
+def closing_patterns(n: int, options: Options) -> list[Pattern]:
+    """What holds the ends without disturbing the rest: see :class:`~captum_andor.search.pursuit.Problem`."""
+    if n < 2 or (options.max_order or n) < n:
+        return []
+    everyone = tuple(range(n))
+    closing: list[Pattern] = [(kind == "or", everyone) for kind in options.kinds]
+    return closing if len(closing) < 2 else [*closing, (False, everyone[:-1])]
 
 
 def searched_patterns(
@@ -510,4 +515,7 @@ def written_columns(coalitions: Tensor, patterns: list[Pattern]) -> WrittenColum
     """The columns of :func:`pattern_columns` as a dictionary of their own."""
     is_or = torch.tensor([is_or for is_or, _ in patterns], dtype=torch.bool, device=coalitions.device)
     order = torch.tensor([len(players) for _, players in patterns], dtype=torch.int64, device=coalitions.device)
-    return WrittenColumns(pattern_columns(coalitions, patterns), is_or, order)
+    place = {pattern: i for i, pattern in enumerate(patterns)}
+    rivals = [place.get((not kind, players), i) for i, (kind, players) in enumerate(patterns)]
+    rival = torch.tensor(rivals, dtype=torch.int64, device=coalitions.device)
+    return WrittenColumns(pattern_columns(coalitions, patterns), is_or, order, rival)

@@ -84,7 +84,7 @@ def test_written_columns_are_themselves() -> None:
     generator = torch.Generator().manual_seed(0)
     written = (torch.rand(12, 4, generator=generator) < 0.5).double()
     is_or = torch.tensor([False, True, False, True])
-    columns = WrittenColumns(written, is_or, torch.tensor([1, 2, 2, 3]))
+    columns = WrittenColumns(written, is_or, torch.tensor([1, 2, 2, 3]), torch.tensor([0, 2, 1, 3]))
     assert_same(columns, written.numpy(), np.full(12, 1 / 12))
 
 

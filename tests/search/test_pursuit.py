@@ -51,7 +51,7 @@ def test_each_step_takes_the_column_of_most_discounted_gain(
             gains = {
                 j: (explained(some, row, [*before, j]) - base) * float(discount[j])
                 for j in allowed(some).nonzero()[:, 0].tolist()
-                if j not in before
+                if j % 16 not in {i % 16 for i in before}  # a set of players has one pattern
             }
             assert gains[pick] == pytest.approx(max(gains.values()), abs=1e-9)
             before.append(pick)
@@ -115,7 +115,7 @@ def test_a_swap_is_the_best_of_all_pairs_and_swaps_end_at_an_optimum() -> None:
             explained(some, row, [*(i for i in left if i != out), into])
             for out in left
             for into in columns
-            if into not in left
+            if into % 16 not in {i % 16 for i in left if i != out}
         )
         assert best <= after + 1e-4
 
