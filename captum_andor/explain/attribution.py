@@ -343,6 +343,7 @@ class AndOrInteractions(PerturbationAttribution):  # type: ignore[misc]  # captu
             players.question,
             targets=(asked,) if isinstance(asked, int) else tuple(asked.tolist()) if isinstance(asked, Tensor) else (),
             score=chosen_score if isinstance(chosen_score, str) else "",
+            absent=getattr(self.forward_func, "absent_in_words", "") or players.question.absent,
         )
         if additional_forward_args is None:
             arguments: tuple[Any, ...] = ()

@@ -60,5 +60,7 @@ def averaged_interactions(
             total = found.values if total is None else total + found.values
             bar.update(1)
     mean = (total if total is not None else found.values) / len(baselines)
-    averaged = split_explanation(mean, split, 0.0, tolerance, found.players)
+    absent = f"the mean over {len(baselines)} baselines"
+    players = replace(found.players, question=replace(found.players.question, absent=absent))
+    averaged = split_explanation(mean, split, 0.0, tolerance, players)
     return replace(averaged, axes=found.axes)

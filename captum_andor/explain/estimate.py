@@ -242,6 +242,21 @@ class GameEstimate(IndexedResult):
         """
         return self._modelled(Options.of("logical_model", options, self.seed))
 
+    def effects(self, **options: Unpack[ModelOptions]) -> pd.DataFrame:
+        """Measured effects, with standard errors, of the patterns of :meth:`logical_model`.
+
+        Args:
+            **options: As there.
+
+        Returns:
+            - **effects** (*pandas.DataFrame*): As :meth:`LogicalModel.effects`.
+
+        Raises:
+            TypeError: As :meth:`logical_model`.
+            ValueError: As :meth:`logical_model`.
+        """
+        return self.logical_model(**options).effects()
+
     def _modelled(self, options: Options) -> LogicalModel:
         """The logical model by options that are checked."""
         model = sampled_model(self.values, self.coalitions, options, self.players, self.posteriors)
@@ -358,9 +373,11 @@ class GameEstimate(IndexedResult):
         )
 
     def _title(self) -> str:
+        absent = self.players.question.absent
+        behind = f"\nabsent: {absent}" if absent else ""
         if self.is_exact:
-            return f"Shapley values, exact from all {self.n_evaluations:,} coalitions"
-        return f"Shapley values ± 95 %, {self.n_evaluations:,} of 2^{self.n_players} coalitions"
+            return f"Shapley values, exact from all {self.n_evaluations:,} coalitions{behind}"
+        return f"Shapley values ± 95 %, {self.n_evaluations:,} of 2^{self.n_players} coalitions{behind}"
 
     def _caveats(self) -> list[str]:
         """Which patterns of a sum that explains every value are not told from others; of a single output."""

@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from captum_andor._utils.checks import constrained
 from captum_andor.explain.explained import Explained
 from captum_andor.explain.logical_model import LogicalModel, complete_model
 from captum_andor.games import active_players, flat_games, game_values
@@ -24,9 +23,9 @@ from captum_andor.games.transforms import (
     shapley_values,
     zeta,
 )
+from captum_andor.process import CompleteGame, Posterior
 from captum_andor.results import (
     Axes,
-    Interaction,
     Interactions,
     Names,
     PatternTable,
@@ -34,6 +33,7 @@ from captum_andor.results import (
     ResultPlayers,
     from_shapiq,
     salience_threshold,
+    shown_patterns,
     take,
 )
 from captum_andor.search import ModelOptions, Options
@@ -319,19 +319,12 @@ class AndOrExplanation(Explained):
         found = certainty_of(and_values, or_values, dual, l1, gap, limit, self._cut(threshold).reshape(-1))
         return Certainty(*(part.reshape(self.shape + part.shape[1:]) for part in found))
 
-    @constrained()
-    def top(self, k: int = 10) -> list[Interaction]:
-        """The k strongest interactions of each output, strongest first.
+    def _posterior(self, output: int) -> Posterior:
+        return CompleteGame(flat_games(self.values)[output])
 
-        Args:
-            k (int, optional): How many for each output; fewer where fewer are non-zero. Default: 10
-
-        Returns:
-            - **interactions** (*list of Interaction*): All outputs in order; ``.index`` tells which.
-
-        Raises:
-            ValueError: If k < 1.
-        """
+    def _strongest(self, k: int | None) -> PatternTable:
+        if k is None:
+            return self._salient_table(None)
         games = self._flat()
         strength, columns = games.abs().topk(min(int(k), games.shape[1]), sorted=False)
         kept = torch.zeros_like(games, dtype=torch.bool).scatter_(1, columns, strength > 0)
@@ -339,7 +332,7 @@ class AndOrExplanation(Explained):
         half = games.shape[1] // 2
         members = coalition_members(column % half, self.n_players)
         table, _ = PatternTable.ordered(output, column >= half, members, games[kept])
-        return list(table.interactions(self.axes, self.players.key))
+        return table
 
     def to_dataframe(self, threshold: float | Tensor = 0.0, certainty: bool = False) -> pd.DataFrame:
         """Interactions as a pandas table, one row each, strongest first within each output.
@@ -453,12 +446,11 @@ class AndOrExplanation(Explained):
         return f"{self.n_players} players, split={self.split!r}"
 
     def _table(self, rows: int = 5) -> list[str]:
-        v_empty, v_full = float(self.values[..., 0].squeeze()), float(self.values[..., -1].squeeze())
         gap = float(self.duality_gap.squeeze())
         proof = "" if math.isnan(gap) else f", duality gap {gap:.1e}"
-        lines = [f"v(∅)={v_empty:.4g}  v(N)={v_full:.4g}  l1={float(self.l1.squeeze()):.4g}{proof}"]
-        strongest = self.top(rows)
-        lines += [f"  {interaction}" for interaction in strongest]
+        lines = [f"l1={float(self.l1.squeeze()):.4g}{proof}", self._said_of_ends()]
+        strongest = self._measured(rows)
+        lines += shown_patterns(strongest, None, self.n_players) if strongest else []
         n_salient = int(self.is_salient().sum())
         if n_salient > len(strongest):
             lines.append(f"  … {n_salient} salient in all")

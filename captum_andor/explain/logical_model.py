@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,6 +28,7 @@ from captum_andor.results import (
     Picks,
     ResultPlayers,
     rule_of,
+    shown_patterns,
     take,
 )
 from captum_andor.sampling import COMPLETED_PLAYERS, DICTIONARY_PLAYERS, checked_coalitions, each_once, orders_seen
@@ -46,7 +48,6 @@ if TYPE_CHECKING:
 
 _EXPLAINS = 0.5  # R² below which a print says first that the patterns do not explain the model
 _ROUNDING = {torch.float32: 1e-6, torch.float64: 1e-12}  # of its size: v that differs by less is a constant
-_LISTED_PLAYERS = 8  # a pattern of all players is named so above this number
 _TABLED_PLAYERS = 20  # 2^20 predictions take 8 MB
 _OF_OUTPUTS = ("constant", "r2", "r2_interval", "r2_path", "values")  # tensors of the leading shape
 
@@ -68,6 +69,7 @@ class LogicalModel(Explained):
         values (Tensor): v on the coalitions evaluated, float64, shape ``(…, m)``.
         coalitions (Tensor): These, bool, shape ``(m, n)``; None for all 2^n in the order of their bit codes.
         estimate (GameEstimate): The estimate of the game that the model was made from; None for models of values.
+        posteriors (tuple of Posterior): What is known of v of each output; None where it is found when it is asked for.
         evaluate (Callable): What asks the explained model for v on coalitions ``(m, n)``, ``(K, m)`` for the outputs
             that it was made for; of models of prompts alone, else None. No file holds it.
 
@@ -95,6 +97,7 @@ class LogicalModel(Explained):
     coalitions: Tensor | None = field(default=None)
     estimate: IndexedResult | None = field(default=None)
     evaluate: Callable[[Tensor], Tensor] | None = field(default=None)
+    posteriors: tuple[Posterior, ...] | None = field(default=None)
 
     def __getstate__(self) -> dict[str, Any]:
         """What copies and pickles hold: everything but the explained model."""
@@ -220,22 +223,43 @@ class LogicalModel(Explained):
         """
         return share_found_again(self.table, self.values, self.coalitions, self.options, n_resamples)
 
-    @constrained()
-    def top(self, k: int = 10) -> list[Interaction]:
-        """The k strongest patterns of each output, strongest first.
+    def _strongest(self, k: int | None) -> PatternTable:
+        return self.table if k is None else self.table.rows(self._is_strongest(k))
 
-        Args:
-            k (int, optional): How many for each output; fewer where a model has fewer. Default: 10
-
-        Returns:
-            - **patterns** (*list of Interaction*): All outputs in order; ``.index`` tells which.
-
-        Raises:
-            ValueError: If k < 1.
-        """
+    def _is_strongest(self, k: int | None) -> Tensor:
         place = torch.arange(len(self.table), device=self.t.device)
         first = torch.searchsorted(self.table.output, self.table.output)
-        return list(self.table.rows(place - first < k).interactions(self.axes, self.players.key))
+        return place - first < (len(place) if k is None else k)
+
+    def _weight_errors(self, k: int | None) -> Tensor | None:
+        if self.is_exact:
+            return None
+        kept = self._is_strongest(k)
+        return self.table.value[kept].abs() / self.t[kept]
+
+    @property
+    def _stands_out(self) -> Tensor:
+        """Patterns that noise alone does not reach, bool, shape ``(P,)``."""
+        return torch.ones_like(self.table.is_or) if self.is_exact else ~(self.t < self.noise_t)
+
+    def _within_noise(self) -> int:
+        return int((~self._stands_out).sum())
+
+    def _listed(self, k: int | None) -> PatternTable:
+        found = self.table.rows(self._stands_out)
+        return found if k is None else found.rows(torch.arange(len(found), device=found.value.device) < k)
+
+    def _posterior(self, output: int) -> Posterior:
+        if self.posteriors is not None:
+            return self.posteriors[output]
+        v = flat_games(self.values)[output]
+        return CompleteGame(v) if self.coalitions is None else self._fitted[output]
+
+    @cached_property
+    def _fitted(self) -> list[Posterior]:
+        """The posteriors of a model that was loaded."""
+        assert self.coalitions is not None
+        return game_posteriors(self.coalitions, flat_games(self.values), self.options.seed)
 
     def predict(self, coalitions: Tensor) -> Tensor:
         """h(S) on given coalitions.
@@ -303,20 +327,28 @@ class LogicalModel(Explained):
         return self.table.to_dataframe(self.axes, self.players.key).assign(t=self.t.cpu().numpy())
 
     def rules(self) -> list[str]:
-        """The model in sentences, strongest first: what v has without any player, the patterns, what is left over.
+        """The model in sentences: what presence does, as :meth:`effects` measure it; the ends, and what is left over.
+
+        Strongest patterns first; those that noise alone would reach are counted, not told. A sentence says "only
+        together" where no player of a pattern does anything alone, and "any one of" where each alone does what all do,
+        within standard errors and a tenth ("about"); else it gives the effects.
 
         Returns:
             - **rules** (*list of str*): Of several outputs all in order, each sentence behind the name of its output.
 
         Examples::
 
-            >>> v = [0.0, 1.0, 1.0, 1.0, 0.0, 1.0, 1.0, 4.0]
+            >>> v = [0.0, 5.0, 2.0, 9.0, 1.0, 6.0, 3.0, 10.0]
             >>> for rule in LogicalModel.from_values(v, player_names=["a", "b", "c"]).rules():
             ...     print(rule)
-            all 3 only together: +3
-            any one of a, b: +1
-            without any: 0
+            a: +6
+            a alone +5, b alone +2, both +9 (+2 more together)
+            b: +3
+            c: +1
+            score with everything removed 0, with everything present 10
             left over: 0.0% of the variance
+            >>> print(LogicalModel.from_values([0.0, 2.0, 2.0, 2.0], player_names=["a", "b"]).rules()[0])
+            any one of all 2: +2
         """
         if math.prod(self.shape) != 1:
             names = self.axes.output_labels() or [str(list(i)) for i in np.ndindex(*self.shape)]
@@ -324,11 +356,21 @@ class LogicalModel(Explained):
             return [f"{name}: {rule}" for name, one in zip(names, each, strict=True) for rule in one.rules()]
         r2 = float(self.r2.squeeze())
         left = "unknown, v differs on too few prompts" if math.isnan(r2) else f"{max(1 - r2, 0.0):.1%} of the variance"
+        names = list(self.player_names or map(str, self.feature_ids))
+        absent = self.players.question.absent
         return [
-            *(rule_of(pattern, self.n_players) for pattern in self.patterns),
-            f"without any: {float(self.constant.squeeze()):.3g}".replace("-", "−"),
+            *self.players.question.doubts,
+            *(rule_of(pattern, effect, names) for pattern, effect in self._measured()),
+            *self._left_out(),
+            self._said_of_ends(),
+            *([f"absent: {absent}"] if absent else []),
             f"left over: {left}",
         ]
+
+    def _left_out(self) -> list[str]:
+        count = self._within_noise()
+        some = f"{count} weaker pattern{'s' * (count != 1)}"
+        return [f"{some} left out: noise alone has candidates up to |t| {self.noise_t:.1f}"] if count else []
 
     @constrained()
     def minimal_sources(self, missing_share: float = 0.1, max_sets: int = 10) -> pd.DataFrame:
@@ -359,7 +401,7 @@ class LogicalModel(Explained):
         return minimal_sources(self, float(missing_share), int(max_sets))
 
     _is_sparse = True
-    _unstored = ("estimate", "evaluate")
+    _unstored = ("estimate", "evaluate", "posteriors")
 
     def _headline(self) -> str:
         """The players, and what R² is from."""
@@ -379,34 +421,36 @@ class LogicalModel(Explained):
         r2 = float(self.r2.squeeze())
         low, high = self.r2_interval.reshape(2).tolist()
         interval = "" if self.is_exact else f" [{low:.3f}, {high:.3f}]"
-        count, empty = len(self.table), float(self.constant.squeeze())
+        count = len(self.table)
         quality = f"R² {r2:.4f}{interval}, left over {1 - r2:.2%} of the variance"
         if r2 < 0:
             quality = f"R² {r2:.4f}{interval}, worse than the mean of v"
         if math.isnan(r2):
             quality = "R² unknown: v differs on too few of these coalitions to tell what it is on others"
-        lines = [
-            *self._doubts(r2, low),
-            f"{count} pattern{'s' * (count != 1)}, {quality}; "
-            f"h(∅)={empty:.4g}  h(N)={empty + float(self.table.value.sum()):.4g}",
-        ]
-        if count:
-            noise = "" if self.is_exact else f"   (noise alone reaches |t| {self.noise_t:.1f})"
-            lines.append(f"  {'strength':>9}  {'|t|':>7}  kind players{noise}")
-        for pattern, t in zip(self.patterns[:rows], self.t.tolist(), strict=False):
-            players = ", ".join(map(str, pattern.names or pattern.players))
-            if pattern.order == self.n_players > _LISTED_PLAYERS:
-                players = f"all {self.n_players} players"
-            lines.append(f"  {pattern.value:>+9.4g}  {t:>7.3g}  {pattern.kind.upper():4} {{{players}}}")
-        if count > rows:
-            lines.append(f"  … {count - rows} more in patterns")
-        return lines
+        lines = [*self._doubts(r2, low), f"{count} pattern{'s' * (count != 1)}, {quality}", self._said_of_ends()]
+        measured = self._measured(rows)
+        if not measured:
+            return [*lines, *self._left_out()]
+        lines += shown_patterns(measured, self._shown_t(), self.n_players)
+        hidden = int(self._stands_out.sum()) - len(measured)
+        if hidden:
+            lines.append(f"  … {hidden} more in patterns")
+        return [*lines, *self._left_out()]
+
+    def _legend(self) -> list[str]:
+        t = f"|t|: weight over its standard error; noise alone has candidates up to {self.noise_t:.1f}."
+        return [*super()._legend(), *([] if self._shown_t() is None else [t])]
+
+    def _shown_t(self) -> list[float] | None:
+        """|t| of the patterns that are listed; None where all values, or all patterns, are known exactly."""
+        t = self.t[self._stands_out]
+        return None if self.is_exact or bool(t.isinf().all()) else t.tolist()
 
     def _doubts(self, r2: float, low: float) -> list[str]:
         """What a reader has to know before the patterns, for a result of a single output."""
         if self.players.layout is not None and self.players.layout.shapes == ((),) and self.n_players == 1:
             return ["One player: inputs are examples of one number each. A single row of numbers is inputs[None]."]
-        unknown = [] if self.estimate is None else self.estimate._caveats()
+        unknown = [*self.players.question.doubts, *([] if self.estimate is None else self.estimate._caveats())]
         rounding = _ROUNDING.get(self.players.attribution_dtype, _ROUNDING[torch.float64])
         if float(self.values.max() - self.values.min()) <= rounding * float(self.values.abs().max()):
             return ["Nothing to explain: v is the same on every masked input. Check the baseline and the target."]
@@ -414,8 +458,9 @@ class LogicalModel(Explained):
             more = "more patterns (max_patterns=), fewer players" + ("" if self.is_exact else " or a larger budget")
             doubt = f"Does not explain this model: the patterns leave over half of the variance of v. Try {more}."
             return [doubt, *unknown]
-        if not self.is_exact and low < _EXPLAINS and not unknown:
-            return ["May not explain this model: the interval of R² reaches below one half. Try a larger budget."]
+        if not self.is_exact and low < _EXPLAINS and (self.estimate is None or not self.estimate._caveats()):
+            doubt = "May not explain this model: the interval of R² reaches below one half. Try a larger budget."
+            return [doubt, *unknown]
         return unknown
 
     def _ends(self) -> tuple[float, float]:
@@ -459,6 +504,7 @@ class LogicalModel(Explained):
 
     def _select(self, picks: Picks) -> LogicalModel:
         places = take(torch.arange(math.prod(self.shape), device=self.t.device).view(self.shape), picks)
+        posteriors = self.posteriors and tuple(self.posteriors[i] for i in places.flatten().tolist())
         position = torch.full((math.prod(self.shape),), -1, device=places.device)
         position[places.flatten()] = torch.arange(places.numel(), device=places.device)
         output = position[self.table.output]
@@ -473,6 +519,7 @@ class LogicalModel(Explained):
             axes=self.axes.pick(picks),
             coalitions=None if self.coalitions is None else self.coalitions.clone(),
             estimate=None if self.estimate is None else self.estimate._select(picks),
+            posteriors=posteriors,
             players=self.players.pick(picks),
             **parts,
         )
@@ -510,8 +557,8 @@ def sampled_model(
             posteriors = game_posteriors(rows, games, options.seed)
         models = models_of_estimates(posteriors, rows, games, options)
     except KeyboardInterrupt:  # the evaluations, which took the time, are kept with the model
-        models = single_player_models(games, rows, options)
-    return fitted_model(models, values, coalitions, options, players)
+        return fitted_model(single_player_models(games, rows, options), values, coalitions, options, players)
+    return replace(fitted_model(models, values, coalitions, options, players), posteriors=tuple(posteriors))
 
 
 def fitted_model(

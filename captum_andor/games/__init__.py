@@ -3,12 +3,14 @@
 from captum_andor.games import indices, masks, transforms
 from captum_andor.games.game import Game as Game
 from captum_andor.games.given_inputs import (
+    absent_in_words as absent_in_words,
     check_number as check_number,
     column_names as column_names,
     players_of as players_of,
 )
 from captum_andor.games.interpretable import (
     InterpretableModel,
+    absent_feature as absent_feature,
     feature_names as feature_names,
     numbered_names as numbered_names,
 )

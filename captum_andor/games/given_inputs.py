@@ -155,10 +155,26 @@ def players_of(
     given = read_inputs(inputs, baselines, forward_func)
     mask, note = _automatic(feature_mask, given.inputs) if isinstance(feature_mask, str) else (feature_mask, "")
     players = Players(given.inputs, given.baselines, mask, names)
-    players.question = Question(note)
+    players.question = Question(note, absent=absent_in_words(baselines))
     if given.columns is not None:
         players.names = column_names(given.columns, given.inputs, players.layout.indices[0], players.n_players)
     return players
+
+
+def absent_in_words(baselines: Any) -> str:
+    """What players outside a coalition are replaced by, for prints and titles."""
+    if baselines is None:
+        return "0, Captum's default"
+    if isinstance(baselines, tuple):
+        parts = list(dict.fromkeys(map(absent_in_words, baselines)))
+        return parts[0] if len(parts) == 1 else "the baselines given"
+    if is_frame(baselines) or is_series(baselines):
+        return "the row given as baseline"
+    values: Any = baselines if isinstance(baselines, Tensor) else np.asarray(baselines)
+    first = values.reshape(-1)[:1]
+    if len(first) and bool((values == first).all()):
+        return f"{first.item():g}"
+    return "the baseline given" if values.ndim < 2 or len(values) == 1 else "a baseline given for each example"
 
 
 def check_number(players: Players, most: int | None, without_mask: bool) -> None:

@@ -59,6 +59,7 @@ class InterpretableModel:
         self.in_batches = in_batches
         self.inputs = torch.ones(1, int(interpretable_input.n_itp_features))
         self.player_names = feature_names(interpretable_input)
+        self.absent_in_words = absent_feature(interpretable_input)
 
     def __call__(self, present: Tensor) -> Tensor:
         """Outputs for some sets of features, ``(B, n)`` ones and zeros: shape ``(B, …)``."""
@@ -78,6 +79,15 @@ class InterpretableModel:
         found = [torch.as_tensor(self.forward_func(row)) for row in rows]
         single = [output if output.ndim and len(output) == 1 else output[None] for output in found]
         return torch.cat(single)
+
+
+def absent_feature(interpretable_input: Any) -> str:
+    """What becomes of a feature that is absent, for prints and titles."""
+    own = getattr(interpretable_input, "absent_in_words", None)
+    baselines = getattr(interpretable_input, "baselines", None)
+    if own is None and isinstance(baselines, (list, tuple)) and not any(map(bool, baselines)):
+        return "left out of the text"
+    return str(own or f"removed as {type(interpretable_input).__name__} does it")
 
 
 def feature_names(interpretable_input: Any) -> list[str]:

@@ -71,11 +71,20 @@ class Question:
         note: What the players are, where a mask was chosen for the user.
         targets: The class that v is of, one for all examples or one for each; empty where there is none.
         score: What v is: one of the named scores, or empty.
+        absent: What players outside a coalition are replaced by, in words.
+        doubts: What a reader has to know before the patterns.
     """
 
     note: str = ""
     targets: tuple[int, ...] = ()
     score: str = ""
+    absent: str = ""
+    doubts: tuple[str, ...] = ()
+
+    @property
+    def unit(self) -> str:
+        """The unit of v, where the score has one."""
+        return {"log_odds": "log-odds", "log_prob": "log-probability, nats", "prob": "probability"}.get(self.score, "")
 
     def of_examples(self, rows: slice) -> Question:
         """The same of some examples."""

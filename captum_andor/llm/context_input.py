@@ -92,6 +92,7 @@ class ContextInput(TextTemplateInput):  # type: ignore[misc]  # captum ships no 
             source if form is False else _filled(form, number=str(i + 1), source=source)
             for i, source in enumerate(self.sources)
         ]
+        self.absent_in_words = "left out of the prompt"
         self.add_special_tokens = tokenizer is None
         self._before, self._behind = _frame(tokenizer, system)
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -20,6 +22,8 @@ from captum_andor.llm.scored_batches import ScoreEvaluation
 from captum_andor.llm.target_game import AttrTarget, TargetGame, sum_and_each, target_values
 from captum_andor.llm.targets import TargetText, target_text
 
+_FAR_BELOW = math.log(100)  # of the likelihood of a model's own choices
+_LARGEST_EXPONENT = 700.0
 # Captum's
 _GENERATION: dict[str, Any] = {"max_new_tokens": 25, "do_sample": False, "temperature": None, "top_p": None}
 
@@ -63,15 +67,39 @@ def make_target_game(
     if last is not None and is_last and last.is_unchanged():
         return last
     read = _reader(settings, inp)
-    text = None
+    text, cut = None, ""
     if settings.score is None:
-        ids = _generated(settings, inp, read, gen_args) if target is None else target
+        ids, cut = _generated(settings, inp, read, gen_args) if target is None else (target, "")
         text = target_text(ids, settings.tokenizer, skip_tokens, ModelCall(settings.model, settings.device).vocabulary)
         if isinstance(target, str) and skip_tokens is None:
             warn_if_tokenised_differently(inp, target, text, settings.tokenizer)
     evaluation = _evaluation(settings, text, target, use_cache, in_tokens)
     values = target_values(settings.attr_target) if settings.score is None else sum_and_each
-    return TargetGame(inp, key, target, text, _limited(settings, read, text), evaluation, values)
+    game = TargetGame(inp, key, target, text, _limited(settings, read, text), evaluation, values)
+    if text is not None:
+        game.score = settings.attr_target
+        game.doubts = cache(lambda: (*filter(None, (cut, _unlikely(settings, game))),))
+    return game
+
+
+def _unlikely(settings: Settings, game: TargetGame) -> str:
+    """A sentence where a model would not give the target with everything present; empty where it would."""
+    if settings.provider is not None or game.target is None or game.evaluation.way == "token by token":
+        return ""
+    (prompt,) = game.prompts(torch.ones(1, game.inputs.shape[1], dtype=torch.bool))
+    call = ModelCall(settings.model, settings.device)
+    with torch.no_grad():
+        given = call.alone(prompt, game.target.ids, False)[:, 0]
+        best, ids = call.preferred(prompt, game.target.ids)
+    gap = best - given
+    if float(gap.sum()) < _FAR_BELOW:
+        return ""
+    at = int(gap.argmax())
+    own, ratio = str(settings.tokenizer.decode(ids[at : at + 1])).strip(), min(float(gap[at]), _LARGEST_EXPONENT)
+    return (
+        f"The model itself would not give this answer: with everything present p = {math.exp(float(given.sum())):.1g}, "
+        f"and in the place of {game.target.tokens[at]!r} it prefers {own!r}, {math.exp(ratio):.2g} times as likely."
+    )
 
 
 def _reader(settings: Settings, inp: Any) -> Callable[[list[Any]], Sequence[Any]]:
@@ -127,12 +155,12 @@ def _evaluation(settings: Settings, text: TargetText | None, target: Any, use_ca
 @torch.no_grad()
 def _generated(
     settings: Settings, inp: Any, read: Callable[[list[Any]], Sequence[Any]], gen_args: dict[str, Any] | None
-) -> Any:
-    """What is said to the whole prompt."""
+) -> tuple[Any, str]:
+    """What is said to the whole prompt, and a sentence where it was cut."""
     given = dict(gen_args or _GENERATION)
     prompt = read([inp.to_model_input()])[0]
     if settings.provider is not None:
-        return settings.provider.generate(prompt, **given)
+        return settings.provider.generate(prompt, **given), ""
     generate = getattr(settings.model, "generate", None)
     if not callable(generate) or getattr(getattr(settings.model, "config", None), "is_encoder_decoder", False):
         raise ValueError("target must be given: the model cannot continue a prompt (it has no generate()).")
@@ -143,7 +171,11 @@ def _generated(
     written = generate(**prompt.further, **inputs, **given)[0][len(prompt) :]
     if not len(written):
         raise ValueError("target is empty: the model generated nothing from the whole prompt. Pass a target.")
-    return written
+    ends = getattr(getattr(settings.model, "generation_config", None), "eos_token_id", None)
+    most = given.get("max_new_tokens")
+    if len(written) != most or int(written[-1]) in (ends if isinstance(ends, (list, tuple)) else (ends,)):
+        return written, ""
+    return written, f"The answer was cut after {most} tokens: gen_args={{'max_new_tokens': …}} makes room for more."
 
 
 def target_key(target: Any) -> Any:

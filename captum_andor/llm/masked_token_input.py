@@ -90,6 +90,8 @@ class MaskedTokenInput(InterpretableInput):  # type: ignore[misc]  # captum ship
         self._replacement = None
         if absent not in _ABSENT:
             self._replacement = _token_id(absent, tokenizer, "absent")
+        words = {"attention": "hidden from attention", "delete": "left out, later tokens move up"}
+        self.absent_in_words = words.get(str(absent), f"replaced by {absent!r}")
 
     def to_tensor(self) -> Tensor:
         """All players present: ones, shape ``(1, n)``."""

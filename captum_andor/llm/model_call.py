@@ -109,6 +109,21 @@ class ModelCall:
         Returns:
             - **log_probabilities** (*Tensor*): float64, shape ``(T, 2)``.
         """
+        return target_log_probabilities(self._predicting(prompt, target, whole), self.tensor(target), complement)[0]
+
+    def preferred(self, prompt: Prompt, target: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """What the model would say in the place of each token of a target, the tokens before it given.
+
+        Returns:
+            - **log_probabilities** (*Tensor*): Of its own choices, float64, shape ``(T,)``.
+            - **ids** (*Tensor*): These, int64, shape ``(T,)``.
+        """
+        logits = self._predicting(prompt, target, False)[0]
+        best, ids = logits.to(torch.promote_types(logits.dtype, torch.float32)).log_softmax(-1).max(-1)
+        return best.double().cpu(), ids.cpu()
+
+    def _predicting(self, prompt: Prompt, target: Sequence[int], whole: bool) -> Tensor:
+        """Logits that predict the tokens of a target after a prompt: ``(1, T, V)``."""
         behind = list(target if whole else target[:-1])
         seen = prompt.seen or (True,) * len(prompt)
         inputs = {
@@ -118,7 +133,7 @@ class ModelCall:
             "use_cache": False,
         }
         positions = self.tensor([prompt.last_visible, *range(len(prompt), len(prompt) + len(target) - 1)])
-        return target_log_probabilities(self.logits(inputs, positions), self.tensor(target), complement)[0]
+        return self.logits(inputs, positions)
 
     def token_by_token(self, prompt: Prompt, target: Sequence[int], complement: bool) -> Tensor:
         """The same, each token of the target from a pass that ends before it, as for models that are not causal."""

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from captum_andor._utils.running import Progress, progress_bar
 from captum_andor.explain import AndOrExplanation, GameEstimate, LogicalModel
+from captum_andor.games import absent_feature
 from captum_andor.llm.targets import TargetText
 from captum_andor.results import Axes
 
@@ -37,6 +38,8 @@ class TargetGame:
         on_answer: Called with a prompt and its row of v, as soon as it is known.
         outputs: Which columns of v are returned.
         answers: By coalition, as bytes, what has been evaluated.
+        score: What v is, as prints name it: ``"log_prob"``, ``"prob"``, ``"log_odds"``, or empty.
+        doubts: What a reader has to know of the target, found when it is asked for.
     """
 
     inp: Any
@@ -49,7 +52,14 @@ class TargetGame:
     on_answer: Callable[[Any, Tensor], None] | None = None
     outputs: Outputs = "sum"
     answers: dict[bytes, Tensor] = field(default_factory=dict)
+    score: str = ""
+    doubts: Callable[[], tuple[str, ...]] = tuple
     _bar: Progress | None = None
+
+    @property
+    def absent_in_words(self) -> str:
+        """What becomes of a player that is absent."""
+        return absent_feature(self.inp)
 
     @property
     def inputs(self) -> Tensor:
@@ -192,11 +202,13 @@ def labelled(result: ResultT, game: TargetGame, outputs: Outputs) -> ResultT:
     tokens: list[str] = game.tokens(count - (outputs == "both"))
     names = {"sum": [game.whole], "tokens": tokens, "both": [game.whole, *tokens]}[outputs]
     axes = Axes.labelled(tuple(names))
-    named: Any = replace(result, axes=axes)
+    question = replace(result.players.question, score=game.score, doubts=game.doubts())
+    players = replace(result.players, question=question)
+    named: Any = replace(result, axes=axes, players=players)
     estimate = getattr(named, "estimate", None)
     if isinstance(named, LogicalModel) and isinstance(estimate, GameEstimate):
         own = estimate if outputs == "sum" else estimate[0]
-        named = replace(named, estimate=replace(own, axes=axes, continued=None))
+        named = replace(named, estimate=replace(own, axes=axes, players=players, continued=None))
     result = named
     return result
 

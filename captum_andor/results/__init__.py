@@ -16,7 +16,13 @@ from captum_andor.results.result_players import (
     standard_names as standard_names,
     take as take,
 )
-from captum_andor.results.rules import rule_of as rule_of
+from captum_andor.results.rules import (
+    effect_cells as effect_cells,
+    named as named,
+    rule_of as rule_of,
+    shown_patterns as shown_patterns,
+    signed as signed,
+)
 from captum_andor.results.shapiq_bridge import from_shapiq as from_shapiq
 from captum_andor.results.strengths import (
     Strengths as Strengths,

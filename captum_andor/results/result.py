@@ -14,8 +14,10 @@ from torch import Tensor
 from captum_andor._utils.storage import Stored
 from captum_andor.games import Inputs, flat_games
 from captum_andor.games.indices import Index, banzhaf_values, interaction_index, multi_order_interaction
+from captum_andor.results.effects import PatternEffect
 from captum_andor.results.interactions import Interaction
 from captum_andor.results.result_players import Axes, Picks, ResultPlayers, standard_index
+from captum_andor.results.rules import WEIGHT
 from captum_andor.results.shapiq_bridge import to_shapiq
 
 if TYPE_CHECKING:
@@ -51,6 +53,10 @@ class IndexedResult(Stored, ABC):
     @abstractmethod
     def _table(self) -> list[str]:
         """Lines of the print for a single output."""
+
+    def _legend(self) -> list[str]:
+        """What the columns of the tables in a print mean."""
+        return []
 
     def _caveats(self) -> list[str]:
         """What prints of a single output say of what is not known."""
@@ -126,7 +132,8 @@ class IndexedResult(Stored, ABC):
     def __repr__(self) -> str:
         count = math.prod(self.shape)
         lines = [f"{type(self).__name__} of {shown_count(self.shape)}, {self._headline()}"]
-        lines += [f"players: {self.players.question.note}"] if self.players.question.note else []
+        question = self.players.question
+        lines += [f"players: {question.note}"] if question.note else []
         labels = self.axes.output_labels()
         for place, index in enumerate(islice(product(*map(range, self.shape)), _SHOWN)):
             name = f"{list(index)} " if count > 1 else ""
@@ -137,6 +144,8 @@ class IndexedResult(Stored, ABC):
             lines.append(f"… and {count - _SHOWN:,} more; index the result to see them.")
         if count > _MANY:
             lines.append("Explain one class with target=.")
+        lines += self._legend() if any(line.split()[:1] == [WEIGHT] for line in lines) else []
+        lines += [f"absent: {question.absent}"] if question.absent else []
         return "\n".join(lines)
 
     def _check_coalitions(self, coalitions: Tensor) -> None:
@@ -169,6 +178,18 @@ class Result(IndexedResult):
     @abstractmethod
     def top(self, k: int = 10) -> list[Interaction]:
         """The k strongest patterns of each output, strongest first."""
+
+    @abstractmethod
+    def _findings(self, k: int | None = None) -> list[Interaction]:
+        """The k strongest patterns that prints and figures of a single output list."""
+
+    @abstractmethod
+    def _measured(self, k: int | None = None) -> list[tuple[Interaction, PatternEffect]]:
+        """The same with their measured effects."""
+
+    def _within_noise(self) -> int:
+        """How many patterns of a single output are left out of these, since noise alone has stronger ones."""
+        return 0
 
     _is_sparse = False  # whether few of the 2^n interactions are not 0
 

@@ -30,17 +30,21 @@ def check_single(result: Result) -> None:
 
 
 def title_of(result: Result, title: str | None, drawn: int | None = None) -> str | None:
-    """The title that was given, else of a logical model where it was taken from, its R², and how many patterns it has.
+    """The title that was given; else where a result was taken from, R² of a logical model, and what absent means.
 
-    How many is said where some are drawn.
+    How many patterns there are is said where fewer are drawn.
     """
-    r2 = getattr(result, "r2", None)
-    if title is not None or r2 is None:
+    if title is not None:
         return title
-    count = len(list(result._compared_patterns()))
-    some = f", {drawn} of {count} patterns drawn" if drawn is not None and drawn < count else ""
-    where = ", ".join(part for part in (result.axes.place(), _asked(result)) if part)
-    return f"{where}{': ' if where else ''}R² {float(r2):.2f}{some}"
+    r2, absent = getattr(result, "r2", None), result.players.question.absent
+    lines = [f"absent: {absent}"] if absent else []
+    if r2 is not None:
+        count, noise = len(list(result._compared_patterns())), result._within_noise()
+        some = f", {drawn} of {count} patterns drawn" if drawn is not None and drawn < count else ""
+        some += f", {noise} within noise" if some and noise else ""
+        where = ", ".join(part for part in (result.axes.place(), _asked(result)) if part)
+        lines.insert(0, f"{where}{': ' if where else ''}R² {float(r2):.2f}{some}")
+    return "\n".join(lines) or None
 
 
 def _asked(result: Result) -> str:
@@ -61,6 +65,11 @@ def colour_of(value: float) -> str:
 def hatch_of(pattern: Interaction) -> str | None:
     """OR of several players is hatched."""
     return "///" if pattern.kind == "or" and pattern.order > 1 else None
+
+
+def kind_of(pattern: Interaction) -> str:
+    """The kind before a number; a single player has none."""
+    return f"{pattern.kind.upper()} " if pattern.order > 1 else ""
 
 
 def label_of(pattern: Interaction, n_players: int | None = None) -> str:

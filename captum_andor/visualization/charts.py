@@ -79,14 +79,14 @@ def plot_bars(canvas: Canvas, result: Result, k: int = 10) -> None:
         ValueError: If the result holds several outputs, or k < 1.
     """
     check_single(result)
-    patterns = result.top(k)
+    patterns = result._findings(k)
     axis = canvas.axis((5.4, 1.0 + 0.28 * len(patterns)))
     for row, pattern in enumerate(patterns):
         axis.barh(row, pattern.value, color=colour_of(pattern.value), edgecolor="white", hatch=hatch_of(pattern))
     axis.set_yticks(range(len(patterns)), [label_of(p, result.n_players) for p in patterns], fontsize=8)
     axis.invert_yaxis()
     axis.axvline(0, color="gray", linewidth=0.8)
-    axis.set_xlabel("strength; hatched: OR")
+    axis.set_xlabel("weight; hatched: OR")
     canvas.title = title_of(result, canvas.title, len(patterns))
 
 
@@ -107,7 +107,7 @@ def plot_waterfall(canvas: Canvas, result: Result, k: int = 8) -> None:
         ValueError: If the result holds several outputs, or k < 1.
     """
     check_single(result)
-    patterns = result.top(k)
+    patterns = result._findings(k)
     start, end = result._ends()
     steps = [(label_of(p, result.n_players), p.value, colour_of(p.value), hatch_of(p)) for p in patterns]
     left = end - start - math.fsum(p.value for p in patterns)

@@ -30,7 +30,7 @@ def plot_graph(canvas: Canvas, result: Result, k: int = 8) -> None:
         ValueError: If the result holds several outputs, or k < 1.
     """
     check_single(result)
-    patterns = result.top(k)
+    patterns = result._findings(k)
     used = [i for i, player in enumerate(result.feature_ids) if any(player in p.players for p in patterns)]
     names = result.player_names or tuple(map(str, result.feature_ids))
     place = {result.feature_ids[i]: float(x) for x, i in enumerate(used)}
@@ -52,7 +52,8 @@ def plot_graph(canvas: Canvas, result: Result, k: int = 8) -> None:
             "fc": "white",
             "ec": colour,
         }
-        text = f"{pattern.kind.upper()}\n{pattern.value:+.2g}"
+        kind = f"{pattern.kind.upper()}\n" if pattern.order > 1 else ""
+        text = f"{kind}{pattern.value:+.2g}"
         axis.text(x, 1, text, ha="center", va="center", fontsize=7, color="black", bbox=box, zorder=2)
     for i in used:
         box = {"boxstyle": "round", "fc": "#EEEEEE", "ec": "gray"}

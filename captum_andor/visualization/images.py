@@ -10,7 +10,7 @@ import numpy.typing as npt
 from torch import Tensor
 
 from captum_andor._utils.checks import constrained
-from captum_andor.visualization.canvas import LINE_STYLES, SERIES, check_single, colour_of, label_of, title_of
+from captum_andor.visualization.canvas import LINE_STYLES, SERIES, check_single, colour_of, kind_of, label_of, title_of
 from captum_andor.visualization.drawing import Canvas, figure, new_figure
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ _COMPACT = 0.9  # share of the box around a player that it fills: a rectangle, n
 
 
 @figure
+@constrained()
 def plot_image_interactions(
     canvas: Canvas, explanation: Result, image: npt.ArrayLike | Tensor, k: int = 4, input_index: int = 0
 ) -> tuple[Figure, npt.NDArray[np.object_]]:
@@ -49,7 +50,7 @@ def plot_image_interactions(
             picture does not fit the feature mask.
     """
     picture, players = _checked(explanation, image, input_index)
-    patterns = explanation.top(k)
+    patterns = explanation._findings(k)
     fig, axes = _panels(canvas, k)
     for axis in axes:
         axis.set_axis_off()
@@ -57,7 +58,7 @@ def plot_image_interactions(
         _draw_pattern(axis, picture, np.isin(players, pattern.players), pattern)
     heading = title_of(explanation, canvas.title, len(patterns)) if canvas.plt_fig_axis is None else canvas.title
     if heading is not None:
-        fig.suptitle(heading, fontsize=None if canvas.title else 9, y=0.99)
+        fig.suptitle(heading.replace("\n", "; "), fontsize=None if canvas.title else 9, y=0.99)
     canvas.titled = True
     return fig, axes
 
@@ -90,7 +91,7 @@ def plot_image_overview(
     if k > len(SERIES):
         raise ValueError(f"k must be at most {len(SERIES)}, as many colours can be told apart; got {k}.")
     picture, players = _checked(explanation, image, input_index)
-    patterns = explanation.top(k)
+    patterns = explanation._findings(k)
     coincide = len({p.players for p in patterns}) < len(patterns)
     if canvas.plt_fig_axis is None and coincide:
         fig, axis = _with_panels(picture, players, patterns, canvas)
@@ -105,7 +106,7 @@ def plot_image_overview(
         style = LINE_STYLES[pattern.kind]
         lines = [[_towards(p, members, inner * number) for p in edge] for edge in _outline(members)]
         axis.add_collection(LineCollection(lines, colors=colour, linewidths=2.0, linestyles=[style]))
-        label = f"{pattern.kind.upper()} {pattern.value:+.2f}  {label_of(pattern)}"
+        label = f"{kind_of(pattern)}{pattern.value:+.2f}  {label_of(pattern)}"
         entries.append(Line2D([], [], color=colour, linewidth=2.0, linestyle=style, label=label))
     if entries and canvas.plt_fig_axis is None:  # whose layout makes room for it
         fig.legend(handles=entries, loc="outside right center", frameon=False, fontsize=8)
@@ -220,7 +221,7 @@ def _draw_pattern(axis: Axes, picture: npt.NDArray[Any], members: npt.NDArray[np
     lines = LineCollection(_outline(members), colors=colour, linewidths=2.2, linestyles=[LINE_STYLES[pattern.kind]])
     lines.set_capstyle("butt")
     axis.add_collection(lines)
-    axis.set_title(f"{pattern.kind.upper()} {pattern.value:+.2f}", fontsize=9)
+    axis.set_title(f"{kind_of(pattern)}{pattern.value:+.2f}", fontsize=9)
 
 
 def _outline(members: npt.NDArray[np.bool_]) -> list[list[tuple[float, float]]]:

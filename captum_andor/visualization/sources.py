@@ -71,7 +71,8 @@ def sources_html(result: Result, sources: Sequence[str], k: int = 5, title: str 
     texts = list(sources)
     if isinstance(sources, str) or len(texts) != result.n_players:
         raise ValueError(f"sources must be one text for each of {result.n_players} players; got {len(texts)}.")
-    patterns = result.top(k)
+    measured = result._measured(k)
+    patterns = [pattern for pattern, _ in measured]
     marks = {id(pattern): _mark(pattern, _letter(i)) for i, pattern in enumerate(patterns)}
     names = list(result.player_names or map(str, result.feature_ids))
     labels = result.axes.output_labels()
@@ -79,7 +80,7 @@ def sources_html(result: Result, sources: Sequence[str], k: int = 5, title: str 
     parts = [] if heading is None else [f"<p><b>{escape(heading)}</b></p>"]
     parts += [
         "<ul>",
-        *(f"<li>{marks[id(p)]}{escape(rule_of(p, result.n_players))}</li>" for p in patterns),
+        *(f"<li>{marks[id(p)]}{escape(rule_of(p, effect, names))}</li>" for p, effect in measured),
         "</ul>",
         f'<p class="quiet">{escape(_quality(result, len(patterns)))}</p>',
     ]

@@ -9,8 +9,8 @@ from itertools import takewhile
 from typing import Any
 
 from captum_andor._utils.checks import constrained
-from captum_andor.results import Result
-from captum_andor.visualization.canvas import LINE_STYLES, check_single, colour_of, title_of
+from captum_andor.results import Result, effect_cells, named, signed
+from captum_andor.visualization.canvas import LINE_STYLES, check_single, colour_of, kind_of, title_of
 from captum_andor.visualization.drawing import Canvas, figure
 from captum_andor.visualization.sources import Html
 
@@ -45,7 +45,7 @@ def plot_tokens(canvas: Canvas, result: Result, tokens: Sequence[str] | None = N
         ValueError: If the result holds several outputs, tokens are not one a player, or k < 1.
     """
     texts = _texts(result, tokens)
-    patterns = result.top(k)
+    patterns = result._findings(k)
     spans: list[tuple[int, float, float]] = []  # line, start and end of each word, in letters
     line, at = 0, 0.0
     for text in texts:
@@ -74,12 +74,13 @@ def plot_tokens(canvas: Canvas, result: Result, tokens: Sequence[str] | None = N
             for start, end in mine:
                 axis.plot([start, end], [y, y], color=colour, linewidth=4, solid_capstyle="butt")
             letter = f"{chr(ord('A') + lane % 26)}  " if line else ""  # the same on every line that a pattern is on
-            text = f"{letter}{pattern.kind.upper()} {pattern.value:+.2g}"
+            text = f"{letter}{kind_of(pattern)}{pattern.value:+.2g}"
             axis.text(width + 1, y, text, fontsize=7, va="center")
     axis.set_xlim(-0.5, width + 9)
     axis.set_ylim(-(line + 1) * height + 0.5, 1.4)
     axis.set_axis_off()
-    canvas.title = title_of(result, canvas.title, len(patterns))
+    title = title_of(result, canvas.title, len(patterns))
+    canvas.title = title and title.replace("\n", "; ")  # the axis leaves room for one line
     return fig, axis
 
 
@@ -109,11 +110,11 @@ def tokens_html(result: Result, tokens: Sequence[str] | None = None, k: int = 5)
     cell = 'style="padding:1px 5px;text-align:center;border:none"'
     head = "".join(f"<td {cell}>{escape(text)}</td>" for text in texts)
     rows = []
-    for pattern in result.top(k):
+    for pattern in result._findings(k):
         style = "solid" if pattern.kind == "and" else "dashed"
         bar = f'style="padding:1px 5px;border:none;border-bottom:3px {style} {colour_of(pattern.value)}"'
         marks = "".join(f"<td {bar if i in pattern.players else cell}></td>" for i in result.feature_ids)
-        rows.append(f"<tr>{marks}<td {cell}>{pattern.kind.upper()} {pattern.value:+.3g}</td></tr>")
+        rows.append(f"<tr>{marks}<td {cell}>{kind_of(pattern)}{pattern.value:+.3g}</td></tr>")
     return Html(f'<table style="border-collapse:collapse"><tr>{head}<td {cell}></td></tr>{"".join(rows)}</table>')
 
 
@@ -122,19 +123,16 @@ def result_html(result: Result) -> str:
     first, *rest = repr(result).splitlines()
     if math.prod(result.shape) != 1:
         return f"<p>{escape(first)}</p><pre>{escape(chr(10).join(rest))}</pre>"
-    patterns = result.top(10)
-    noise = getattr(result, "t", None)  # of a logical model's patterns, strongest first
-    sizes = [""] * len(patterns) if noise is None else [f"{float(t):.3g}" for t in noise[: len(patterns)]]
-    strongest = max((abs(p.value) for p in patterns), default=0.0) or 1.0
+    measured = result._measured(10)
+    strongest = max((abs(p.value) for p, _ in measured), default=0.0) or 1.0
     rows = []
-    for pattern, t in zip(patterns, sizes, strict=True):
+    for pattern, effect in measured:
         size = f"width:{round(120 * abs(pattern.value) / strongest)}px;height:10px"
         bar = f'<div style="{size};background:{colour_of(pattern.value)}"></div>'
-        players = ", ".join(escape(str(name)) for name in pattern.names or pattern.players)
-        cells = (f"{pattern.value:+.4g}", bar, *((t,) if t else ()), pattern.kind.upper(), players)
+        cells = (signed(pattern.value), bar, *effect_cells(effect), escape(named(pattern, result.n_players)))
         rows.append("<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>")
-    middle = "" if noise is None else "<th>|t|</th>"
-    head = f"<tr><th>strength</th><th></th>{middle}<th>kind</th><th>players</th></tr>"
+    head = "<tr><th>weight</th><th></th><th>alone</th><th>together</th><th>pattern</th></tr>"
     before = list(takewhile(lambda line: not line.startswith("  "), rest))
-    lines = "".join(f"<p>{escape(line)}</p>" for line in (first, *before))
-    return f"{lines}<table>{head}{''.join(rows)}</table>"
+    behind = [line for line in rest[len(before) :] if not line.startswith(("  ", "|t|"))]
+    above, below = ("".join(f"<p>{escape(line)}</p>" for line in lines) for lines in ((first, *before), behind))
+    return f"{above}<table>{head}{''.join(rows)}</table>{below}"

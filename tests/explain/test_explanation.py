@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from captum_andor import AndOrExplanation, AndOrInteractions, Interaction, LogicalModel
+from captum_andor.results import named
 
 SHAPES = [(), (3,), (2, 3)]
 TENSORS = ("values", "and_values", "or_values", "noise", "l1", "duality_gap")
@@ -208,8 +209,9 @@ def test_dataframe_has_one_row_for_each_interaction(shape: tuple[int, ...], name
 def test_repr_is_short_and_names_the_strongest(shape: tuple[int, ...]) -> None:
     text = repr(explain(shape, n=4))
     assert "4 players, split='sparse'" in text and "l1=" in text and "duality gap" in text
-    assert str(explain(shape, n=4)[(0,) * len(shape)].top(1)[0]) in text if shape else "AND" in text
-    assert len(text.splitlines()) <= 25 and max(map(len, text.splitlines())) <= 100
+    first = explain(shape, n=4)[(0,) * len(shape)]
+    assert f"  {first._measured(1)[0][1].together:+.3g}  {named(first.top(1)[0])}" in text
+    assert len(text.splitlines()) <= 31 and max(map(len, text.splitlines())) <= 100
 
 
 def test_repr_shows_no_gap_where_none_was_sought() -> None:

@@ -114,7 +114,7 @@ def test_the_t_of_pure_noise_is_told_and_seldom_passed() -> None:
         assert float(lm.r2_interval[0]) <= 0.2
     assert 4.0 < level < 4.5
     assert np.median(largest) < 1.5 * level
-    assert f"noise alone reaches |t| {level:.1f}" in repr(lm)
+    assert f"noise alone has candidates up to |t| {level:.1f}" in repr(lm)
 
 
 def test_what_no_coalition_had_is_said() -> None:

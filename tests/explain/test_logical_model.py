@@ -224,11 +224,15 @@ def test_indexing_is_the_model_of_these_outputs(index: object) -> None:
 def test_the_print_is_a_short_table() -> None:
     v = pattern_oracles.values({(False, (0, 2)): 3.0, (True, (1, 3)): -2.0}, pattern_oracles.rows(4)) + 0.5
     v[5] += 0.1  # AND of 0 and 2 alone
-    header, summary, head, *rows = repr(LogicalModel.from_values(v, max_patterns=2)).splitlines()
+    header, summary, ends, head, *rows = repr(LogicalModel.from_values(v, max_patterns=2)).splitlines()
     assert header == "LogicalModel of one output, 4 players, exact R² over all 16 coalitions"
-    assert summary.startswith("2 patterns, R² 0.99") and summary.endswith("% of the variance; h(∅)=0.5  h(N)=1.5")
-    assert head.split() == ["strength", "|t|", "kind", "players"]
-    assert [row.split()[2:] for row in rows] == [["AND", "{0,", "2}"], ["OR", "{1,", "3}"]]
+    assert summary.startswith("2 patterns, R² 0.99") and summary.endswith("% of the variance")
+    assert ends == "score with everything removed 0.5, with everything present 1.5"
+    assert head.split() == ["weight", "alone", "together", "pattern"]
+    assert rows[0].split() == ["+3.01", "0,", "0", "+3.02", "AND", "{0,", "2}"]
+    assert rows[1].split() == ["-2.01", "-2.02,", "-2.02", "-2.02", "OR", "{1,", "3}"] and rows[2].startswith(
+        "weight: what a"
+    )
     many = repr(LogicalModel.from_values(random_values((5,), n=6), max_patterns=20))
     assert "… 10 more in patterns" in many and "… and 2 more; index the result to see them." in many
 
@@ -407,7 +411,8 @@ def test_files_of_explanations_are_not_models(tmp_path: Path) -> None:
 def test_an_explanation_gives_the_model_of_its_values() -> None:
     ex = AndOrInteractions(lambda x: x.prod(1) + x[:, 0]).interactions(torch.ones(2, 3), split="and")
     lm = ex.logical_model(max_patterns=4, effort="accurate")
-    assert repr(lm) == repr(LogicalModel.from_values(ex.values, max_patterns=4, effort="accurate"))
+    again = repr(LogicalModel.from_values(ex.values, max_patterns=4, effort="accurate"))
+    assert repr(lm) == again + "\nabsent: 0, Captum's default"
     torch.testing.assert_close(lm.attributions(), ex.attributions())
 
 

@@ -32,7 +32,7 @@ def test_columns_are_names_and_a_single_row_has_values() -> None:
     assert method.logical_model(FRAME, target=0).player_names == ("age", "hours", "married")
     one = method.logical_model(FRAME.iloc[[0]], target=0)
     assert one.player_names == ("age = 39", "hours = 40", "married = 1")
-    assert "{age = 39}" in str(one)
+    assert "  age = 39" in str(one)
     assert method.interactions(FRAME.iloc[[0]], target=0).player_names == one.player_names
     assert method.estimate(FRAME.iloc[[0]], target=0, budget=8).player_names == one.player_names
     assert method.logical_model(FRAME, target=0, player_names=["a", "b", "c"]).player_names == ("a", "b", "c")

@@ -85,9 +85,13 @@ def test_the_snippet_of_the_readme_prints_what_stands_below_it(capsys: pytest.Ca
     for mine, theirs in zip(printed.splitlines()[:5], shown.splitlines()[:5], strict=True):
         assert re.sub(r"[-+\d. %]", "", mine) == re.sub(r"[-+\d. %]", "", theirs)
     assert numbers_of(printed)[:12] == pytest.approx(numbers_of(shown)[:12], rel=0.02)
-    r2, either, both = (numbers_of(line)[0] for line in (printed.splitlines()[i] for i in (1, 3, 4)))
-    assert f"reproduce {r2:.2f}".replace("0.", ".") in words
-    assert f"by {either:.1f} (OR)" in words and f"add {both:.1f} (AND)" in words.replace("\n", " ")
+    words = words.replace("\n", " ").replace("−", "-")
+    lines = printed.splitlines()
+    assert f"reproduce {numbers_of(lines[1])[0]:.2f}".replace("0.", ".") in words
+    assert lines[4].endswith("area = 1.719") and f"tumour by {numbers_of(lines[4])[1]:.1f}" in words
+    one, other, both = numbers_of(lines[5])[1:4]
+    assert "AND {concavity" in lines[5] and "fractal dimension" in lines[5]
+    assert f"concavity alone {one:+.1f}, fractal dimension alone {other:+.1f}, both {both:+.1f}" in words
 
 
 ROOMS = ("explain", "games", "split", "results", "visualization", "llm", "confusing", "studies")

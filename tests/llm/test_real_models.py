@@ -53,7 +53,7 @@ def test_either_source_would_do(smollm2) -> None:
     found = method.logical_model(retrieval(tokenizer), "Elena Marsh", outputs="both", max_patterns=3)
     first = found[0].patterns[0]
     assert (first.kind, first.names) == ("or", ("d2", "d4")) and first.value > 10 and found[0].r2 > 0.97
-    assert found[0].rules()[0].startswith("any one of d2, d4: +1")
+    assert found[0].rules()[0].startswith("any one of d2, d4: about +1")
     assert set(found[0].minimal_sources()["names"]) == {("d2",), ("d4",)}
     assert method.way == "tree" and found.shape == (5,)
 

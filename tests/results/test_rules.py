@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from typing import Literal
 
 import pytest
 import torch
@@ -10,23 +11,46 @@ from hypothesis import example, given, settings, strategies as st
 
 from captum_andor import LogicalModel
 from captum_andor.games.transforms import all_coalitions
-from captum_andor.results import Axes, Interaction, rule_of
+from captum_andor.results import Axes, Interaction, PatternEffect, rule_of
 
 
 @pytest.mark.parametrize(
-    ("pattern", "sentence"),
+    ("kind", "players", "weight", "alone", "together", "error", "sentence"),
     [
-        (Interaction((), "or", (1, 3, 7), 16.07, ("d2", "d4", "d8")), "any one of d2, d4, d8: +16.1"),
-        (Interaction((), "and", (1, 4), 3.2, ("d2", "d5")), "d2 and d5 only together: +3.2"),
-        (Interaction((), "and", (0, 1, 2), -0.5), "0, 1 and 2 only together: −0.5"),
-        (Interaction((), "and", (6,), 1.4, ("d7",)), "without d7: −1.4"),
-        (Interaction((), "and", (6,), -1.4, ("d7",)), "with d7: −1.4"),
-        (Interaction((), "or", tuple(range(9)), -2.0), "any one of all 9: −2"),
-        (Interaction((), "and", tuple(range(9)), 2.0), "all 9 only together: +2"),
+        ("or", (1, 3, 7), 16.07, (16.07,) * 3, 16.07, 0.0, "any one of d2, d4, d8: +16.1"),
+        ("or", (1, 3), 16.0, (15.0, 15.5), 15.6, 0.1, "any one of d2, d4: about +15.6"),
+        ("and", (1, 4), 3.2, (0.0, 0.0), 3.2, 0.0, "d2 and d5 only together: +3.2"),
+        ("and", (1, 4), 3.2, (0.1, -0.2), 3.3, 0.0, "d2 and d5 only together: about +3.3"),
+        ("and", (0, 1, 2), -0.5, (0.0, 0.0, 0.0), -0.5, 0.0, "d1, d2 and d3 only together: −0.5"),
+        ("and", (6,), 1.4, (1.4,), 1.4, 0.0, "d7: +1.4"),
+        ("and", (6,), -1.4, (-1.4,), -1.4, 0.0, "d7: −1.4"),
+        ("and", (6,), -2.2, (0.4,), 0.4, 0.0, "d7: +0.4 (beside the other patterns −2.2)"),
+        ("or", tuple(range(9)), -2.0, (-2.0,) * 9, -2.0, 0.0, "any one of all 9: −2"),
+        ("and", tuple(range(9)), 2.0, (0.0,) * 9, 2.0, 0.0, "all 9 only together: +2"),
+        # neither: the effects themselves
+        ("or", (0, 1), 5.87, (5.2, 2.16), 7.55, 0.0, "d1 alone +5.2, d2 alone +2.16, both +7.55"),
+        ("and", (0, 1), 2.3, (4.37, 4.37), 11.04, 0.0, "d1 alone +4.37, d2 alone +4.37, both +11 (+2.3 more together)"),
+        ("or", (0, 1), -0.9, (-0.4, -0.5), -0.6, 0.0, "d1 alone −0.4, d2 alone −0.5, both −0.6 (−0.3 of it already by one)"),
+        ("or", (1, 4, 5), -9.0, (9.9, 8.8, 9.9), 16.2, 0.0, "d2 alone +9.9, d5 alone +8.8, d6 alone +9.9, all 3 +16.2 (less than the sum) (beside the other patterns −9)"),
+        ("and", tuple(range(5)), 2.0, (0.0, 0.5, 1.0, 0.2, 0.3), 3.0, 0.0, "d1, d2, d3, d4 and d5: each alone 0 to +1, all of them +3 (+1 more together)"),
+        # errors that hold both readings are no evidence for either
+        ("and", (1, 4), 3.2, (0.1, 0.2), 3.2, 1.0, "d2 alone +0.1 ± 2, d5 alone +0.2 ± 2, both +3.2 ± 2"),
+        # all of a triple, and a pair of it already: singles near 0 alone do not make "only together"
+        ("and", (0, 1, 2), 2.0, (0.0, 0.0, 0.0), 5.0, 0.0, "d1 alone 0, d2 alone 0, d3 alone 0, all 3 +5 (+5 more together)"),
     ],
-)
-def test_sentences(pattern: Interaction, sentence: str) -> None:
-    assert rule_of(pattern, 9) == sentence
+)  # fmt: skip
+def test_sentences(
+    kind: Literal["and", "or"],
+    players: tuple[int, ...],
+    weight: float,
+    alone: tuple[float, ...],
+    together: float,
+    error: float,
+    sentence: str,
+) -> None:
+    names = [f"d{i + 1}" for i in range(9)]
+    pattern = Interaction((), kind, players, weight, tuple(names[i] for i in players))
+    assert rule_of(pattern, PatternEffect(alone, together, (error,) * len(alone), error), names) == sentence
 
 
 def test_rules_are_strongest_first_with_what_is_left_over() -> None:
@@ -34,19 +58,19 @@ def test_rules_are_strongest_first_with_what_is_left_over() -> None:
     v = 1 + 3 * z[:, 0] * z[:, 1] - 5 * z[:, [2, 3]].amax(1) + z[:, 4]
     rules = LogicalModel.from_values(v, player_names=list("abcde")).rules()
     assert rules == [
-        "any one of c, d: −5", "a and b only together: +3", "without e: −1", "without any: 1",
-        "left over: 0.0% of the variance",
+        "any one of c, d: −5", "a and b only together: +3", "e: +1",
+        "score with everything removed 1, with everything present 0", "left over: 0.0% of the variance",
     ]  # fmt: skip
 
 
 def test_rules_of_several_outputs_name_them() -> None:
     z = all_coalitions(3).double()
     model = LogicalModel.from_values(torch.stack([z[:, 0], 2 * z[:, 1]]))
-    assert "[1]: without 1: −2" in model.rules()
+    assert "[1]: 1: +2" in model.rules()
     from dataclasses import replace
 
     named = replace(model, axes=Axes.labelled(("yes", "no")))
-    assert "no: without 1: −2" in named.rules() and named[1].rules()[0] == "without 1: −2"
+    assert "no: 1: +2" in named.rules() and named[1].rules()[0] == "1: +2"
 
 
 @settings(max_examples=40)

@@ -135,7 +135,7 @@ def test_an_overview_has_panels_where_outlines_coincide() -> None:
     coincide = AndOrInteractions(both).interactions(torch.ones(1, 1, 6, 6), feature_mask=MASK)[0]
     fig, axis = coincide.plot("overview", IMAGE, k=3, use_pyplot=False)
     titles = [panel.get_title() for panel in fig.axes if panel is not axis]
-    assert titles == ["AND +3.00", "OR +2.00", "AND -1.00"] and not axis.get_title()
+    assert titles == ["AND +3.00", "OR +2.00", "-1.00"] and axis.get_title() == "absent: 0, Captum's default"
     apart = AndOrInteractions(model).logical_model(torch.ones(1, 1, 6, 6), feature_mask=MASK)[0]
     assert len(apart.plot("overview", IMAGE, use_pyplot=False)[0].axes) == 1
 

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from captum_andor._utils.statistics import top
 from captum_andor.confusing.report.sample_figures import (
+    absent_of_sample,
     explained,
     lost_of_sample,
     names_of_players,
@@ -40,7 +41,8 @@ def gallery(scoring: Scoring, name: str, column: str, k: int, n_patterns: int) -
         if scoring.can_explain
         else "What v loses without each player, by colour: green, the score falls; orange, it rises."
     )
-    return {"legend": legend, "figures": figures}
+    absent = absent_of_sample(scoring, chosen[0], scoring.views[0]) if chosen else ""
+    return {"legend": f"{legend} Absent: {absent}." if absent else legend, "figures": figures}
 
 
 def _sample(scoring: Scoring, name: str, index: int, n_patterns: int) -> dict[str, Any]:
@@ -49,7 +51,7 @@ def _sample(scoring: Scoring, name: str, index: int, n_patterns: int) -> dict[st
     players = None if image is None else player_map(scoring, index, view, image.shape[:2])
     called = names_of_players(scoring, index, view)
     if scoring.can_explain:
-        found = explained(scoring, name, index, view, n_patterns).top(n_patterns)
+        found = explained(scoring, name, index, view, n_patterns)._findings(n_patterns)
         parts: list[tuple[str, tuple[int, ...], float]] = [(p.kind, tuple(p.players), float(p.value)) for p in found]
     else:
         lost, ids = lost_of_sample(scoring, name, index, view)
@@ -59,7 +61,7 @@ def _sample(scoring: Scoring, name: str, index: int, n_patterns: int) -> dict[st
         return {
             "bars": [
                 {
-                    "text": f"{kind.upper()} {_names(members, called)} {value:+.2f}",
+                    "text": f"{_kind(kind, members)}{_names(members, called)} {value:+.2f}",
                     "sign": _sign(value),
                     "width": f"{abs(value) / largest:.0%}",
                 }
@@ -70,7 +72,7 @@ def _sample(scoring: Scoring, name: str, index: int, n_patterns: int) -> dict[st
     if scoring.can_explain:
         for kind, members, value in parts:
             inside = np.isin(players, members)
-            title = f"{kind.upper()} {value:+.2f}"
+            title = f"{_kind(kind, members)}{value:+.2f}"
             edge = {"kind": f"edge {kind} {_sign(value)}", "line": _outline(inside)}
             paths = [{"kind": "shade", "line": _area(~inside)}, edge]
             description = f"{title}, players {_names(members, called)}"
@@ -87,6 +89,11 @@ def _sample(scoring: Scoring, name: str, index: int, n_patterns: int) -> dict[st
         panels.append({"description": "what v loses without each player", "title": "v lost", "paths": paths})
     height, width = players.shape
     return {"panels": panels, "source": png_source(image), "width": width, "height": height}
+
+
+def _kind(kind: str, members: tuple[int, ...]) -> str:
+    """The kind before a pattern of several players; a single player is called by its name."""
+    return "" if kind != "lost" and len(members) == 1 else f"{kind.upper()} "
 
 
 def _sign(value: float) -> str:

@@ -15,7 +15,7 @@ from captum_andor.confusing.evaluation.views import View
 from captum_andor.confusing.scores.score_formulas import lost_by_each
 from captum_andor.confusing.scores.scoring import Scoring
 from captum_andor.explain import LogicalModel, complete_model
-from captum_andor.games import PlayerLayout, column_names
+from captum_andor.games import PlayerLayout, Question, absent_in_words, column_names
 from captum_andor.results import ResultPlayers
 from captum_andor.search import Options
 from captum_andor.visualization import NEGATIVE, POSITIVE
@@ -37,12 +37,19 @@ def explained(scoring: Scoring, name: str, index: int, view: View, max_patterns:
 
 def _players_of(scoring: Scoring, index: int, view: View) -> ResultPlayers:
     evaluation = scoring.evaluation
-    layout = evaluation.views.players(evaluation.samples, index, index + 1, view).layout
+    players = evaluation.views.players(evaluation.samples, index, index + 1, view)
+    layout = players.layout
     names = scoring.player_names
     if names is None and evaluation.samples.columns is not None:
         row = evaluation.samples.inputs[0][index : index + 1]
         names = column_names(evaluation.samples.columns, row, layout.indices[0], layout.n_players)
-    return ResultPlayers.of_inputs(layout, torch.float64, names)
+    return ResultPlayers.of_inputs(layout, torch.float64, names, Question(absent=absent_in_words(players.baselines)))
+
+
+def absent_of_sample(scoring: Scoring, index: int, view: View) -> str:
+    """What players of a sample are replaced by; empty where inputs are not known."""
+    known = bool(scoring.evaluation.samples.inputs[0].numel())
+    return _players_of(scoring, index, view).question.absent if known else ""
 
 
 def lost_of_sample(scoring: Scoring, name: str, index: int, view: View) -> tuple[Tensor, tuple[int, ...]]:
@@ -129,8 +136,8 @@ def draw_patterns(fig: Figure, axes: npt.NDArray[Any], model: LogicalModel, imag
         return
     for axis in axes[1:]:
         axis.set_axis_off()
-    patterns = model.top(max(len(axes) * 2, _BARS))[::-1]
-    names = [f"{p.kind.upper()} {_short(p.names or p.players)}" for p in patterns]
+    patterns = model._findings(max(len(axes) * 2, _BARS))[::-1]
+    names = [f"{p.kind.upper()} " * (p.order > 1) + _short(p.names or p.players) for p in patterns]
     colours = [POSITIVE if p.value > 0 else NEGATIVE for p in patterns]
     axes[0].barh(range(len(patterns)), [p.value for p in patterns], color=colours)
     axes[0].set_yticks(range(len(patterns)), names, fontsize=7)
