@@ -25,7 +25,9 @@ import torch
 from torch import Tensor
 
 from benchmarks.budget_games import ROOT, exact_shapley
+from benchmarks.logical_model import enumerated
 from captum_andor import AndOrInteractions
+from captum_andor.explain import GameEstimate
 from captum_andor.games.indices import banzhaf_values, interaction_index
 from captum_andor.games.transforms import all_coalitions, coalition_codes
 
@@ -118,7 +120,7 @@ def others() -> None:
     """Coverage of what else an estimate says: 10 players, 16 games a cell."""
     everything = all_coalitions(10)
     pairs = everything.sum(1) == 2
-    print("family        passes | covered: Banzhaf values  v on all coalitions  interactions of pairs (k-SII)")
+    print("family        passes | covered: Banzhaf values  v on all coalitions  pairs (k-SII)  effects of ten patterns")
     for name, family in FAMILIES.items():
         for budget in (64, 128):
             rows = []
@@ -131,10 +133,21 @@ def others() -> None:
                     (*(part[0] for part in estimate.banzhaf_values(return_std=True)), banzhaf_values(v)),
                     (*(part[0] for part in estimate.predict(everything, return_std=True)), v),
                     (mean, std, interaction_index(v, "k-SII", 2)[pairs]),
+                    _effects(estimate, v),
                 ]
                 rounding = 1e-6 * v.abs().max()
                 rows.append([float(((m - t).abs() <= 1.96 * s + rounding).double().mean()) for m, s, t in asked])
             print(f"{name:<12} {budget:>7} | " + "  ".join(f"{x:.2f}" for x in np.mean(rows, axis=0)), flush=True)
+
+
+def _effects(estimate: GameEstimate, v: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Means, errors and true values of the effects of the patterns of an estimate, alone and together."""
+    rows = []
+    for row in estimate.effects().itertuples():
+        alone, together = enumerated(v, row.players)
+        rows += zip([*row.alone, row.together], [*row.alone_se, row.together_se], [*alone, together], strict=True)
+    mean, std, truth = torch.tensor(rows, dtype=torch.float64).T
+    return mean, std, truth
 
 
 def main(begin: str) -> None:

@@ -1,7 +1,7 @@
 """The logical model on real networks and planted games, beside its peers: R², patterns, passes, seconds.
 
     .venv/bin/pip install -c constraints.txt -e ".[benchmarks]"
-    .venv/bin/python -m benchmarks.logical_model [effort time noise planted many orders peers budget]   # default: all; about 40 minutes
+    .venv/bin/python -m benchmarks.logical_model [effort time noise sentences planted many orders peers budget]   # default: all; about 40 minutes
 
 One thread, one run; medians of seconds. R² is over all 2^n coalitions, equal weight. Peers are those of shapiq, asked for
 the Möbius transform of full order (Faith-Banzhaf); least squares get the ridge that suits them best, chosen on all
@@ -355,12 +355,52 @@ def stays(v: Tensor, k: int, level: float) -> float:
     return statistics.mean(shares)
 
 
+def sentences() -> None:
+    """How patterns read: pairs told both ways, signs, and ten sentences beside effects by enumeration."""
+    print(
+        "\n# Ten patterns: games that tell a pair as AND and as OR of one sign; weights against what their players do"
+    )
+    for name in FAMILIES:
+        v = real_games()[name]
+        models = list(LogicalModel.from_values(v))
+        both = sum(map(_tells_both, models))
+        patterns = [(i, p) for i, lm in enumerate(models) for p in lm.patterns]
+        wrong = sum(p.value * enumerated(v[i], p.players)[1] < 0 for i, p in patterns)
+        print(f"{name:10} both ways {both:2}/{len(v):<2}   other sign {wrong:2}/{len(patterns)}", flush=True)
+    print("\n# Sentences, each above the effects by enumeration of all contexts")
+    for name in FAMILIES:
+        lm = LogicalModel.from_values(real_games()[name][0])
+        several = [place for place, p in enumerate(lm.patterns) if p.order > 1][:2]
+        for place in several:
+            alone, together = enumerated(real_games()[name][0], lm.patterns[place].players)
+            print(f"{name:10} {lm.rules()[place]}")
+            print(f"{'':10} " + ", ".join(f"{x:+.4f}" for x in alone) + f"; {together:+.4f}", flush=True)
+
+
+FAMILIES = ("digits8", "digits10", "digits12", "photo8", "photo12", "census12", "news14")
+
+
+def _tells_both(lm: LogicalModel) -> bool:
+    weights = {(p.kind, p.players): p.value for p in lm.patterns if p.order > 1}
+    return any(kind == "and" and weights.get(("or", players), 0.0) * w > 0 for (kind, players), w in weights.items())
+
+
+def enumerated(v: Tensor, players: tuple[int, ...]) -> tuple[list[float], float]:
+    """Effects of each player alone and of all together, a mean over all contexts one by one."""
+    codes = torch.arange(len(v))
+    code = sum(1 << player for player in players)
+    contexts = codes[(codes & code) == 0]
+    alone = [float((v[contexts | 1 << player] - v[contexts]).mean()) for player in players]
+    return alone, float((v[contexts | code] - v[contexts]).mean())
+
+
 def main() -> None:
     torch.set_num_threads(1)
     parts: dict[str, list[Callable[[], None]]] = {
         "effort": [effort],
         "time": [seconds],
         "noise": [noise],
+        "sentences": [sentences],
         "planted": [complete_planted],
         "many": [many],
         "orders": [orders],

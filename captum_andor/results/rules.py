@@ -40,11 +40,9 @@ def rule_of(pattern: Interaction, effect: PatternEffect, players: Sequence[str])
     """
     names = [str(name) for name in pattern.names or pattern.players]
     scale = max(abs(effect.together), abs(pattern.value))
-    aside = ""
-    if pattern.value * effect.together < 0:
-        aside = f" (beside the other patterns {signed(pattern.value)})"
+    aside = f"beside the other patterns {signed(pattern.value)}" if pattern.value * effect.together < 0 else ""
     if len(names) == 1:
-        return f"{names[0]}: {_measured(effect.together, effect.together_se, scale)}{aside}"
+        return f"{names[0]}: {_measured(effect.together, effect.together_se, scale)}{f' ({aside})' * bool(aside)}"
     about = _about(pattern, effect)
     if about is not None:
         joined = _joined(names, players, "or" if pattern.kind == "or" else "and")
@@ -60,7 +58,8 @@ def rule_of(pattern: Interaction, effect: PatternEffect, players: Sequence[str])
     else:
         low, high = (_measured(end, 0.0, scale) for end in (min(effect.alone), max(effect.alone)))
         text = f"{_joined(names, players, 'and')}: each alone {low} to {high}, all of them {whole}"
-    return f"{text}{_surplus(effect, scale)}{aside}"
+    remarks = "; ".join(filter(None, (_surplus(effect, scale), aside)))
+    return f"{text} ({remarks})" if remarks else text
 
 
 def effect_cells(effect: PatternEffect) -> tuple[str, str]:
@@ -122,15 +121,18 @@ def _about(pattern: Interaction, effect: PatternEffect) -> str | None:
 
 
 def _surplus(effect: PatternEffect, scale: float) -> str:
-    """How much more, or less, all players do than the sum of what each does alone, where that is told from nothing."""
+    """How much more all players do than the sum of what each does alone, or how much less, where that is known."""
     more, unsure = effect.surplus, _NORMAL * (effect.together_se + sum(effect.alone_se))
     if abs(more) <= max(unsure, _NEAR * scale):
         return ""
     if more * effect.together > 0:
-        return f" ({signed(more)} more together)"
-    if all(value * effect.together > 0 for value in effect.alone):
-        return f" ({signed(-more)} of it already by one)" if len(effect.alone) == 2 else " (less than the sum)"
-    return ""
+        return f"{signed(more)} more together"
+    largest = max(map(abs, effect.alone))
+    if min(effect.alone) * max(effect.alone) <= 0 or effect.together * effect.alone[0] <= 0:
+        return ""
+    if abs(effect.together) < (1 - _NEAR) * largest:
+        return "together less than one alone"
+    return f"{signed(-more)} of it already by one" if len(effect.alone) == 2 else "less than the sum"
 
 
 def _measured(value: float, error: float, scale: float) -> str:

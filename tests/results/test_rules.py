@@ -31,8 +31,10 @@ from captum_andor.results import Axes, Interaction, PatternEffect, rule_of
         ("or", (0, 1), 5.87, (5.2, 2.16), 7.55, 0.0, "d1 alone +5.2, d2 alone +2.16, both +7.55"),
         ("and", (0, 1), 2.3, (4.37, 4.37), 11.04, 0.0, "d1 alone +4.37, d2 alone +4.37, both +11 (+2.3 more together)"),
         ("or", (0, 1), -0.9, (-0.4, -0.5), -0.6, 0.0, "d1 alone −0.4, d2 alone −0.5, both −0.6 (−0.3 of it already by one)"),
-        ("or", (1, 4, 5), -9.0, (9.9, 8.8, 9.9), 16.2, 0.0, "d2 alone +9.9, d5 alone +8.8, d6 alone +9.9, all 3 +16.2 (less than the sum) (beside the other patterns −9)"),
+        ("or", (1, 4, 5), -9.0, (9.9, 8.8, 9.9), 16.2, 0.0, "d2 alone +9.9, d5 alone +8.8, d6 alone +9.9, all 3 +16.2 (less than the sum; beside the other patterns −9)"),
         ("and", tuple(range(5)), 2.0, (0.0, 0.5, 1.0, 0.2, 0.3), 3.0, 0.0, "d1, d2, d3, d4 and d5: each alone 0 to +1, all of them +3 (+1 more together)"),
+        ("or", (0, 1), 2.7, (-2.7, -1.8), -1.2, 0.0, "d1 alone −2.7, d2 alone −1.8, both −1.2 (together less than one alone; beside the other patterns +2.7)"),
+        ("and", (0, 1), 2.5, (0.0, -1.2), 1.3, 0.0, "d1 alone 0, d2 alone −1.2, both +1.3 (+2.5 more together)"),
         # errors that hold both readings are no evidence for either
         ("and", (1, 4), 3.2, (0.1, 0.2), 3.2, 1.0, "d2 alone +0.1 ± 2, d5 alone +0.2 ± 2, both +3.2 ± 2"),
         # all of a triple, and a pair of it already: singles near 0 alone do not make "only together"
