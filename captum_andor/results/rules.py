@@ -40,7 +40,8 @@ def rule_of(pattern: Interaction, effect: PatternEffect, players: Sequence[str])
     """
     names = [str(name) for name in pattern.names or pattern.players]
     scale = max(abs(effect.together), abs(pattern.value))
-    aside = f"beside the other patterns {signed(pattern.value)}" if pattern.value * effect.together < 0 else ""
+    agrees = pattern.value * effect.together > _EXACT * scale**2 or not scale
+    aside = "" if agrees else f"beside the other patterns {signed(pattern.value)}"
     if len(names) == 1:
         return f"{names[0]}: {_measured(effect.together, effect.together_se, scale)}{f' ({aside})' * bool(aside)}"
     about = _about(pattern, effect)
@@ -111,13 +112,14 @@ def _plain(value: float) -> str:
 def _about(pattern: Interaction, effect: PatternEffect) -> str | None:
     """What stands before the number of "only together" or "any one of"; None where neither is borne out."""
     size, reach = abs(effect.together), _NORMAL * effect.largest_se
-    off = [value - (effect.together if pattern.kind == "or" else 0.0) for value in effect.alone]
-    off = [abs(x) for x in [*off, effect.together - pattern.value]]
-    if max(off) <= _EXACT * size and reach <= _EXACT * size:
-        return ""
-    if not size or reach > _KNOWN * size or max(off) > reach + _NEAR * size:
+    if pattern.kind == "or":
+        off = [abs(value - effect.together) for value in effect.alone]
+        agrees = pattern.value * effect.together > 0
+    else:  # singles near 0 are not enough for three: two of them may do it
+        off, agrees = [*map(abs, effect.alone), abs(effect.together - pattern.value)], True
+    if not size or not agrees or reach > _KNOWN * size or max(off) > reach + _NEAR * size:
         return None
-    return "about "
+    return "" if max(off) <= _EXACT * size and reach <= _EXACT * size else "about "
 
 
 def _surplus(effect: PatternEffect, scale: float) -> str:

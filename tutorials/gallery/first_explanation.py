@@ -122,10 +122,13 @@ for name, method in methods.items():
 # --------
 # Now the same passes, read as a *logical model*: a constant and a few AND and OR patterns whose sum follows the model
 # on **all** 64 masked digits. R² says how closely. An AND pattern counts when all of its patches are there, an OR
-# pattern when at least one is.
+# pattern when at least one is; its weight is what it adds beside the others. What the model itself does when one patch
+# comes in alone, or all of a pattern do, is measured beside it.
 andor = AndOrInteractions(model, score="log_odds")
 patterns = andor.logical_model(x, max_patterns=6, player_names=names, **grouped)
 print(patterns)
+for rule in patterns[0].rules()[:3]:
+    print(rule)
 
 # %%
 # Solid outlines are AND, dashed ones OR; green raises the log-odds of the digit, orange lowers it.

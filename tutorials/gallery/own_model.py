@@ -54,11 +54,24 @@ patterns = method.logical_model(table.iloc[[18]], target=0)
 print(patterns)
 
 # %%
-# Read the first two lines first. R² says how much of what removing columns does to the network these patterns
-# reproduce; h(∅) is the log-odds with all columns removed, h(N) with all of them there. Then the patterns, strongest
-# first: OR adds its strength as soon as one of its players is there, AND only if all are. In sentences:
+# R² says how well the patterns predict the network's score when columns are removed. Then the patterns, strongest
+# first. A *weight* is what a pattern adds beside all others: an AND adds it if all of its players are there, an OR as
+# soon as one is. What the network does is in the columns *alone* and *together*: by how much its score changes when
+# one of the players, when all of them come in, measured on the network itself, in the mean over all sets of other
+# columns. In sentences:
 for rule in patterns.rules()[:4]:
     print(rule)
+# sphinx_gallery_start_ignore
+rules = patterns.rules()
+assert rules[0].startswith("area = 1.719: +5.6") and "fractal dimension" in rules[1] and "more together)" in rules[1]
+first, second = patterns.effects().loc[1, "alone"]
+assert first > 3 and second < -1.5 and patterns.effects().loc[1, "together"] > 5.5  # as the next paragraph says
+# sphinx_gallery_end_ignore
+
+# %%
+# So the area raises the log-odds of a malignant tumour whatever else is there. Concavity and fractal dimension are
+# another matter: alone the one raises them by three and the other lowers them, and both together raise them by more
+# than five.
 patterns.plot("bars", use_pyplot=True)
 
 # %%

@@ -60,7 +60,7 @@ for rule in patterns.rules():
 print(f"{method.n_tokens:,} tokens went through the model, evaluated as {method.way!r}")
 # sphinx_gallery_start_ignore
 # The text below names what came out; the docs are not built where it does not.
-assert patterns.rules()[0].startswith("any one of d2, d4, d8: +15"), patterns.rules()
+assert patterns.rules()[0].startswith("any one of d2, d4, d8: about +15"), patterns.rules()
 # sphinx_gallery_end_ignore
 
 # %%

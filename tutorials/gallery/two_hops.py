@@ -54,7 +54,7 @@ for absent in ("attention", "delete", "[UNK]", "[MASK]"):
     other = words.logical_model(
         MaskedTokenInput(inp.text, tokenizer, absent=absent), target, budget=256, max_patterns=6
     )
-    print(f"{absent:>9}: {other.patterns[0]},  {other.patterns[1]},  R² {float(other.r2):.2f}")
+    print(f"{absent:>9}: {'; '.join(other.rules()[:2])}; R² {float(other.r2):.2f}")
 
 # %%
 # Two facts that only help together
@@ -138,14 +138,32 @@ two_hops = AndOrLLMAttribution(AndOrInteractions(hops), word_tokenizer, attr_tar
 together = two_hops.logical_model(hop, "gold", max_patterns=3)
 for rule in together.rules():
     print(rule)
+# sphinx_gallery_start_ignore
+first = together.effects().iloc[0]
+assert first["kind"] == "and" and first["names"] == ("d2", "d5")
+assert first["together"] > 3 * sum(first["alone"]) and first["together"] > 15
+# sphinx_gallery_end_ignore
 
 # %%
+# The first line is the AND that was learnt: the two facts together raise the log-odds by more than three times what
+# they do one by one. The other lines are the network's own, which was taught no such thing.
+#
 # The same facts told twice: either of the two that say where Ann works will do, and one of these *and* the colour of
 # Rome are needed. That is no single AND or OR; the patterns add up to it.
 twice = ContextInput([*facts, "Ann-works-in-Rome"], "Ann", template="{context} {query}", separator=" ")
 both = two_hops.logical_model(twice, "gold", max_patterns=4)
 for rule in both.rules():
     print(rule)
+# sphinx_gallery_start_ignore
+assert both.rules()[0].startswith("any one of d2, d6: about +")
+whole = both.effects().set_index("names").loc[[("d2", "d5", "d6")]].iloc[0]
+assert whole["weight"] < 0 < 5 < whole["together"] - sum(whole["alone"])
+# sphinx_gallery_end_ignore
+
+# %%
+# "Any one of" the two that say where Ann works: measured, each alone does what both do. The pattern of all three facts
+# has a negative *weight*, since it takes back what the others count twice; what the three facts *do* is measured beside
+# it, seven points more together than one by one. Which sets are enough is asked of the model itself:
 print(both.minimal_sources(missing_share=0.25).to_string())  # sets that keep three quarters of what all six do
 # sphinx_gallery_start_ignore
 # either of the two that say where Ann works, and the colour of Rome, as the text says
