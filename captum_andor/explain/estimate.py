@@ -411,7 +411,8 @@ class GameEstimate(IndexedResult):
         if kind == "process":
             r2 = min(r2, _MOST_STATED)
         quality = "R² unknown: no coalition tells" if math.isnan(r2) else f"R² {r2:.4f}{interval}"
-        lines = [f"{how[kind]}, {quality}", *self._caveats(), f"  {'Shapley':>9}  {'± std':>8}  player"]
+        known = [*self.players.question.doubts, *self._caveats()]
+        lines = [f"{how[kind]}, {quality}", *known, f"  {'Shapley':>9}  {'± std':>8}  player"]
         names = list(self.player_names or map(str, self.feature_ids))
         order = mean.abs().argsort(descending=True, stable=True).tolist()
         lines += [f"  {float(mean[i]):>+9.4g}  {float(std[i]):>8.2g}  {names[i]}" for i in order[:_ROWS_SHOWN]]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from captum_andor.visualization.canvas import NEGATIVE, POSITIVE
+from captum_andor.visualization.canvas import NEGATIVE, POSITIVE, absent_title
 from captum_andor.visualization.drawing import Canvas, figure
 
 if TYPE_CHECKING:
@@ -58,6 +58,7 @@ def plot_attributions(canvas: Canvas, result: IndexedResult, labels: Any = None)
                 color="white" if dark else "black",
             )  # fmt: skip
     axis.figure.colorbar(image, ax=axis, label="Shapley value")
+    canvas.title = absent_title(result, canvas.title)
 
 
 def _short(name: str) -> str:

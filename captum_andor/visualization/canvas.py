@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from captum_andor.results import Interaction, Result
@@ -45,6 +45,12 @@ def title_of(result: Result, title: str | None, drawn: int | None = None) -> str
         where = ", ".join(part for part in (result.axes.place(), _asked(result)) if part)
         lines.insert(0, f"{where}{': ' if where else ''}R² {float(r2):.2f}{some}")
     return "\n".join(lines) or None
+
+
+def absent_title(results: Any, title: str | None) -> str | None:
+    """The title that was given, else what absent means, where a figure is of one result."""
+    absent = results.players.question.absent if title is None and hasattr(results, "players") else ""
+    return f"absent: {absent}" if absent else title
 
 
 def _asked(result: Result) -> str:

@@ -14,6 +14,7 @@ from captum_andor.visualization.canvas import (
     NEGATIVE,
     POSITIVE,
     SERIES,
+    absent_title,
     check_single,
     colour_of,
     hatch_of,
@@ -61,6 +62,7 @@ def plot_orders(canvas: Canvas, results: Result | Mapping[str, Result]) -> None:
     axis.locator_params(axis="x", integer=True)
     if len(several) > 1:
         axis.legend(frameon=False, fontsize=8)
+    canvas.title = absent_title(results, canvas.title)
 
 
 @figure
@@ -165,7 +167,8 @@ def plot_beeswarm(canvas: Canvas, results: Result | Iterable[Result], k: int = 8
     axis.set_yticks(range(len(patterns)), labels, fontsize=8)
     axis.set_ylim(len(patterns) - 0.5, -0.5)
     axis.axvline(0, color="gray", linewidth=0.8, zorder=0)
-    axis.set_xlabel(f"strength in each output (in brackets: in how many of {strengths.shape[1]})", fontsize=9)
+    axis.set_xlabel(f"weight in each output (in brackets: in how many of {strengths.shape[1]})", fontsize=9)
+    canvas.title = absent_title(results, canvas.title)
 
 
 def _swarm(values: np.ndarray) -> np.ndarray:
@@ -225,7 +228,8 @@ def plot_heatmap(
         count = max(strengths.shape[1], 1)
         axis.set_xticks(range(0, count, math.ceil(count / 10)))
         axis.set_xlabel("output")
-    axis.figure.colorbar(image, ax=axis, label="strength")
+    axis.figure.colorbar(image, ax=axis, label="weight")
+    canvas.title = absent_title(results, canvas.title)
 
 
 def _output_labels(results: Result | Iterable[Result]) -> list[str] | None:

@@ -44,8 +44,8 @@ def sources_html(result: Result, sources: Sequence[str], k: int = 5, title: str 
     """Write the texts of a prompt with the k strongest patterns between them as HTML, all text escaped.
 
     Each pattern has a letter, which stands beside every source that is in it, unless all are: in a box with a solid
-    frame for AND, with a round dashed one for OR; green raises the score, orange lowers it. Light and dark follow the
-    reader's theme.
+    frame for AND, with a round dashed one for OR; green raises the score, orange lowers it. Beside it stands what its
+    sources do, measured. Light and dark follow the reader's theme.
 
     Args:
         result (LogicalModel or AndOrExplanation): Of one output; players are the sources.
@@ -78,6 +78,7 @@ def sources_html(result: Result, sources: Sequence[str], k: int = 5, title: str 
     labels = result.axes.output_labels()
     heading = title if title is not None else (labels[0] if labels else None)
     parts = [] if heading is None else [f"<p><b>{escape(heading)}</b></p>"]
+    parts += [f"<p>{escape(doubt)}</p>" for doubt in result.players.question.doubts]
     parts += [
         "<ul>",
         *(f"<li>{marks[id(p)]}{escape(rule_of(p, effect, names))}</li>" for p, effect in measured),
@@ -109,6 +110,7 @@ def _mark(pattern: Interaction, letter: str) -> str:
 def _quality(result: Result, shown: int) -> str:
     """How many patterns of how many are shown, and what they reproduce."""
     r2 = getattr(result, "r2", None)
-    count = len(list(result._compared_patterns()))
+    count, noise = len(list(result._compared_patterns())), result._within_noise()
     quality = "" if r2 is None else f", R² {float(r2.squeeze()):.3f}"
-    return f"{shown} of {count} patterns{quality}"
+    within, absent = f" ({noise} within noise)" if noise else "", result.players.question.absent
+    return f"{shown} of {count} patterns{within}{quality}{f'; absent: {absent}' if absent else ''}"

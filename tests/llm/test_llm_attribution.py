@@ -6,6 +6,7 @@ import copy
 import itertools
 import pickle
 import warnings
+from html import escape
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,7 @@ from matplotlib import pyplot
 
 from captum_andor import AndOrInteractions, LogicalModel
 from captum_andor.llm import AndOrLLMAttribution, ContextInput, MaskedTokenInput
+from captum_andor.visualization import sources_html
 
 TEXT = "{} the {} {} e {} {}"
 VALUES = ["a", "b", "c", "d", "who"]
@@ -455,3 +457,45 @@ def test_a_score_of_ones_own_for_an_encoder() -> None:
     assert method.way == "padded" and several.shape == (2,)
     with pytest.raises(ValueError, match="score must return"):
         AndOrLLMAttribution(AndOrInteractions(model), tokenizer, score=lambda m, b, t: torch.zeros(3)).attribute(inp, 0)
+
+
+def test_prints_say_the_unit_and_what_absent_means(model, tokenizer) -> None:
+    for inp, absent in (
+        (ContextInput(["a", "b", "c"], "won", template="{context} {query}", separator=" "), "left out of the prompt"),
+        (TextTemplateInput(TEXT, VALUES), "left out of the text"),
+        (MaskedTokenInput("a b c", tokenizer), "hidden from attention"),
+        (MaskedTokenInput("a b c", tokenizer, absent="delete"), "left out, later tokens move up"),
+        (MaskedTokenInput("a b c", tokenizer, absent="d"), "replaced by 'd'"),
+    ):
+        found = AndOrLLMAttribution(AndOrInteractions(model), tokenizer).logical_model(inp, "yes")
+        assert f"absent: {absent}" in str(found) and f"absent: {absent}" in found.rules()
+        assert "score (log-probability, nats) with everything removed" in str(found)
+
+
+def test_an_answer_that_the_model_would_not_give_is_said_first(model, tokenizer) -> None:
+    inp = ContextInput(["a", "b", "c", "d"], "won", template="{context} {query}", separator=" ")
+    method = AndOrLLMAttribution(AndOrInteractions(model), tokenizer)
+    prompt = torch.tensor([tokenizer("a b c d won")["input_ids"]])
+    with torch.no_grad():
+        model.lm_head.weight.mul_(2)  # surer of itself
+        log_p = model(prompt).logits[0, -1].log_softmax(-1)
+    for token in (int(log_p.argmax()), int(log_p.argmin())):
+        gap = float(log_p.max() - log_p[token])
+        found = method.logical_model(inp, [token])
+        said = [line for line in found.rules() if "would not give this answer" in line]
+        assert bool(said) == (gap >= np.log(100)), gap
+        if said:
+            assert found.rules()[0] == said[0] and said[0] in str(found)
+            assert said[0] in str(method.estimate(inp, [token], budget=16))
+            assert escape(said[0]) in sources_html(found, inp.sources)
+            assert f"p = {float(log_p[token].exp()):.1g}" in said[0] and WORDS[int(log_p.argmax())] in said[0]
+            assert f"{np.exp(gap):.2g} times as likely" in said[0]
+    assert gap >= np.log(100)  # the other branch was seen
+
+
+def test_an_answer_that_was_cut_is_said_first(model, tokenizer) -> None:
+    inp = ContextInput(["a", "b", "c", "d"], "won", template="{context} {query}", separator=" ")
+    method = AndOrLLMAttribution(AndOrInteractions(model), tokenizer)
+    found = method.logical_model(inp, gen_args={"max_new_tokens": 2, "do_sample": False})
+    assert found.rules()[0].startswith("The answer was cut after 2 tokens") and "was cut after 2 tokens" in str(found)
+    assert not any("cut" in rule for rule in method.logical_model(inp, "yes").rules())
