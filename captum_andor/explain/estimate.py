@@ -412,7 +412,12 @@ class GameEstimate(IndexedResult):
             r2 = min(r2, _MOST_STATED)
         quality = "R² unknown: no coalition tells" if math.isnan(r2) else f"R² {r2:.4f}{interval}"
         known = [*self.players.question.doubts, *self._caveats()]
-        lines = [f"{how[kind]}, {quality}", *known, f"  {'Shapley':>9}  {'± std':>8}  player"]
+        unit = self.players.question.unit
+        lines = [
+            f"{how[kind]}, {quality}{f'; values in {unit}' if unit else ''}",
+            *known,
+            f"  {'Shapley':>9}  {'± std':>8}  player",
+        ]
         names = list(self.player_names or map(str, self.feature_ids))
         order = mean.abs().argsort(descending=True, stable=True).tolist()
         lines += [f"  {float(mean[i]):>+9.4g}  {float(std[i]):>8.2g}  {names[i]}" for i in order[:_ROWS_SHOWN]]

@@ -84,7 +84,9 @@ class Question:
     @property
     def unit(self) -> str:
         """The unit of v, where the score has one."""
-        return {"log_odds": "log-odds", "log_prob": "log-probability, nats", "prob": "probability"}.get(self.score, "")
+        return {"log_odds": "log-odds", "log_prob": "nats of log-probability", "prob": "probability"}.get(
+            self.score, ""
+        )
 
     def of_examples(self, rows: slice) -> Question:
         """The same of some examples."""

@@ -113,4 +113,6 @@ def _quality(result: Result, shown: int) -> str:
     count, noise = len(list(result._compared_patterns())), result._within_noise()
     quality = "" if r2 is None else f", R² {float(r2.squeeze()):.3f}"
     within, absent = f" ({noise} within noise)" if noise else "", result.players.question.absent
-    return f"{shown} of {count} patterns{within}{quality}{f'; absent: {absent}' if absent else ''}"
+    unit = result.players.question.unit
+    notes = [f"{shown} of {count} patterns{within}{quality}", unit and f"in {unit}", absent and f"absent: {absent}"]
+    return "; ".join(filter(None, notes))
