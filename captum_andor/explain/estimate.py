@@ -26,8 +26,8 @@ from captum_andor.search import (
     ModelOptions,
     Options,
     game_posteriors,
-    kept_part,
-    restored_game,
+    restored_games,
+    stored_parts,
     unfitted_game,
 )
 from captum_andor.visualization import plot_shapley_values
@@ -344,8 +344,7 @@ class GameEstimate(IndexedResult):
             "seed": self.seed,
             "axes": self.axes,
             "players": self.players,
-            "theta": [p.process.theta if isinstance(p, ProcessPosterior) else None for p in self.posteriors],
-            "kept": [kept_part(posterior) for posterior in self.posteriors],
+            **stored_parts(self.posteriors),
         }
 
     @classmethod
@@ -448,7 +447,7 @@ def estimate_of(
     if theta is None or kept is None:
         posteriors = _fitted(rows, games, seed, found, None if noise is None else noise.reshape(-1))
     else:
-        posteriors = [restored_game(rows, *parts, seed) for parts in zip(games, theta, kept, strict=True)]
+        posteriors = restored_games(rows, games, theta, kept, seed)
     return GameEstimate(values, coalitions, seed, Axes.of(values.shape[:-1]), players, tuple(posteriors))
 
 

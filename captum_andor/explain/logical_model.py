@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -40,7 +39,10 @@ from captum_andor.search import (
     check_sample,
     game_posteriors,
     models_of_estimates,
+    restored_games,
     single_player_models,
+    stored_parts,
+    unfitted_game,
 )
 
 if TYPE_CHECKING:
@@ -69,7 +71,7 @@ class LogicalModel(Explained):
         values (Tensor): v on the coalitions evaluated, float64, shape ``(…, m)``.
         coalitions (Tensor): These, bool, shape ``(m, n)``; None for all 2^n in the order of their bit codes.
         estimate (GameEstimate): The estimate of the game that the model was made from; None for models of values.
-        posteriors (tuple of Posterior): What is known of v of each output; None where it is found when it is asked for.
+        posteriors (tuple of Posterior): What is known of v of each output; None after Ctrl-C, and for all 2^n values.
         evaluate (Callable): What asks the explained model for v on coalitions ``(m, n)``, ``(K, m)`` for the outputs
             that it was made for; of models of prompts alone, else None. No file holds it.
 
@@ -253,13 +255,19 @@ class LogicalModel(Explained):
         if self.posteriors is not None:
             return self.posteriors[output]
         v = flat_games(self.values)[output]
-        return CompleteGame(v) if self.coalitions is None else self._fitted[output]
+        return CompleteGame(v) if self.coalitions is None else unfitted_game(self.coalitions, v, self.options.seed)
 
-    @cached_property
-    def _fitted(self) -> list[Posterior]:
-        """The posteriors of a model that was loaded."""
-        assert self.coalitions is not None
-        return game_posteriors(self.coalitions, flat_games(self.values), self.options.seed)
+    def _state(self) -> dict[str, Any]:
+        return super()._state() | ({} if self.posteriors is None else stored_parts(self.posteriors))
+
+    @classmethod
+    def _of_state(cls, state: dict[str, Any]) -> LogicalModel:
+        theta, kept = state.pop("theta", None), state.pop("kept", None)
+        model = super()._of_state(state)
+        if theta is None or kept is None or model.coalitions is None:
+            return model
+        found = restored_games(model.coalitions, flat_games(model.values), theta, kept, model.options.seed)
+        return replace(model, posteriors=tuple(found))
 
     def predict(self, coalitions: Tensor) -> Tensor:
         """h(S) on given coalitions.
@@ -558,7 +566,8 @@ def sampled_model(
         models = models_of_estimates(posteriors, rows, games, options)
     except KeyboardInterrupt:  # the evaluations, which took the time, are kept with the model
         return fitted_model(single_player_models(games, rows, options), values, coalitions, options, players)
-    return replace(fitted_model(models, values, coalitions, options, players), posteriors=tuple(posteriors))
+    model = fitted_model(models, values, coalitions, options, players)
+    return model if coalitions is None else replace(model, posteriors=tuple(posteriors))
 
 
 def fitted_model(

@@ -4,8 +4,8 @@ from captum_andor.search.complete_games import complete_models as complete_model
 from captum_andor.search.estimated_games import (
     BesideProcess as BesideProcess,
     game_posteriors as game_posteriors,
-    kept_part as kept_part,
-    restored_game as restored_game,
+    restored_games as restored_games,
+    stored_parts as stored_parts,
     unfitted_game as unfitted_game,
 )
 from captum_andor.search.estimated_models import models_of_estimates as models_of_estimates

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from torch import Tensor
 
@@ -30,6 +31,25 @@ def kept_part(posterior: Posterior) -> SparseGame | BesideProcess | None:
     if isinstance(posterior, ProcessPosterior):
         return BesideProcess(posterior.searched, posterior.unidentified, posterior.known_noise)
     return posterior if isinstance(posterior, SparseGame) else None
+
+
+def stored_parts(posteriors: Sequence[Posterior]) -> dict[str, list[Any]]:
+    """What a file holds of posteriors: the hyperparameters of processes, and :func:`kept_part`."""
+    return {
+        "theta": [p.process.theta if isinstance(p, ProcessPosterior) else None for p in posteriors],
+        "kept": [kept_part(posterior) for posterior in posteriors],
+    }
+
+
+def restored_games(
+    coalitions: Tensor,
+    values: Tensor,
+    theta: Sequence[Tensor | None],
+    kept: Sequence[SparseGame | BesideProcess | None],
+    seed: int,
+) -> list[Posterior]:
+    """The posteriors of games of values ``(B, m)`` of which a file held :func:`stored_parts`."""
+    return [restored_game(coalitions, *parts, seed) for parts in zip(values, theta, kept, strict=True)]
 
 
 def restored_game(
