@@ -15,32 +15,37 @@ from captum_andor.search.pursuit import EXACT, Problem, barred
 
 _EQUAL = 0.002  # of R²: models nearer to each other count as equal
 _ROUNDING = 1e-12  # of R², that an exact model may lose
+_MOST_READ = 40  # patterns: models of more are left as they are, since nobody reads them one by one
 _SHORTLIST = 256  # columns of largest gain beside those kept, whose gain is computed exactly
 
 
-def agreeing(problem: Problem, chosen: Tensor, allowed: Tensor) -> Tensor:
+def agreeing(problem: Problem, chosen: Tensor, allowed: Tensor, goal: float | None = None) -> Tensor:
     """Exchange patterns of the wrong sign, one after another, as long as R² stays within .002 of the start.
 
     Args:
         problem: The games.
         chosen: Their columns, most useful first, ``(B, k)``; -1 behind a game's last.
         allowed: Which columns may come in, bool, shape ``(columns,)``.
+        goal: R² that a model which reaches it keeps. Default: None
 
     Returns:
         - **chosen** (*Tensor*): Shape ``(B, k)``.
     """
     chosen = chosen.clone()
     count = (chosen >= 0).sum(1)
-    for k in sorted(set(count.tolist()) - {0}):
+    for k in sorted(set(count.tolist()) & set(range(1, _MOST_READ + 1))):
         rows = (count == k).nonzero()[:, 0]
-        chosen[rows, :k] = _agreeing(problem.select(rows), chosen[rows, :k], allowed)
+        some = problem.select(rows)
+        r2 = some.path(chosen[rows, :k])[:, -1]
+        least = torch.where(r2 >= EXACT, r2 - _ROUNDING, r2 - _EQUAL)
+        if goal is not None:
+            least = torch.where(r2 >= goal, least.clamp(min=min(goal, EXACT)), least)
+        chosen[rows, :k] = _agreeing(some, chosen[rows, :k], allowed, least)
     return chosen
 
 
-def _agreeing(problem: Problem, chosen: Tensor, allowed: Tensor) -> Tensor:
+def _agreeing(problem: Problem, chosen: Tensor, allowed: Tensor, least: Tensor) -> Tensor:
     games, k = problem.search, chosen.shape[1]
-    r2 = problem.path(chosen)[:, -1]
-    least = torch.where(r2 >= EXACT, r2 - _ROUNDING, r2 - _EQUAL)
     wrong = _wrong(games, chosen)
     for place in range(k - 1, -1, -1):  # the least useful are exchanged at the least loss
         rows = wrong[:, place].nonzero()[:, 0]

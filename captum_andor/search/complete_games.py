@@ -46,7 +46,7 @@ def complete_models(values: Tensor, options: Options) -> Models:
         mine = select(problem, allowed, options)
         if options.shortens(n):
             mine = shortened(problem, allowed, mine, options.seed)
-        mine = agreeing(problem, mine, allowed)
+        mine = agreeing(problem, mine, allowed, options.min_r2)
         chosen = placed(chosen, rows, mine)
     return _models(_problem(search, report, unit, options), chosen, base, scale)
 

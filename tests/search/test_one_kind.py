@@ -84,7 +84,10 @@ def test_signs_are_paid_for_with_no_more_than_two_thousandths(monkeypatch: pytes
         [(rows @ torch.randn(7, 8, dtype=torch.float64, generator=generator)).tanh().sum(1) for _ in range(40)]
     )
     after = LogicalModel.from_values(v, max_patterns=8, exact_ends=False)
-    monkeypatch.setattr("captum_andor.search.complete_games.agreeing", lambda problem, chosen, allowed: chosen)
+    for goal in (0.7, 0.8, 0.9):
+        reached = LogicalModel.from_values(v, max_patterns=None, min_r2=goal)
+        assert bool((reached.r2 >= goal).all())
+    monkeypatch.setattr("captum_andor.search.complete_games.agreeing", lambda problem, chosen, allowed, goal: chosen)
     before = LogicalModel.from_values(v, max_patterns=8, exact_ends=False)
     assert bool((after.r2 >= before.r2 - 0.002).all())
 
