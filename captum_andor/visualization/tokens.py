@@ -115,7 +115,9 @@ def tokens_html(result: Result, tokens: Sequence[str] | None = None, k: int = 5)
         bar = f'style="padding:1px 5px;border:none;border-bottom:3px {style} {colour_of(pattern.value)}"'
         marks = "".join(f"<td {bar if i in pattern.players else cell}></td>" for i in result.feature_ids)
         rows.append(f"<tr>{marks}<td {cell}>{kind_of(pattern)}{pattern.value:+.3g}</td></tr>")
-    return Html(f'<table style="border-collapse:collapse"><tr>{head}<td {cell}></td></tr>{"".join(rows)}</table>')
+    absent = result.players.question.absent
+    note = f'<caption style="caption-side:bottom">absent: {escape(absent)}</caption>' if absent else ""
+    return Html(f'<table style="border-collapse:collapse">{note}<tr>{head}<td {cell}></td></tr>{"".join(rows)}</table>')
 
 
 def result_html(result: Result) -> str:
