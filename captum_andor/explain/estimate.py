@@ -75,6 +75,10 @@ class GameEstimate(IndexedResult):
     posteriors: tuple[Posterior, ...]
     continued: Callable[[int | str], GameEstimate] | None = field(default=None)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """What copies and pickles hold: everything but the explained model."""
+        return {**self.__dict__, "continued": None}
+
     @classmethod
     @constrained()
     def from_values(

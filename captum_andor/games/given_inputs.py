@@ -19,6 +19,7 @@ _GRID = 4  # rows and columns of patches
 _ONE_BY_ONE, _STRETCHES = 20, 16  # tokens or steps that are a player each; runs of them where there are more
 _MOST_ELEMENTS = 4096  # that are players of their own if nobody says otherwise: above, no run ends soon
 _IMAGE = 4  # dimensions of a batch of pictures
+_LISTED_BASELINES = 3  # of several inputs, that are named one by one
 _WRITTEN_OUT = 64  # players whose 2^n is written as a number, too
 
 
@@ -167,7 +168,7 @@ def absent_in_words(baselines: Any) -> str:
         return "0, Captum's default"
     if isinstance(baselines, tuple):
         parts = list(dict.fromkeys(map(absent_in_words, baselines)))
-        return parts[0] if len(parts) == 1 else "the baselines given"
+        return "; ".join(parts) if len(parts) <= _LISTED_BASELINES else "the baselines given"
     if is_frame(baselines) or is_series(baselines):
         return "the row given as baseline"
     values: Any = baselines if isinstance(baselines, Tensor) else np.asarray(baselines)

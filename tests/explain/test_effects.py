@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 import re
 from pathlib import Path
 
@@ -12,7 +14,7 @@ from hypothesis import given, settings, strategies as st
 from torch import Tensor
 
 from captum_andor import AndOrExplanation, AndOrInteractions, LogicalModel
-from captum_andor.explain import GameEstimate
+from captum_andor.explain import GameEstimate, averaged_interactions
 from captum_andor.games.indices import banzhaf_values
 from captum_andor.games.transforms import all_coalitions
 from captum_andor.process import ProcessPosterior, pattern_effects
@@ -165,6 +167,37 @@ def test_prints_say_what_absent_means_and_leave_out_what_noise_reaches() -> None
     assert len(model._findings()) == len(model.patterns) - below
     exact = str(network(6).logical_model(torch.ones(1, 6).double(), 0.5, target=0))
     assert "absent: 0.5" in exact and "|t|" not in exact
+
+
+@pytest.mark.parametrize(
+    ("baselines", "absent"),
+    [
+        (None, "0, Captum's default"),
+        ((0.5, 0.5), "0.5"),
+        ((0, torch.full((1, 2), 1.5)), "0; 1.5"),
+        ((torch.tensor([[0.0, 1.0]]), 0), "the baseline given; 0"),
+        ((torch.tensor([[0.0, 1.0], [2.0, 3.0]]), 0), "a baseline given for each example; 0"),
+    ],
+)
+def test_what_absent_means_is_said_of_every_form_of_baselines(baselines: object, absent: str) -> None:
+    method = AndOrInteractions(lambda a, b: a.sum(1) + b.prod(1))
+    x = torch.ones(2, 2)
+    for result in (
+        method.logical_model((x, x), baselines),
+        method.interactions((x, x), baselines),
+        method.estimate((x, x), baselines, budget=16),
+    ):
+        assert str(result).splitlines()[-1] == f"absent: {absent}"
+    assert str(averaged_interactions(method, (x, x), [(0.0, 0.0), (0.5, 0.5)])).endswith(
+        "absent: the mean over 2 baselines"
+    )
+
+
+def test_models_from_a_budget_are_pickled_with_their_effects() -> None:
+    model = network(9).logical_model(torch.ones(1, 9).double(), target=0, budget=64, max_patterns=4)
+    again = pickle.loads(pickle.dumps(model))
+    assert again.effects().equals(model.effects()) and again.rules() == model.rules()
+    assert copy.deepcopy(model.estimate).shapley_values().equal(model.estimate.shapley_values())
 
 
 def test_a_single_player_is_called_by_its_name() -> None:
