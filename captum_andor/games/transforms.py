@@ -18,6 +18,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from captum_andor._utils.devices import holds_float64
+
 __all__ = [
     "all_coalitions",
     "coalition_codes",
@@ -396,7 +398,8 @@ def game_values(v: Any) -> Tensor:
         raise TypeError(f"v must be real; got {values.dtype}.")
     if values.layout != torch.strided:
         raise TypeError(f"v is sparse ({values.layout}); pass its .to_dense().")
-    values = values.detach().to(torch.float64, copy=True)
+    values = values.detach() if holds_float64(values.device) else values.detach().cpu()
+    values = values.to(torch.float64, copy=True)
     if not bool(values.isfinite().all()):
         where = (~values.isfinite()).nonzero()[0].tolist()
         raise ValueError(f"v must be finite; got {float(values[tuple(where)])} at position {tuple(where)}.")

@@ -226,7 +226,7 @@ class Evaluator:
             if first and are_probabilities(values.flatten()[:, None]):
                 warn_of_probabilities(name)
             values = torch.cat([torch.zeros_like(values), values], dim=1)
-        return values.transpose(1, 2).to("cpu", dtype).contiguous()
+        return values.transpose(1, 2).cpu().to(dtype).contiguous()
 
 
 def _end(starts: range, found: Container[int]) -> int:
@@ -312,7 +312,7 @@ def _check_alone(name: str, model: Model, samples: Samples, once: Tensor, field:
     except Exception:  # a model may want a batch of a fixed size
         return
     if isinstance(alone, Tensor) and alone.shape[1:] == once.shape[1:] and not _are_alike(once[last:], alone, once):
-        moved = float((once[last:].double() - alone.double()).abs().amax())
+        moved = float((_numbers(once[last:]) - _numbers(alone)).abs().amax())
         raise ValueError(
             f"model {name!r} answers sample {last} differently alone and among {len(once)}: an output moves by "
             f"{moved:.3g}. It mixes the rows of a batch, as batch norm in training mode does, or depends on their "
@@ -320,13 +320,17 @@ def _check_alone(name: str, model: Model, samples: Samples, once: Tensor, field:
         )
 
 
+def _numbers(answers: Tensor) -> Tensor:
+    return answers.detach().cpu().double()  # in this order: not every device holds float64
+
+
 def _are_alike(a: Any, b: Any, of: Any = None) -> bool:
     if not isinstance(a, Tensor) or not isinstance(b, Tensor):
         return True  # what is no tensor is reported where it is read
     if a.shape != b.shape:
         return False
-    x, y = a.double().nan_to_num(), b.double().nan_to_num()
-    size = (x if of is None else of.double().nan_to_num()).abs().amax() if a.numel() else x.new_zeros(())
+    x, y = _numbers(a).nan_to_num(), _numbers(b).nan_to_num()
+    size = (x if of is None else _numbers(of).nan_to_num()).abs().amax() if a.numel() else x.new_zeros(())
     return bool(((x - y).abs() <= _REPEATS_WITHIN * size.clamp(min=1e-30)).all())
 
 

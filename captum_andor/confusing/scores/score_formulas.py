@@ -59,7 +59,7 @@ def n_active(values: Tensor) -> Tensor:
     active = []
     for player in range(n):
         pairs = [(place[c], place[c ^ 1 << player]) for c in place if c >> player & 1 and c ^ 1 << player in place]
-        with_it, without = torch.tensor(pairs).T
+        with_it, without = torch.tensor(pairs, dtype=torch.int64, device=values.device).T
         active.append(((values[:, with_it] - values[:, without]).abs() > allowed[:, None]).any(1))
     return torch.stack(active).sum(0)
 

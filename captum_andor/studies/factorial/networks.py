@@ -162,7 +162,7 @@ def _column(name: str, column: Any) -> Tensor:
 
 def _distance(before: dict[str, torch.Tensor], after: dict[str, torch.Tensor], names: Sequence[str]) -> float:
     both = [
-        (before[name].double().flatten(), after[name].detach().cpu().double().flatten())
+        (before[name].detach().cpu().double().flatten(), after[name].detach().cpu().double().flatten())
         for name in names
         if before[name].is_floating_point()
     ]
