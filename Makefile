@@ -17,7 +17,7 @@ test: $(READY)
 
 # Every entry point on an accelerator that is emulated, which takes a C++ compiler and half a minute to build, once.
 test-device: $(READY)
-	$(BIN)/python -m pytest -m device tests/device
+	TEST_GPU=emulated $(BIN)/python -m pytest -m device tests/device tests/house/test_gpu.py
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -1,10 +1,13 @@
-"""On a GPU: the same answers as on the CPU. Skipped where there is none."""
+"""On a GPU, or on an emulated one (``make test-device``): the same answers as on the CPU. Skipped where there is none."""
 
 from __future__ import annotations
+
+import os
 
 import pytest
 import torch
 from captum.attr import ShapleyValues
+from emulated_device import emulated_device
 from torch import Tensor, nn
 
 from captum_andor import AndOrExplanation, AndOrInteractions, ConfusingSampleAnalyzer, LogicalModel
@@ -12,7 +15,12 @@ from captum_andor.games.transforms import mobius, or_mobius
 from captum_andor.studies.witnesses.codes import LayerCodes
 from captum_andor.studies.witnesses.connectivity import connect, connectivity_score
 
-pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+GPU = os.environ.get("TEST_GPU", "cuda")
+if GPU == "emulated":
+    emulated_device()
+    pytestmark = pytest.mark.device
+else:
+    pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 
 MASK = (torch.arange(8)[:, None] // 4 * 2 + torch.arange(8)[None] // 4).view(1, 1, 8, 8) * 2
 MASK = MASK + (torch.arange(8) % 4 // 2).view(1, 1, 1, 8)  # 2 x 4 cells
@@ -34,7 +42,7 @@ def images(count: int) -> Tensor:
 
 @pytest.fixture
 def models() -> tuple[nn.Module, nn.Module]:
-    return network(), network().cuda()
+    return network(), network().to(GPU)
 
 
 @pytest.mark.parametrize(("split", "noise_bound"), [("sparse", 0.0), ("sparse", 0.05), ("even", 0.0)])
@@ -43,13 +51,13 @@ def test_interactions_are_those_of_the_cpu(models: tuple[nn.Module, nn.Module], 
         AndOrInteractions(model).interactions(
             images(3).to(device), target=1, feature_mask=MASK.to(device), split=split, noise_bound=noise_bound
         )
-        for model, device in zip(models, ("cpu", "cuda"), strict=True)
+        for model, device in zip(models, ("cpu", GPU), strict=True)
     )
     torch.testing.assert_close(there.values.cpu(), here.values)
     torch.testing.assert_close(there.l1.cpu(), here.l1, rtol=2e-3, atol=0)
     if split == "sparse":
         assert float(there.duality_gap.max()) <= 1e-3
-    assert there.attributions().device.type == "cuda"
+    assert there.attributions().device.type == GPU
     torch.testing.assert_close(there.attributions().cpu(), here.attributions())
     assert there.salient(0.1)[0].value == pytest.approx(here.salient(0.1)[0].value, rel=0.05)
 
@@ -60,7 +68,7 @@ def test_logical_models_are_those_of_the_cpu(models: tuple[nn.Module, nn.Module]
         AndOrInteractions(model).logical_model(
             images(2).to(device), target=0, feature_mask=MASK.to(device), max_patterns=5, budget=budget
         )
-        for model, device in zip(models, ("cpu", "cuda"), strict=True)
+        for model, device in zip(models, ("cpu", GPU), strict=True)
     )
     assert [(p.kind, p.players) for p in there.patterns] == [(p.kind, p.players) for p in here.patterns]
     torch.testing.assert_close(there.r2.cpu(), here.r2)
@@ -74,13 +82,13 @@ def test_many_players_are_those_of_the_cpu() -> None:
 
     x = torch.ones(1, 40, dtype=torch.float64)
     here, there = (
-        AndOrInteractions(model).logical_model(x.to(device), max_patterns=8, budget=600) for device in ("cpu", "cuda")
+        AndOrInteractions(model).logical_model(x.to(device), max_patterns=8, budget=600) for device in ("cpu", GPU)
     )
     assert [(p.kind, p.players) for p in there.patterns] == [(p.kind, p.players) for p in here.patterns]
 
 
 def test_attributions_are_captums_and_stay_on_the_device(models: tuple[nn.Module, nn.Module]) -> None:
-    x, mask = images(2).cuda(), MASK.cuda() // 2  # four players: Captum runs n·n! passes
+    x, mask = images(2).to(GPU), MASK.to(GPU) // 2  # four players: Captum runs n·n! passes
     ours = AndOrInteractions(models[1]).attribute(x, baselines=0.25, target=2, feature_mask=mask)
     assert ours.device == x.device
     torch.manual_seed(0)
@@ -90,31 +98,31 @@ def test_attributions_are_captums_and_stay_on_the_device(models: tuple[nn.Module
 
 def test_games_on_the_device_are_those_of_the_cpu() -> None:
     v = torch.randn(4, 2**7, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
-    torch.testing.assert_close(mobius(v.cuda()).cpu(), mobius(v))
-    torch.testing.assert_close(or_mobius(v.cuda()).cpu(), or_mobius(v))
-    here, there = (AndOrExplanation.from_values(x, tolerance=1e-6) for x in (v, v.cuda()))
+    torch.testing.assert_close(mobius(v.to(GPU)).cpu(), mobius(v))
+    torch.testing.assert_close(or_mobius(v.to(GPU)).cpu(), or_mobius(v))
+    here, there = (AndOrExplanation.from_values(x, tolerance=1e-6) for x in (v, v.to(GPU)))
     torch.testing.assert_close(there.l1.cpu(), here.l1, rtol=2e-6, atol=0)
-    one, other = (LogicalModel.from_values(x, max_patterns=6) for x in (v, v.cuda()))
+    one, other = (LogicalModel.from_values(x, max_patterns=6) for x in (v, v.to(GPU)))
     torch.testing.assert_close(other.r2.cpu(), one.r2)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_half_precision_models_and_autocast(dtype: torch.dtype) -> None:
-    x, mask = images(1).float().cuda(), MASK.cuda()
-    exact = AndOrInteractions(network().float().cuda()).attribute(x, target=0, feature_mask=mask)
+    x, mask = images(1).float().to(GPU), MASK.to(GPU)
+    exact = AndOrInteractions(network().float().to(GPU)).attribute(x, target=0, feature_mask=mask)
     scale = float(exact.abs().max())
-    half = AndOrInteractions(network().to("cuda", dtype)).attribute(x.to(dtype), target=0, feature_mask=mask)
+    half = AndOrInteractions(network().to(GPU, dtype)).attribute(x.to(dtype), target=0, feature_mask=mask)
     torch.testing.assert_close(half.float(), exact, atol=0.05 * scale, rtol=0)
-    with torch.autocast("cuda", dtype=dtype):
-        cast = AndOrInteractions(network().float().cuda()).attribute(x, target=0, feature_mask=mask)
+    with torch.autocast(GPU, dtype=dtype):
+        cast = AndOrInteractions(network().float().to(GPU)).attribute(x, target=0, feature_mask=mask)
     torch.testing.assert_close(cast.float(), exact, atol=0.05 * scale, rtol=0)
 
 
 def test_nothing_follows_the_default_device(models: tuple[nn.Module, nn.Module]) -> None:
     x = images(1)
-    x_there, mask_there = x.cuda(), MASK.cuda()
+    x_there, mask_there = x.to(GPU), MASK.to(GPU)
     expected = AndOrInteractions(models[0]).interactions(x, target=0, feature_mask=MASK)
-    torch.set_default_device("cuda")
+    torch.set_default_device(GPU)
     try:
         found = AndOrInteractions(models[0]).interactions(x, target=0, feature_mask=MASK)
         lm = AndOrInteractions(models[1]).logical_model(x_there, target=0, feature_mask=mask_there)
@@ -152,7 +160,7 @@ def test_estimates_are_those_of_the_cpu() -> None:
     x = torch.rand(1, 12, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     weights = torch.randn(12, 8, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     answers = []
-    for device in ("cpu", "cuda"):
+    for device in ("cpu", GPU):
         moved = weights.to(device)
         method = AndOrInteractions(lambda z, w=moved: torch.tanh(z @ w).sum(1))
         estimate = method.estimate(x.to(device), budget=128)
@@ -173,8 +181,8 @@ def test_a_language_model_on_the_gpu(dtype: torch.dtype) -> None:
 
     inp = TextTemplateInput("{} the {} {} e {} {}", ["a", "b", "c", "d", "who"])
     on_cpu = AndOrLLMAttribution(AndOrInteractions(tiny("llama")), word_tokenizer()).attribute(inp, "yes no g")
-    method = AndOrLLMAttribution(AndOrInteractions(tiny("llama").to("cuda", dtype)), word_tokenizer())
+    method = AndOrLLMAttribution(AndOrInteractions(tiny("llama").to(GPU, dtype)), word_tokenizer())
     found = method.attribute(inp, "yes no g")
-    assert found.seq_attr.device.type == "cuda" and method.way == "tree"
+    assert found.seq_attr.device.type == GPU and method.way == "tree"
     tolerance = 1e-3 if dtype == torch.float32 else 0.5
     torch.testing.assert_close(found.seq_attr.cpu(), on_cpu.seq_attr, atol=tolerance, rtol=tolerance)
