@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sized
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
@@ -16,6 +16,7 @@ from captum_andor._utils.checks import is_frame
 from captum_andor._utils.storage import storable
 from captum_andor._utils.user_warnings import warn
 
+_ROUNDING = 1e-6  # of the spread of a column: a larger change is warned of
 _NAMES_SHOWN = 6
 _BATCH_SIZE = 64  # of a loader whose batch sampler tells none
 _READ_TWICE = 3  # samples of a map-style data set that are read again, to see whether it changes them
@@ -140,7 +141,7 @@ def _items(data: Any) -> Iterator[Any]:
 
 def _of_frame(frame: Any, labels: Any, classes: _ClassNames) -> Samples:
     """A table: its columns have names."""
-    numbers = frame_numbers(frame, "dataset", torch.get_default_dtype())
+    numbers = frame_numbers(frame, "dataset")
     return replace(_whole(numbers, labels, classes), columns=tuple(map(str, frame.columns)))
 
 
@@ -360,8 +361,8 @@ def _same(a: Tensor, b: Tensor) -> bool:
     return a.shape == b.shape and bool(((a == b) | (a.isnan() & b.isnan())).all())
 
 
-def frame_numbers(frame: Any, name: str, dtype: torch.dtype) -> Tensor:
-    """The numbers of a frame, shape ``(rows, columns)``."""
+def frame_numbers(frame: Any, name: str) -> Tensor:
+    """The numbers of a frame as they are, shape ``(rows, columns)``: float64, or float32 where no column has more."""
     called = list(map(str, frame.columns))
     if len(set(called)) < len(called):
         twice = next(column for column in called if called.count(column) > 1)
@@ -373,7 +374,36 @@ def frame_numbers(frame: Any, name: str, dtype: torch.dtype) -> Tensor:
             f"{name}: columns {words[:_SHOWN]} hold no numbers; pass the frame as the model takes it, encoded "
             "(games.masks.column_groups makes one player of the columns of a one-hot code)."
         )
-    return torch.from_numpy(np.stack(list(columns.values()), axis=1).astype(np.float64)).to(dtype)
+    dtype = np.result_type(np.float32, *(numbers.dtype for numbers in columns.values()))
+    return torch.from_numpy(np.stack([numbers.astype(dtype) for numbers in columns.values()], axis=1).astype(dtype))
+
+
+def cast_columns(numbers: Tensor, dtype: torch.dtype, columns: Sequence[str], name: str, beside: Any = None) -> Tensor:
+    """Numbers of a frame, ``(rows, columns)``, in the dtype of a model; a warning where that changes them.
+
+    Args:
+        numbers: As :func:`frame_numbers` gives them.
+        dtype: Of the model's parameters.
+        columns: What the columns are called.
+        name: Of the argument.
+        beside: Further rows that say how far a column spreads, e.g. a baseline. Default: None
+    """
+    cast = numbers.to(dtype)
+    if cast.dtype == numbers.dtype or not len(numbers):
+        return cast
+    moved = (cast.to(numbers.dtype) - numbers).abs().nan_to_num().amax(0)
+    every = numbers if beside is None else torch.cat([numbers, beside.to(numbers)])
+    every = torch.where(every.isfinite(), every, every.nanmean(0))
+    spread = (every.amax(0) - every.amin(0)).nan_to_num()
+    lost = (moved > _ROUNDING * spread) & (spread > 0)
+    if bool(lost.any()):
+        i = int(lost.nonzero()[0, 0])
+        kind = str(dtype).removeprefix("torch.")
+        warn(
+            f"{name}: column {columns[i]!r} changes by up to {float(moved[i]):.3g} in {kind}, the dtype of the model, "
+            f"and spreads over {float(spread[i]):.3g}. Subtract its mean first, or use a model of float64."
+        )
+    return cast
 
 
 def shown_value(name: str, value: float) -> str:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 import os
+import types
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol, TypeAlias, TypeVar
@@ -12,6 +15,7 @@ from torch import nn
 
 Model: TypeAlias = Callable[..., Any]
 TaskT = TypeVar("TaskT")
+_DEPTH = 3  # functions within functions that are looked into
 
 
 class Progress(Protocol):
@@ -44,6 +48,45 @@ def device_of(model: Model) -> torch.device | None:
         for tensor in (*model.parameters(), *model.buffers()):
             return tensor.device
     return None
+
+
+def dtype_of(model: Model) -> torch.dtype | None:
+    """Dtype of the first floating parameter of a module, or of one that a function holds; None where there is none."""
+    for module in _modules(model, _DEPTH):
+        for parameter in module.parameters():
+            if parameter.is_floating_point():
+                return parameter.dtype
+    return None
+
+
+def _modules(value: Any, depth: int) -> Iterator[nn.Module]:
+    """Modules that a callable holds: in its closure, its globals, its arguments, its object."""
+    if isinstance(value, nn.Module):
+        yield value
+    elif depth and callable(value):
+        for part in _parts(value):
+            yield from _modules(part, depth - 1)
+
+
+def _parts(value: Any) -> list[Any]:
+    if isinstance(value, functools.partial):
+        return [value.func, *value.args, *value.keywords.values()]
+    if inspect.ismethod(value):
+        return [value.__self__, value.__func__, *getattr(value.__self__, "__dict__", {}).values()]
+    if isinstance(value, types.FunctionType):
+        cells = [cell for cell in value.__closure__ or () if _is_filled(cell)]
+        names = [name for name in value.__code__.co_names if name in value.__globals__]
+        given = [*(value.__defaults__ or ()), *(value.__kwdefaults__ or {}).values()]
+        return [*(cell.cell_contents for cell in cells), *given, *(value.__globals__[name] for name in names)]
+    return list(getattr(value, "__dict__", {}).values())
+
+
+def _is_filled(cell: Any) -> bool:
+    try:
+        cell.cell_contents  # noqa: B018  # a variable that has no value yet raises
+    except ValueError:
+        return False
+    return True
 
 
 def _process() -> tuple[int, int]:

@@ -131,7 +131,8 @@ class AndOrInteractions(PerturbationAttribution):  # type: ignore[misc]  # captu
 
         Args:
             inputs (Tensor, array, frame, tuple of these or dict): Inputs of any dtype and rank ≥ 1; dimension 0 is the
-                batch in each. Arrays and frames of pandas become tensors of the dtype of the model's parameters; a
+                batch in each. Arrays and frames of pandas become tensors of the dtype and on the device of the model's
+                parameters, with a warning where that rounds a column; where there are none, doubles stay doubles. A
                 column of a frame is a player, called by its name and, for a single row, its value. A dict, such as a
                 tokenizer's ``BatchEncoding``, is passed by name: players are in the tensors that a dict of masks or
                 baselines names, the rest is passed along, and attributions are a dict.

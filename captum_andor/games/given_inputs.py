@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from captum_andor._utils.checks import is_frame, is_series
-from captum_andor._utils.datasets import frame_numbers, shown_value
+from captum_andor._utils.datasets import cast_columns, frame_numbers, shown_value
+from captum_andor._utils.running import device_of, dtype_of
 from captum_andor.games.masks import image_grid
 from captum_andor.games.players import Baselines, Players, Question
 
@@ -59,54 +60,39 @@ def column_names(columns: Sequence[str], rows: Tensor, index: Tensor, n_players:
 
 
 def read_inputs(inputs: Any, baselines: Any, forward_func: Any) -> GivenInputs:
-    """Frames and arrays as tensors, of the dtype and on the device of the model's parameters; the rest as it is."""
-    given = _read_inputs(inputs, baselines, _dtype_of(forward_func))
-    if not is_frame(inputs) and not isinstance(inputs, (np.ndarray, tuple)):
-        return given
-    device = _device_of(forward_func)
-    each = given.inputs if isinstance(given.inputs, tuple) else (given.inputs,)
-    asked = inputs if isinstance(inputs, tuple) else (inputs,)
-    moved = tuple(
-        x.to(device) if not isinstance(x_given, Tensor) else x for x, x_given in zip(each, asked, strict=True)
-    )
-    return replace(given, inputs=moved if isinstance(given.inputs, tuple) else moved[0])
+    """Frames and arrays as tensors beside the parameters of the model, in their dtype; everything else as it is.
 
-
-def _read_inputs(inputs: Any, baselines: Any, dtype: torch.dtype) -> GivenInputs:
+    Where no parameter says otherwise, doubles stay doubles.
+    """
+    dtype, device = dtype_of(forward_func), device_of(forward_func)
     if is_frame(inputs):
         columns = tuple(map(str, inputs.columns))
-        return GivenInputs(frame_numbers(inputs, "inputs", dtype), _row(baselines, inputs, dtype), columns)
+        numbers, row = frame_numbers(inputs, "inputs"), _row(baselines, inputs)
+        beside = row if isinstance(row, Tensor) else torch.zeros_like(numbers[:1])
+        cast = numbers if dtype is None else cast_columns(numbers, dtype, columns, "inputs", beside)
+        return GivenInputs(cast.to(device), row, columns)
     if is_series(inputs):
         raise TypeError("inputs is a Series; pass a frame of one row, e.g. frame.iloc[[0]].")
     if isinstance(inputs, np.ndarray):
-        return GivenInputs(_of_array(inputs, "inputs", dtype), baselines)
+        return GivenInputs(_of_array(inputs, "inputs", dtype).to(device), baselines)
     if isinstance(inputs, tuple) and any(isinstance(x, np.ndarray) for x in inputs):
         names = [f"inputs[{i}]" for i in range(len(inputs))]
-        parts = (_of_array(x, n, dtype) if isinstance(x, np.ndarray) else x for x, n in zip(inputs, names, strict=True))
+        parts = (
+            _of_array(x, name, dtype).to(device) if isinstance(x, np.ndarray) else x
+            for x, name in zip(inputs, names, strict=True)
+        )
         return GivenInputs(tuple(parts), baselines)
     return GivenInputs(inputs, baselines)
 
 
-def _dtype_of(forward_func: Any) -> torch.dtype:
-    """Of the first floating parameter of a model, else torch's default."""
-    parameters = forward_func.parameters() if isinstance(forward_func, nn.Module) else ()
-    return next((p.dtype for p in parameters if p.is_floating_point()), torch.get_default_dtype())
-
-
-def _device_of(forward_func: Any) -> torch.device:
-    """Of the first parameter of a model, else the CPU."""
-    parameters = forward_func.parameters() if isinstance(forward_func, nn.Module) else ()
-    return next((p.device for p in parameters), torch.device("cpu"))
-
-
-def _row(baselines: Any, frame: Any, dtype: torch.dtype) -> Any:
+def _row(baselines: Any, frame: Any) -> Any:
     """Baselines in the order of a frame's columns."""
     if is_frame(baselines):
         _check_columns(baselines.columns, frame.columns)
-        return frame_numbers(baselines[list(frame.columns)], "baselines", dtype)
+        return frame_numbers(baselines[list(frame.columns)], "baselines")
     if is_series(baselines):
         _check_columns(baselines.index, frame.columns)
-        return torch.tensor([[float(baselines[column]) for column in frame.columns]], dtype=dtype)
+        return torch.tensor([[float(baselines[column]) for column in frame.columns]], dtype=torch.float64)
     return baselines
 
 
@@ -119,11 +105,14 @@ def _check_columns(given: Any, wanted: Any) -> None:
         )
 
 
-def _of_array(array: np.ndarray[Any, Any], name: str, dtype: torch.dtype) -> Tensor:
+def _of_array(array: np.ndarray[Any, Any], name: str, dtype: torch.dtype | None) -> Tensor:
     if array.dtype.kind not in "biufc":
         raise TypeError(f"{name} must hold numbers; got an array of {array.dtype}.")
     tensor = torch.from_numpy(np.array(array.astype(array.dtype.newbyteorder("="), copy=True)))
-    return tensor.to(dtype) if tensor.is_floating_point() else tensor
+    if dtype is None or not tensor.is_floating_point() or tensor.ndim != 2:
+        return tensor if dtype is None or not tensor.is_floating_point() else tensor.to(dtype)
+    columns = [str(i) for i in range(tensor.shape[1])]
+    return cast_columns(tensor, dtype, columns, name, torch.zeros_like(tensor[:1]))
 
 
 def automatic_mask(inputs: tuple[Tensor, ...]) -> tuple[tuple[Tensor, ...], str]:

@@ -12,12 +12,12 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from captum_andor._utils.datasets import Samples
-from captum_andor._utils.running import Model, Progress, device_of, own_first, progress_bar
+from captum_andor._utils.datasets import Samples, cast_columns
+from captum_andor._utils.running import Model, Progress, own_first, progress_bar
 from captum_andor._utils.storage import storable
 from captum_andor._utils.user_warnings import warn
 from captum_andor.confusing.evaluation.attribution_methods import Attributer
-from captum_andor.confusing.evaluation.views import View, Views
+from captum_andor.confusing.evaluation.views import View, Views, place_of
 from captum_andor.confusing.scores.score_formulas import scored_coalitions
 from captum_andor.games import Game, OutputField, Players, are_probabilities, by_name, picked_output
 from captum_andor.games.transforms import coalition_members
@@ -174,10 +174,10 @@ class Evaluator:
 
     def on_device(self, name: str, players: Players, samples: Samples, start: int, stop: int, view: View) -> Players:
         """Some samples under a view, on the device of a model."""
-        device = device_of(self.models[name])
-        if device is None or all(x.device == device for x in players.inputs):
+        place = place_of(self.models[name], samples)
+        if all(x is y for x, y in zip(place.put(players.inputs), players.inputs, strict=True)):
             return players
-        return self.views.players(samples, start, stop, view, self.max_players, device)
+        return self.views.players(samples, start, stop, view, self.max_players, place)
 
     @torch.no_grad()
     def run(self, name: str, players: Players) -> Tensor:
@@ -271,6 +271,9 @@ def _is_exported(model: nn.Module) -> bool:
 def check_model(name: str, model: Model, samples: Samples, reads_logits: bool, field: OutputField = None) -> Any:
     """What a model returns for the first samples, once it is seen to repeat that, in a batch and alone."""
     check_mode(name, model)
+    dtype = place_of(model, samples).dtype
+    if dtype is not None and samples.columns is not None:
+        cast_columns(samples.inputs[0], dtype, samples.columns, "dataset")
     count = min(len(samples), CHECKED_SAMPLES)
     once = _answers(model, samples, 0, count, field, name)
     again = _answers(model, samples, 0, count, field)
@@ -357,11 +360,9 @@ def check_labels(name: str, output: Any, samples: Samples) -> None:
 @torch.no_grad()
 def _answers(model: Model, samples: Samples, start: int, stop: int, field: OutputField, name: str = "") -> Any:
     """Outputs for some samples."""
-    device = device_of(model)
+    place = place_of(model, samples)
     try:
-        returned = by_name(model, samples.names)(
-            *(x if device is None else x.to(device) for x in samples.rows(start, stop))
-        )
+        returned = by_name(model, samples.names)(*place.put(samples.rows(start, stop)))
     except (RuntimeError, NotImplementedError) as error:
         own = next((p.dtype for p in model.parameters()), None) if isinstance(model, nn.Module) else None
         given = [x.dtype for x in samples.inputs]

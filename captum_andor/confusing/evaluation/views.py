@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from captum_andor._utils.datasets import Samples
+from captum_andor._utils.running import Model, device_of, dtype_of
 from captum_andor._utils.storage import storable
 from captum_andor.games import NO_PLAYER, Baselines, Inputs, Players
 from captum_andor.games.masks import image_grid
@@ -24,6 +25,26 @@ class View(NamedTuple):
 
     baseline: int
     mask: int
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a model takes its inputs, and in which dtype those that came as a frame; None for as they are."""
+
+    device: torch.device | None
+    dtype: torch.dtype | None
+
+    def put(self, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """Inputs as the model takes them."""
+        return tuple(
+            x.to(device=self.device or x.device, dtype=(self.dtype if x.is_floating_point() else None) or x.dtype)
+            for x in inputs
+        )
+
+
+def place_of(model: Model, samples: Samples) -> Place:
+    """The place of a model for samples; tensors keep the dtype in which they were given."""
+    return Place(device_of(model), dtype_of(model) if samples.columns is not None else None)
 
 
 @storable
@@ -71,12 +92,13 @@ class Views:
         stop: int,
         view: View,
         max_players: int | None = None,
-        device: torch.device | None = None,
+        place: Place | None = None,
     ) -> Players:
         """Some rows of a data set, checked and paired with the baseline and the mask of a view."""
         baselines = self._baselines(samples, start, stop, view.baseline)
         mask = self._mask(samples, start, stop, view.mask)
-        inputs = tuple(x if device is None else x.to(device) for x in samples.rows(start, stop))
+        rows = samples.rows(start, stop)
+        inputs = rows if place is None else place.put(rows)
         players = Players(inputs, baselines, mask, samples.names)
         n = players.n_players
         if max_players is not None and n > max_players:
