@@ -6,6 +6,7 @@ at the end a handful of coalitions are asked again, alone instead of in their ba
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -24,6 +25,7 @@ from captum_andor._utils.running import Progress, progress_bar
 from captum_andor._utils.user_warnings import warn
 from captum_andor.games.players import Players
 from captum_andor.games.scores import (
+    MANY_ROWS,
     OutputField,
     Score,
     Target,
@@ -94,6 +96,8 @@ class Game:
         self.aggregates = False
         self._activation_bytes = 0  # of one row, the widest
         self._trailing: torch.Size | None = None
+        self._logits = _SingleLogits()
+        self._classes_last = False
 
     def values(self, show_progress: bool = False, description: str = "") -> Tensor:
         """Evaluate v on all 2^n coalitions, each once, in the order of their bit codes.
@@ -155,7 +159,16 @@ class Game:
         return (moved.square().mean(-1) / 2).sqrt()
 
     def warn_of_change(self) -> bool:
-        """Warn where :meth:`change` finds one, and say whether: such a model has no single game to explain."""
+        """Warn where :meth:`change` finds one, and say whether: such a model has no single game to explain.
+
+        Warn of a sigmoid, too, whose outputs are read as logits.
+        """
+        if self._logits.are_probabilities:
+            warn(
+                f"forward_func seems to return probabilities of one class: its {self._logits.count:,} outputs lie in "
+                f"[{self._logits.low:.3g}, {self._logits.high:.3g}]. score={self.score!r} reads them as logits. Leave "
+                'out the last sigmoid, pass their logit, or explain them with score="output".'
+            )
         change = self.change()
         if change is not None:
             warn(
@@ -308,7 +321,8 @@ class Game:
             self._learn_output_form(output)
         else:
             self._check_output_form(output, k)
-        values = score_output(output, repeat_target(self.target, k), self.score)
+        self._logits.update(output, self.score)
+        values = score_output(output, repeat_target(self.target, k), self.score, self._classes_last)
         if self.aggregates:
             values = values.reshape(*(values.shape or (1,)), 1)
         else:
@@ -325,16 +339,17 @@ class Game:
                 return torch.tensor(float(output), dtype=torch.float64, device="cpu")
             except OverflowError as error:
                 raise ValueError("forward_func returned a number that float64 cannot hold.") from error
-        output = picked_output(output, self.output_field)
+        returned = output
+        output = picked_output(returned, self.output_field)
+        if isinstance(output, np.ndarray) and output.dtype.kind in "biuf":
+            output = torch.from_numpy(np.array(output.astype(output.dtype.newbyteorder("="))))
         if not isinstance(output, Tensor):
             raise TypeError(
                 f"forward_func must return a tensor or a number; got {type(output).__name__}. Wrap the model, e.g. "
-                + (
-                    "lambda x: torch.as_tensor(model(x.numpy()))."
-                    if isinstance(output, np.ndarray)
-                    else "lambda x: model(x).logits."
-                )
+                "lambda x: model(x).logits."
             )
+        # Outputs of transformers with logits (N, T, C) of tokens have their classes last.
+        self._classes_last = output is not returned and self.output_field is None and output.ndim == 3
         if output.is_complex():
             raise TypeError("forward_func returned a complex tensor; return real scores, e.g. its .abs().")
         # float64 does not exist on Apple's GPUs.
@@ -393,6 +408,27 @@ class Game:
             f"at output index {tuple(position[:-1])}. Interactions need finite scores: check the baseline, the model "
             'on this masked input, or use score="log_odds" on logits instead of probabilities of 0 or 1.'
         )
+
+
+class _SingleLogits:
+    """Whether the single logits of a model have all been in [0, 1], as the outputs of a sigmoid are."""
+
+    def __init__(self) -> None:
+        self.count, self.low, self.high = 0, math.inf, -math.inf
+
+    def update(self, output: Tensor, score: Score) -> None:
+        """Take further outputs into account, where a score reads them as one logit a row."""
+        if not isinstance(score, str) or score == "output" or not output.is_floating_point():
+            return
+        if output.ndim == 1 or (output.ndim == 2 and output.shape[1] == 1):
+            self.count += len(output)
+            self.low = min(self.low, float(output.amin()))
+            self.high = max(self.high, float(output.amax()))
+
+    @property
+    def are_probabilities(self) -> bool:
+        """Whether there are many, they differ, and none is outside."""
+        return self.count >= MANY_ROWS and 0 <= self.low < self.high <= 1
 
 
 class _Widest:

@@ -166,7 +166,7 @@ def words(word_ids: Sequence[int | None]) -> Tensor:
 
     Args:
         word_ids (sequence): The word of each token, as ``BatchEncoding.word_ids()`` of Hugging Face gives it; None for
-            special tokens, which become one further player. Let the baseline keep them: then it is a dummy.
+            special tokens and padding, which are no players and keep their values: id -1.
 
     Returns:
         - **mask** (*Tensor*): int64, shape ``(1, tokens)``, ids in the order of the words.
@@ -178,7 +178,7 @@ def words(word_ids: Sequence[int | None]) -> Tensor:
     Examples::
 
         >>> words([None, 0, 0, 1, None])
-        tensor([[2, 0, 0, 1, 2]])
+        tensor([[-1,  0,  0,  1, -1]])
     """
     if isinstance(word_ids, str):
         raise TypeError(
@@ -189,7 +189,7 @@ def words(word_ids: Sequence[int | None]) -> Tensor:
     if not known:
         raise ValueError("word_ids holds no word.")
     place = {word: i for i, word in enumerate(known)}
-    return torch.tensor([[len(known) if word is None else place[word] for word in word_ids]], device="cpu")
+    return torch.tensor([[-1 if word is None else place[word] for word in word_ids]], device="cpu")
 
 
 def column_groups(groups: Mapping[str, Sequence[int]], n_columns: int) -> tuple[Tensor, list[str]]:

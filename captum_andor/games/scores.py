@@ -19,7 +19,7 @@ from captum_andor._utils.checks import is_int
 ScoreName: TypeAlias = Literal["output", "log_odds", "log_prob", "prob"]
 Score: TypeAlias = ScoreName | Callable[..., Tensor]
 Target: TypeAlias = int | tuple[Any, ...] | Tensor | list[int] | list[tuple[Any, ...]] | np.ndarray[Any, Any] | None
-_MANY_ROWS = 64  # logits of one class that lie in [0, 1] by chance are rarely so many
+MANY_ROWS = 64  # logits of one class that lie in [0, 1] by chance are rarely so many
 OutputField: TypeAlias = "str | int | None"
 
 
@@ -99,7 +99,7 @@ def repeat_target(target: Target, times: int) -> Target:
     return target * times if isinstance(target, list) else target
 
 
-def score_output(output: Tensor, target: Target, score: Score) -> Tensor:
+def score_output(output: Tensor, target: Target, score: Score, classes_last: bool = False) -> Tensor:
     """Score a model output.
 
     Args:
@@ -107,6 +107,8 @@ def score_output(output: Tensor, target: Target, score: Score) -> Tensor:
         target (optional): As :func:`standard_target` returns it.
         score: One of the named scores, or a callable ``f(output)``, whose result is then selected by ``target``, or
             ``f(output, target)``, whose result is v itself.
+        classes_last (bool, optional): Whether the classes are the last axis, as of token classifiers, instead of
+            dimension 1. Default: False
 
     Returns:
         - **v** (*Tensor*): float64, shape ``(N,)``, or ``(N, …)`` where the target leaves output axes.
@@ -137,6 +139,8 @@ def score_output(output: Tensor, target: Target, score: Score) -> Tensor:
             f"score={score!r} needs logits of at least two classes in dimension 1 of the output, or one logit a row; "
             f'got output shape {tuple(output.shape)}. For anything else use score="output".'
         )
+    if classes_last:
+        return _select(_CLASS_SCORES[score](output.movedim(-1, 1)).movedim(1, -1), target)
     return _select(_CLASS_SCORES[score](output), target)
 
 
@@ -158,7 +162,7 @@ def are_probabilities(output: Tensor) -> bool:
     if not output.is_floating_point() or not bool(((output >= 0) & (output <= 1)).all()):
         return False
     if output.shape[1] == 1:
-        return len(output) >= _MANY_ROWS
+        return len(output) >= MANY_ROWS
     rounding = max(1e-5, 4 * torch.finfo(output.dtype).eps)
     return output.shape[1] > 1 and bool(((output.double().sum(1) - 1).abs() < rounding).all())
 

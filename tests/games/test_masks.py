@@ -78,7 +78,7 @@ def test_superpixels_want_a_picture() -> None:
 
 
 def test_tokens_of_a_word_are_one_player_and_special_ones_another() -> None:
-    assert words([None, 4, 4, 7, None, None]).tolist() == [[2, 0, 0, 1, 2, 2]]
+    assert words([None, 4, 4, 7, None, None]).tolist() == [[-1, 0, 0, 1, -1, -1]]
     assert words([0, 1]).tolist() == [[0, 1]]
     with pytest.raises(ValueError, match="no word"):
         words([None])
