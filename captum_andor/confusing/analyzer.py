@@ -46,7 +46,7 @@ from captum_andor.confusing.store.batch_table import (
     samples_of_batch,
 )
 from captum_andor.confusing.store.parts_folder import PartsFolder
-from captum_andor.games import Score, check_output_field, check_score
+from captum_andor.games import Score, check_output_field, check_score, method_to_pass
 from captum_andor.results import Names, standard_names
 
 if TYPE_CHECKING:
@@ -215,7 +215,9 @@ class ConfusingSampleAnalyzer:
         if name in self._models or name in self._references:
             raise RuntimeError(f"a model named {name!r} was added already; give each a name of its own.")
         if not callable(model):
-            raise TypeError(f"model must be callable, e.g. a torch.nn.Module; got {type(model).__name__}.")
+            raise TypeError(
+                f"model must be callable, e.g. a torch.nn.Module; got {type(model).__name__}.{method_to_pass(model)}"
+            )
 
     @log_usage()  # type: ignore[untyped-decorator]
     @constrained()

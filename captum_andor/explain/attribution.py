@@ -31,6 +31,7 @@ from captum_andor.games import (
     check_number,
     check_output_field,
     check_score,
+    method_to_pass,
     named_call,
     players_of,
     standard_target,
@@ -97,6 +98,7 @@ class AndOrInteractions(PerturbationAttribution):  # type: ignore[misc]  # captu
         if not callable(forward_func):
             raise TypeError(
                 f"forward_func must be callable, e.g. a torch.nn.Module; got {type(forward_func).__name__}."
+                + method_to_pass(forward_func)
             )
         check_score(score)
         super().__init__(forward_func)

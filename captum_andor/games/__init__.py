@@ -4,6 +4,7 @@ from captum_andor.games import indices, masks, transforms
 from captum_andor.games.game import Game as Game
 from captum_andor.games.given_inputs import (
     absent_in_words as absent_in_words,
+    baseline_row as baseline_row,
     check_number as check_number,
     column_names as column_names,
     players_of as players_of,
@@ -33,6 +34,7 @@ from captum_andor.games.scores import (
     check_output_field as check_output_field,
     check_score as check_score,
     margin as margin,
+    method_to_pass as method_to_pass,
     named_call as named_call,
     picked_output as picked_output,
     repeat_target as repeat_target,

@@ -20,6 +20,7 @@ _GRID = 4  # rows and columns of patches
 _ONE_BY_ONE, _STRETCHES = 20, 16  # tokens or steps that are a player each; runs of them where there are more
 _MOST_ELEMENTS = 4096  # that are players of their own if nobody says otherwise: above, no run ends soon
 _IMAGE = 4  # dimensions of a batch of pictures
+_CODE_MARKS = ("_", "=", ".", ":", "-")  # between a variable and its value in the name of a one-hot column
 _LISTED_BASELINES = 3  # of several inputs, that are named one by one
 _WRITTEN_OUT = 64  # players whose 2^n is written as a number, too
 
@@ -54,9 +55,24 @@ def column_names(columns: Sequence[str], rows: Tensor, index: Tensor, n_players:
     if len(rows) == 1:
         shown = [shown_value(name, value) for name, value in zip(shown, rows[0].tolist(), strict=True)]
     of_column = index[0].expand(len(shown)).tolist()
-    return tuple(
-        " & ".join(name for name, player in zip(shown, of_column, strict=True) if player == i) for i in range(n_players)
-    )
+    names = []
+    for i in range(n_players):
+        mine = [place for place, player in enumerate(of_column) if player == i]
+        one_hot = _one_hot([columns[place] for place in mine], [rows[0, place].item() for place in mine])
+        names.append(one_hot if one_hot and len(rows) == 1 else " & ".join(shown[place] for place in mine))
+    return tuple(names)
+
+
+def _one_hot(columns: Sequence[str], values: Sequence[float]) -> str | None:
+    """``island = Biscoe`` of the columns ``island_Biscoe``, ``island_Dream``, … of which one is 1; else None."""
+    if len(columns) < 2 or sorted(values) != [0.0] * (len(values) - 1) + [1.0]:
+        return None
+    starts = [columns[0][: i + 1] for i, letter in enumerate(columns[0]) if i and letter in _CODE_MARKS]
+    shared = [start for start in starts if all(c.startswith(start) and len(c) > len(start) for c in columns)]
+    if not shared:
+        return None
+    own = columns[list(values).index(1.0)]
+    return f"{shared[-1][:-1].rstrip()} = {own[len(shared[-1]) :].strip()}"
 
 
 def read_inputs(inputs: Any, baselines: Any, forward_func: Any) -> GivenInputs:
@@ -67,7 +83,7 @@ def read_inputs(inputs: Any, baselines: Any, forward_func: Any) -> GivenInputs:
     dtype, device = dtype_of(forward_func), device_of(forward_func)
     if is_frame(inputs):
         columns = tuple(map(str, inputs.columns))
-        numbers, row = frame_numbers(inputs, "inputs"), _row(baselines, inputs)
+        numbers, row = frame_numbers(inputs, "inputs"), baseline_row(baselines, list(inputs.columns))
         beside = row if isinstance(row, Tensor) else torch.zeros_like(numbers[:1])
         cast = numbers if dtype is None else cast_columns(numbers, dtype, columns, "inputs", beside)
         return GivenInputs(cast.to(device), row, columns)
@@ -85,14 +101,14 @@ def read_inputs(inputs: Any, baselines: Any, forward_func: Any) -> GivenInputs:
     return GivenInputs(inputs, baselines)
 
 
-def _row(baselines: Any, frame: Any) -> Any:
-    """Baselines in the order of a frame's columns."""
+def baseline_row(baselines: Any, columns: Sequence[Any]) -> Any:
+    """Frames and Series as tensors, in the order of the columns of a frame; everything else as it is."""
     if is_frame(baselines):
-        _check_columns(baselines.columns, frame.columns)
-        return frame_numbers(baselines[list(frame.columns)], "baselines")
+        _check_columns(baselines.columns, columns)
+        return frame_numbers(baselines[list(columns)], "baselines")
     if is_series(baselines):
-        _check_columns(baselines.index, frame.columns)
-        return torch.tensor([[float(baselines[column]) for column in frame.columns]], dtype=torch.float64)
+        _check_columns(baselines.index, columns)
+        return torch.tensor([[float(baselines[column]) for column in columns]], dtype=torch.float64, device="cpu")
     return baselines
 
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
+
+from captum_andor._utils.checks import is_int
 
 __all__ = ["column_groups", "image_grid", "superpixels", "vit_patches", "vit_tokens", "words"]
 
@@ -192,18 +195,21 @@ def words(word_ids: Sequence[int | None]) -> Tensor:
     return torch.tensor([[-1 if word is None else place[word] for word in word_ids]], device="cpu")
 
 
-def column_groups(groups: Mapping[str, Sequence[int]], n_columns: int) -> tuple[Tensor, list[str]]:
+def column_groups(
+    groups: Mapping[str, Sequence[int | str]], n_columns: int | Sequence[str]
+) -> tuple[Tensor, list[str]]:
     """Feature mask of a table with some columns that are one variable, e.g. one-hot codes, and the players' names.
 
     Args:
-        groups (mapping): Name of each variable, and its columns. Every column must be in one.
-        n_columns (int): Number of columns.
+        groups (mapping): Name of each variable, and its columns, by position or by name. Every column must be in one.
+        n_columns (int or sequence of str): Number of columns, or their names, e.g. ``frame.columns``.
 
     Returns:
         - **mask** (*Tensor*): int64, shape ``(1, n_columns)``.
         - **names** (*list of str*): As ``player_names`` takes them.
 
     Raises:
+        TypeError: If columns are given by name, and ``n_columns`` is a number.
         ValueError: If a column is in none or in several groups, or there is no such column.
 
     Examples::
@@ -211,10 +217,24 @@ def column_groups(groups: Mapping[str, Sequence[int]], n_columns: int) -> tuple[
         >>> mask, names = column_groups({"age": [0], "colour": [1, 2, 3]}, 4)
         >>> mask, names
         (tensor([[0, 1, 1, 1]]), ['age', 'colour'])
+        >>> column_groups({"colour": ["red", "blue"], "age": ["age"]}, ["age", "red", "blue"])[0]
+        tensor([[1, 0, 0]])
     """
+    called = None if is_int(n_columns) else list(map(str, n_columns))  # type: ignore[arg-type]
+    n_columns = int(n_columns) if called is None else len(called)  # type: ignore[arg-type]
     mask = torch.full((1, n_columns), -1, device="cpu")
     for i, (name, columns) in enumerate(groups.items()):
-        for column in columns:
+        for given in [columns] if isinstance(columns, str) else columns:
+            column: Any = given
+            if isinstance(given, str):
+                if called is None:
+                    raise TypeError(
+                        f"groups[{name!r}] has the column {given!r} by name: pass the names in the place of n_columns, "
+                        "e.g. column_groups(groups, frame.columns)."
+                    )
+                if given not in called:
+                    raise ValueError(f"groups[{name!r}] has column {given!r}; there are {called[:12]}.")
+                column = called.index(given)
             if not 0 <= column < n_columns:
                 raise ValueError(f"groups[{name!r}] has column {column}; there are 0 to {n_columns - 1}.")
             if mask[0, column] >= 0:

@@ -301,6 +301,14 @@ def _shown(returned: Any) -> str:
     return kind
 
 
+def method_to_pass(model: Any) -> str:
+    """What to pass in the place of an estimator that cannot be called; empty where that is not known."""
+    for method in ("predict_proba", "decision_function", "predict"):
+        if callable(getattr(model, method, None)):
+            return f" Pass its method, e.g. {type(model).__name__.lower()}.{method}."
+    return ""
+
+
 def by_name(model: Callable[..., Any], names: tuple[str, ...] | None) -> Callable[..., Any]:
     """A model that takes its inputs by name, called by position; the model itself where there are no names."""
     if names is None:

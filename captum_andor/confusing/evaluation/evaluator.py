@@ -125,7 +125,8 @@ class Evaluator:
         """What the models return for the first samples, once they are seen to answer as they should."""
         found = {}
         for name, model in self.models.items():
-            found[name] = check_model(name, model, samples, self.reads_logits, self.output_field)
+            fixed = self.batch_size if self.perturbations_per_eval == 1 else None  # engines take one number of rows
+            found[name] = check_model(name, model, samples, self.reads_logits, self.output_field, fixed)
             check_labels(name, found[name], samples)
         return found
 
@@ -268,13 +269,18 @@ def _is_exported(model: nn.Module) -> bool:
     return isinstance(model, torch.fx.GraphModule) and "train" in vars(model)
 
 
-def check_model(name: str, model: Model, samples: Samples, reads_logits: bool, field: OutputField = None) -> Any:
-    """What a model returns for the first samples, once it is seen to repeat that, in a batch and alone."""
+def check_model(
+    name: str, model: Model, samples: Samples, reads_logits: bool, field: OutputField = None, rows: int | None = None
+) -> Any:
+    """What a model returns for the first samples, once it is seen to repeat that, in a batch and alone.
+
+    Of at most so many rows, where that is given.
+    """
     check_mode(name, model)
     dtype = place_of(model, samples).dtype
     if dtype is not None and samples.columns is not None:
         cast_columns(samples.inputs[0], dtype, samples.columns, "dataset")
-    count = min(len(samples), CHECKED_SAMPLES)
+    count = min(len(samples), CHECKED_SAMPLES, rows or CHECKED_SAMPLES)
     once = _answers(model, samples, 0, count, field, name)
     again = _answers(model, samples, 0, count, field)
     if not _are_alike(once, again):

@@ -9,10 +9,11 @@ from typing import Any, NamedTuple, TypeAlias
 import torch
 from torch import Tensor
 
+from captum_andor._utils.checks import is_frame, is_series
 from captum_andor._utils.datasets import Samples
 from captum_andor._utils.running import Model, device_of, dtype_of
 from captum_andor._utils.storage import storable
-from captum_andor.games import NO_PLAYER, Baselines, Inputs, Players
+from captum_andor.games import NO_PLAYER, Baselines, Inputs, Players, baseline_row
 from captum_andor.games.masks import image_grid
 
 OneBaseline: TypeAlias = Baselines | Callable[[Any], Baselines]
@@ -81,7 +82,10 @@ class Views:
         """The same views with functions called for every sample, so that nothing but tensors and numbers is left."""
         whole = 0, len(samples)
         return Views(
-            tuple(self._baselines(samples, *whole, i) if callable(b) else b for i, b in enumerate(self.baselines)),
+            tuple(
+                self._baselines(samples, *whole, i) if callable(b) or is_frame(b) or is_series(b) else b
+                for i, b in enumerate(self.baselines)
+            ),
             tuple(self._mask(samples, *whole, i) if callable(m) else m for i, m in enumerate(self.masks)),
         )
 
@@ -125,6 +129,7 @@ class Views:
         if isinstance(given, Mapping):
             given = tuple(given.get(name) for name in _names(given, samples, "baselines"))
         if not callable(given):
+            given = baseline_row(given, samples.columns) if samples.columns is not None else given
             return _rows_of(given, samples, start, stop)
         return _called(given, samples, start, stop, "baselines", _broadcast_baseline)
 
