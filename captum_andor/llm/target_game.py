@@ -20,6 +20,7 @@ AttrTarget: TypeAlias = Literal["log_prob", "prob", "log_odds"]
 Outputs: TypeAlias = Literal["sum", "tokens", "both"]
 ResultT = TypeVar("ResultT", LogicalModel, AndOrExplanation, GameEstimate)
 
+_COMPARED = 32  # prompts that are compared with those of before
 _SAME = 0.01  # of max(1, |v|): v(N) of the same input and model differs by less when it is asked again
 
 
@@ -55,6 +56,7 @@ class TargetGame:
     score: str = ""
     doubts: Callable[[], tuple[str, ...]] = tuple
     _bar: Progress | None = None
+    _asked: dict[bytes, Any] = field(default_factory=dict)  # some coalitions and the prompts that they made
 
     @property
     def absent_in_words(self) -> str:
@@ -82,6 +84,8 @@ class TargetGame:
         if places:
             missing = list(places)
             prompts = self.prompts(coalitions[list(places.values())])
+            room = max(_COMPARED - len(self._asked), 0)
+            self._asked.update(list(zip(missing, prompts, strict=True))[:room])
             first: dict[Any, int] = {}
             twins: dict[int, list[bytes]] = {}  # coalitions that make the same prompt
             different: list[Any] = []
@@ -125,12 +129,16 @@ class TargetGame:
 
     @torch.no_grad()
     def is_unchanged(self) -> bool:
-        """Ask v(N) once more: whether it is what it was, so that neither input nor model have changed.
+        """Whether coalitions make the prompts that they made, and the model says of v(N) what it said.
 
-        Where N has not been asked yet, the largest coalition that has.
+        Where N has not been asked yet, of the largest coalition that has.
         """
         if not self.answers:
             return True
+        keys = list(self._asked)
+        again = self.prompts(torch.stack([torch.frombuffer(bytearray(key), dtype=torch.bool) for key in keys]))
+        if any(_comparable(old) and old != new for old, new in zip(self._asked.values(), again, strict=True)):
+            return False
         rows, _ = self.answered()
         row = rows[int(rows.sum(1).argmax())]
         before = self.answers[row.numpy().tobytes()]

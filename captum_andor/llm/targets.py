@@ -52,7 +52,7 @@ def target_text(
         ids = [int(i) for i in target]
     else:
         raise TypeError(f"target must be a string, token ids or None; got {type(target).__name__}.")
-    skipped = {token if is_int(token) else tokenizer.convert_tokens_to_ids(token) for token in skip_tokens or ()}
+    skipped = {_token_id(token, tokenizer) for token in skip_tokens or ()}
     ids = [i for i in ids if i not in skipped]
     if not ids:
         raise ValueError(f"target has no token (got {target!r:.60}): nothing to explain.")
@@ -60,6 +60,20 @@ def target_text(
         raise ValueError(f"target holds ids that the model does not have: {min(ids)} to {max(ids)} of {vocabulary}.")
     tokens = tuple(_shown(str(tokenizer.decode(torch.tensor([i])))) for i in ids)
     return TargetText(tuple(ids), tokens, str(tokenizer.decode(torch.tensor(ids))).strip())
+
+
+def _token_id(token: Any, tokenizer: Any) -> int:
+    """The id of a token that is left out, from its text or id."""
+    if is_int(token):
+        return int(token)
+    if not isinstance(token, str):
+        raise TypeError(f"skip_tokens must hold tokens, by text or id; got {token!r} among them.")
+    found = tokenizer.convert_tokens_to_ids(token)
+    if found is None or (found == getattr(tokenizer, "unk_token_id", None) and token != tokenizer.unk_token):
+        raise ValueError(
+            f"skip_tokens holds {token!r}, which is no token of the tokenizer; pass one by its text or id."
+        )
+    return int(found)
 
 
 def _shown(token: str) -> str:

@@ -499,3 +499,27 @@ def test_an_answer_that_was_cut_is_said_first(model, tokenizer) -> None:
     found = method.logical_model(inp, gen_args={"max_new_tokens": 2, "do_sample": False})
     assert found.rules()[0].startswith("The answer was cut after 2 tokens") and "was cut after 2 tokens" in str(found)
     assert not any("cut" in rule for rule in method.logical_model(inp, "yes").rules())
+
+
+def test_answers_are_not_kept_when_the_input_changes_what_absent_means(model, tokenizer) -> None:
+    inp = MaskedTokenInput("a b c d", tokenizer)
+    method = AndOrLLMAttribution(AndOrInteractions(model), tokenizer)
+    before = method.logical_model(inp, "yes").values
+    inp.absent = "delete"
+    again = method.logical_model(inp, "yes").values
+    fresh = AndOrLLMAttribution(AndOrInteractions(model), tokenizer)
+    torch.testing.assert_close(again, fresh.logical_model(inp, "yes").values, atol=1e-4, rtol=1e-4)
+    assert not torch.allclose(again, before, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("token", "error", "message"),
+    [
+        ("no such token", ValueError, "skip_tokens holds 'no such token', which is no token"),
+        (3.5, TypeError, "skip_tokens must hold tokens, by text or id; got 3.5"),
+    ],
+)
+def test_tokens_to_skip_that_are_none(model, tokenizer, token: Any, error: type[Exception], message: str) -> None:
+    inp = ContextInput(["a", "b"], "won", template="{context} {query}", separator=" ")
+    with pytest.raises(error, match=message):
+        AndOrLLMAttribution(AndOrInteractions(model), tokenizer).logical_model(inp, "yes no", skip_tokens=[token])
