@@ -21,7 +21,7 @@ from torch.nn.modules.module import register_module_forward_hook
 
 from captum_andor._utils.checks import is_int
 from captum_andor._utils.devices import holds_float64
-from captum_andor._utils.running import Progress, progress_bar
+from captum_andor._utils.running import Progress, device_of, progress_bar
 from captum_andor._utils.user_warnings import warn
 from captum_andor.games.players import Players
 from captum_andor.games.scores import (
@@ -316,7 +316,12 @@ class Game:
         """Score k coalitions: float64, shape ``(*outputs, k)``."""
         k = len(coalitions)
         arguments = _repeat_arguments(self.additional_forward_args, k, self.players.n_examples)
-        output = self._as_tensor(self.forward_func(*self.players.masked(coalitions), *arguments))
+        try:
+            returned = self.forward_func(*self.players.masked(coalitions), *arguments)
+        except RuntimeError as error:
+            self._check_devices(error)
+            raise
+        output = self._as_tensor(returned)
         if self._trailing is None:
             self._learn_output_form(output)
         else:
@@ -330,6 +335,15 @@ class Game:
         if not bool(values.isfinite().all()):
             self._raise_not_finite(values, coalitions)
         return values
+
+    def _check_devices(self, error: RuntimeError) -> None:
+        """Raise what names both, where the model and the inputs are on different devices."""
+        model, inputs = device_of(self.forward_func), [x.device for x in self.players.inputs]
+        if model is not None and any(device != model for device in inputs):
+            places = ", ".join(dict.fromkeys(map(str, inputs)))
+            raise ValueError(
+                f"the model is on {model}, inputs are on {places}: move one of them, e.g. inputs.to({str(model)!r})."
+            ) from error
 
     def _as_tensor(self, output: Any) -> Tensor:
         if isinstance(output, Future):

@@ -229,3 +229,21 @@ def test_a_device_without_float64_works(entry: Callable[[Place], Any], device: t
     with without_float64():
         found = entry(Place(device, torch.float32))
     assert_alike(found, expected, 2e-3)
+
+
+def test_a_model_and_inputs_on_different_devices_are_named(device: torch.device) -> None:
+    with pytest.raises(ValueError, match="the model is on emulated:0, inputs are on cpu: move one of them"):
+        AndOrInteractions(Place(device).model()).attribute(Place("cpu").x(1, 6), target=0)
+    with pytest.raises(ValueError, match="the model is on cpu, inputs are on emulated:0"):
+        AndOrInteractions(Place("cpu").model()).attribute(Place(device).x(1, 6), target=0)
+
+
+def test_models_on_two_devices_are_compared(device: torch.device) -> None:
+    labels = torch.arange(12) % 3
+    reports = []
+    for places in (("cpu", "cpu", "cpu"), ("cpu", "emulated:0", "emulated:1")):
+        analyzer = ConfusingSampleAnalyzer()
+        for seed, place in enumerate(places):
+            analyzer.add_model(f"model {seed}", Place(place).model(seed=seed))
+        reports.append(analyzer.evaluate((numbers(12, 6, seed=3), labels)))
+    np.testing.assert_allclose(reports[1].scores["net_order"], reports[0].scores["net_order"], rtol=1e-6, atol=1e-9)
