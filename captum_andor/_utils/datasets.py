@@ -36,6 +36,7 @@ class Samples:
         class_names: In the order of the labels, where labels are names whose order was taken to be alphabetical.
         columns: Names of the columns of the inputs, where these came as a frame.
         numbers: Index of each sample in the data set that they are some of, ascending; None where they are all.
+        index: Labels of the rows of a frame, strings or numbers; None where these are 0, 1, … or there is none.
     """
 
     inputs: tuple[Tensor, ...]
@@ -45,6 +46,7 @@ class Samples:
     class_names: tuple[str, ...] = ()
     numbers: npt.NDArray[np.int64] | None = None
     columns: tuple[str, ...] | None = None
+    index: tuple[str | int | float, ...] | None = None
 
     def __len__(self) -> int:
         return len(self.inputs[0])
@@ -69,13 +71,16 @@ class Samples:
     def first(self, count: int) -> Samples:
         """Only the first samples."""
         labels = None if self.labels is None else self.labels[:count]
-        return replace(self, inputs=self.rows(0, count), labels=labels)
+        index = None if self.index is None else self.index[:count]
+        return replace(self, inputs=self.rows(0, count), labels=labels, index=index)
 
     def chosen(self, numbers: npt.NDArray[np.int64]) -> Samples:
         """Some samples of a whole data set, which keep their numbers."""
         rows = torch.from_numpy(numbers)
         labels = None if self.labels is None else self.labels[rows]
-        return replace(self, inputs=tuple(x[rows.to(x.device)] for x in self.inputs), labels=labels, numbers=numbers)
+        inputs = tuple(x[rows.to(x.device)] for x in self.inputs)
+        index = None if self.index is None else tuple(self.index[i] for i in numbers.tolist())
+        return replace(self, inputs=inputs, labels=labels, numbers=numbers, index=index)
 
 
 def read_samples(data: Any, labelled: bool) -> Samples:
@@ -142,7 +147,12 @@ def _items(data: Any) -> Iterator[Any]:
 def _of_frame(frame: Any, labels: Any, classes: _ClassNames) -> Samples:
     """A table: its columns have names."""
     numbers = frame_numbers(frame, "dataset")
-    return replace(_whole(numbers, labels, classes), columns=tuple(map(str, frame.columns)))
+    samples = replace(_whole(numbers, labels, classes), columns=tuple(map(str, frame.columns)))
+    rows = list(getattr(frame, "index", range(len(numbers))))
+    if rows == list(range(len(numbers))):
+        return samples
+    plain = (row.item() if isinstance(row, np.generic) else row for row in rows)
+    return replace(samples, index=tuple(row if isinstance(row, (str, int, float)) else str(row) for row in plain))
 
 
 def _whole(inputs: Any, labels: Any, classes: _ClassNames) -> Samples:

@@ -240,7 +240,9 @@ class ConfusingSampleAnalyzer:
         Args:
             dataset (data set, DataLoader, tuple or dict): Items ``(input, label)``; a loader of batches of these, which
                 must yield all samples in their order; or a pair ``(inputs, labels)`` of tensors, arrays or a frame
-                and a column, whose column names figures show. An input is a tensor,
+                and a column. Figures show the column names of a frame; its doubles stay doubles unless a model's
+                parameters ask for less; an index of its own stands beside ``sample``, the number of the row, as
+                ``index``: ``frame.loc[report.rank(…)["index"]]``. An input is a tensor,
                 a tuple of tensors or a dict of them, with which the model is called by name and whose tensors without
                 an entry in ``feature_mask`` are passed along; an item that is a dict holds its label as ``"label"`` or
                 ``"labels"``. Labels are class indices.
@@ -257,8 +259,8 @@ class ConfusingSampleAnalyzer:
                 way of one folder, on one machine or several: each computes its share first, then what others have not
                 done, and all return the same report. Default: None
             batch_size (int, optional): Samples in one batch. Default: 64
-            perturbations_per_eval (int, optional): Coalitions of each sample in one forward pass. Default: None
-                (chosen by the size of the inputs)
+            perturbations_per_eval (int, optional): Coalitions of each sample in one forward pass; 1 for engines that
+                take ``batch_size`` rows and no others. Default: None (chosen by the size of the inputs)
             show_progress (bool, optional): Show a tqdm bar over samples, models, baselines and masks. Default: False
 
         Returns:

@@ -22,7 +22,7 @@ def ranking(scoring: Scoring, name: str, column: str, first: int | None = None) 
     loss_place = rank_positions(scoring.suspicion(name, "loss"), name)
     order = np.argsort(place)[:first]
     shown = ("trusted", "label", "predicted", "correct", "loss", "margin", "n_active", "small_effect")
-    table: dict[str, Any] = {"rank": place, "sample": scoring.numbers, column: columns[column]}
+    table: dict[str, Any] = {"rank": place, **scoring.sample_columns, column: columns[column]}
     if len(scoring.views) > 1 and column in scoring.wanted:  # by which it ranks; the score beside it is a mean
         table["rank_sum"] = scoring.suspicion(name, column)
     table |= {key: columns[key] for key in shown if key != column}

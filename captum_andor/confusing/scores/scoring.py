@@ -358,13 +358,19 @@ class Scoring:
             columns["n_active"] = columns["n_active"].astype(np.int64)
         return columns
 
+    @property
+    def sample_columns(self) -> dict[str, Any]:
+        """What tables call the samples: ``sample`` and, of a frame with an index of its own, ``index``."""
+        index = self.evaluation.samples.index
+        return {"sample": self.numbers, **({} if index is None else {"index": list(index)})}
+
     def table(self) -> pd.DataFrame:
         """One row per sample and model."""
         import pandas as pd
 
         blocks = []
         for name in self.names:
-            columns = {"sample": self.numbers, "model": name, **self.columns(name)}
+            columns = {**self.sample_columns, "model": name, **self.columns(name)}
             columns["rank"] = rank_positions(self.suspicion(name, self.primary), name)
             blocks.append(pd.DataFrame(columns))
         return pd.concat(blocks, ignore_index=True)
