@@ -112,10 +112,9 @@ def _fitted(values: Tensor, chosen: Tensor) -> Tensor:
         coalitions = torch.unique(torch.cat([terms, size - 1 - terms, sample]))
     common = coalitions[:, None] & terms
     columns = torch.where(chosen >= size, common > 0, common == terms).double()
-    solution: Tensor = torch.linalg.lstsq(
-        columns, values[coalitions, None], driver="gelsy" if values.is_cpu else None
-    ).solution
-    return solution[:, 0]
+    # On the CPU: columns may depend on each other, which the solver of GPUs takes for impossible.
+    solution: Tensor = torch.linalg.lstsq(columns.cpu(), values[coalitions, None].cpu(), driver="gelsy").solution
+    return solution[:, 0].to(values.device)
 
 
 def shortest_of(candidates: list[Candidate], bound: Tensor, tolerance: float, preference: float) -> Candidate:

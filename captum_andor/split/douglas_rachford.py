@@ -136,7 +136,7 @@ class _Search:
         self.n = count_players(unit)
         self.noisy = bool((epsilon > 0).any())
         single = self.noisy and self.n <= _SINGLE_PRECISION_PLAYERS and tolerance >= _SINGLE_PRECISION_TOLERANCE
-        dtype = torch.float32 if single and unit.device.type == "cpu" else torch.float64
+        dtype = torch.float32 if single else torch.float64
         self.map = matching(self.n, self.noisy, dtype, unit.device)
         self.exact = matching(self.n, False, torch.float64, unit.device)
         self.dtype = dtype
