@@ -355,15 +355,14 @@ class Game:
                 raise ValueError("forward_func returned a number that float64 cannot hold.") from error
         returned = output
         output = picked_output(returned, self.output_field)
-        if isinstance(output, np.ndarray) and output.dtype.kind in "biuf":
-            output = torch.from_numpy(np.array(output.astype(output.dtype.newbyteorder("="))))
         if not isinstance(output, Tensor):
             raise TypeError(
                 f"forward_func must return a tensor or a number; got {type(output).__name__}. Wrap the model, e.g. "
                 "lambda x: model(x).logits."
             )
         # Outputs of transformers with logits (N, T, C) of tokens have their classes last.
-        self._classes_last = output is not returned and self.output_field is None and output.ndim == 3
+        is_part = output is not returned and not isinstance(returned, np.ndarray)
+        self._classes_last = is_part and self.output_field is None and output.ndim == 3
         if output.is_complex():
             raise TypeError("forward_func returned a complex tensor; return real scores, e.g. its .abs().")
         # float64 does not exist on Apple's GPUs.

@@ -273,10 +273,20 @@ def check_output_field(output: Any) -> None:
 
 
 def picked_output(returned: Any, field: OutputField) -> Any:
-    """What a model is explained by: its tensor, the field that was named, or ``logits`` where there are some."""
+    """What a model is explained by: its tensor, the field that was named, or ``logits`` where there are some.
+
+    Arrays of numbers become tensors.
+    """
+    part = _part(returned, field)
+    if isinstance(part, np.ndarray) and part.dtype.kind in "biuf":
+        return torch.from_numpy(np.array(part.astype(part.dtype.newbyteorder("="))))
+    return part
+
+
+def _part(returned: Any, field: OutputField) -> Any:
     if field is None:
         logits = returned.get("logits") if isinstance(returned, Mapping) else getattr(returned, "logits", None)
-        if isinstance(logits, Tensor) and not isinstance(returned, Tensor):
+        if isinstance(logits, (Tensor, np.ndarray)) and not isinstance(returned, Tensor):
             return logits
         if isinstance(returned, (Mapping, tuple, list)):
             raise TypeError(

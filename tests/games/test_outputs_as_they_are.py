@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from captum_andor import AndOrInteractions
+from captum_andor import AndOrInteractions, ConfusingSampleAnalyzer
 from captum_andor.games.masks import words
 
 
@@ -79,3 +79,23 @@ def test_special_tokens_and_padding_are_no_players() -> None:
     found = method.logical_model(tokens, baselines=103, feature_mask=mask)
     assert found.feature_ids == (0, 1)
     assert {(int(row[0]), int(row[4]), int(row[5])) for batch in seen for row in batch} == {(101, 102, 0)}
+
+
+@pytest.mark.filterwarnings("ignore:dataset has names")
+def test_the_analyzer_checks_arrays_as_it_checks_tensors() -> None:
+    x = torch.rand(6, 3)
+    four = torch.rand(3, 4)
+
+    def arrays(z: Tensor) -> np.ndarray:
+        return (z @ four).numpy()
+
+    def random_ones(z: Tensor) -> np.ndarray:
+        return torch.rand(len(z), 2).numpy()
+
+    analyzer = ConfusingSampleAnalyzer().add_model("m", arrays)
+    with pytest.raises(ValueError, match=r"2 names, \['a', 'b'\], and model 'm' has 4 classes"):
+        analyzer.evaluate((x, ["a", "b"] * 3))
+    with pytest.raises(ValueError, match="label 4 of sample 0 is outside the 4 classes"):
+        analyzer.evaluate((x, [4] * 6))
+    with pytest.raises((ValueError, RuntimeError), match="'r'"):
+        ConfusingSampleAnalyzer().add_model("r", random_ones).evaluate((x, [0, 1] * 3))
