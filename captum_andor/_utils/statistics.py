@@ -166,7 +166,8 @@ def iou_interval(size_a: int, size_b: int, common: int, n_samples: int) -> tuple
     centre = (share + z * z / (2 * draws)) / (1 + z * z / draws)
     half = z / (1 + z * z / draws) * float(np.sqrt(share * (1 - share) / draws + z * z / (4 * draws * draws)))
     least, most = max(total - n_samples, 0), min(size_a, size_b)  # that can be common
-    ends = (max(centre - half, 2 * least / total), min(centre + half, 2 * most / total))
+    bottom = centre - half if common else 0.0  # which is 0, but for rounding
+    ends = (max(bottom, 2 * least / total), min(centre + half, 2 * most / total))
     low, high = (end / (2 - end) for end in ends)
     return low, high
 

@@ -412,7 +412,9 @@ class ConfusingSampleAnalyzer:
             samples (int, sequence of int or str, optional): What the report is about: so many samples, drawn at random;
                 those of these indices; or ``"finished"``, all that have their rows. Of millions a draw of 100 000 is
                 enough: the intervals of :meth:`ConfusingReport.overlap` state its error. Samples keep their indices in
-                the data set. Default: None (all, each of which must be there)
+                the data set. Ranks are those among the samples chosen, and ``net_order`` differs somewhat from that of
+                all samples: its denominator has a tenth of the mean size of v(N) − v(∅) over the samples of the report.
+                Default: None (all, each of which must be there)
             seed (int, optional): Of the draw. Default: 0
 
         Returns:

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
+from captum_andor._utils.checks import is_frame, is_series
 from captum_andor._utils.running import progress_bar
 from captum_andor.explain.attribution import AndOrInteractions
 from captum_andor.explain.explanation import AndOrExplanation, split_explanation
 from captum_andor.split import Split
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 
 def averaged_interactions(
     method: AndOrInteractions,
     inputs: Tensor | tuple[Tensor, ...],
-    baselines: Sequence[Any],
+    baselines: Sequence[Any] | pd.DataFrame,
     split: Split = "sparse",
     tolerance: float = 1e-3,
     show_progress: bool = False,
@@ -28,7 +32,7 @@ def averaged_interactions(
     Args:
         method (AndOrInteractions): The method.
         inputs (Tensor or tuple of Tensors): As in :meth:`AndOrInteractions.interactions`.
-        baselines (sequence): Several of Captum's forms.
+        baselines (sequence or frame): Several of Captum's forms; each row of a frame.
         split (str, optional): As there. Default: "sparse"
         tolerance (float, optional): As there. Default: 1e-3
         show_progress (bool, optional): Show a tqdm bar over baselines. Default: False
@@ -49,9 +53,13 @@ def averaged_interactions(
 
     Source: The interventional game of SHAP, whose absent features are drawn from the data.
     """
-    if isinstance(baselines, (str, Tensor)) or not len(baselines):
+    given: Any = baselines
+    baselines = [given.iloc[[i]] for i in range(len(given))] if is_frame(given) else baselines
+    if isinstance(given, (str, Tensor)) or is_series(given) or not hasattr(given, "__len__") or not len(given):
+        shown = tuple(given.shape) if isinstance(given, Tensor) or is_series(given) else repr(given)
         raise ValueError(
-            "baselines must be a sequence of one or several baselines, e.g. a list of tensors of shape (1, …)."
+            "baselines must be a sequence of one or several baselines or a frame, a row each; got "
+            f"{type(given).__name__} {shown!s:.60}. Of the rows of a tensor: background.split(1)."
         )
     total: Tensor | None = None
     with progress_bar(show_progress, len(baselines), "Averaged interactions", "baseline") as bar:

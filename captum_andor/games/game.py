@@ -372,8 +372,9 @@ class Game:
         self.output_dtype = output.dtype if output.is_floating_point() else torch.float64
         reads_logits = isinstance(self.score, str) and self.score != "output"
         if reads_logits and output.ndim == 2 and are_probabilities(output):
+            sums = " and add up to 1" if output.shape[1] > 1 else ""
             warn(
-                "forward_func seems to return probabilities: its outputs lie in [0, 1] and add up to 1. "
+                f"forward_func seems to return probabilities: its outputs lie in [0, 1]{sums}. "
                 f"score={self.score!r} reads them as logits. Leave out the last softmax, pass their logarithm, or "
                 'explain them with score="output".'
             )

@@ -89,6 +89,7 @@ def read_inputs(inputs: Any, baselines: Any, forward_func: Any) -> GivenInputs:
         return GivenInputs(cast.to(device), row, columns)
     if is_series(inputs):
         raise TypeError("inputs is a Series; pass a frame of one row, e.g. frame.iloc[[0]].")
+    baselines = _numbers(baselines)
     if isinstance(inputs, np.ndarray):
         return GivenInputs(_of_array(inputs, "inputs", dtype).to(device), baselines)
     if isinstance(inputs, tuple) and any(isinstance(x, np.ndarray) for x in inputs):
@@ -110,6 +111,15 @@ def baseline_row(baselines: Any, columns: Sequence[Any]) -> Any:
         _check_columns(baselines.index, columns)
         return torch.tensor([[float(baselines[column]) for column in columns]], dtype=torch.float64, device="cpu")
     return baselines
+
+
+def _numbers(baselines: Any) -> Any:
+    """Frames and Series beside tensors, whose columns have no names, in their own order."""
+    if isinstance(baselines, tuple):
+        return tuple(map(_numbers, baselines))
+    if is_series(baselines):
+        baselines = baselines.to_frame().T
+    return frame_numbers(baselines, "baselines") if is_frame(baselines) else baselines
 
 
 def _check_columns(given: Any, wanted: Any) -> None:

@@ -128,7 +128,7 @@ def _limited(settings: Settings, read: Callable[[list[Any]], Sequence[Any]], tex
         if window is not None and longest > window:
             raise ValueError(
                 f"inp gives a prompt that takes {longest} tokens with the target, and the model's window is "
-                f"{window}: leave sources out or shorten them."
+                f"{window}: shorten what inp holds, or leave a part of it out."
             )
         return prompts
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+import pandas as pd
 import pytest
 import torch
 from torch import Tensor, nn
@@ -83,3 +85,23 @@ def test_bad_arguments_are_named() -> None:
         learn_baselines(lambda z: z.sum(1).detach(), x)
     with pytest.raises(ValueError, match="sequence of one or several"):
         averaged_interactions(AndOrInteractions(centred), x, [])
+
+
+def test_rows_of_a_frame_are_baselines() -> None:
+    frame = pd.DataFrame(np.random.default_rng(0).random((4, 3)), columns=["a", "b", "c"])
+    method = AndOrInteractions(lambda x: x[:, 0] * x[:, 1] + x[:, 2])
+    found = averaged_interactions(method, frame.iloc[[0]], frame)
+    rows = torch.tensor(frame.to_numpy())
+    expected = averaged_interactions(method, rows[:1], list(rows.split(1)))
+    torch.testing.assert_close(found.values, expected.values)
+    for beside in (rows[:1], rows[:1].numpy()):  # whose columns have no names
+        for base in (frame.mean(), frame.iloc[[1]]):
+            numbers = torch.tensor(base.to_numpy()).reshape(1, -1)
+            ours = method.attribute(beside, baselines=base)
+            torch.testing.assert_close(ours, method.attribute(rows[:1], baselines=numbers))
+        assert torch.equal(averaged_interactions(method, beside, frame).values, expected.values)
+    with pytest.raises(ValueError, match="baselines"):
+        method.attribute(rows[:1], baselines=frame.mean()[["a", "b"]])
+    for one in (frame.mean(), rows, 0.5):
+        with pytest.raises(ValueError, match=r"a frame, a row each; got (Series|Tensor|float).*background.split\(1\)"):
+            averaged_interactions(method, rows[:1], one)  # type: ignore[arg-type]

@@ -122,3 +122,11 @@ def test_ranks_tensors_and_three_axes() -> None:
 def test_bad_scores(scores, options, error, message) -> None:
     with pytest.raises(error, match=message):
         seed_shares(scores, **options)
+
+
+@pytest.mark.parametrize("scale", [1e200, 1e-200])
+def test_shares_know_no_scale(scale: float) -> None:
+    y = np.random.default_rng(0).normal(size=(4, 4, 50))
+    columns = ["share", "lower", "upper"]
+    expected, found = (seed_shares(z, ranked=False)[columns] for z in (y, scale * y))
+    np.testing.assert_allclose(found, expected, atol=1e-12)

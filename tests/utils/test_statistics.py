@@ -52,6 +52,7 @@ def test_the_interval_of_iou_is_wilsons_of_the_common_share_and_stays_within_wha
     assert (low, high) == pytest.approx((interval.low / (2 - interval.low), interval.high / (2 - interval.high)))
     low, high = ours.iou_interval(10, 10, 0, 100)
     assert low == pytest.approx(0, abs=1e-12) and ours.chance_iou(10, 10, 100) < high
+    assert all(ours.iou_interval(k, k, 0, 1000)[0] == 0 for k in range(1, 60))  # exactly
     assert ours.iou_interval(10, 10, 10, 10) == pytest.approx((1.0, 1.0))  # both sets are everything
     assert ours.iou_interval(5, 20, 5, 100)[1] == pytest.approx(0.25)
     assert np.isnan(ours.iou_interval(0, 0, 0, 10)).all()

@@ -291,7 +291,7 @@ def check_model(
     if isinstance(once, Tensor) and once.ndim and len(once) == count > 1:
         _check_alone(name, model, samples, once, field)
     if reads_logits and isinstance(once, Tensor) and once.ndim == 2 and are_probabilities(once):
-        warn_of_probabilities(name, "and add up to 1 ")
+        warn_of_probabilities(name, "and add up to 1 " if once.shape[1] > 1 else "")
     return once
 
 

@@ -166,6 +166,8 @@ def standardised(scores: Array, ranked: bool) -> Array:
     """Scores at mean 0 and variance 1 over the samples of each network, their ranks if so wished; 0 where constant."""
     flat = scores.reshape(-1, scores.shape[-1])
     values = np.stack([ranks(row) for row in flat]) if ranked else flat
+    largest = np.abs(values).max(-1, keepdims=True)
+    values = values / np.where(largest > 0, largest, 1.0)  # whose squares are numbers, however large scores are
     values = values - values.mean(-1, keepdims=True)
     size = values.std(-1, keepdims=True)
     found: Array = np.where(size > 0, values / np.where(size > 0, size, 1.0), 0.0).reshape(scores.shape)
