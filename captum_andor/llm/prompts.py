@@ -52,8 +52,9 @@ def read_prompts(model_inputs: Sequence[Any], tokenizer: Any, add_special_tokens
     for given in model_inputs:
         prompt = Prompt(tuple(next(encoded))) if isinstance(given, str) else _prompt_of(given)
         if not prompt.visible:
+            shown = f" ({given!r:.60})" if isinstance(given, str) else ""
             raise ValueError(
-                f"inp gives an empty prompt where players are left out ({given!r:.60}): a language model predicts "
+                f"inp gives an empty prompt where players are left out{shown}: a language model predicts "
                 "nothing from no token. Keep something in its template, or use a tokenizer that begins with a special "
                 "token."
             )
