@@ -6,6 +6,7 @@ on the CPU; a device without float64, as Apple's GPUs are.
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -19,6 +20,7 @@ from torch import Tensor, nn
 
 from captum_andor import AndOrExplanation, AndOrInteractions, ConfusingSampleAnalyzer, LogicalModel
 from captum_andor.explain import GameEstimate, averaged_interactions, similarity
+from captum_andor.studies import FactorialStudy
 
 pytestmark = pytest.mark.device
 
@@ -170,9 +172,37 @@ def analyzer(at: Place) -> Any:
     ]
 
 
+def factorial_study(at: Place) -> Any:
+    x, y = numbers(24, 6, seed=3, dtype=at.dtype), torch.arange(24, device="cpu") % 3
+
+    def train(model: nn.Module, seed: int, frozen: Any) -> nn.Module:
+        optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=0.1)
+        order = torch.Generator("cpu").manual_seed(seed)
+        for _ in range(3):
+            rows = torch.randperm(len(x), generator=order, device="cpu")[:12]
+            loss = nn.functional.cross_entropy(model(x[rows].to(at.device)), y[rows].to(at.device))
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+        return model
+
+    with tempfile.TemporaryDirectory() as folder:
+        study = FactorialStudy(
+            lambda seed: at.model(seed=seed),
+            train,
+            ["2"],
+            folder,
+            levels=4,
+            grids=["initialisation"],
+            perturbations=[0.1],
+        )
+        result = study.run((x[:12], y[:12]), ConfusingSampleAnalyzer())
+        return [result.shares("margin")["share"].to_numpy()]
+
+
 ENTRIES = [
     attribute, from_a_budget, logical_models, interactions, kept_outputs, answers_on_the_cpu, losses, frames_and_arrays,
-    games_of_values, captum, analyzer,
+    games_of_values, captum, analyzer, factorial_study,
 ]  # fmt: skip
 
 
