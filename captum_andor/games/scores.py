@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from captum_andor._utils.checks import is_int
+from captum_andor._utils.devices import as_float64
 
 ScoreName: TypeAlias = Literal["output", "log_odds", "log_prob", "prob"]
 Score: TypeAlias = ScoreName | Callable[..., Tensor]
@@ -113,7 +114,7 @@ def score_output(output: Tensor, target: Target, score: Score, classes_last: boo
     Returns:
         - **v** (*Tensor*): float64, shape ``(N,)``, or ``(N, …)`` where the target leaves output axes.
     """
-    output = output.double()
+    output = as_float64(output)
     if callable(score):
         if _takes_target(score):
             values = _scored_with_target(score, output, target)

@@ -120,7 +120,7 @@ class ModelCall:
         """
         logits = self._predicting(prompt, target, False)[0]
         best, ids = logits.to(torch.promote_types(logits.dtype, torch.float32)).log_softmax(-1).max(-1)
-        return best.double().cpu(), ids.cpu()
+        return best.cpu().double(), ids.cpu()
 
     def _predicting(self, prompt: Prompt, target: Sequence[int], whole: bool) -> Tensor:
         """Logits that predict the tokens of a target after a prompt: ``(1, T, V)``."""
@@ -163,7 +163,7 @@ def target_log_probabilities(logits: Tensor, target: Tensor, complement: bool) -
     absent = torch.full_like(present, torch.nan)
     if complement:
         absent = logits.scatter(2, index, -torch.inf).logsumexp(-1) - whole
-    return torch.stack([present, absent], dim=-1).double().cpu()
+    return torch.stack([present, absent], dim=-1).cpu().double()
 
 
 def _argument_names(model: Callable[..., Any]) -> tuple[frozenset[str], bool]:

@@ -71,7 +71,7 @@ class ScoreEvaluation:
 
     def _scores(self, prompts: Sequence[Prompt]) -> Tensor:
         scores = self.score(self.call.model, self._batch(prompts), self.target)
-        scores = torch.as_tensor(scores).detach().double().cpu()
+        scores = torch.as_tensor(scores).detach().cpu().double()
         if scores.ndim not in (1, 2) or len(scores) != len(prompts):
             raise ValueError(
                 "score must return a number (B,) or numbers (B, K) for each row of the batch; got shape "

@@ -14,13 +14,24 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from captum.attr import NoiseTunnel
+from captum.attr import NoiseTunnel, Saliency, TextTemplateInput
 from emulated_device import emulated_device, without_float64
+from language_models import tiny, word_tokenizer
 from torch import Tensor, nn
 
 from captum_andor import AndOrExplanation, AndOrInteractions, ConfusingSampleAnalyzer, LogicalModel
 from captum_andor.explain import GameEstimate, averaged_interactions, similarity
-from captum_andor.studies import FactorialStudy
+from captum_andor.llm import AndOrLLMAttribution
+from captum_andor.studies import (
+    FactorialStudy,
+    LayerCodes,
+    SelfOrganizingMap,
+    attack_beside_references,
+    barrier,
+    connect,
+    connectivity_score,
+    learn_baselines,
+)
 
 pytestmark = pytest.mark.device
 
@@ -200,9 +211,42 @@ def factorial_study(at: Place) -> Any:
         return [result.shares("margin")["share"].to_numpy()]
 
 
+def language_models(at: Place) -> Any:
+    model = tiny("llama").to(at.dtype).to(at.device)
+    method = AndOrLLMAttribution(AndOrInteractions(model), word_tokenizer())
+    inp = TextTemplateInput("{} the {} {} e {} {}", ["a", "b", "c", "d", "who"])
+    lm = method.logical_model(inp, "yes no g", max_patterns=3)
+    estimate = method.estimate(inp, "yes no g", budget=16)
+    own = method.logical_model(inp, gen_args={"max_new_tokens": 2, "do_sample": False}, max_patterns=2)
+    return [method.attribute(inp, "yes no g").seq_attr, lm.r2, estimate.shapley_values(), own.r2]
+
+
+def evidence_beside_interactions(at: Place) -> Any:
+    x, other = at.x(1, 6), at.x(1, 6, seed=4)
+    data = (numbers(24, 6, seed=3, dtype=at.dtype), torch.arange(24, device="cpu") % 3)
+    codes = LayerCodes(at.model(), ["1"], grid=(3, 3), epochs=2).fit_transform(data)
+    walls = barrier(at.model(), x, other, 0, n_points=5)
+    way = connect(at.model(), x, other, 0, steps=3, n_points=5)
+    attacked = attack_beside_references(at.model(), x, torch.tensor([0], device="cpu"), other, radius=0.1, steps=2)
+    return [
+        len(codes.columns) if hasattr(codes, "columns") else codes, walls.losses, way.straight.losses,
+        connectivity_score(at.model(), (data[0][:4], data[1][:4]), data, n_references=2, n_points=5),
+        SelfOrganizingMap((2, 2), 2).fit(at.x(24, 6)).transform(at.x(24, 6)).tolist(), attacked,
+        learn_baselines(at.model(), at.x(6, 6), target=1, steps=2).baselines,
+    ]  # fmt: skip
+
+
+def attributions_of_captum(at: Place) -> Any:
+    analyzer = ConfusingSampleAnalyzer().add_model("a", at.model())
+    data = (numbers(12, 6, seed=3, dtype=at.dtype), torch.arange(12, device="cpu") % 3)
+    report = analyzer.evaluate(data, attributions={"saliency": Saliency})
+    return report.scores["net_order"].to_numpy()
+
+
 ENTRIES = [
     attribute, from_a_budget, logical_models, interactions, kept_outputs, answers_on_the_cpu, losses, frames_and_arrays,
-    games_of_values, captum, analyzer, factorial_study,
+    games_of_values, captum, analyzer, factorial_study, language_models, evidence_beside_interactions,
+    attributions_of_captum,
 ]  # fmt: skip
 
 

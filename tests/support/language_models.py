@@ -55,12 +55,13 @@ def tiny(kind: str = "llama", seed: int = 0, **settings: Any) -> Any:
             )
         ),
     }  # fmt: skip
-    model = makers[kind]().eval()
+    with torch.device("cpu"):
+        model = makers[kind]().eval()
     generator = torch.Generator().manual_seed(seed)
     for name, parameter in model.named_parameters():
         if parameter.ndim > 1:
             scale = 1.5 if "embed" in name or "wte" in name else 1.5 / parameter.shape[-1] ** 0.5
-            parameter.data = scale * torch.randn(parameter.shape, generator=generator)
+            parameter.data = scale * torch.randn(parameter.shape, generator=generator, device="cpu")
     return model
 
 

@@ -75,7 +75,7 @@ def _on_lines(
             rows = torch.arange(start, min(start + batch_size, len(a) * points), device=a.device)
             pair, at = rows // points, weight[rows % points].view(-1, *[1] * (a.ndim - 1))
             inputs = torch.where(at == 0, a[pair], torch.where(at == 1, b[pair], (1 - at) * a[pair] + at * b[pair]))
-            found.append(losses_of(model, inputs, target[pair], loss).double().cpu())
+            found.append(losses_of(model, inputs, target[pair], loss).cpu().double())
             bar.update(len(rows))
     return torch.cat(found).view(len(a), points)
 

@@ -291,7 +291,7 @@ def _losses(model: Any, inputs: Tensor, classes: Tensor, loss: Loss | None, batc
     found = []
     for start in range(0, len(x), batch_size):
         rows = slice(start, start + batch_size)
-        found.append(losses_of(model, x[rows], target[rows], loss).double().cpu())
+        found.append(losses_of(model, x[rows], target[rows], loss).cpu().double())
     return torch.cat(found)
 
 

@@ -42,4 +42,4 @@ def class_scores(model: Any, x: Tensor, batch_size: int) -> Tensor:
     """Outputs ``(N, C)`` for all inputs: float64, on the CPU."""
     device = device_of(model)
     parts = torch.split(x, batch_size)
-    return torch.cat([model(part if device is None else part.to(device)).double().cpu() for part in parts])
+    return torch.cat([model(part if device is None else part.to(device)).cpu().double() for part in parts])

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from captum_andor._utils.devices import as_float64
+
 _NARROWEST = 0.5  # width of the neighbourhood at the end, in units of the grid
 _BLOCK_BYTES = 1 << 26  # of distances at once
 
@@ -130,7 +132,7 @@ def _checked(data: Tensor) -> Tensor:
         raise ValueError(f"data must be of shape (N, features); got {tuple(data.shape)}.")
     if not bool(data.isfinite().all()):
         raise ValueError(f"data must be finite; row {int((~data.isfinite()).any(1).nonzero()[0])} is not.")
-    return data.double()
+    return as_float64(data)
 
 
 def _signed(directions: Tensor) -> Tensor:
