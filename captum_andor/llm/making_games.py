@@ -13,6 +13,7 @@ import torch
 from captum.attr import InterpretableInput
 from torch import Tensor
 
+from captum_andor._utils.checks import is_int
 from captum_andor._utils.user_warnings import warn
 from captum_andor.llm.evaluation import TargetEvaluation
 from captum_andor.llm.model_call import ModelCall
@@ -181,8 +182,10 @@ def _generated(
 def target_key(target: Any) -> Any:
     """A target by its content; None with a score of one's own is compared as it is."""
     if isinstance(target, (Tensor, np.ndarray)):
-        return tuple(target.flatten().tolist())
-    return tuple(target) if isinstance(target, Sequence) and not isinstance(target, str) else target
+        target = target.flatten().tolist()
+    if isinstance(target, str) or not isinstance(target, Sequence):
+        return target
+    return tuple((is_int(i), i) for i in target)  # 3.0 equals 3, and is no id
 
 
 def warn_if_tokenised_differently(inp: Any, target: str, text: TargetText, tokenizer: Any) -> None:

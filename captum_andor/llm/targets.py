@@ -51,7 +51,7 @@ def target_text(
     elif isinstance(target, Sequence) and all(map(is_int, target)):
         ids = [int(i) for i in target]
     else:
-        raise TypeError(f"target must be a string, token ids or None; got {type(target).__name__}.")
+        raise TypeError(f"target must be a string, token ids or None; got {target!r:.60}.")
     skipped = {_token_id(token, tokenizer) for token in skip_tokens or ()}
     ids = [i for i in ids if i not in skipped]
     if not ids:

@@ -523,3 +523,12 @@ def test_tokens_to_skip_that_are_none(model, tokenizer, token: Any, error: type[
     inp = ContextInput(["a", "b"], "won", template="{context} {query}", separator=" ")
     with pytest.raises(error, match=message):
         AndOrLLMAttribution(AndOrInteractions(model), tokenizer).logical_model(inp, "yes no", skip_tokens=[token])
+
+
+@pytest.mark.parametrize("target", [[3.0, 4.0], torch.tensor([3.0, 4.0]), [3, True]])
+def test_numbers_that_are_no_ids_are_refused_after_ids_too(model, tokenizer, target: Any) -> None:
+    inp = ContextInput(["a", "b"], "won", template="{context} {query}", separator=" ")
+    method = AndOrLLMAttribution(AndOrInteractions(model), tokenizer)
+    method.attribute(inp, [3, 4])
+    with pytest.raises(TypeError, match=r"target must be a string(, token ids or None; got \[3| or token ids)"):
+        method.attribute(inp, target)
