@@ -33,6 +33,12 @@ def test_rows_of_a_split_frame_are_found_again(kind: str, tmp_path: Path) -> Non
     assert some.index[first["sample"]] == first["index"]
     pd.testing.assert_series_equal(whole.loc[first["index"]], some.iloc[first["sample"]])
     assert report.scores["index"].tolist() == some.index.tolist()
+    assert str(first["index"]) in report._repr_html_() and ">index<" in report._repr_html_()
+    report.to_html(tmp_path / "page.html")
+    page = (tmp_path / "page.html").read_text()
+    assert all(str(label) in page for label in some.index)
+    assert report.to_cleanlab().index.tolist() == list(range(20))
+    assert some.iloc[report.confusing_sets(0.05)["f"]].index.tolist() == [first["index"]]
     report.save(tmp_path / "report.zip")
     assert ConfusingReport.load(tmp_path / "report.zip").scores["index"].tolist() == some.index.tolist()
 

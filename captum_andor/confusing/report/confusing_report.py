@@ -215,7 +215,8 @@ class ConfusingReport(Stored):
                 model. :attr:`scores` and :meth:`rank` have that of 0. Default: 0
 
         Returns:
-            - **sets** (*dict*): For each model the indices of its samples, most confusing first.
+            - **sets** (*dict*): For each model the numbers of its samples, most confusing first: positions in the data
+              set, ``frame.iloc[sets["model"]]``, also where :attr:`scores` has the index of a frame beside them.
 
         Raises:
             ValueError: If there is no such score, or a number is out of its range.
@@ -278,8 +279,9 @@ class ConfusingReport(Stored):
             fraction (float, optional): Share of the samples that is an issue. Default: 0.1
 
         Returns:
-            - **issues** (*pandas.DataFrame*): A row per sample; for each score ``is_<score>_issue`` (bool) and
-              ``<score>_score`` in (0, 1), low for the most confusing: one minus its rank's share.
+            - **issues** (*pandas.DataFrame*): A row per sample, by its number, as cleanlab has them; for each score
+              ``is_<score>_issue`` (bool) and ``<score>_score`` in (0, 1), low for the most confusing: one minus its
+              rank's share.
 
         Raises:
             ValueError: If there is no such model or score.
@@ -567,7 +569,8 @@ class ConfusingReport(Stored):
 
     def _repr_html_(self) -> str:
         primary = self.scoring.primary
-        columns = ["model", "rank", "sample", "label", "predicted", primary, "loss", "margin"]
+        wanted = ["model", "rank", "sample", "index", "label", "predicted", primary, "loss", "margin"]
+        columns = [column for column in wanted if column in self.scores]
         count = max(1, _ROWS // len(self.models))
         first = self.scores[self.scores["rank"] <= count].sort_values(["model", "rank"])[columns]
         table = first.dropna(axis=1, how="all").to_html(index=False, float_format="{:.3g}".format)

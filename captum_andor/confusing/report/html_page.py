@@ -120,7 +120,7 @@ def _model(scoring: Scoring, name: str, k: int, number: int) -> dict[str, Any]:
 def _samples(scoring: Scoring, ranked: pd.DataFrame, identity: str, name: str) -> dict[str, Any]:
     columns = [c for c in ranked.columns if c not in ("trusted", "small_effect", "reasons")]
     pictures = picture(scoring.evaluation.samples, 0) is not None
-    front = [c for c in columns if c in ("rank", "sample")]
+    front = [c for c in columns if c in ("rank", "sample", "index")]
     behind = [c for c in columns if c not in front]
     headings = [*(["input"] if pictures else []), *front, "why", *(c.replace("_", " ") for c in behind)]
     rows, marks = [], []
