@@ -69,6 +69,9 @@ class AndOrInteractions(PerturbationAttribution):  # type: ignore[misc]  # captu
         output (str or int, optional): Which part of what the model returns is explained: the name of a field, as of
             Hugging Face's ``ModelOutput`` or a dict, or a position in a tuple. Default: None (the tensor itself, or
             ``logits`` where there are some)
+        reference (Callable or torch.nn.Module, optional): Another model of the same inputs, such as an earlier version:
+            v is the score of ``forward_func`` less that of ``reference``, so that patterns and Shapley values say what
+            has changed. A coalition then takes a pass of each. Default: None
 
     Raises:
         TypeError: If ``forward_func`` is not callable or ``max_players`` not an int.
@@ -94,12 +97,14 @@ class AndOrInteractions(PerturbationAttribution):  # type: ignore[misc]  # captu
         max_players: int = 20,
         check_repeats: bool = True,
         output: str | int | None = None,
+        reference: Callable[..., Any] | None = None,
     ) -> None:
-        if not callable(forward_func):
-            raise TypeError(
-                f"forward_func must be callable, e.g. a torch.nn.Module; got {type(forward_func).__name__}."
-                + method_to_pass(forward_func)
-            )
+        for name, model in (("forward_func", forward_func), ("reference", reference)):
+            if not callable(model) and not (name == "reference" and model is None):
+                raise TypeError(
+                    f"{name} must be callable, e.g. a torch.nn.Module; got {type(model).__name__}."
+                    + method_to_pass(model)
+                )
         check_score(score)
         super().__init__(forward_func)
         self.score = score
@@ -107,6 +112,7 @@ class AndOrInteractions(PerturbationAttribution):  # type: ignore[misc]  # captu
         self.check_repeats = bool(check_repeats)
         check_output_field(output)
         self.output = output
+        self.reference = reference
 
     @log_usage()  # type: ignore[untyped-decorator]
     def attribute(
@@ -329,12 +335,14 @@ class AndOrInteractions(PerturbationAttribution):  # type: ignore[misc]  # captu
         score: Score | None = None,
     ) -> tuple[Players, Game]:
         check_score(self.score)  # which may have been set since
-        forward_func, names = self.forward_func, None
+        forward_func, reference, names = self.forward_func, self.reference, None
         if isinstance(inputs, Mapping):
             if additional_forward_args is not None:
                 raise ValueError("additional_forward_args cannot stand beside inputs by name: put them into inputs.")
             chosen = isinstance(feature_mask, str)
             call = named_call(forward_func, inputs, baselines, None if chosen else feature_mask)
+            if reference is not None:
+                reference = named_call(reference, inputs, baselines, None if chosen else feature_mask).forward_func
             inputs, baselines, forward_func = call.inputs, call.baselines, call.forward_func
             feature_mask = feature_mask if chosen else call.feature_mask
             names, additional_forward_args = call.names, call.further
@@ -344,6 +352,7 @@ class AndOrInteractions(PerturbationAttribution):  # type: ignore[misc]  # captu
         asked = standard_target(target, players.n_examples)
         players.question = replace(
             players.question,
+            compared=reference is not None,
             targets=(asked,) if isinstance(asked, int) else tuple(asked.tolist()) if isinstance(asked, Tensor) else (),
             score=chosen_score if isinstance(chosen_score, str) else "",
             absent=getattr(self.forward_func, "absent_in_words", "") or players.question.absent,
@@ -363,6 +372,7 @@ class AndOrInteractions(PerturbationAttribution):  # type: ignore[misc]  # captu
             perturbations_per_eval,
             self.check_repeats,
             self.output,
+            reference,
         )
         return players, game
 
@@ -407,6 +417,8 @@ class AndOrInteractions(PerturbationAttribution):  # type: ignore[misc]  # captu
             >>> kept.interactions(x, target=0).shape, kept.logical_model(x, target=3).shape
             ((2,), (2,))
         """
+        if self.reference is not None:
+            raise ValueError("outputs() keeps the answers of one model, and this method has a reference.")
         recorder = KeptOutputs(self.forward_func, self.output)
         asking = copy.copy(self)
         asking.forward_func, asking.output = recorder, None

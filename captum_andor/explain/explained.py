@@ -119,7 +119,8 @@ class Explained(Result):
         ends = self._ends()
         rounding = _ROUNDING * max(map(abs, ends))
         start, end = (f"{value if abs(value) > rounding else 0.0:.4g}".replace("-", "−") for value in ends)
-        return f"score with everything removed {start}, with everything present {end}{f' ({unit})' * bool(unit)}"
+        less = ", less the reference's," if self.players.question.compared else ""
+        return f"score{less} with everything removed {start}, with everything present {end}{f' ({unit})' * bool(unit)}"
 
     def plot(self, kind: str = "bars", *arguments: Any, **options: Any) -> Any:
         """Draw a figure of :mod:`captum_andor.visualization`.

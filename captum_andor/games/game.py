@@ -70,6 +70,7 @@ class Game:
         perturbations_per_eval: Coalitions per forward pass; None chooses by the size of the input.
         check_repeats: Ask for a handful of coalitions once more at the end of a call, each alone; see :meth:`change`.
         output_field: Which part of what the model returns; see :func:`captum_andor.games.scores.picked_output`.
+        reference: Another model, whose score is taken off; None for v of the model itself.
     """
 
     def __init__(
@@ -82,6 +83,7 @@ class Game:
         perturbations_per_eval: int | None,
         check_repeats: bool = False,
         output_field: OutputField = None,
+        reference: Callable[..., Any] | None = None,
     ) -> None:
         _check_perturbations(perturbations_per_eval)
         self.forward_func = forward_func
@@ -98,6 +100,13 @@ class Game:
         self._trailing: torch.Size | None = None
         self._logits = _SingleLogits()
         self._classes_last = False
+        self._name, self._reference = "forward_func", None
+        if reference is not None:
+            self._reference = Game(
+                reference, players, score, target, additional_forward_args, perturbations_per_eval,
+                output_field=output_field,
+            )  # fmt: skip
+            self._reference._name = "reference"
 
     def values(self, show_progress: bool = False, description: str = "") -> Tensor:
         """Evaluate v on all 2^n coalitions, each once, in the order of their bit codes.
@@ -163,20 +172,25 @@ class Game:
 
         Warn of a sigmoid, too, whose outputs are read as logits.
         """
-        if self._logits.are_probabilities:
-            warn(
-                f"forward_func seems to return probabilities of one class: its {self._logits.count:,} outputs lie in "
-                f"[{self._logits.low:.3g}, {self._logits.high:.3g}]. score={self.score!r} reads them as logits. Leave "
-                'out the last sigmoid, pass their logit, or explain them with score="output".'
-            )
+        self._warn_of_sigmoid()
+        if self._reference is not None:
+            self._reference._warn_of_sigmoid()
         change = self.change()
         if change is not None:
             warn(
-                f"forward_func answered differently when asked again: {change}. What is explained mixes its answers. "
+                f"{self._name} answered differently when asked again: {change}. What is explained mixes its answers. "
                 "Call model.eval(), or switch off what is random in it, or changes with the batch, with the number of "
                 "rows or with padding; AndOrInteractions(..., check_repeats=False) asks only once."
             )
         return change is not None
+
+    def _warn_of_sigmoid(self) -> None:
+        if self._logits.are_probabilities:
+            warn(
+                f"{self._name} seems to return probabilities of one class: its {self._logits.count:,} outputs lie in "
+                f"[{self._logits.low:.3g}, {self._logits.high:.3g}]. score={self.score!r} reads them as logits. Leave "
+                'out the last sigmoid, pass their logit, or explain them with score="output".'
+            )
 
     def _evaluate_example(self, coalition: Tensor, example: int) -> Tensor | None:
         """V of one example without the others; None where an argument belongs to the batch, or the model refuses."""
@@ -197,6 +211,7 @@ class Game:
             tuple(arguments),
             1,
             output_field=self.output_field,
+            reference=None if self._reference is None else self._reference.forward_func,
         )
         try:
             found = game._evaluate(coalition)
@@ -334,7 +349,21 @@ class Game:
             values = values.reshape(k, self.players.n_examples, *values.shape[1:]).movedim(0, -1)
         if not bool(values.isfinite().all()):
             self._raise_not_finite(values, coalitions)
-        return values
+        return values if self._reference is None else self._less_reference(values, coalitions, self._reference)
+
+    def _less_reference(self, values: Tensor, coalitions: Tensor, reference: Game) -> Tensor:
+        try:
+            of_reference = reference._evaluate(coalitions)
+        except ValueError as error:
+            raise ValueError(f"of the reference: {error}") from None
+        if of_reference.shape != values.shape or reference.aggregates != self.aggregates:
+            raise ValueError(
+                f"reference must answer like forward_func: its scores have shape {tuple(of_reference.shape[:-1])}, "
+                f"those of forward_func {tuple(values.shape[:-1])}. Pass a target, or a score that reduces outputs."
+            )
+        if torch.finfo(reference.output_dtype).eps > torch.finfo(self.output_dtype).eps:
+            self.output_dtype = reference.output_dtype  # the rounding of v is that of the coarser
+        return values - of_reference.to(values.device)
 
     def _check_devices(self, error: RuntimeError) -> None:
         """Raise what names both, where the model and the inputs are on different devices."""
@@ -352,19 +381,19 @@ class Game:
             try:
                 return torch.tensor(float(output), dtype=torch.float64, device="cpu")
             except OverflowError as error:
-                raise ValueError("forward_func returned a number that float64 cannot hold.") from error
+                raise ValueError(f"{self._name} returned a number that float64 cannot hold.") from error
         returned = output
         output = picked_output(returned, self.output_field)
         if not isinstance(output, Tensor):
             raise TypeError(
-                f"forward_func must return a tensor or a number; got {type(output).__name__}. Wrap the model, e.g. "
+                f"{self._name} must return a tensor or a number; got {type(output).__name__}. Wrap the model, e.g. "
                 "lambda x: model(x).logits."
             )
         # Outputs of transformers with logits (N, T, C) of tokens have their classes last.
         is_part = output is not returned and not isinstance(returned, np.ndarray)
         self._classes_last = is_part and self.output_field is None and output.ndim == 3
         if output.is_complex():
-            raise TypeError("forward_func returned a complex tensor; return real scores, e.g. its .abs().")
+            raise TypeError(f"{self._name} returned a complex tensor; return real scores, e.g. its .abs().")
         # float64 does not exist on Apple's GPUs.
         return output.detach() if holds_float64(output.device) else output.detach().cpu()
 
@@ -374,7 +403,7 @@ class Game:
         if reads_logits and output.ndim == 2 and are_probabilities(output):
             sums = " and add up to 1" if output.shape[1] > 1 else ""
             warn(
-                f"forward_func seems to return probabilities: its outputs lie in [0, 1]{sums}. "
+                f"{self._name} seems to return probabilities: its outputs lie in [0, 1]{sums}. "
                 f"score={self.score!r} reads them as logits. Leave out the last softmax, pass their logarithm, or "
                 'explain them with score="output".'
             )
@@ -399,7 +428,7 @@ class Game:
             return
         if not self.aggregates and tuple(output.shape) == (self.players.n_examples, *(self._trailing or ())):
             raise _OutputDoesNotGrowError(
-                f"forward_func returned shape {tuple(output.shape)} for a batch of {k * self.players.n_examples} "
+                f"{self._name} returned shape {tuple(output.shape)} for a batch of {k * self.players.n_examples} "
                 f"rows as for {self.players.n_examples}: its output does not grow with the batch. "
                 "Pass perturbations_per_eval=1."
             )
@@ -409,7 +438,7 @@ class Game:
             + ("; for values per batch pass perturbations_per_eval=1." if k > 1 else ".")
         )
         raise ValueError(
-            f"forward_func returned shape {tuple(output.shape)} for a batch of {k * self.players.n_examples} rows; "
+            f"{self._name} returned shape {tuple(output.shape)} for a batch of {k * self.players.n_examples} rows; "
             f"expected {expected}. Its output must have one row per example; {remedy}"
         )
 

@@ -73,6 +73,7 @@ class Question:
         note: What the players are, where a mask was chosen for the user.
         targets: The class that v is of, one for all examples or one for each; empty where there is none.
         score: What v is: one of the named scores, or empty.
+        compared: Whether the score of another model is taken off.
         absent: What players outside a coalition are replaced by, in words.
         doubts: What a reader has to know before the patterns.
     """
@@ -80,6 +81,7 @@ class Question:
     note: str = ""
     targets: tuple[int, ...] = ()
     score: str = ""
+    compared: bool = False
     absent: str = ""
     doubts: tuple[str, ...] = ()
 

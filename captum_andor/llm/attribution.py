@@ -401,6 +401,8 @@ def _check_method(attr_method: Any, supported: tuple[type, ...]) -> None:
             f"attr_method has score={attr_method.score!r}: attr_target says what v is. "
             "Make AndOrInteractions without a score."
         )
+    if isinstance(attr_method, AndOrInteractions) and attr_method.reference is not None:
+        raise ValueError("attr_method has a reference, which language models cannot be compared with here.")
     model: Any = attr_method.forward_func  # type: ignore[attr-defined]
     if not hasattr(model, "device") and next(iter(getattr(model, "parameters", list)()), None) is None:
         raise TypeError(

@@ -60,7 +60,7 @@ def _asked(result: Result) -> str:
         return ""
     target, v = question.targets[0], result._ends()[1]
     p = {"log_odds": (1 + math.tanh(v / 2)) / 2, "log_prob": math.exp(min(v, 0.0)), "prob": v}.get(question.score)
-    return f"output {target}" if p is None else f"class {target} (p = {p:.2g})"
+    return f"output {target}" if p is None or question.compared else f"class {target} (p = {p:.2g})"
 
 
 def colour_of(value: float) -> str:
