@@ -23,6 +23,7 @@ from captum_andor.explain.kept_outputs import KeptOutputs
 from captum_andor.explain.logical_model import LogicalModel
 from captum_andor.games import (
     Baselines,
+    FrameModel,
     Game,
     InputsT,
     Players,
@@ -347,6 +348,8 @@ class AndOrInteractions(PerturbationAttribution):  # type: ignore[misc]  # captu
             feature_mask = feature_mask if chosen else call.feature_mask
             names, additional_forward_args = call.names, call.further
         players = players_of(inputs, baselines, feature_mask, forward_func, names)
+        if isinstance(forward_func, FrameModel) and isinstance(reference, FrameModel):
+            reference = forward_func.of_function(reference.function)
         check_number(players, None if budgeted else self.max_players, feature_mask is None)
         chosen_score = self.score if score is None else score
         asked = standard_target(target, players.n_examples)

@@ -13,6 +13,7 @@ from torch import Tensor
 from captum_andor._utils.checks import is_frame, is_series
 from captum_andor._utils.datasets import cast_columns, frame_numbers, shown_value
 from captum_andor._utils.running import device_of, dtype_of
+from captum_andor.games.frame_model import FrameModel
 from captum_andor.games.masks import image_grid
 from captum_andor.games.players import Baselines, Players, Question
 
@@ -33,14 +34,18 @@ class GivenInputs:
         inputs: A tensor or a tuple, or what was given where that is checked elsewhere.
         baselines: Likewise.
         columns: Names of the columns of a frame, for each element of a row; None otherwise.
+        shown: These beside the values of a single row, where the numbers do not show them.
     """
 
     inputs: Any
     baselines: Any
     columns: tuple[str, ...] | None = None
+    shown: tuple[str, ...] | None = None
 
 
-def column_names(columns: Sequence[str], rows: Tensor, index: Tensor, n_players: int) -> tuple[str, ...] | None:
+def column_names(
+    columns: Sequence[str], rows: Tensor, index: Tensor, n_players: int, values: Sequence[str] | None = None
+) -> tuple[str, ...] | None:
     """Names of players that are columns of a frame and, of a single row, their values.
 
     Args:
@@ -48,18 +53,22 @@ def column_names(columns: Sequence[str], rows: Tensor, index: Tensor, n_players:
         rows: Its numbers, shape ``(N, columns)``.
         index: Number of each column's player, broadcastable to them.
         n_players: Number of players.
+        values: Columns beside their values, where these are not the numbers. Default: None
     """
     if len(index) > 1:
         return None
     shown = list(columns)
-    if len(rows) == 1:
+    if len(rows) == 1 and values is not None:
+        shown = list(values)
+    elif len(rows) == 1:
         shown = [shown_value(name, value) for name, value in zip(shown, rows[0].tolist(), strict=True)]
     of_column = index[0].expand(len(shown)).tolist()
     names = []
     for i in range(n_players):
         mine = [place for place, player in enumerate(of_column) if player == i]
-        one_hot = _one_hot([columns[place] for place in mine], [rows[0, place].item() for place in mine])
-        names.append(one_hot if one_hot and len(rows) == 1 else " & ".join(shown[place] for place in mine))
+        code = [columns[place] for place in mine], [rows[0, place].item() for place in mine]
+        one_hot = _one_hot(*code) if len(rows) == 1 and values is None else None
+        names.append(one_hot or " & ".join(shown[place] for place in mine))
     return tuple(names)
 
 
@@ -80,6 +89,8 @@ def read_inputs(inputs: Any, baselines: Any, forward_func: Any) -> GivenInputs:
 
     Where no parameter says otherwise, doubles stay doubles.
     """
+    if isinstance(forward_func, FrameModel):
+        return _frames(inputs, baselines, forward_func)
     dtype, device = dtype_of(forward_func), device_of(forward_func)
     if is_frame(inputs):
         columns = tuple(map(str, inputs.columns))
@@ -100,6 +111,22 @@ def read_inputs(inputs: Any, baselines: Any, forward_func: Any) -> GivenInputs:
         )
         return GivenInputs(tuple(parts), baselines)
     return GivenInputs(inputs, baselines)
+
+
+def _frames(inputs: Any, baselines: Any, model: FrameModel) -> GivenInputs:
+    """Frames of any dtypes as the tensors that a model of frames takes."""
+    if not is_frame(inputs):  # what was encoded before, as Captum's own methods take it
+        return GivenInputs(inputs, model.encode(baselines, "baselines") if is_frame(baselines) else baselines)
+    rows = model.encode(inputs, "inputs")
+    if not (is_frame(baselines) or is_series(baselines) or isinstance(baselines, Tensor)):
+        given = "none was given" if baselines is None else f"got {baselines!r:.40}"
+        raise TypeError(
+            f"baselines must be a row of a frame, such as frame.iloc[[0]], for a FrameModel: 0 is no value of a column "
+            f"of strings; {given}."
+        )
+    row = baselines if isinstance(baselines, Tensor) else model.encode(baselines, "baselines")
+    shown = tuple(model.shown(rows[0])) if len(rows) == 1 else None
+    return GivenInputs(rows, row, tuple(map(str, inputs.columns)), shown)
 
 
 def baseline_row(baselines: Any, columns: Sequence[Any]) -> Any:
@@ -191,7 +218,8 @@ def players_of(
     players = Players(given.inputs, given.baselines, mask, names)
     players.question = Question(note, absent=absent_in_words(baselines))
     if given.columns is not None:
-        players.names = column_names(given.columns, given.inputs, players.layout.indices[0], players.n_players)
+        index = players.layout.indices[0]
+        players.names = column_names(given.columns, given.inputs, index, players.n_players, given.shown)
     return players
 
 

@@ -63,7 +63,10 @@ def test_public_names_are_frozen() -> None:
 @pytest.mark.parametrize(
     ("function", "expected"),
     [
-        (AndOrInteractions, "forward_func, score='output', max_players=20, check_repeats=True, output=None, reference=None"),
+        (
+            AndOrInteractions,
+            "forward_func, score='output', max_players=20, check_repeats=True, output=None, reference=None",
+        ),
         (
             AndOrInteractions.attribute,
             "self, inputs, baselines=None, target=None, additional_forward_args=None, feature_mask=None, "
@@ -237,7 +240,7 @@ ROOM_NAMES = {
         "compare",
         "similarity",
     ],
-    "games": ["InterpretableModel", "indices", "masks", "transforms"],
+    "games": ["FrameModel", "InterpretableModel", "indices", "masks", "transforms"],
     "process": [],
     "results": ["Interaction"],
     "sampling": [],
