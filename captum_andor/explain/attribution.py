@@ -22,6 +22,7 @@ from captum_andor.explain.explanation import AndOrExplanation, split_explanation
 from captum_andor.explain.kept_outputs import KeptOutputs
 from captum_andor.explain.logical_model import LogicalModel
 from captum_andor.games import (
+    Background,
     Baselines,
     FrameModel,
     Game,
@@ -147,7 +148,8 @@ class AndOrInteractions(PerturbationAttribution):  # type: ignore[misc]  # captu
                 baselines names, the rest is passed along, and attributions are a dict.
             baselines (scalar, Tensor, tuple of these, optional): What players outside a coalition are replaced by: a
                 number, or a tensor that broadcasts to its input; one per input; beside a frame also a frame or a Series
-                of the same columns, such as ``X.mean()``. Default: None (zeros, False for bool)
+                of the same columns, such as ``X.mean()``; or a :class:`~captum_andor.games.Background` of rows that v
+                is the mean over. Default: None (zeros, False for bool)
             target (int, tuple, Tensor or list, optional): Which output: one index for all examples (an int or, for more
                 output dimensions, a tuple) or one per example (1-D tensor, list of ints or of tuples). None explains
                 all outputs at once. Default: None
@@ -279,6 +281,10 @@ class AndOrInteractions(PerturbationAttribution):  # type: ignore[misc]  # captu
     ) -> GameEstimate:
         """The estimate by the arguments of Captum, in their order."""
         inputs, baselines, target, further, feature_mask, perturbations_per_eval, show_progress = arguments
+        if isinstance(baselines, Background):
+            raise ValueError(
+                "budget cannot stand beside a Background yet: leave it out, so that every coalition sees every row."
+            )
         _, game = self._game(inputs, baselines, target, further, feature_mask, perturbations_per_eval, budgeted=True)
         return evaluated_estimate(
             game, budget, leverage, seed, Goal(shapley_error, error_tolerance), previous, names, self.max_players,

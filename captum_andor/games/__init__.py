@@ -1,6 +1,7 @@
 """The game v(S): players, masked inputs, the score of the model on every coalition, and transforms of its values."""
 
 from captum_andor.games import indices, masks, transforms
+from captum_andor.games.background import Background
 from captum_andor.games.frame_model import FrameModel
 from captum_andor.games.game import Game as Game
 from captum_andor.games.given_inputs import (
@@ -45,4 +46,4 @@ from captum_andor.games.scores import (
 from captum_andor.games.subgames import Subgames as Subgames, active_players as active_players
 from captum_andor.games.transforms import flat_games as flat_games, game_values as game_values
 
-__all__ = ["FrameModel", "InterpretableModel", "indices", "masks", "transforms"]
+__all__ = ["Background", "FrameModel", "InterpretableModel", "indices", "masks", "transforms"]

@@ -328,11 +328,20 @@ class Game:
         return self.perturbations_per_eval
 
     def _evaluate(self, coalitions: Tensor) -> Tensor:
-        """Score k coalitions: float64, shape ``(*outputs, k)``."""
+        """Score k coalitions, averaged over the rows of a background: float64, shape ``(*outputs, k)``."""
+        if not self.players.n_rows:
+            return self._scored(coalitions, self.players)
+        total = self._scored(coalitions, self.players.at_row(0))
+        for row in range(1, self.players.n_rows):
+            total = total + self._scored(coalitions, self.players.at_row(row))
+        return total / self.players.n_rows
+
+    def _scored(self, coalitions: Tensor, players: Players) -> Tensor:
+        """Score k coalitions of players with single baselines: float64, shape ``(*outputs, k)``."""
         k = len(coalitions)
         arguments = _repeat_arguments(self.additional_forward_args, k, self.players.n_examples)
         try:
-            returned = self.forward_func(*self.players.masked(coalitions), *arguments)
+            returned = self.forward_func(*players.masked(coalitions), *arguments)
         except RuntimeError as error:
             self._check_devices(error)
             raise
@@ -349,11 +358,13 @@ class Game:
             values = values.reshape(k, self.players.n_examples, *values.shape[1:]).movedim(0, -1)
         if not bool(values.isfinite().all()):
             self._raise_not_finite(values, coalitions)
-        return values if self._reference is None else self._less_reference(values, coalitions, self._reference)
+        if self._reference is None:
+            return values
+        return self._less_reference(values, coalitions, players, self._reference)
 
-    def _less_reference(self, values: Tensor, coalitions: Tensor, reference: Game) -> Tensor:
+    def _less_reference(self, values: Tensor, coalitions: Tensor, players: Players, reference: Game) -> Tensor:
         try:
-            of_reference = reference._evaluate(coalitions)
+            of_reference = reference._scored(coalitions, players)
         except ValueError as error:
             raise ValueError(f"of the reference: {error}") from None
         if of_reference.shape != values.shape or reference.aggregates != self.aggregates:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from torch import Tensor
 from captum_andor._utils.checks import is_frame, is_series
 from captum_andor._utils.datasets import cast_columns, frame_numbers, shown_value
 from captum_andor._utils.running import device_of, dtype_of
+from captum_andor.games.background import Background
 from captum_andor.games.frame_model import FrameModel
 from captum_andor.games.masks import image_grid
 from captum_andor.games.players import Baselines, Players, Question
@@ -89,6 +90,8 @@ def read_inputs(inputs: Any, baselines: Any, forward_func: Any) -> GivenInputs:
 
     Where no parameter says otherwise, doubles stay doubles.
     """
+    if isinstance(baselines, Background):
+        return _with_background(inputs, baselines, forward_func)
     if isinstance(forward_func, FrameModel):
         return _frames(inputs, baselines, forward_func)
     dtype, device = dtype_of(forward_func), device_of(forward_func)
@@ -111,6 +114,20 @@ def read_inputs(inputs: Any, baselines: Any, forward_func: Any) -> GivenInputs:
         )
         return GivenInputs(tuple(parts), baselines)
     return GivenInputs(inputs, baselines)
+
+
+def _with_background(inputs: Any, background: Background, forward_func: Any) -> GivenInputs:
+    """Inputs as they are without one, and the rows of a background as tensors."""
+    if is_frame(inputs):  # the frame of all rows is checked as a baseline is
+        first = next((part for part in background.parts if is_frame(part)), None)
+        if first is None or len(background.parts) > 1:
+            raise TypeError("baselines: of a frame the background is a frame, too, Background(frame).")
+        given = read_inputs(inputs, first, forward_func)
+        return replace(given, baselines=Background(given.baselines))
+    given = read_inputs(inputs, None, forward_func)
+    encode = forward_func.encode if isinstance(forward_func, FrameModel) else frame_numbers
+    parts = tuple(encode(part, "baselines") if is_frame(part) else part for part in background.parts)
+    return replace(given, baselines=Background(parts if isinstance(background.rows, tuple) else parts[0]))
 
 
 def _frames(inputs: Any, baselines: Any, model: FrameModel) -> GivenInputs:
@@ -230,6 +247,8 @@ def absent_in_words(baselines: Any) -> str:
     if isinstance(baselines, tuple):
         parts = list(dict.fromkeys(map(absent_in_words, baselines)))
         return "; ".join(parts) if len(parts) <= _LISTED_BASELINES else "the baselines given"
+    if isinstance(baselines, Background):
+        return f"drawn from the background, the mean over its {len(baselines)} rows"
     if is_frame(baselines) or is_series(baselines):
         return "the row given as baseline"
     values: Any = baselines if isinstance(baselines, Tensor) else np.asarray(baselines)

@@ -13,11 +13,12 @@ from torch import Tensor
 
 from captum_andor._utils.devices import holds_float64
 from captum_andor._utils.storage import storable
+from captum_andor.games.background import Background
 
 Inputs: TypeAlias = Tensor | tuple[Tensor, ...]
 InputsT = TypeVar("InputsT", Tensor, tuple[Tensor, ...])
 Baseline: TypeAlias = int | float | bool | Tensor | None
-Baselines: TypeAlias = Baseline | tuple[Baseline, ...]
+Baselines: TypeAlias = Baseline | tuple[Baseline, ...] | Background
 
 NO_PLAYER = -1  # in the place of a player's number: the element is kept in every coalition
 _EXACT_IDS = 2**53  # above, float64 merges neighbouring ids
@@ -102,7 +103,8 @@ class Players:
 
     Args:
         inputs: Tensor or tuple of tensors, dimension 0 the batch in each.
-        baselines: As Captum's: None (zeros), a number, a tensor that broadcasts to the input, or a tuple of these.
+        baselines: As Captum's: None (zeros), a number, a tensor that broadcasts to the input, or a tuple of these; or
+            a background of tensors.
         feature_mask: As Captum's: None (every element a player), or integer tensors that broadcast to the inputs.
         names: Of the inputs, where they came as a dict.
     """
@@ -118,6 +120,10 @@ class Players:
         self.names: tuple[str, ...] | None = None  # of the players, where inputs had named columns
         self.question = Question()
         self.n_examples = len(self.inputs[0])
+        self.background = _background_of(baselines, self.inputs) if isinstance(baselines, Background) else None
+        if isinstance(baselines, Background):
+            baselines = tuple(rows[:1] for rows in self.background or ())
+            baselines = baselines if isinstance(inputs, tuple) else baselines[0]
         self.baselines = tuple(
             _standard_baseline(baseline, x, name)
             for baseline, x, name in zip(
@@ -151,6 +157,18 @@ class Players:
     def row_bytes(self) -> int:
         """Size in bytes of one example over all inputs."""
         return sum(x[0].numel() * x.element_size() for x in self.inputs)
+
+    @property
+    def n_rows(self) -> int:
+        """Number of rows of the background; 0 where baselines are single."""
+        return len(self.background[0]) if self.background is not None else 0
+
+    def at_row(self, row: int) -> Players:
+        """The same with one row of the background as baselines."""
+        own = copy.copy(self)
+        own.baselines = tuple(rows[row : row + 1] for rows in self.background or ())
+        own.background = None
+        return own
 
     def of_examples(self, rows: slice | Tensor) -> Players:
         """The players of some examples of the batch."""
@@ -281,12 +299,27 @@ def _standard_baseline(baseline: Any, x: Tensor, name: str) -> Tensor:
     return _cast_exactly(given.detach(), x.dtype, name).to(x.device)  # not every device holds a float64 baseline
 
 
+def _background_of(background: Background, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    """The rows for each input, in its dtype and on its device."""
+    if len(background.parts) != len(inputs):
+        raise ValueError(
+            f"baselines: the background has rows of {len(background.parts)} inputs, and there are {len(inputs)}."
+        )
+    found = []
+    for rows, x, name in zip(background.parts, inputs, _names("baselines", len(inputs)), strict=True):
+        given = rows if isinstance(rows, Tensor) else _as_tensor(rows, name)
+        if given.shape[1:] != x.shape[1:]:
+            raise ValueError(
+                f"{name}: rows of the background have shape {tuple(given.shape[1:])}, those of its input "
+                f"{tuple(x.shape[1:])}; they must be the same."
+            )
+        found.append(_standard_baseline(given[:, None], x[:1, None].expand(len(given), 1, *x.shape[1:]), name)[:, 0])
+    return tuple(found)
+
+
 def _further_hint(given: Tensor, x: Tensor) -> str:
     if given.shape[1:] == x.shape[1:] and len(given) > 1:
-        return (
-            " Of a background of many rows take the mean, background.mean(0, keepdim=True), or explain against "
-            "several and average: explain.averaged_interactions(method, inputs, list(background.split(1)))."
-        )
+        return " To average over the rows of a background, pass games.Background(rows)."
     return _batch_hint(given, x)
 
 

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from captum_andor._utils.checks import is_int
 from captum_andor._utils.devices import as_float64
+from captum_andor.games.background import Background
 
 ScoreName: TypeAlias = Literal["output", "log_odds", "log_prob", "prob"]
 Score: TypeAlias = ScoreName | Callable[..., Tensor]
@@ -341,7 +342,7 @@ class NamedCall(NamedTuple):
 
     names: tuple[str, ...]
     inputs: tuple[Tensor, ...]
-    baselines: tuple[Any, ...] | None
+    baselines: Any
     feature_mask: tuple[Any, ...] | None
     further: tuple[Any, ...]
     forward_func: Callable[..., Any]
@@ -367,7 +368,7 @@ def named_call(
     wrong = [name for name in names if name not in tensors]
     if wrong:
         raise TypeError(f"inputs[{wrong[0]!r}] must be a tensor; got {type(inputs[wrong[0]]).__name__}.")
-    whole = [part for part, value in given.items() if not isinstance(value, Mapping)]
+    whole = [part for part, value in given.items() if not isinstance(value, (Mapping, Background))]
     if whole and len(names) > 1:
         raise ValueError(f"{whole[0]} must be a dict like inputs, with entries for {list(names)}.")
     rest = tuple(name for name in inputs if name not in names)
@@ -381,15 +382,17 @@ def named_call(
     )
 
 
-def _in_order(part: Any, names: tuple[str, ...]) -> tuple[Any, ...] | None:
+def _in_order(part: Any, names: tuple[str, ...]) -> Any:
     if part is None:
         return None
+    if isinstance(part, Background):
+        return Background(part.parts)
     return tuple(part.get(name) for name in names) if isinstance(part, Mapping) else (part,)
 
 
 def _masks(part: Any, names: tuple[str, ...], inputs: Mapping[str, Any]) -> tuple[Any, ...] | None:
     """A tensor without a mask of its own beside others with one: a player for each of its elements."""
-    masks = _in_order(part, names)
+    masks: tuple[Any, ...] | None = _in_order(part, names)
     if masks is None or all(mask is not None for mask in masks):
         return masks
     start = 1 + max(int(torch.as_tensor(mask).max()) for mask in masks if mask is not None)

@@ -195,5 +195,5 @@ def test_a_mask_with_a_batch_dimension_that_the_image_lacks() -> None:
 
 
 def test_a_background_of_rows_is_told_apart() -> None:
-    with pytest.raises(ValueError, match=r"background.mean\(0, keepdim=True\).*averaged_interactions"):
+    with pytest.raises(ValueError, match=r"games.Background\(rows\)"):
         AndOrInteractions(linear()).attribute(torch.rand(1, 3), baselines=torch.rand(20, 3), target=0)

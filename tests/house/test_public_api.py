@@ -240,7 +240,7 @@ ROOM_NAMES = {
         "compare",
         "similarity",
     ],
-    "games": ["FrameModel", "InterpretableModel", "indices", "masks", "transforms"],
+    "games": ["Background", "FrameModel", "InterpretableModel", "indices", "masks", "transforms"],
     "process": [],
     "results": ["Interaction"],
     "sampling": [],
