@@ -22,7 +22,6 @@ from captum_andor.explain.explanation import AndOrExplanation, split_explanation
 from captum_andor.explain.kept_outputs import KeptOutputs
 from captum_andor.explain.logical_model import LogicalModel
 from captum_andor.games import (
-    Background,
     Baselines,
     FrameModel,
     Game,
@@ -40,7 +39,7 @@ from captum_andor.games import (
 )
 from captum_andor.games.transforms import shapley_values
 from captum_andor.results import Names, ResultPlayers, standard_names
-from captum_andor.sampling import PATTERNS, SHAPLEY
+from captum_andor.sampling import PATTERNS, SHAPLEY, n_passes
 from captum_andor.search import Budget, Effort, Options, Weights, check_budget
 from captum_andor.split import NoiseBound, Split, check_split
 
@@ -281,10 +280,6 @@ class AndOrInteractions(PerturbationAttribution):  # type: ignore[misc]  # captu
     ) -> GameEstimate:
         """The estimate by the arguments of Captum, in their order."""
         inputs, baselines, target, further, feature_mask, perturbations_per_eval, show_progress = arguments
-        if isinstance(baselines, Background):
-            raise ValueError(
-                "budget cannot stand beside a Background yet: leave it out, so that every coalition sees every row."
-            )
         _, game = self._game(inputs, baselines, target, further, feature_mask, perturbations_per_eval, budgeted=True)
         return evaluated_estimate(
             game, budget, leverage, seed, Goal(shapley_error, error_tolerance), previous, names, self.max_players,
@@ -594,7 +589,8 @@ class AndOrInteractions(PerturbationAttribution):  # type: ignore[misc]  # captu
             inputs, baselines, target, additional_forward_args, feature_mask, perturbations_per_eval, budgeted=True
         )
         options.size_shares(players.n_players)  # weights that do not fit n are an error before the evaluation
-        first = check_budget(budget, players.n_players, self.max_players, options)
+        n_rows = players.n_rows
+        first = check_budget(budget, players.n_players, self.max_players, options, n_rows)
         if players.n_players > _MANY_PLAYERS:
             warn(
                 f"there are {players.n_players:,} players: after the forward passes, choosing patterns among them "
@@ -602,7 +598,8 @@ class AndOrInteractions(PerturbationAttribution):  # type: ignore[misc]  # captu
                 "feature_mask, of games.masks: image_grid, superpixels, words; for Shapley values alone, "
                 "attribute(budget=…)."
             )
-        total = 1 << players.n_players if first is None else first
+        everything = n_passes(players.n_players, n_rows) if n_rows else 1 << players.n_players
+        total = everything if first is None else first
         goal = Goal(model_error(options, r2_tolerance), r2_tolerance, total)
         estimate = evaluated_estimate(
             game, "auto" if isinstance(budget, str) else total, PATTERNS, options.seed, goal, previous, player_names,

@@ -17,9 +17,16 @@ from captum_andor.explain.logical_model import LogicalModel, sampled_model
 from captum_andor.games import Inputs, flat_games, game_values
 from captum_andor.games.indices import Index, interaction_index
 from captum_andor.games.transforms import all_coalitions, coalition_codes, count_players
-from captum_andor.process import Fidelity, Posterior, ProcessPosterior, SparseGame, estimate_fidelity
+from captum_andor.process import (
+    BackgroundPosterior,
+    Fidelity,
+    Posterior,
+    ProcessPosterior,
+    SparseGame,
+    estimate_fidelity,
+)
 from captum_andor.results import Axes, IndexedResult, Names, Picks, ResultPlayers, take
-from captum_andor.sampling import checked_coalitions, each_once
+from captum_andor.sampling import DrawnRows, checked_coalitions, each_once, n_passes
 from captum_andor.search import (
     BesideProcess,
     FoundPatterns,
@@ -54,6 +61,7 @@ class GameEstimate(IndexedResult):
     Attributes:
         values (Tensor): v on the coalitions evaluated, float64, shape ``(…, m)``.
         coalitions (Tensor): These, bool, shape ``(m, n)``, each once; None for all 2^n in the order of their bit codes.
+            With a :class:`~captum_andor.games.Background`, those of the forward passes, and values what each said.
         seed (int): Of everything random.
 
     Examples::
@@ -74,6 +82,7 @@ class GameEstimate(IndexedResult):
     players: ResultPlayers
     posteriors: tuple[Posterior, ...]
     continued: Callable[[int | str], GameEstimate] | None = field(default=None)
+    drawn: DrawnRows | None = field(default=None)
 
     def __getstate__(self) -> dict[str, Any]:
         """What copies and pickles hold: everything but the explained model."""
@@ -119,7 +128,9 @@ class GameEstimate(IndexedResult):
 
     @property
     def n_evaluations(self) -> int:
-        """How many coalitions were evaluated."""
+        """How many coalitions were evaluated; with a background, how many forward passes there were."""
+        if self.drawn is not None and self.coalitions is None:
+            return n_passes(self.n_players, self.drawn.n_rows)
         return self.values.shape[-1]
 
     @property
@@ -136,7 +147,10 @@ class GameEstimate(IndexedResult):
     def noise(self) -> Tensor:
         """Standard deviation of v that no game explains, e.g. of a random model: float64, shape ``(…)``."""
         return self._gathered(
-            [p.process.noise if isinstance(p, ProcessPosterior) else torch.zeros(()) for p in self.posteriors]
+            [
+                p.process.noise if isinstance(p, (ProcessPosterior, BackgroundPosterior)) else torch.zeros(())
+                for p in self.posteriors
+            ]
         )
 
     def predict(self, coalitions: Tensor, return_std: bool = False) -> Tensor | tuple[Tensor, Tensor]:
@@ -263,7 +277,7 @@ class GameEstimate(IndexedResult):
 
     def _modelled(self, options: Options) -> LogicalModel:
         """The logical model by options that are checked."""
-        model = sampled_model(self.values, self.coalitions, options, self.players, self.posteriors)
+        model = sampled_model(self.values, self.coalitions, options, self.players, self.posteriors, self.drawn)
         return replace(model, axes=self.axes, estimate=self)
 
     @property
@@ -281,10 +295,7 @@ class GameEstimate(IndexedResult):
     @property
     def _fidelities(self) -> list[Fidelity]:
         shares = Options().size_shares(self.n_players)
-        return [
-            estimate_fidelity(posterior, shares) if isinstance(posterior, ProcessPosterior) else Fidelity(1.0, 1.0, 1.0)
-            for posterior in self.posteriors
-        ]
+        return [_fidelity(posterior, shares) for posterior in self.posteriors]
 
     def more(self, budget: int | str) -> GameEstimate:
         """Continue with a larger budget; what was evaluated is not evaluated again.
@@ -348,6 +359,7 @@ class GameEstimate(IndexedResult):
             "seed": self.seed,
             "axes": self.axes,
             "players": self.players,
+            "drawn": self.drawn,
             **stored_parts(self.posteriors),
         }
 
@@ -379,7 +391,9 @@ class GameEstimate(IndexedResult):
         absent = self.players.question.absent
         behind = f"\nabsent: {absent}" if absent else ""
         if self.is_exact:
-            return f"Shapley values, exact from all {self.n_evaluations:,} coalitions{behind}"
+            return f"Shapley values, exact from all {self.values.shape[-1]:,} coalitions{behind}"
+        if self.drawn is not None:
+            return f"Shapley values ± 95 %, {self.drawn.in_words(self.n_evaluations)}{behind}"
         return f"Shapley values ± 95 %, {self.n_evaluations:,} of 2^{self.n_players} coalitions{behind}"
 
     def _caveats(self) -> list[str]:
@@ -402,7 +416,9 @@ class GameEstimate(IndexedResult):
 
     def _headline(self) -> str:
         if self.is_exact:
-            return f"{self.n_players} players, exact: all {self.n_evaluations:,} coalitions"
+            return f"{self.n_players} players, exact: all {self.values.shape[-1]:,} coalitions"
+        if self.drawn is not None:
+            return f"{self.n_players} players, {self.drawn.in_words(self.n_evaluations)}"
         return f"{self.n_players} players, {self.n_evaluations:,} of 2^{self.n_players} coalitions"
 
     def _table(self) -> list[str]:
@@ -438,25 +454,50 @@ def estimate_of(
     kept: Sequence[SparseGame | BesideProcess | None] | None = None,
     found: Sequence[FoundPatterns | None] | None = None,
     noise: Tensor | None = None,
+    drawn: DrawnRows | None = None,
 ) -> GameEstimate:
     """Fit the posterior of every output from v, ``(…, m)``, on coalitions ``(m, n)``, each once; None for all.
 
     ``theta`` and ``kept`` are what a file holds of each posterior; ``found`` is what a search for few patterns found on
-    a part of the coalitions; ``noise`` the standard deviation of v of a random model.
+    a part of the coalitions; ``noise`` the standard deviation of v of a random model; ``drawn`` which row of a
+    background each pass saw.
     """
-    if coalitions is not None and len(coalitions) == 1 << min(coalitions.shape[1], 62):
+    if drawn is not None and coalitions is not None:
+        n = coalitions.shape[1]
+        if len(coalitions) == n_passes(n, drawn.n_rows):
+            values, coalitions, drawn = _means(values, coalitions), None, replace(drawn, rows=None)
+    elif coalitions is not None and len(coalitions) == 1 << min(coalitions.shape[1], 62):
         values, coalitions = values[..., coalition_codes(coalitions).argsort()], None
     rows = all_coalitions(players.n_players, values.device) if coalitions is None else coalitions
     games = flat_games(values)
     if theta is None or kept is None:
-        posteriors = _fitted(rows, games, seed, found, None if noise is None else noise.reshape(-1))
+        posteriors = _fitted(rows, games, seed, found, None if noise is None else noise.reshape(-1), drawn)
     else:
-        posteriors = restored_games(rows, games, theta, kept, seed)
-    return GameEstimate(values, coalitions, seed, Axes.of(values.shape[:-1]), players, tuple(posteriors))
+        posteriors = restored_games(rows, games, theta, kept, seed, drawn)
+    axes = Axes.of(values.shape[:-1])
+    return GameEstimate(values, coalitions, seed, axes, players, tuple(posteriors), drawn=drawn)
+
+
+def _means(values: Tensor, coalitions: Tensor) -> Tensor:
+    """Means over the rows of values of all passes ``(…, m)``, in the order of the codes: ``(…, 2^n)``."""
+    codes = coalition_codes(coalitions)
+    count = torch.bincount(codes)
+    return values.new_zeros(*values.shape[:-1], len(count)).index_add_(-1, codes, values) / count
+
+
+def _fidelity(posterior: Posterior, shares: tuple[float, ...]) -> Fidelity:
+    if isinstance(posterior, BackgroundPosterior):
+        return posterior.fidelity(shares)
+    return estimate_fidelity(posterior, shares) if isinstance(posterior, ProcessPosterior) else Fidelity(1.0, 1.0, 1.0)
 
 
 def _fitted(
-    rows: Tensor, games: Tensor, seed: int, found: Sequence[FoundPatterns | None] | None, noise: Tensor | None
+    rows: Tensor,
+    games: Tensor,
+    seed: int,
+    found: Sequence[FoundPatterns | None] | None,
+    noise: Tensor | None,
+    drawn: DrawnRows | None,
 ) -> list[Posterior]:
     """The posteriors of all games; after Ctrl-C, those that are left have the hyperparameters of the prior."""
     posteriors: list[Posterior] = []
@@ -469,9 +510,10 @@ def _fitted(
                 seed,
                 None if found is None else found[some],
                 None if noise is None else noise[some],
+                drawn,
             )
     except KeyboardInterrupt:  # the evaluations are not to be lost
         left = len(games) - len(posteriors)
         warn(f"interrupted: the estimates of {left} of {len(games)} outputs have hyperparameters that were not fitted.")
-        posteriors += [unfitted_game(rows, v, seed) for v in games[len(posteriors) :]]
+        posteriors += [unfitted_game(rows, v, seed, drawn) for v in games[len(posteriors) :]]
     return posteriors

@@ -21,7 +21,7 @@ from captum_andor.games import Game, flat_games
 from captum_andor.games.transforms import all_coalitions
 from captum_andor.process import ProcessPosterior
 from captum_andor.results import Names, ResultPlayers, standard_names
-from captum_andor.sampling import Regime, is_inner, paired_design, row_keys
+from captum_andor.sampling import DrawnRows, Regime, chained_design, is_inner, n_passes, paired_design, row_keys
 from captum_andor.search import FoundPatterns, Options, find_patterns, untold_neighbours
 
 _LEAST_BUDGET = 2  # ∅ and N
@@ -47,39 +47,58 @@ class Goal:
     first: int = _FIRST
 
 
-class _Evaluation:
-    """Values of a game on more and more coalitions, each once."""
+@dataclass(frozen=True)
+class _Known:
+    """What an earlier result evaluated: coalitions ``(m, n)``, which rows of a background they saw, and v."""
 
-    def __init__(self, game: Game, bar: Progress, known: tuple[Tensor, Tensor] | None) -> None:
+    coalitions: Tensor
+    drawn: Tensor | None
+    values: Tensor
+
+
+def _pass_keys(coalitions: Tensor, drawn: Tensor | None) -> list[bytes]:
+    """What tells each pass from all others."""
+    keys = row_keys(coalitions)
+    if drawn is None:
+        return keys
+    return [key + int(row).to_bytes(8, "big") for key, row in zip(keys, drawn.tolist(), strict=True)]
+
+
+class _Evaluation:
+    """Values of a game on more and more coalitions, each once; with a background, each once on a row."""
+
+    def __init__(self, game: Game, bar: Progress, known: _Known | None) -> None:
         self.game, self.bar = game, bar
         n = game.players.n_players
         self.rows = torch.zeros(0, n, dtype=torch.bool, device="cpu")
+        self.drawn = torch.zeros(0, dtype=torch.int64, device="cpu") if game.players.n_rows else None
         self.values: Tensor | None = None
         self.place: set[bytes] = set()
         self.known, self.known_place = known, {}
         if known is not None:
-            self.known_place = {key: i for i, key in enumerate(row_keys(known[0]))}
+            self.known_place = {key: i for i, key in enumerate(_pass_keys(known.coalitions, known.drawn))}
         self.is_interrupted = False
         self.noise: Tensor | None = None  # of a model that answers differently when asked again, of each output
         self.is_asked_again = False
         self.found: list[FoundPatterns | None] | None = None  # by searches on a part of the coalitions, of each output
 
-    def extend(self, rows: Tensor) -> None:
+    def extend(self, rows: Tensor, drawn: Tensor | None = None) -> None:
         """Evaluate coalitions ``(k, n)`` that are new; those that are known from before are looked up."""
-        keys = row_keys(rows)
+        keys = _pass_keys(rows, drawn)
         new = [i for i, key in enumerate(keys) if key not in self.place]
         if self.is_interrupted or not new:
             return
         rows, keys = rows[new], [keys[i] for i in new]
+        drawn = None if drawn is None else drawn[new]
         asked = [i for i, key in enumerate(keys) if key not in self.known_place]
-        fresh = self.game.evaluate(rows[asked], self.bar) if asked else None
+        fresh = self.game.evaluate(rows[asked], self.bar, None if drawn is None else drawn[asked]) if asked else None
         done = len(keys)
         if fresh is not None and fresh.shape[-1] < len(asked):
             self.is_interrupted = True
             done = asked[fresh.shape[-1]]
         values = fresh
         if self.known is not None:
-            source = self.known[1] if fresh is None else self.known[1].to(fresh.device)
+            source = self.known.values if fresh is None else self.known.values.to(fresh.device)
             values = source.new_empty(*source.shape[:-1], done)
             if fresh is not None:
                 values[..., [i for i in asked if i < done]] = fresh
@@ -88,6 +107,8 @@ class _Evaluation:
         assert values is not None
         self.place.update(keys[:done])
         self.rows = torch.cat([self.rows, rows[:done]])
+        if self.drawn is not None and drawn is not None:
+            self.drawn = torch.cat([self.drawn, drawn[:done]])
         self.values = values if self.values is None else torch.cat([self.values.to(values.device), values], dim=-1)
 
     def ask_again(self) -> None:
@@ -95,7 +116,7 @@ class _Evaluation:
         if self.is_asked_again or self.values is None:
             return
         self.is_asked_again = True
-        if self.game.warn_of_change() and not self.is_interrupted:
+        if self.game.warn_of_change() and not self.is_interrupted and self.drawn is None:
             some = is_inner(self.rows).nonzero()[:_ASKED_AGAIN, 0]
             self.noise = self.game.repeat_error(self.rows[some], self.values[..., some.to(self.values.device)])
 
@@ -117,23 +138,25 @@ def evaluated_estimate(
 
     ``leverage`` is the share of the pairs that is spread evenly over the sizes.
     """
-    n = game.players.n_players
-    _check_budget(budget, n, max_players)
+    n, n_rows = game.players.n_players, game.players.n_rows
+    everything = n_passes(n, n_rows) if n_rows else 1 << n
+    _check_budget(budget, n, n_rows, max_players)
     names = standard_names(names, game.players.layout.feature_ids) or game.players.names
     automatic = isinstance(budget, str)
-    most = min(_MOST, 1 << n)
-    total = min(max(goal.first, 2 * n + 2), most) if isinstance(budget, str) else min(budget, 1 << n)
+    most = min(_MOST + n_rows, everything)
+    total = min(max(goal.first, 2 * n + 2) + n_rows, most) if isinstance(budget, str) else min(budget, everything)
     known = _known(game, previous, leverage, seed)
 
     def estimated(evaluation: _Evaluation) -> GameEstimate:
         values = evaluation.values
-        if values is None or values.shape[-1] < _LEAST_BUDGET:
-            raise KeyboardInterrupt("after one coalition, too few for a model or an estimate")
+        if values is None or values.shape[-1] < max(_LEAST_BUDGET, n_rows + 1):
+            done = 0 if values is None else values.shape[-1]
+            raise KeyboardInterrupt(f"after {done} forward passes, too few for a model or an estimate")
         evaluation.ask_again()
         players = ResultPlayers.of_inputs(game.players.layout, game.output_dtype, names, game.players.question)
-        found = estimate_of(
-            values, evaluation.rows.to(values.device), seed, players, found=evaluation.found, noise=evaluation.noise
-        )
+        rows = evaluation.rows.to(values.device)
+        drawn = None if evaluation.drawn is None else DrawnRows(evaluation.drawn.to(values.device), n_rows)
+        found = estimate_of(values, rows, seed, players, found=evaluation.found, noise=evaluation.noise, drawn=drawn)
 
         def continued(more: int | str) -> GameEstimate:
             return evaluated_estimate(
@@ -150,7 +173,7 @@ def evaluated_estimate(
             if not automatic or evaluation.is_interrupted or total >= most or goal.missing(found) <= goal.tolerance:
                 return found
             total = min(2 * round(total * _GROWTH / 2), most)
-            if 2 * total > 1 << n == most:  # all of them are near, and cost no fit
+            if 2 * total > everything == most:  # all of them are near, and cost no fit
                 total = most
 
 
@@ -161,6 +184,9 @@ def _evaluate(evaluation: _Evaluation, n: int, total: int, leverage: float, seed
     all but a tenth of them.
     """
     evaluation.found = None
+    if evaluation.drawn is not None:
+        _evaluate_on_rows(evaluation, total, seed)
+        return
     if total >= 1 << n:
         first = torch.from_numpy(paired_design(n, min(total, _MOST), leverage, seed))
         evaluation.extend(first)
@@ -181,6 +207,14 @@ def _evaluate(evaluation: _Evaluation, n: int, total: int, leverage: float, seed
     rest = sequence[total - spare :]
     left = [key not in evaluation.place for key in row_keys(rest)]
     evaluation.extend(rest[torch.tensor(left, dtype=torch.bool, device="cpu")][: total - len(evaluation.rows)])
+
+
+def _evaluate_on_rows(evaluation: _Evaluation, total: int, seed: int) -> None:
+    """Bring an evaluation to so many passes, each on a row of a background; those of ∅ are shared by all examples."""
+    n, n_rows = evaluation.game.players.n_players, evaluation.game.players.n_rows
+    rows, drawn = (torch.from_numpy(part) for part in chained_design(n, n_rows, total, seed))
+    for part in (slice(0, 1), slice(1, n_rows + 1), slice(n_rows + 1, None)):
+        evaluation.extend(rows[part], drawn[part])
 
 
 def _searched(rows: Tensor, values: Tensor, seed: int) -> list[FoundPatterns | None]:
@@ -223,15 +257,20 @@ def model_error(options: Options, tolerance: float) -> Callable[[GameEstimate], 
     return error
 
 
-def _check_budget(budget: Any, n: int, max_players: int) -> None:
+def _check_budget(budget: Any, n: int, n_rows: int, max_players: int) -> None:
     """Raise unless an estimate can be made with the budget."""
-    everything = 1 << n
+    everything = n_passes(n, n_rows) if n_rows else 1 << n
     if isinstance(budget, str):
         if budget != "auto":
             raise ValueError(f'budget must be an int or "auto"; got {budget!r}.')
         return
     if not is_int(budget):
         raise TypeError(f'budget must be an int or "auto"; got {budget!r}.')
+    if n_rows and budget < min(n_rows + n + 1, everything):
+        raise ValueError(
+            f"budget={budget} is too small for a background of {n_rows} rows, each of which takes a pass of its own: "
+            f"pass at least {min(n_rows + n + 1, everything)}, better a few hundred more, or fewer rows."
+        )
     if budget < min(_LEAST_BUDGET, everything):
         raise ValueError(f"budget must be at least {_LEAST_BUDGET}, for ∅ and N; got {budget}.")
     if budget >= everything and n > max_players:
@@ -241,7 +280,7 @@ def _check_budget(budget: Any, n: int, max_players: int) -> None:
         )
 
 
-def _known(game: Game, previous: Any, leverage: float, seed: int) -> tuple[Tensor, Tensor] | None:
+def _known(game: Game, previous: Any, leverage: float, seed: int) -> _Known | None:
     """Coalitions and values of an earlier result, once it is seen to be of the same game."""
     if previous is None:
         return None
@@ -254,6 +293,16 @@ def _known(game: Game, previous: Any, leverage: float, seed: int) -> tuple[Tenso
             "same inputs and feature_mask."
         )
     n, values = previous.n_players, previous.values
+    n_rows = game.players.n_rows
+    drawn = previous.drawn
+    had = 0 if drawn is None else drawn.n_rows
+    if had != n_rows:
+        raise ValueError(
+            f"previous has a background of {had or 'no'} rows, this call one of {n_rows or 'no'}: it must be of the "
+            "same baselines."
+        )
+    if drawn is not None:
+        return _known_passes(game, previous, drawn, seed)
     rows = all_coalitions(n, "cpu") if previous.coalitions is None else previous.coalitions.cpu()
     if previous.coalitions is not None:
         sequence = paired_design(n, len(rows), leverage, seed)
@@ -263,13 +312,29 @@ def _known(game: Game, previous: Any, leverage: float, seed: int) -> tuple[Tenso
             raise ValueError(
                 "previous took other coalitions than these options give: pass the seed that it was made with."
             )
-    _check_same_game(game, rows, values)
-    return rows, values
+    _check_same_game(game, _Known(rows, None, values))
+    return _Known(rows, None, values)
 
 
-def _check_same_game(game: Game, rows: Tensor, values: Tensor) -> None:
+def _known_passes(game: Game, previous: GameEstimate | LogicalModel, drawn: DrawnRows, seed: int) -> _Known | None:
+    """The passes of an earlier result with a background, which are the first of the sequence of the seed."""
+    if previous.coalitions is None or drawn.rows is None:  # complete: the mean over rows is all that was kept
+        return None
+    rows, seen = previous.coalitions.cpu(), drawn.rows.cpu()
+    design = chained_design(game.players.n_players, drawn.n_rows, len(rows), seed)
+    if _pass_keys(rows, seen) != _pass_keys(*map(torch.from_numpy, design)):
+        raise ValueError(
+            "previous took other coalitions and rows than these options give: pass the seed that it was made with."
+        )
+    known = _Known(rows, seen, previous.values)
+    _check_same_game(game, known)
+    return known
+
+
+def _check_same_game(game: Game, known: _Known) -> None:
     """Raise unless v(∅), v(N) and v of one coalition between are what they were, for every output."""
     n = game.players.n_players
+    rows, values = known.coalitions, known.values
     size = rows.sum(1)
     places = [int((size == 0).nonzero()[0]), int((size == n).nonzero()[0])]
     inner = ((size > 0) & (size < n)).nonzero()[:, 0]
@@ -277,7 +342,7 @@ def _check_same_game(game: Game, rows: Tensor, values: Tensor) -> None:
         middle = (size[inner] - n / 2).abs().argmin()
         places.append(int(inner[middle]))
     with progress_bar(False, None, "") as silent:
-        now = game.evaluate(rows[places], silent)
+        now = game.evaluate(rows[places], silent, None if known.drawn is None else known.drawn[places])
     before = values[..., places].to(now.device)
     if now.shape != before.shape:
         raise ValueError(

@@ -30,7 +30,15 @@ from captum_andor.results import (
     shown_patterns,
     take,
 )
-from captum_andor.sampling import COMPLETED_PLAYERS, DICTIONARY_PLAYERS, checked_coalitions, each_once, orders_seen
+from captum_andor.sampling import (
+    COMPLETED_PLAYERS,
+    DICTIONARY_PLAYERS,
+    DrawnRows,
+    checked_coalitions,
+    each_once,
+    n_passes,
+    orders_seen,
+)
 from captum_andor.search import (
     Effort,
     Models,
@@ -72,6 +80,8 @@ class LogicalModel(Explained):
         coalitions (Tensor): These, bool, shape ``(m, n)``; None for all 2^n in the order of their bit codes.
         estimate (GameEstimate): The estimate of the game that the model was made from; None for models of values.
         posteriors (tuple of Posterior): What is known of v of each output; None after Ctrl-C, and for all 2^n values.
+        drawn (DrawnRows): Which row of a :class:`~captum_andor.games.Background` each pass saw; values and coalitions
+            are those of the passes. None for other baselines.
         evaluate (Callable): What asks the explained model for v on coalitions ``(m, n)``, ``(K, m)`` for the outputs
             that it was made for; of models of prompts alone, else None. No file holds it.
 
@@ -100,6 +110,7 @@ class LogicalModel(Explained):
     estimate: IndexedResult | None = field(default=None)
     evaluate: Callable[[Tensor], Tensor] | None = field(default=None)
     posteriors: tuple[Posterior, ...] | None = field(default=None)
+    drawn: DrawnRows | None = field(default=None)
 
     def __getstate__(self) -> dict[str, Any]:
         """What copies and pickles hold: everything but the explained model."""
@@ -183,7 +194,9 @@ class LogicalModel(Explained):
 
     @property
     def n_evaluations(self) -> int:
-        """How many coalitions were evaluated."""
+        """How many coalitions were evaluated; with a background, how many forward passes there were."""
+        if self.drawn is not None and self.coalitions is None:
+            return n_passes(self.n_players, self.drawn.n_rows)
         return self.values.shape[-1]
 
     @property
@@ -223,6 +236,11 @@ class LogicalModel(Explained):
             >>> lm.stability(5)
             tensor([1., 1., 1., 1., 1., 1.], dtype=torch.float64)
         """
+        if self.drawn is not None and self.coalitions is not None:
+            raise ValueError(
+                "stability() draws halves of coalitions, and each pass of this model saw one row of a background: the "
+                "standard errors in to_dataframe() and effects() say how sure its patterns are."
+            )
         return share_found_again(self.table, self.values, self.coalitions, self.options, n_resamples)
 
     def _strongest(self, k: int | None) -> PatternTable:
@@ -255,7 +273,11 @@ class LogicalModel(Explained):
         if self.posteriors is not None:
             return self.posteriors[output]
         v = flat_games(self.values)[output]
-        return CompleteGame(v) if self.coalitions is None else unfitted_game(self.coalitions, v, self.options.seed)
+        return (
+            CompleteGame(v)
+            if self.coalitions is None
+            else unfitted_game(self.coalitions, v, self.options.seed, self.drawn)
+        )
 
     def _state(self) -> dict[str, Any]:
         return super()._state() | ({} if self.posteriors is None else stored_parts(self.posteriors))
@@ -266,7 +288,7 @@ class LogicalModel(Explained):
         model = super()._of_state(state)
         if theta is None or kept is None or model.coalitions is None:
             return model
-        found = restored_games(model.coalitions, flat_games(model.values), theta, kept, model.options.seed)
+        found = restored_games(model.coalitions, flat_games(model.values), theta, kept, model.options.seed, model.drawn)
         return replace(model, posteriors=tuple(found))
 
     def predict(self, coalitions: Tensor) -> Tensor:
@@ -414,8 +436,10 @@ class LogicalModel(Explained):
     def _headline(self) -> str:
         """The players, and what R² is from."""
         if self.coalitions is None:
-            return f"{self.n_players} players, exact R² over all {self.n_evaluations:,} coalitions"
+            return f"{self.n_players} players, exact R² over all {self.values.shape[-1]:,} coalitions"
         n = self.n_players
+        if self.drawn is not None:
+            return f"{n} players, R² estimated from {self.drawn.in_words(self.n_evaluations)}"
         if n <= COMPLETED_PLAYERS:
             sizes = sorted(set(self.coalitions.sum(1).tolist()) - {0, n}) or [0]
             gap = f", none of {sizes[-1] + 1} to {n - 1} players" if sizes[-1] < n - 1 else ""
@@ -485,6 +509,8 @@ class LogicalModel(Explained):
         size = self._effect()[..., None]
         draw = torch.randn(self.values.shape, generator=generator, dtype=torch.float64, device="cpu")
         values = self.values + noise * size * draw.to(self.values.device)
+        if self.drawn is not None and self.coalitions is not None:
+            raise ValueError("a model from a budget beside a Background cannot be refitted with noise.")
         if self.coalitions is None:
             again = complete_model(values, self.options, self.players)
         else:
@@ -497,8 +523,8 @@ class LogicalModel(Explained):
             return (self.values[..., -1] - self.values[..., 0]).abs()
         sizes = self.coalitions.sum(1)
         empty, whole = (sizes == 0).nonzero(), (sizes == self.n_players).nonzero()
-        if len(empty) and len(whole):
-            return (self.values[..., int(whole[0])] - self.values[..., int(empty[0])]).abs()
+        if len(empty) and len(whole):  # with a background ∅ was seen on every row
+            return (self.values[..., whole[0, 0]] - self.values[..., empty[:, 0]].mean(-1)).abs()
         return self.values.amax(-1) - self.values.amin(-1)
 
     def _all_values(self) -> Tensor:
@@ -551,10 +577,11 @@ def sampled_model(
     options: Options,
     players: ResultPlayers,
     posteriors: Sequence[Posterior] | None = None,
+    drawn: DrawnRows | None = None,
 ) -> LogicalModel:
     """Choose and fit the logical model of games of which v is known on coalitions ``(m, n)``, each once; None for all.
 
-    The posterior of each game says what v is on the others.
+    The posterior of each game says what v is on the others. ``drawn`` is which row of a background each pass saw.
     """
     games = flat_games(values)
     rows = all_coalitions(players.n_players, values.device) if coalitions is None else coalitions
@@ -562,12 +589,12 @@ def sampled_model(
         check_sample(rows, options)
     try:
         if posteriors is None:
-            posteriors = game_posteriors(rows, games, options.seed)
+            posteriors = game_posteriors(rows, games, options.seed, drawn=drawn)
         models = models_of_estimates(posteriors, rows, games, options)
     except KeyboardInterrupt:  # the evaluations, which took the time, are kept with the model
-        return fitted_model(single_player_models(games, rows, options), values, coalitions, options, players)
-    model = fitted_model(models, values, coalitions, options, players)
-    return model if coalitions is None else replace(model, posteriors=tuple(posteriors))
+        models, posteriors = single_player_models(games, rows, options), None
+    model = replace(fitted_model(models, values, coalitions, options, players), drawn=drawn)
+    return model if coalitions is None or posteriors is None else replace(model, posteriors=tuple(posteriors))
 
 
 def fitted_model(

@@ -50,8 +50,8 @@ _ASKED_AGAIN = 64  # coalitions, to measure the noise of v
 _FEWEST_ROWS, _MOST_ROWS = 16, 4096
 _SAME_DIGITS = 4.0  # times the root of the output's rounding: about half of its digits
 _IDS_SHOWN = 6
-Evaluate: TypeAlias = Callable[[Tensor], Tensor]
-EvaluateExample: TypeAlias = Callable[[Tensor, int], Tensor | None]
+Evaluate: TypeAlias = Callable[[Tensor, Tensor | None], Tensor]
+EvaluateExample: TypeAlias = Callable[[Tensor, int, Tensor | None], Tensor | None]
 
 
 class _OutputDoesNotGrowError(ValueError):
@@ -192,7 +192,7 @@ class Game:
                 'out the last sigmoid, pass their logit, or explain them with score="output".'
             )
 
-    def _evaluate_example(self, coalition: Tensor, example: int) -> Tensor | None:
+    def _evaluate_example(self, coalition: Tensor, example: int, row: Tensor | None) -> Tensor | None:
         """V of one example without the others; None where an argument belongs to the batch, or the model refuses."""
         n = self.players.n_examples
         arguments = []
@@ -214,25 +214,31 @@ class Game:
             reference=None if self._reference is None else self._reference.forward_func,
         )
         try:
-            found = game._evaluate(coalition)
+            found = game._evaluate(coalition, row)
             return None if game.aggregates else found
         except Exception:  # a model may want a batch of a fixed size
             return None
 
-    def evaluate(self, coalitions: Tensor, bar: Progress) -> Tensor:
+    def evaluate(self, coalitions: Tensor, bar: Progress, rows: Tensor | None = None) -> Tensor:
         """Evaluate v on given coalitions; an interrupt keeps what is done.
 
         Args:
             coalitions (Tensor): bool, shape ``(m, n)``.
             bar: Progress bar, advanced by the number of coalitions evaluated.
+            rows: Of a background, the one that each coalition sees, int64, shape ``(m,)``; None for all.
 
         Returns:
             - **values** (*Tensor*): float64, shape ``(*outputs, m)``, or fewer than m if Ctrl-C came after the first.
         """
-        return self._stream(lambda start, stop: coalitions[start:stop], len(coalitions), bar, True)
+        return self._stream(lambda start, stop: coalitions[start:stop], len(coalitions), bar, True, rows)
 
     def _stream(
-        self, coalitions: Callable[[int, int], Tensor], total: int, bar: Progress, keeps_when_interrupted: bool
+        self,
+        coalitions: Callable[[int, int], Tensor],
+        total: int,
+        bar: Progress,
+        keeps_when_interrupted: bool,
+        rows: Tensor | None = None,
     ) -> Tensor:
         """Values on ``coalitions(0, total)``, in batches.
 
@@ -240,12 +246,12 @@ class Game:
         not (one value per batch), which later batches, of any size, could leave in doubt.
         """
         with _widest_activation() as widest:
-            first = self._evaluate(coalitions(0, 1))
+            first = self._evaluate(coalitions(0, 1), rows if rows is None else rows[:1])
         self._check_size(first, total)
         self._activation_bytes = widest.bytes // self.players.n_examples
         values = first.new_empty(*first.shape[:-1], total)
         values[..., :1] = first
-        self._keep(coalitions(0, 1), first)
+        self._keep(coalitions(0, 1), first, rows if rows is None else rows[:1])
         bar.update(1)
         if self.perturbations_per_eval == 1 and self.players.layout.per_example:
             self._check_rows(coalitions(0, 1))
@@ -253,10 +259,11 @@ class Game:
         start = 1
         while start < total:
             some = coalitions(start, min(start + step, total))
+            seen = rows if rows is None else rows[start : start + len(some)]
             try:
-                found = self._evaluate(some)
+                found = self._evaluate(some, seen)
                 values[..., start : start + len(some)] = found
-                self._keep(some, found)
+                self._keep(some, found, seen)
             except _OutputDoesNotGrowError as error:
                 if self.perturbations_per_eval is not None:
                     raise ValueError(str(error)) from None
@@ -293,9 +300,9 @@ class Game:
                 f"{size / 2**30:.0f} GiB. Pass a target, fewer examples at once, a coarser feature_mask, or a budget."
             )
 
-    def _keep(self, coalitions: Tensor, values: Tensor) -> None:
+    def _keep(self, coalitions: Tensor, values: Tensor, rows: Tensor | None) -> None:
         if self._repeats is not None:
-            self._repeats.keep(coalitions, values)
+            self._repeats.keep(coalitions, values, rows)
 
     def _check_rows(self, coalition: Tensor) -> None:
         """One pass over two coalitions, where masks differ between examples: N values could be those of the batch.
@@ -327,25 +334,33 @@ class Game:
             )
         return self.perturbations_per_eval
 
-    def _evaluate(self, coalitions: Tensor) -> Tensor:
-        """Score k coalitions, averaged over the rows of a background: float64, shape ``(*outputs, k)``."""
-        if not self.players.n_rows:
-            return self._scored(coalitions, self.players)
-        total = self._scored(coalitions, self.players.at_row(0))
-        for row in range(1, self.players.n_rows):
-            total = total + self._scored(coalitions, self.players.at_row(row))
-        return total / self.players.n_rows
+    def _evaluate(self, coalitions: Tensor, rows: Tensor | None = None) -> Tensor:
+        """Score k coalitions, each at a row of a background or averaged over them: float64, ``(*outputs, k)``."""
+        players = self.players
+        if not players.n_rows:
+            return self._scored(coalitions, players)
+        if rows is not None:
+            return self._scored(coalitions, players.at_rows(rows))
+        each = torch.arange(players.n_rows, device="cpu")[:, None]
+        total = self._scored(coalitions, players.at_rows(each[0]))
+        for row in each[1:]:
+            total = total + self._scored(coalitions, players.at_rows(row))
+        return total / players.n_rows
 
     def _scored(self, coalitions: Tensor, players: Players) -> Tensor:
         """Score k coalitions of players with single baselines: float64, shape ``(*outputs, k)``."""
         k = len(coalitions)
-        arguments = _repeat_arguments(self.additional_forward_args, k, self.players.n_examples)
+        is_shared = self._is_shared(coalitions, players)
+        asked = players.of_examples(slice(0, 1)) if is_shared else players
+        arguments = _repeat_arguments(self.additional_forward_args, k, asked.n_examples)
         try:
-            returned = self.forward_func(*players.masked(coalitions), *arguments)
+            returned = self.forward_func(*asked.masked(coalitions), *arguments)
         except RuntimeError as error:
             self._check_devices(error)
             raise
         output = self._as_tensor(returned)
+        if is_shared and output.ndim:
+            output = output.repeat_interleave(players.n_examples, 0)
         if self._trailing is None:
             self._learn_output_form(output)
         else:
@@ -361,6 +376,13 @@ class Game:
         if self._reference is None:
             return values
         return self._less_reference(values, coalitions, players, self._reference)
+
+    def _is_shared(self, coalitions: Tensor, players: Players) -> bool:
+        """Whether all examples ask the same: a row of the background with nothing of their own."""
+        of_examples = any(isinstance(a, Tensor) and a.ndim > 0 for a in self.additional_forward_args)
+        is_known = self._trailing is not None and not self.aggregates
+        asks_rows = self.players.n_rows > 0 and not bool(coalitions.any())
+        return players.n_examples > 1 and is_known and asks_rows and not of_examples and players.keeps_nothing
 
     def _less_reference(self, values: Tensor, coalitions: Tensor, players: Players, reference: Game) -> Tensor:
         try:
@@ -546,22 +568,23 @@ class Repeats:
         kept: By place, the coalition, shape ``(n,)``, and v on it, shape ``(*outputs)``.
     """
 
-    kept: dict[str, tuple[Tensor, Tensor]] = field(default_factory=dict)
+    kept: dict[str, tuple[Tensor, Tensor, Tensor | None]] = field(default_factory=dict)
 
-    def keep(self, coalitions: Tensor, values: Tensor) -> None:
-        """Record a batch: bool ``(k, n)`` and v ``(*outputs, k)``."""
+    def keep(self, coalitions: Tensor, values: Tensor, rows: Tensor | None = None) -> None:
+        """Record a batch: bool ``(k, n)``, v ``(*outputs, k)`` and which rows of a background it saw."""
         sizes = coalitions.sum(1)
         for place, size in (("∅", 0), ("N", coalitions.shape[1])):
             here = (sizes == size).nonzero()
             if place not in self.kept and len(here):
-                self._take(place, coalitions, values, int(here[0]))
+                self._take(place, coalitions, values, rows, int(here[0]))
         if len(coalitions) > 1:
             which = "last" if "end of the first batch" in self.kept else "first"
-            self._take(f"middle of the {which} batch", coalitions, values, len(coalitions) // 2)
-            self._take(f"end of the {which} batch", coalitions, values, len(coalitions) - 1)
+            self._take(f"middle of the {which} batch", coalitions, values, rows, len(coalitions) // 2)
+            self._take(f"end of the {which} batch", coalitions, values, rows, len(coalitions) - 1)
 
-    def _take(self, place: str, coalitions: Tensor, values: Tensor, position: int) -> None:
-        self.kept[place] = coalitions[position].clone(), values[..., position].clone()
+    def _take(self, place: str, coalitions: Tensor, values: Tensor, rows: Tensor | None, position: int) -> None:
+        row = None if rows is None else rows[position : position + 1].clone()
+        self.kept[place] = coalitions[position].clone(), values[..., position].clone(), row
 
     def change(
         self, evaluate: Evaluate, evaluate_example: EvaluateExample | None, digits: float, feature_ids: tuple[int, ...]
@@ -569,28 +592,28 @@ class Repeats:
         """How far v moves when asked again, in words; None where it does not.
 
         Args:
-            evaluate: v of one coalition ``(1, n)`` in a pass of its own: ``(*outputs, 1)``.
+            evaluate: v of one coalition ``(1, n)``, and which row it saw, in a pass of its own: ``(*outputs, 1)``.
             evaluate_example: The same for one example alone, shape ``(1, …, 1)``, or None where that cannot be asked;
                 None where there is one example.
             digits: Rounding of the model's output, relative.
             feature_ids: Of the players.
         """
-        scale = max((float(v.abs().amax()) for _, v in self.kept.values() if v.numel()), default=0.0)
+        scale = max((float(v.abs().amax()) for _, v, _ in self.kept.values() if v.numel()), default=0.0)
         allowed = _SAME_DIGITS * digits**0.5 * scale
         found: list[tuple[float, str]] = []
         asked: list[Tensor] = []
-        for place, (coalition, before) in self.kept.items():
+        for place, (coalition, before, row) in self.kept.items():
             if any(torch.equal(coalition, other) for other in asked) or not before.numel():
                 continue
             asked.append(coalition)
-            moved = float((evaluate(coalition[None])[..., 0] - before).abs().amax())
+            moved = float((evaluate(coalition[None], row)[..., 0] - before).abs().amax())
             found.append((moved, f"v({_named(coalition, feature_ids)}), {_where(place)}"))
         for place, last in (("N", False), ("end of the first batch", True)):
             if evaluate_example is None or place not in self.kept:
                 continue
-            coalition, before = self.kept[place]
+            coalition, before, row = self.kept[place]
             example = len(before) - 1 if last else len(before) // 2
-            again = evaluate_example(coalition[None], example)
+            again = evaluate_example(coalition[None], example, row)
             if again is not None and again.shape[1:-1] == before.shape[1:]:
                 moved = float((again[0, ..., 0] - before[example]).abs().amax())
                 found.append((moved, f"v({_named(coalition, feature_ids)}) of example {example} without the others"))

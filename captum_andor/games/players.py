@@ -163,12 +163,17 @@ class Players:
         """Number of rows of the background; 0 where baselines are single."""
         return len(self.background[0]) if self.background is not None else 0
 
-    def at_row(self, row: int) -> Players:
-        """The same with one row of the background as baselines."""
+    def at_rows(self, rows: Tensor) -> Players:
+        """The same with a row of the background for each coalition as baselines; int64, shape ``(k,)`` or ``(1,)``."""
         own = copy.copy(self)
-        own.baselines = tuple(rows[row : row + 1] for rows in self.background or ())
+        own.baselines = tuple(each[rows.to(each.device)][:, None] for each in self.background or ())
         own.background = None
         return own
+
+    @property
+    def keeps_nothing(self) -> bool:
+        """Whether every element belongs to a player, so that nothing of an example is left in ∅."""
+        return not any(bool((index == NO_PLAYER).any()) for index in self.layout.indices)
 
     def of_examples(self, rows: slice | Tensor) -> Players:
         """The players of some examples of the batch."""

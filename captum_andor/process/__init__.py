@@ -1,5 +1,6 @@
 """What evaluated coalitions tell of all others: the Gaussian process, its posterior, functionals and intervals."""
 
+from captum_andor.process.background_process import JUDGED as JUDGED, BackgroundPosterior as BackgroundPosterior
 from captum_andor.process.coalition_process import (
     CoalitionProcess as CoalitionProcess,
     Prior as Prior,

@@ -42,7 +42,7 @@ from captum_andor.sampling import in_pairs, is_inner
 
 COMPONENTS = 3  # parities, AND, NOR
 _LARGEST_GAMMA = 100.0  # e^-100 is nothing, and products of few such factors are still no 0 to divide by
-CONSTANT = 100.0  # prior variance of the mean in units of the variance of v: as good as unknown
+_CONSTANT = 100.0  # prior variance of the mean in units of the variance of v: as good as unknown
 _JITTER = 1e-9  # of the variance of v, added to every diagonal; grows tenfold until the factorisation succeeds
 _LARGEST_JITTER = 1e-1
 # Coalitions that the hyperparameters are fitted on, and iterations of L-BFGS. More of the second stage pay where there
@@ -112,16 +112,18 @@ class Kernel:
     """The covariance for given hyperparameters; any number of leading axes, one kernel for each.
 
     Attributes:
-        gamma: Shape ``(…, 3, n)``.
-        tau: Prior variance of each component, shape ``(…, 3)``.
+        gamma: Shape ``(…, q, n)``: of parities, of AND, of NOR; more components are of NOR, too.
+        tau: Prior variance of each component, shape ``(…, q)``.
         linear: λ_i, shape ``(…, n)``.
         noise: Variance of what no product kernel explains, e.g. of a random model; shape ``(…)``.
+        constant: Prior variance of the mean.
     """
 
     gamma: Tensor
     tau: Tensor
     linear: Tensor
     noise: Tensor
+    constant: float = _CONSTANT
 
     @classmethod
     def of(cls, theta: Tensor, n_players: int) -> Kernel:
@@ -133,8 +135,8 @@ class Kernel:
         return cls(gamma, tau, linear * shared, noise[..., 0])
 
     def products(self, left: Tensor, right: Tensor) -> Iterator[Tensor]:
-        """The three products times τ between 0/1 coalitions ``(…, m, n)`` and ``(…, k, n)``: ``(…, m, k)`` each."""
-        for component in range(COMPONENTS):
+        """Each product times τ between 0/1 coalitions ``(…, m, n)`` and ``(…, k, n)``: ``(…, m, k)`` each."""
+        for component in range(self.gamma.shape[-2]):
             gamma = self.gamma[..., component, :]
             level = self.tau[..., component, None].log()
             exponent = (left * gamma[..., None, :]) @ right.mT
@@ -149,7 +151,7 @@ class Kernel:
 
     def linear_part(self, left: Tensor, right: Tensor) -> Tensor:
         """The covariance of single players and of the constant: ``(…, m, k)``."""
-        return ((2 * left - 1) * self.linear[..., None, :]) @ (2 * right - 1).mT + CONSTANT
+        return ((2 * left - 1) * self.linear[..., None, :]) @ (2 * right - 1).mT + self.constant
 
     def matrix(self, left: Tensor, right: Tensor) -> Tensor:
         """Covariances between 0/1 coalitions, float64: ``(m, n)`` and ``(k, n)`` to ``(…, m, k)``."""
@@ -160,19 +162,19 @@ class Kernel:
 
     def diagonal(self, coalitions: Tensor) -> Tensor:
         """Prior variance of v on 0/1 coalitions ``(m, n)``: shape ``(m,)``."""
-        alone = self.tau[0] + self.linear.sum() + CONSTANT
+        alone = self.tau[0] + self.linear.sum() + self.constant
         absent = 1 - coalitions
         return (
             alone
             + self.tau[1] * (-(absent @ self.gamma[1])).exp()
-            + self.tau[2] * (-(coalitions @ self.gamma[2])).exp()
+            + (-(coalitions @ self.gamma[2:].T)).exp() @ self.tau[2:]
         )
 
     def factors(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Each product's factor of one player, where both, one and neither of S and T hold it: ``(3, n)`` each."""
+        """Each product's factor of one player, where both, one and neither of S and T hold it: ``(q, n)`` each."""
         small, one = (-self.gamma).exp(), torch.ones_like(self.gamma)
-        both = torch.stack([one[0], one[1], small[2]])
-        neither = torch.stack([one[0], small[1], one[2]])
+        both = torch.cat([one[:2], small[2:]])
+        neither = torch.cat([one[:1], small[1:2], one[2:]])
         return both, small, neither
 
     def gradient(self, coalitions: Tensor, products: list[Tensor], weights: Tensor, noise_weight: Tensor) -> Tensor:
@@ -337,12 +339,12 @@ def fit_processes(
 
 def _posterior(z: Tensor, y: Tensor, theta: Tensor, offset: Tensor, scale: Tensor, ends: Tensor) -> CoalitionProcess:
     kernel = Kernel.of(theta, z.shape[1])
-    factor = _factorised(kernel.matrix(z, z), torch.where(ends, 0.0, kernel.noise))
+    factor = factorised(kernel.matrix(z, z), torch.where(ends, 0.0, kernel.noise))
     alpha = torch.cholesky_solve(y[:, None], factor)[:, 0]
     return CoalitionProcess(theta, kernel, z, offset, scale, factor, alpha)
 
 
-def _factorised(matrix: Tensor, noise: Tensor) -> Tensor:
+def factorised(matrix: Tensor, noise: Tensor) -> Tensor:
     """Cholesky factor of a covariance with noise, with as much jitter as it takes."""
     jitter = _JITTER
     while jitter <= _LARGEST_JITTER:

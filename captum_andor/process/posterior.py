@@ -34,7 +34,7 @@ from captum_andor._utils.statistics import root_mean_square
 from captum_andor._utils.storage import storable
 from captum_andor.games import indices
 from captum_andor.games.transforms import all_coalitions, coalition_codes, count_players, shapley_values
-from captum_andor.process.coalition_process import CONSTANT, CoalitionProcess, fit_process, fit_processes
+from captum_andor.process.coalition_process import CoalitionProcess, fit_process, fit_processes
 from captum_andor.results import PatternTable
 from captum_andor.sampling import Regime, in_pairs, is_inner
 
@@ -42,7 +42,7 @@ Kind: TypeAlias = Literal["complete", "patterns", "process"]
 Estimated: TypeAlias = tuple[Tensor, Tensor]
 # The posterior takes its hyperparameters for known, but they are fitted. Without the factor 95 % intervals of Shapley
 # values cover .85 to .98 of them, by family of games (`python -m benchmarks.budget shapley`), with it .89 to .99.
-_FITTED_HYPERPARAMETERS = 1.15
+FITTED_HYPERPARAMETERS = 1.15
 _FEWEST_PAIRS = 4  # of coalitions, parts of which tell anything
 _NODES_OF_HALVES = 12  # of the quadrature, for a ratio of two errors
 _FOLDS = 4
@@ -299,7 +299,7 @@ class ProcessPosterior:
         expected = float(deviation[inner].square().mean()) if bool(inner.any()) else 0.0
         folds = [self.refits.error**2 / expected] if expected > 0 else []
         return max(
-            math.sqrt(max(1.0, *known, *ends, self.refits.moved_known)) * _FITTED_HYPERPARAMETERS,
+            math.sqrt(max(1.0, *known, *ends, self.refits.moved_known)) * FITTED_HYPERPARAMETERS,
             math.sqrt(max([1.0, self.refits.moved, *folds])),
         )
 
@@ -540,7 +540,7 @@ def _moved_by_halves(game: ProcessPosterior, halves: list[Tensor]) -> float:
 def completed_values(process: CoalitionProcess) -> Tensor:
     """Posterior mean of v on all 2^n coalitions, in the order of their codes."""
     weights = process.alpha.new_zeros(1, 1 << process.coalitions.shape[1])
-    weights[0, coalition_codes(process.coalitions > 0)] = process.alpha
+    weights[0].index_add_(0, coalition_codes(process.coalitions > 0), process.alpha)
     return completed(process, weights)[0] * process.scale + process.offset
 
 
@@ -634,7 +634,7 @@ def completed(process: CoalitionProcess, vectors: Tensor) -> Tensor:
     """
     kernel, n = process.kernel, process.coalitions.shape[1]
     signs = 2 * all_coalitions(n, vectors.device).to(torch.float64) - 1
-    total = ((vectors @ signs) * kernel.linear) @ signs.T + CONSTANT * vectors.sum(1, keepdim=True)
+    total = ((vectors @ signs) * kernel.linear) @ signs.T + kernel.constant * vectors.sum(1, keepdim=True)
     for tau, both, one, neither in zip(kernel.tau, *kernel.factors(), strict=True):
         part = vectors
         for i in range(n):

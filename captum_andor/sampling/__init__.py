@@ -1,5 +1,6 @@
 """Choice of the coalitions to evaluate, checks of coalitions that a caller chose, and what is done with them."""
 
+from captum_andor.sampling.chains import DrawnRows as DrawnRows, chained_design as chained_design, n_passes as n_passes
 from captum_andor.sampling.coalitions import (
     PATTERNS as PATTERNS,
     SHAPLEY as SHAPLEY,

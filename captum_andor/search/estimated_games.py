@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from captum_andor._utils.storage import storable
 from captum_andor.games.transforms import coalition_codes
-from captum_andor.process import CompleteGame, Posterior, Prior, ProcessPosterior, SparseGame
-from captum_andor.sampling import DICTIONARY_PLAYERS
+from captum_andor.process import BackgroundPosterior, CompleteGame, Posterior, Prior, ProcessPosterior, SparseGame
+from captum_andor.sampling import DICTIONARY_PLAYERS, DrawnRows
 from captum_andor.search.beam_search import Pattern
 from captum_andor.search.sparse_games import FoundPatterns, confirmed, find_patterns
 
@@ -36,7 +37,9 @@ def kept_part(posterior: Posterior) -> SparseGame | BesideProcess | None:
 def stored_parts(posteriors: Sequence[Posterior]) -> dict[str, list[Any]]:
     """What a file holds of posteriors: the hyperparameters of processes, and :func:`kept_part`."""
     return {
-        "theta": [p.process.theta if isinstance(p, ProcessPosterior) else None for p in posteriors],
+        "theta": [
+            p.process.theta if isinstance(p, (ProcessPosterior, BackgroundPosterior)) else None for p in posteriors
+        ],
         "kept": [kept_part(posterior) for posterior in posteriors],
     }
 
@@ -47,8 +50,12 @@ def restored_games(
     theta: Sequence[Tensor | None],
     kept: Sequence[SparseGame | BesideProcess | None],
     seed: int,
+    drawn: DrawnRows | None = None,
 ) -> list[Posterior]:
     """The posteriors of games of values ``(B, m)`` of which a file held :func:`stored_parts`."""
+    if drawn is not None and drawn.rows is not None:
+        known = torch.stack([each for each in theta if each is not None])
+        return [*BackgroundPosterior.of_games(coalitions, drawn.rows, values, drawn.n_rows, seed, known)]
     return [restored_game(coalitions, *parts, seed) for parts in zip(values, theta, kept, strict=True)]
 
 
@@ -70,13 +77,16 @@ def game_posteriors(
     seed: int,
     found: Sequence[FoundPatterns | None] | None = None,
     noise: Tensor | None = None,
+    drawn: DrawnRows | None = None,
 ) -> list[Posterior]:
     """The posteriors of games whose values are known on the same coalitions, shape ``(B, m)``.
 
     ``found`` is what searches on a part of the coalitions found. Where this explains the others and is identified, the
     game is these patterns; where it does not and yet came near, all coalitions are searched. ``noise`` is the standard
-    deviation of v of random games, shape ``(B,)``.
+    deviation of v of random games, shape ``(B,)``; ``drawn`` which row of a background each value was seen with.
     """
+    if drawn is not None and drawn.rows is not None:
+        return [*BackgroundPosterior.of_games(coalitions, drawn.rows, values, drawn.n_rows, seed)]
     exact: list[Posterior | None] = [_complete(coalitions, v) for v in values]
     if all(exact):
         return [posterior for posterior in exact if posterior is not None]
@@ -124,7 +134,9 @@ def _complete(coalitions: Tensor, values: Tensor) -> CompleteGame | None:
     return None
 
 
-def unfitted_game(coalitions: Tensor, values: Tensor, seed: int) -> Posterior:
+def unfitted_game(coalitions: Tensor, values: Tensor, seed: int, drawn: DrawnRows | None = None) -> Posterior:
     """The posterior under the hyperparameters of the prior: at once, with larger errors."""
+    if drawn is not None and drawn.rows is not None:
+        return BackgroundPosterior.unfitted(coalitions, drawn.rows, values, drawn.n_rows)
     theta = Prior.of(coalitions.shape[1], values.device).mean
     return _complete(coalitions, values) or ProcessPosterior.of(coalitions, values, seed, theta)

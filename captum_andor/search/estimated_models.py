@@ -18,6 +18,8 @@ from torch import Tensor
 
 from captum_andor.games.transforms import all_coalitions, orders
 from captum_andor.process import (
+    JUDGED,
+    BackgroundPosterior,
     CompleteGame,
     Fold,
     Posterior,
@@ -139,6 +141,9 @@ def models_of_estimates(
         return none._replace(members=none.members.new_zeros(0, coalitions.shape[1]))
     if all(isinstance(posterior, CompleteGame) for posterior in posteriors):
         return complete_models(values, options)
+    of_means = [posterior for posterior in posteriors if isinstance(posterior, BackgroundPosterior)]
+    if of_means:
+        return joined_models([_model_of_mean(posterior, options) for posterior in of_means])
     support = _Support.of(coalitions, options)
     sparse = {
         i: _sparse_model(_Game(posterior, coalitions, v, options, support), posterior)
@@ -169,6 +174,39 @@ def models_of_estimates(
         model = next(found)
         parts.append(model._replace(value=model.value * size, constant=model.constant * size + offset))
     return joined_models(parts)
+
+
+def _model_of_mean(posterior: BackgroundPosterior, options: Options) -> Models:
+    """The model of a game that is a mean over the rows of a background, chosen on what the posterior says of it."""
+    unit, coalitions = posterior.unit, posterior.coalitions
+    ends = torch.stack([torch.zeros_like(coalitions[0]), torch.ones_like(coalitions[0])])
+    support = _Support.of(ends, options)
+    game = _Game(unit, ends, torch.stack(unit.ends), options, support)
+    values = support.values(unit, ends, game.v)[None]
+    rows, _ = drawn_coalitions(coalitions, options.size_shares(posterior.n_players), JUDGED)
+    mean, draws = unit.drawn(rows)
+    count = options.max_patterns
+    if count is None or options.min_r2 is not None:
+        # As many as pay: until what the model leaves of the mean is less than what is unknown of it.
+        limit = options.max_patterns or (_MOST_COUNTED if support.is_complete else _MOST_PURSUED)
+        left = (1 - game.models(values, limit).r2_path[0]) * mean.var(unbiased=False)
+        unknown = (draws - mean).square().mean()
+        allowed = unknown if options.min_r2 is None else (1 - options.min_r2) * draws.var(1).mean() - unknown
+        enough = left <= allowed
+        count = max(int(enough.int().argmax()), 1) if bool(enough.any()) else limit
+    found = _merged(_of_game(game.models(values, count), 0), coalitions)
+    fidelity = unit.fidelity(options.size_shares(posterior.n_players), lambda some: _predicted(found, 0, some))
+    columns = torch.cat([_table(found, 0).holds(rows).double(), torch.ones_like(rows[:, :1], dtype=torch.float64)], 1)
+    weights = torch.linalg.lstsq(columns, (draws - mean).T, driver="gelsd").solution[:-1]
+    error = weights.square().mean(1).sqrt()
+    offset, size = posterior.process.offset, posterior.size
+    return found._replace(
+        value=found.value * size,
+        constant=found.constant * size + offset,
+        t=torch.where(error > 0, found.value.abs() / error, torch.inf),
+        r2=values.new_tensor([fidelity.r2]),
+        r2_interval=values.new_tensor([[fidelity.low, fidelity.high]]),
+    )
 
 
 def _models_of_values(game: _Game, values: Tensor) -> Models:

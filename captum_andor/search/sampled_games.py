@@ -17,7 +17,7 @@ from captum_andor._utils.statistics import effective_count
 from captum_andor._utils.user_warnings import warn
 from captum_andor.games.transforms import coalition_codes
 from captum_andor.results import PatternTable
-from captum_andor.sampling import DICTIONARY_PLAYERS, held_out_at_random, n_held_out, orders_seen
+from captum_andor.sampling import DICTIONARY_PLAYERS, held_out_at_random, n_held_out, n_passes, orders_seen
 from captum_andor.search.beam_search import CoalitionSample, Pattern, Search
 from captum_andor.search.complete_games import allowed_columns, shortened
 from captum_andor.search.dictionary import SampledColumns, WrittenColumns
@@ -68,9 +68,11 @@ def single_player_models(values: Tensor, coalitions: Tensor, options: Options) -
     )
 
 
-def check_budget(budget: Any, n_players: int, max_players: int, options: Options) -> int | None:
-    """How many coalitions to evaluate at the start; None for all."""
-    everything = 1 << n_players
+def check_budget(budget: Any, n_players: int, max_players: int, options: Options, n_rows: int = 0) -> int | None:
+    """How many coalitions to evaluate at the start, or passes on a background of so many rows; None for all."""
+    everything = n_passes(n_players, n_rows) if n_rows else 1 << n_players
+    if budget is None and n_rows and n_players > _ENUMERATED_PLAYERS:
+        return _DEFAULT_BUDGET + n_rows
     if budget is None:
         return None if n_players <= _ENUMERATED_PLAYERS else _enough(_DEFAULT_BUDGET, everything, options)
     if isinstance(budget, str):
