@@ -35,6 +35,7 @@ from captum_andor.games import (
     method_to_pass,
     named_call,
     players_of,
+    said_of_absent,
     standard_target,
 )
 from captum_andor.games.transforms import shapley_values
@@ -359,7 +360,7 @@ class AndOrInteractions(PerturbationAttribution):  # type: ignore[misc]  # captu
             compared=reference is not None,
             targets=(asked,) if isinstance(asked, int) else tuple(asked.tolist()) if isinstance(asked, Tensor) else (),
             score=chosen_score if isinstance(chosen_score, str) else "",
-            absent=getattr(self.forward_func, "absent_in_words", "") or players.question.absent,
+            absent=said_of_absent(self.forward_func, players),
         )
         if additional_forward_args is None:
             arguments: tuple[Any, ...] = ()

@@ -10,6 +10,7 @@ from captum_andor.games.given_inputs import (
     check_number as check_number,
     column_names as column_names,
     players_of as players_of,
+    said_of_absent as said_of_absent,
 )
 from captum_andor.games.interpretable import (
     InterpretableModel,
@@ -27,6 +28,7 @@ from captum_andor.games.players import (
     Question as Question,
     present_elements as present_elements,
 )
+from captum_andor.games.removed_parts import RemovedPatches, RemovedTokens
 from captum_andor.games.scores import (
     OutputField as OutputField,
     Score as Score,
@@ -46,4 +48,13 @@ from captum_andor.games.scores import (
 from captum_andor.games.subgames import Subgames as Subgames, active_players as active_players
 from captum_andor.games.transforms import flat_games as flat_games, game_values as game_values
 
-__all__ = ["Background", "FrameModel", "InterpretableModel", "indices", "masks", "transforms"]
+__all__ = [
+    "Background",
+    "FrameModel",
+    "InterpretableModel",
+    "RemovedPatches",
+    "RemovedTokens",
+    "indices",
+    "masks",
+    "transforms",
+]

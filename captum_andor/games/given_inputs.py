@@ -240,6 +240,13 @@ def players_of(
     return players
 
 
+def said_of_absent(forward_func: Any, players: Players) -> str:
+    """What absent means in this call: by the model's own words, if it removes players or the baselines mark them."""
+    own, mark = getattr(forward_func, "absent_in_words", ""), getattr(forward_func, "absent", None)
+    is_marked = mark is None or all(bool((b.isnan() | (b == mark)).all()) for b in players.baselines)
+    return own if own and is_marked else players.question.absent
+
+
 def absent_in_words(baselines: Any) -> str:
     """What players outside a coalition are replaced by, for prints and titles."""
     if baselines is None:

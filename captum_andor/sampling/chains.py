@@ -1,13 +1,16 @@
 """Which coalition each pass of a budget sees, and which row of a background.
 
 Chains: the players enter one by one in a random order, all on one row; the reverse order follows on the next row. Rows
-come in random order, each as often as the others.
+come in random order, each as often as the others; the second time a row sees the reverse of what it saw the first time.
+Squared errors of Shapley values at 2 000 passes and 100 rows are .44 of those of antithetic permutations, with new
+orders for the second time .63, with both orders at once .67 (ten games of ``benchmarks/background.py``).
 
 Source: antithetic permutations (Mitchell, Cooper, Frank and Holmes 2022).
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -66,19 +69,17 @@ def chained_design(n_players: int, n_rows: int, budget: int, seed: int = 0) -> P
         return np.concatenate(coalitions), np.concatenate(rows)
     wanted = budget - n_rows - 1
     seen: set[tuple[int, bytes]] = set()
-    order: list[int] = []
     idle = 0
-    while len(seen) < wanted and idle < _IDLE:
-        first = generator.permutation(n)
-        for players in (first, first[::-1]):
-            order = order or generator.permutation(n_rows).tolist()
-            row, chain = order.pop(), _chain(players)
-            keys = [(row, key.tobytes()) for key in np.packbits(chain, axis=1)]
-            new = [i for i, key in enumerate(keys) if key not in seen][: wanted - len(seen)]
-            seen.update(keys[i] for i in new)
-            idle = 0 if new else idle + 1
-            coalitions.append(chain[new])
-            rows.append(np.full(len(new), row))
+    for row, players in _orders(n, n_rows, generator):
+        if len(seen) == wanted or idle == _IDLE:
+            break
+        chain = _chain(players)
+        keys = [(row, key.tobytes()) for key in np.packbits(chain, axis=1)]
+        new = [i for i, key in enumerate(keys) if key not in seen][: wanted - len(seen)]
+        seen.update(keys[i] for i in new)
+        idle = 0 if new else idle + 1
+        coalitions.append(chain[new])
+        rows.append(np.full(len(new), row))
     if len(seen) < wanted:  # few are left, and chance finds them late
         for code in range(1, 2**n - 1):
             some = (code >> np.arange(n) & 1).astype(bool)[None]
@@ -88,6 +89,18 @@ def chained_design(n_players: int, n_rows: int, budget: int, seed: int = 0) -> P
             coalitions.append(some.repeat(len(left), 0))
             rows.append(np.array(left, dtype=np.int64))
     return np.concatenate(coalitions), np.concatenate(rows)
+
+
+def _orders(n: int, n_rows: int, generator: np.random.Generator) -> Iterator[tuple[int, npt.NDArray[np.int64]]]:
+    """Rows and orders of players, without end."""
+    while True:
+        rows = generator.permutation(n_rows).tolist()
+        pairs = [(rows[i : i + 2], generator.permutation(n)) for i in range(0, n_rows, 2)]
+        again = [pairs[i] for i in generator.permutation(len(pairs))]
+        for turn, some in ((1, pairs), (-1, again)):
+            for two, players in some:
+                for row, way in zip(two, (turn, -turn), strict=False):
+                    yield row, players[::way]
 
 
 def _chain(players: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
