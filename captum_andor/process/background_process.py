@@ -54,7 +54,10 @@ _SMALL = 1e-5  # exponents of the product that is linear
 _STAGES = ((128, 16), (320, 16))  # passes that the hyperparameters are fitted on, and iterations
 _BOUND, _TOLERANCE, _JITTER, _LOST = 4.0, 1e-4, 1e-9, 1e10
 _ROUNDING = 1e-13  # of the largest |v|: a game that varies less is constant
-_NOISES = (1.0, 8.0, 64.0, 512.0)
+_NOISES = (1.0, 8.0, 64.0, 512.0)  # multiples of the noise that a part of the passes shows
+# Of the errors that the posterior thinks it makes, at the lower end, middle and upper end of an interval of R². With 1 in
+# all three what is left is too large by a half, and a third of 120 intervals lie below the truth (benchmarks/background).
+_SCALES = (1.1, 0.8, 0.55)
 JUDGED, _DRAWS = 512, 400  # coalitions that R² is judged on, and games drawn from the posterior
 
 
@@ -404,13 +407,14 @@ class BackgroundPosterior:
         rows, _ = drawn_coalitions(self.coalitions, shares, JUDGED)
         mean, draws = self.unit.drawn(rows)
         predicted = mean if predict is None else predict(rows)
-        missed = (draws - predicted).square().mean(1)
-        spread = draws.var(1, unbiased=False)
-        if not bool((spread > 0).all()):
-            return Fidelity(float("nan"), float("nan"), float("nan"))
-        r2 = 1 - missed / spread
-        low, high = torch.quantile(r2, torch.tensor([0.025, 0.975], dtype=r2.dtype, device=r2.device)).tolist()
-        middle = float(1 - missed.mean() / spread.mean())
+        r2 = []
+        for scale in _SCALES:
+            games = mean + scale * (draws - mean)
+            spread = games.var(1, unbiased=False)
+            if not bool((spread > 0).all()):
+                return Fidelity(float("nan"), float("nan"), float("nan"))
+            r2.append(1 - (games - predicted).square().mean(1) / spread)
+        low, middle, high = float(r2[0].quantile(0.025)), float(r2[1].mean()), float(r2[2].quantile(0.975))
         return Fidelity(middle, min(low, middle), max(high, middle))
 
     def drawn(self, coalitions: Tensor) -> tuple[Tensor, Tensor]:

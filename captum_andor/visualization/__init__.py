@@ -19,7 +19,7 @@ from captum_andor.visualization.drawing import (
     panels as panels,
     shown as shown,
 )
-from captum_andor.visualization.estimates import plot_shapley_values
+from captum_andor.visualization.estimates import plot_deletion_curve, plot_shapley_values
 from captum_andor.visualization.graph import plot_graph
 from captum_andor.visualization.images import plot_image_interactions, plot_image_overview
 from captum_andor.visualization.matching import plot_matching
@@ -33,6 +33,7 @@ __all__ = [
     "plot_attributions",
     "plot_bars",
     "plot_beeswarm",
+    "plot_deletion_curve",
     "plot_graph",
     "plot_heatmap",
     "plot_image_interactions",

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
 
 from captum_andor._utils.checks import constrained
 from captum_andor.visualization.canvas import NEGATIVE, POSITIVE, text_colour
 from captum_andor.visualization.drawing import Canvas, figure
 
-if TYPE_CHECKING:
-    pass
+_MARKED = 24  # points up to which each is marked
 
 
 @figure
@@ -46,4 +47,47 @@ def plot_shapley_values(
     axis.set_xlabel(
         "Shapley value" if len(order) == len(values) else f"Shapley value, {len(order)} of {len(values)} players"
     )
+    axis.spines[["top", "right"]].set_visible(False)
+
+
+@figure
+def plot_deletion_curve(
+    canvas: Canvas,
+    shares: npt.NDArray[np.float64],
+    deletion: npt.NDArray[np.float64],
+    insertion: npt.NDArray[np.float64],
+    unit: str = "",
+) -> None:
+    """Draw v as the strongest players leave and as they enter; of several examples the means over thin lines.
+
+    Args:
+        shares (array): Share of the players that have left or entered, shape ``(steps + 1,)``.
+        deletion (array): v as they leave, shape ``(N, steps + 1)``.
+        insertion (array): v as they enter, same shape.
+        unit (str, optional): Of v. Default: "" (none)
+
+    Returns:
+        - **fig, axis** (*tuple*): The figure and its axis.
+
+    Raises:
+        ValueError: If shapes do not fit.
+    """
+    shares, deletion, insertion = np.asarray(shares), np.atleast_2d(deletion), np.atleast_2d(insertion)
+    if shares.ndim != 1 or deletion.shape != insertion.shape or deletion.shape[1] != len(shares):
+        raise ValueError(
+            f"deletion and insertion must be (N, {shares.size}), as many as shares; got {deletion.shape} and "
+            f"{insertion.shape}."
+        )
+    axis = canvas.axis((4.8, 3.2))
+    several = len(deletion) > 1
+    for curves, colour, name in ((insertion, POSITIVE, "insertion"), (deletion, NEGATIVE, "deletion")):
+        if several:
+            axis.plot(shares, curves.T, color=colour, linewidth=0.6, alpha=0.25)
+        mean = curves.mean(0)
+        area = float((np.diff(shares) * (mean[1:] + mean[:-1])).sum() / 2)
+        marker = "o" if len(shares) <= _MARKED else None
+        axis.plot(shares, mean, color=colour, linewidth=1.8, marker=marker, markersize=3.5, label=f"{name}, {area:.3g}")
+    axis.set_xlabel("share of players removed, or there, the strongest first")
+    axis.set_ylabel(f"v ({unit})" if unit else "v")
+    axis.legend(title="mean of v along" + (f", {len(deletion)} examples" if several else ""), frameon=False)
     axis.spines[["top", "right"]].set_visible(False)
