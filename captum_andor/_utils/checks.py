@@ -104,9 +104,10 @@ FLAG = Constraint("be True or False", lambda given: isinstance(given, (bool, np.
 # An argument means the same wherever it occurs; where it does not, the decorator says what it may be.
 CONSTRAINTS: dict[str, Constraint] = {
     **dict.fromkeys(
-        ("batch_size", "k", "max_players", "max_sets", "n_patterns", "n_resamples", "n_samples", "num_trials"), COUNT
+        ("batch_size", "k", "max_players", "max_sets", "n_patterns", "n_resamples", "n_samples", "num_trials", "top"),
+        COUNT,
     ),
-    **dict.fromkeys(("high_order", "max_order", "max_patterns"), optional(COUNT)),
+    **dict.fromkeys(("high_order", "max_order", "max_patterns", "steps"), optional(COUNT)),
     **dict.fromkeys(("error_tolerance", "fraction", "r2_tolerance", "tolerance"), SHARE),
     **dict.fromkeys(("check_repeats", "exact_ends"), FLAG),
     "missing_share": Constraint("lie in [0, 1)", lambda given: is_real(given) and 0 <= float(given) < 1),

@@ -13,25 +13,29 @@ from captum.log import log_usage
 from torch import Tensor
 from torch.futures import Future
 
-from captum_andor._utils.checks import constrained, whole
+from captum_andor._utils.checks import constrained, is_int, whole
 from captum_andor._utils.running import progress_bar
 from captum_andor._utils.user_warnings import warn
 from captum_andor.explain.estimate import GameEstimate
 from captum_andor.explain.evaluation import Goal, evaluated_estimate, model_error, shapley_error
 from captum_andor.explain.explanation import AndOrExplanation, split_explanation
+from captum_andor.explain.groups import groups_of_players
 from captum_andor.explain.kept_outputs import KeptOutputs
 from captum_andor.explain.logical_model import LogicalModel
+from captum_andor.explain.refinement import Refinement
 from captum_andor.games import (
     Baselines,
     FrameModel,
     Game,
     InputsT,
+    PlayerLayout,
     Players,
     Score,
     Target,
     check_number,
     check_output_field,
     check_score,
+    flat_games,
     method_to_pass,
     named_call,
     players_of,
@@ -39,6 +43,7 @@ from captum_andor.games import (
     standard_target,
 )
 from captum_andor.games.transforms import shapley_values
+from captum_andor.process import CompleteGame, owen_values
 from captum_andor.results import Names, ResultPlayers, standard_names
 from captum_andor.sampling import PATTERNS, SHAPLEY, n_passes
 from captum_andor.search import Budget, Effort, Options, Weights, check_budget
@@ -131,6 +136,7 @@ class AndOrInteractions(PerturbationAttribution):  # type: ignore[misc]  # captu
         return_standard_error: bool = False,
         seed: int = 0,
         error_tolerance: float = 0.05,
+        groups: Tensor | tuple[Tensor, ...] | str | None = None,
     ) -> InputsT | tuple[InputsT, InputsT]:
         r"""Shapley values, which are what the interactions imply for single players.
 
@@ -171,6 +177,9 @@ class AndOrInteractions(PerturbationAttribution):  # type: ignore[misc]  # captu
             seed (int, optional): Of the choice of the coalitions. Default: 0
             error_tolerance (float, optional): Standard errors at which ``budget="auto"`` stops, relative to the values,
                 both as root mean squares over players. Default: 0.05
+            groups (Tensor, tuple[Tensor, ...] or str, optional): Integer ids like the feature mask, each player in one
+                group: Owen values, for which groups join whole and the players of one group one by one; those of a
+                group add up to its Shapley value among the groups. Default: None (Shapley values)
 
         Returns:
             - **attributions** (*Tensor or tuple[Tensor, ...]*): For each input ``(*output_shape, *input.shape[1:])``.
@@ -179,7 +188,7 @@ class AndOrInteractions(PerturbationAttribution):  # type: ignore[misc]  # captu
         Raises:
             TypeError: If an argument is of the wrong kind, or a baseline or mask would have to be rounded.
             ValueError: If shapes do not match, there are more than ``max_players`` players, a target is out of range,
-                or the score of a coalition is not finite.
+                a group cuts a player, or the score of a coalition is not finite.
 
         Examples::
 
@@ -188,19 +197,30 @@ class AndOrInteractions(PerturbationAttribution):  # type: ignore[misc]  # captu
             >>> AndOrInteractions(model).attribute(torch.rand(5, 3), target=1).shape
             torch.Size([5, 3])
 
-        Source: Shapley 1953; Grabisch and Roubens 1999.
+        Source: Shapley 1953; Grabisch and Roubens 1999; Owen 1977.
         """
         if budget is not None:
             estimate = self._estimate(
                 inputs, baselines, target, additional_forward_args, feature_mask, perturbations_per_eval, show_progress,
-                budget=budget, leverage=SHAPLEY, seed=seed, error_tolerance=error_tolerance,
+                budget=budget, leverage=SHAPLEY, seed=seed, error_tolerance=error_tolerance, groups=groups,
             )  # fmt: skip
-            return estimate.attributions(return_standard_error)  # type: ignore[return-value]
+            if groups is None:
+                return estimate.attributions(return_standard_error)  # type: ignore[return-value]
+            layout = estimate.players.layout
+            assert layout is not None
+            found = estimate._owen_values(self._groups(inputs, baselines, groups, layout))
+            mean, std = map(estimate.players.scatter, found)
+            return (mean, std) if return_standard_error else mean  # type: ignore[return-value]
         players, game = self._game(
             inputs, baselines, target, additional_forward_args, feature_mask, perturbations_per_eval
         )
         values = self._values(game, show_progress)
-        shapley = shapley_values(values)
+        if groups is None:
+            shapley = shapley_values(values)
+        else:
+            members = self._groups(inputs, baselines, groups, players.layout)
+            each = [owen_values(CompleteGame(v), list(map(torch.tensor, members)))[0] for v in flat_games(values)]
+            shapley = torch.stack(each).view(*values.shape[:-1], -1)
         scattered = ResultPlayers.of_inputs(players.layout, game.output_dtype).scatter
         if return_standard_error:
             return scattered(shapley), scattered(torch.zeros_like(shapley))  # type: ignore[return-value]
@@ -278,14 +298,104 @@ class AndOrInteractions(PerturbationAttribution):  # type: ignore[misc]  # captu
         error_tolerance: float,
         previous: GameEstimate | LogicalModel | None = None,
         names: Names = None,
+        groups: Any = None,
     ) -> GameEstimate:
         """The estimate by the arguments of Captum, in their order."""
         inputs, baselines, target, further, feature_mask, perturbations_per_eval, show_progress = arguments
-        _, game = self._game(inputs, baselines, target, further, feature_mask, perturbations_per_eval, budgeted=True)
+        players, game = self._game(
+            inputs, baselines, target, further, feature_mask, perturbations_per_eval, budgeted=True
+        )
+        members = None if groups is None else self._groups(inputs, baselines, groups, players.layout)
         return evaluated_estimate(
             game, budget, leverage, seed, Goal(shapley_error, error_tolerance), previous, names, self.max_players,
-            show_progress, f"{self.get_name()} estimate",
+            show_progress, f"{self.get_name()} estimate", members,
         )  # fmt: skip
+
+    @log_usage()  # type: ignore[untyped-decorator]
+    @torch.no_grad()
+    @constrained()
+    def refine(
+        self,
+        estimate: GameEstimate,
+        inputs: Tensor | tuple[Tensor, ...],
+        baselines: Baselines = None,
+        target: Target = None,
+        additional_forward_args: Any = None,
+        feature_mask: Tensor | tuple[Tensor, ...] | str | None = None,
+        perturbations_per_eval: int | None = None,
+        show_progress: bool = False,
+        *,
+        top: int = 4,
+        budget: int | str = 512,
+        seed: int = 0,
+        error_tolerance: float = 0.05,
+        player_names: Names = None,
+    ) -> GameEstimate:
+        """Split the strongest players of an estimate into finer ones; what was evaluated is kept.
+
+        Passages into sentences, patches into quarters, groups of columns into columns. A coalition of the coarse
+        players is one of the finer ones; new coalitions hold whole players but for parts of one. The other players
+        stay whole.
+
+        Args:
+            estimate (GameEstimate): Of the coarse players.
+            inputs (Tensor or tuple[Tensor, ...]): As in the call that made it, and so are the others.
+            baselines (scalar, Tensor, tuple of these, optional): Default: None
+            target (int, tuple, Tensor or list, optional): Default: None
+            additional_forward_args (Any, optional): Default: None
+            feature_mask (Tensor, tuple[Tensor, ...] or str, optional): The finer players, each within one coarse one.
+                Default: None (every element)
+            perturbations_per_eval (int, optional): Default: None
+            show_progress (bool, optional): Default: False
+            top (int, optional): How many players are split: those of the largest Shapley values, of several outputs on
+                average, that have finer ones. Default: 4
+            budget (int or str, optional): How many coalitions in all, those of the estimate among them, or ``"auto"``.
+                Default: 512
+            seed (int, optional): Of the choice of the coalitions. Default: 0
+            error_tolerance (float, optional): As in :meth:`attribute`. Default: 0.05
+            player_names (sequence or mapping, optional): Of the finer players. Default: None (the name of the coarse
+                one with a number)
+
+        Returns:
+            - **estimate** (*GameEstimate*): Of the finer players; one that stays whole has the smallest of its finer
+              ids. ``owen_values(…)`` of it, with the coarse mask, add up to the values of the coarse players.
+
+        Raises:
+            TypeError: As :meth:`attribute`.
+            ValueError: As :meth:`attribute`, and if the estimate is of other inputs, baselines, target or model, a
+                finer player is in two coarse ones, none is split, or the budget is no more than the estimate had.
+
+        Examples::
+
+            >>> from captum_andor import AndOrInteractions
+            >>> method = AndOrInteractions(lambda x: x[:, 0] * x[:, 1] + x[:, 2])
+            >>> x, halves = torch.ones(1, 4), torch.tensor([[0, 0, 1, 1]])
+            >>> coarse = method.estimate(x, feature_mask=halves, budget=4)
+            >>> fine = method.refine(coarse, x, top=1, budget=8)
+            >>> fine.player_names, fine.shapley_values()
+            (('0 (1)', '0 (2)', '1'), tensor([[0.5000, 0.5000, 1.0000]], dtype=torch.float64))
+        """
+        if not isinstance(estimate, GameEstimate):
+            raise TypeError(f"estimate must be a GameEstimate; got {type(estimate).__name__}.")
+        arguments = inputs, baselines, target, additional_forward_args
+        finer, _ = self._game(*arguments, feature_mask, perturbations_per_eval, budgeted=True)
+        refined = Refinement.of(estimate, finer, top, player_names)
+        _, game = self._game(*arguments, refined.feature_mask, perturbations_per_eval, budgeted=True)
+        count = len(refined.known.coalitions)
+        if not isinstance(budget, str) and is_int(budget) and budget <= count:
+            raise ValueError(
+                f"budget must be more than the estimate had, {count} coalitions, which count; got {budget}."
+            )
+        goal = Goal(shapley_error, error_tolerance, count + 2 * game.players.n_players)
+        return evaluated_estimate(
+            game, budget, SHAPLEY, seed, goal, None, refined.names, self.max_players, show_progress,
+            f"{self.get_name()} refinement", refined.groups, refined.known,
+        )  # fmt: skip
+
+    def _groups(self, inputs: Any, baselines: Any, groups: Any, players: PlayerLayout) -> list[list[int]]:
+        """The players of each group."""
+        further, _ = self._game(inputs, baselines, None, None, groups, None, budgeted=True)
+        return groups_of_players(players, further.layout)
 
     def attribute_future(
         self,

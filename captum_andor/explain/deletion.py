@@ -170,7 +170,7 @@ def deletion_curve(
     values = _by_player(attributions, players)
     order = values.argsort(dim=1, descending=True, stable=True)
     n = players.n_players
-    if steps is not None and not 1 <= steps <= n:
+    if steps is not None and steps > n:
         raise ValueError(f"steps must be 1 to the number of players, {n}; got {steps}.")
     counts = torch.linspace(0, n, (steps or min(n, _MOST_STEPS)) + 1, device="cpu").round().long()
     rank = torch.arange(n, device="cpu")

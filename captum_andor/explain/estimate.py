@@ -13,6 +13,7 @@ from torch import Tensor
 
 from captum_andor._utils.checks import constrained
 from captum_andor._utils.user_warnings import warn
+from captum_andor.explain.groups import standard_groups
 from captum_andor.explain.logical_model import LogicalModel, sampled_model
 from captum_andor.games import Inputs, flat_games, game_values
 from captum_andor.games.indices import Index, interaction_index
@@ -24,6 +25,7 @@ from captum_andor.process import (
     ProcessPosterior,
     SparseGame,
     estimate_fidelity,
+    owen_values,
 )
 from captum_andor.results import Axes, IndexedResult, Names, Picks, ResultPlayers, take
 from captum_andor.sampling import DrawnRows, checked_coalitions, each_once, n_passes
@@ -190,6 +192,40 @@ class GameEstimate(IndexedResult):
     def banzhaf_values(self, return_std: bool = False) -> Tensor | tuple[Tensor, Tensor]:
         """Banzhaf values; arguments and returns as for :meth:`shapley_values`."""
         return self._answers([p.banzhaf_values() for p in self.posteriors], return_std)
+
+    def owen_values(self, groups: Any, return_std: bool = False) -> Tensor | tuple[Tensor, Tensor]:
+        """Owen values: groups join whole, the players of one group one by one; they add up to its Shapley value.
+
+        Args:
+            groups (Tensor, tuple of Tensors or list): Integer ids like the feature mask, broadcast to the inputs, each
+                player in one group; or a list with an id for each player, in the order of ``feature_ids``.
+            return_std (bool, optional): Return the standard errors, too. Default: False
+
+        Returns:
+            - **mean** (*Tensor*): float64, shape ``(…, n)``.
+            - **std** (*Tensor*): The same; only if asked for.
+
+        Raises:
+            TypeError: If groups are of another kind.
+            ValueError: If shapes do not fit, or a group cuts a player.
+
+        Examples::
+
+            >>> both_and_one = GameEstimate.from_values([0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 3.0])
+            >>> both_and_one.owen_values([0, 0, 1])
+            tensor([0.7500, 0.7500, 1.5000], dtype=torch.float64)
+
+        Source: Owen 1977.
+        """
+        mean, std = self._owen_values(standard_groups(groups, self.players))
+        return (mean, std) if return_std else mean
+
+    def _owen_values(self, members: list[list[int]]) -> tuple[Tensor, Tensor]:
+        """Owen values and their standard errors, by the numbers of the players of each group."""
+        groups = [torch.tensor(group, device=self.values.device) for group in members]
+        found = self._answers([owen_values(posterior, groups) for posterior in self.posteriors], True)
+        assert isinstance(found, tuple)
+        return found
 
     def interaction_index(
         self, index: Index = "k-SII", order: int = 2, return_std: bool = False

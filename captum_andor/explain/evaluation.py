@@ -21,7 +21,16 @@ from captum_andor.games import Game, flat_games
 from captum_andor.games.transforms import all_coalitions
 from captum_andor.process import ProcessPosterior
 from captum_andor.results import Names, ResultPlayers, standard_names
-from captum_andor.sampling import DrawnRows, Regime, chained_design, is_inner, n_passes, paired_design, row_keys
+from captum_andor.sampling import (
+    DrawnRows,
+    Regime,
+    chained_design,
+    is_inner,
+    n_passes,
+    nested_design,
+    paired_design,
+    row_keys,
+)
 from captum_andor.search import FoundPatterns, Options, find_patterns, untold_neighbours
 
 _LEAST_BUDGET = 2  # ∅ and N
@@ -48,7 +57,7 @@ class Goal:
 
 
 @dataclass(frozen=True)
-class _Known:
+class Known:
     """What an earlier result evaluated: coalitions ``(m, n)``, which rows of a background they saw, and v."""
 
     coalitions: Tensor
@@ -64,10 +73,33 @@ def _pass_keys(coalitions: Tensor, drawn: Tensor | None) -> list[bytes]:
     return [key + int(row).to_bytes(8, "big") for key, row in zip(keys, drawn.tolist(), strict=True)]
 
 
+@dataclass(frozen=True)
+class Design:
+    """Which coalitions a budget evaluates.
+
+    Attributes:
+        n_players: n.
+        leverage: Share of the pairs that is spread evenly over the sizes.
+        seed: Of the draws.
+        groups: The players of each group, where coalitions are to be of whole groups but for one; or None.
+    """
+
+    n_players: int
+    leverage: float
+    seed: int
+    groups: list[list[int]] | None = None
+
+    def first(self, count: int) -> Tensor:
+        """The first of the sequence: bool, shape ``(count, n)``."""
+        if self.groups is not None:
+            return torch.from_numpy(nested_design(self.groups, count, self.seed))
+        return torch.from_numpy(paired_design(self.n_players, count, self.leverage, self.seed))
+
+
 class _Evaluation:
     """Values of a game on more and more coalitions, each once; with a background, each once on a row."""
 
-    def __init__(self, game: Game, bar: Progress, known: _Known | None) -> None:
+    def __init__(self, game: Game, bar: Progress, known: Known | None) -> None:
         self.game, self.bar = game, bar
         n = game.players.n_players
         self.rows = torch.zeros(0, n, dtype=torch.bool, device="cpu")
@@ -133,10 +165,13 @@ def evaluated_estimate(
     max_players: int,
     show_progress: bool,
     description: str,
+    groups: list[list[int]] | None = None,
+    base: Known | None = None,
 ) -> GameEstimate:
     """Evaluate a game as far as a budget goes and estimate it.
 
-    ``leverage`` is the share of the pairs that is spread evenly over the sizes.
+    ``leverage`` is the share of the pairs that is spread evenly over the sizes; with ``groups`` coalitions are of whole
+    groups but for one. ``base`` is what was evaluated with coarser players.
     """
     n, n_rows = game.players.n_players, game.players.n_rows
     everything = n_passes(n, n_rows) if n_rows else 1 << n
@@ -145,7 +180,11 @@ def evaluated_estimate(
     automatic = isinstance(budget, str)
     most = min(_MOST + n_rows, everything)
     total = min(max(goal.first, 2 * n + 2) + n_rows, most) if isinstance(budget, str) else min(budget, everything)
-    known = _known(game, previous, leverage, seed)
+    design = Design(n, leverage, seed, groups)
+    known = _known(game, previous, design, base)
+    if known is None and base is not None:
+        _check_same_game(game, base)
+        known = base
 
     def estimated(evaluation: _Evaluation) -> GameEstimate:
         values = evaluation.values
@@ -160,7 +199,7 @@ def evaluated_estimate(
 
         def continued(more: int | str) -> GameEstimate:
             return evaluated_estimate(
-                game, more, leverage, seed, goal, found, names, max_players, show_progress, description
+                game, more, leverage, seed, goal, found, names, max_players, show_progress, description, groups, base
             )
 
         return replace(found, continued=continued)
@@ -168,7 +207,9 @@ def evaluated_estimate(
     with progress_bar(show_progress, None if automatic else total, description) as bar:
         evaluation = _Evaluation(game, bar, known)
         while True:
-            _evaluate(evaluation, n, total, leverage, seed)
+            if base is not None:
+                evaluation.extend(base.coalitions)
+            _evaluate(evaluation, total, design)
             found = estimated(evaluation)
             if not automatic or evaluation.is_interrupted or total >= most or goal.missing(found) <= goal.tolerance:
                 return found
@@ -177,24 +218,29 @@ def evaluated_estimate(
                 total = most
 
 
-def _evaluate(evaluation: _Evaluation, n: int, total: int, leverage: float, seed: int) -> None:
+def _evaluate(evaluation: _Evaluation, total: int, design: Design) -> None:
     """Bring an evaluation to so many coalitions.
 
     They are the first of the sequence of the seed but for those that tell the patterns apart which a search finds on
     all but a tenth of them.
     """
+    n, seed = design.n_players, design.seed
     evaluation.found = None
     if evaluation.drawn is not None:
         _evaluate_on_rows(evaluation, total, seed)
         return
     if total >= 1 << n:
-        first = torch.from_numpy(paired_design(n, min(total, _MOST), leverage, seed))
+        first = design.first(min(total, _MOST))
         evaluation.extend(first)
         if total > len(first):  # the others at random, so that a part of them is a sample
             order = torch.randperm(1 << n, generator=torch.Generator().manual_seed(seed), device="cpu")
             evaluation.extend(all_coalitions(n, "cpu")[order])
         return
-    sequence = torch.from_numpy(paired_design(n, total, leverage, seed))
+    sequence = design.first(total)
+    if design.groups is not None:
+        new = [key not in evaluation.place for key in row_keys(sequence)]
+        evaluation.extend(sequence[torch.tensor(new, device="cpu")][: max(total - len(evaluation.rows), 0)])
+        return
     spare = Regime.of(n, total).n_telling
     evaluation.extend(sequence[: total - spare])
     if spare and not evaluation.is_interrupted and evaluation.values is not None:
@@ -280,7 +326,7 @@ def _check_budget(budget: Any, n: int, n_rows: int, max_players: int) -> None:
         )
 
 
-def _known(game: Game, previous: Any, leverage: float, seed: int) -> _Known | None:
+def _known(game: Game, previous: Any, design: Design, base: Known | None) -> Known | None:
     """Coalitions and values of an earlier result, once it is seen to be of the same game."""
     if previous is None:
         return None
@@ -302,21 +348,22 @@ def _known(game: Game, previous: Any, leverage: float, seed: int) -> _Known | No
             "same baselines."
         )
     if drawn is not None:
-        return _known_passes(game, previous, drawn, seed)
+        return _known_passes(game, previous, drawn, design.seed)
     rows = all_coalitions(n, "cpu") if previous.coalitions is None else previous.coalitions.cpu()
     if previous.coalitions is not None:
-        sequence = paired_design(n, len(rows), leverage, seed)
-        of_sequence = set(row_keys(torch.from_numpy(sequence))) & set(row_keys(rows))
-        has_ends = set(row_keys(torch.from_numpy(sequence[:2]))) <= of_sequence
+        sequence = design.first(len(rows))
+        expected = set(row_keys(sequence)) | set(row_keys(base.coalitions) if base is not None else ())
+        of_sequence = expected & set(row_keys(rows))
+        has_ends = set(row_keys(sequence[:2])) <= of_sequence
         if len(of_sequence) < _OF_SEQUENCE * len(rows) or not has_ends:
             raise ValueError(
                 "previous took other coalitions than these options give: pass the seed that it was made with."
             )
-    _check_same_game(game, _Known(rows, None, values))
-    return _Known(rows, None, values)
+    _check_same_game(game, Known(rows, None, values))
+    return Known(rows, None, values)
 
 
-def _known_passes(game: Game, previous: GameEstimate | LogicalModel, drawn: DrawnRows, seed: int) -> _Known | None:
+def _known_passes(game: Game, previous: GameEstimate | LogicalModel, drawn: DrawnRows, seed: int) -> Known | None:
     """The passes of an earlier result with a background, which are the first of the sequence of the seed."""
     if previous.coalitions is None or drawn.rows is None:  # complete: the mean over rows is all that was kept
         return None
@@ -326,12 +373,12 @@ def _known_passes(game: Game, previous: GameEstimate | LogicalModel, drawn: Draw
         raise ValueError(
             "previous took other coalitions and rows than these options give: pass the seed that it was made with."
         )
-    known = _Known(rows, seen, previous.values)
+    known = Known(rows, seen, previous.values)
     _check_same_game(game, known)
     return known
 
 
-def _check_same_game(game: Game, known: _Known) -> None:
+def _check_same_game(game: Game, known: Known) -> None:
     """Raise unless v(∅), v(N) and v of one coalition between are what they were, for every output."""
     n = game.players.n_players
     rows, values = known.coalitions, known.values

@@ -15,6 +15,7 @@ from captum_andor.process.fidelity import (
     estimate_fidelity as estimate_fidelity,
     fidelity_of as fidelity_of,
 )
+from captum_andor.process.owen import owen_values as owen_values
 from captum_andor.process.posterior import (
     CompleteGame as CompleteGame,
     Fold as Fold,

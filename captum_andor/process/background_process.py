@@ -55,8 +55,8 @@ _STAGES = ((128, 16), (320, 16))  # passes that the hyperparameters are fitted o
 _BOUND, _TOLERANCE, _JITTER, _LOST = 4.0, 1e-4, 1e-9, 1e10
 _ROUNDING = 1e-13  # of the largest |v|: a game that varies less is constant
 _NOISES = (1.0, 8.0, 64.0, 512.0)  # multiples of the noise that a part of the passes shows
-# Of the errors that the posterior thinks it makes, at the lower end, middle and upper end of an interval of R². With 1 in
-# all three what is left is too large by a half, and a third of 120 intervals lie below the truth (benchmarks/background).
+# Of the errors that the posterior thinks it makes, at the lower end, middle and upper end of an interval of R². With 1
+# in all three what is left is too large by half, and a third of 120 intervals lie below the truth.
 _SCALES = (1.1, 0.8, 0.55)
 JUDGED, _DRAWS = 512, 400  # coalitions that R² is judged on, and games drawn from the posterior
 
@@ -361,13 +361,18 @@ class BackgroundPosterior:
     def shapley_values(self) -> Estimated:
         """By quadrature; the means add up to v(N) − v(∅) exactly."""
         mean, std = shapley_of_process(self.process)
-        return self._efficient(mean), std * self.widening
+        return self.efficient(mean), self.player_errors(std)
 
     def shapley_means(self) -> Tensor:
         """By quadrature."""
-        return self._efficient(shapley_means_of_process(self.process))
+        return self.efficient(shapley_means_of_process(self.process))
 
-    def _efficient(self, mean: Tensor) -> Tensor:
+    def player_errors(self, std: Tensor) -> Tensor:
+        """Standard errors of values of players, from their posterior standard deviations."""
+        return std * self.widening
+
+    def efficient(self, mean: Tensor) -> Tensor:
+        """Values of players moved equally, so that they add up to v(N) − v(∅)."""
         empty, whole = self.ends
         return mean + (whole - empty - mean.sum()) / self.n_players
 

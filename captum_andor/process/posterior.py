@@ -322,6 +322,10 @@ class ProcessPosterior:
         """Largest standard error that says anything: a player's value is no larger than the range of v."""
         return (self.values.amax() - self.values.amin()) / _NORMAL
 
+    def player_errors(self, std: Tensor) -> Tensor:
+        """Standard errors of values of players, from their posterior standard deviations."""
+        return self._bounded(std, self.least_error)
+
     def _bounded(self, std: Tensor, least: float = 0.0) -> Tensor:
         return (std * self.widening).clamp(min=least).minimum(self._largest)
 
@@ -367,13 +371,14 @@ class ProcessPosterior:
     def shapley_values(self) -> Estimated:
         """By quadrature; the means add up to v(N) − v(∅) exactly where both were given."""
         mean, std = shapley_of_process(self.process)
-        return self._efficient(mean), self._bounded(std, self.least_error)
+        return self.efficient(mean), self.player_errors(std)
 
     def shapley_means(self) -> Tensor:
         """By quadrature."""
-        return self._efficient(shapley_means_of_process(self.process))
+        return self.efficient(shapley_means_of_process(self.process))
 
-    def _efficient(self, mean: Tensor) -> Tensor:
+    def efficient(self, mean: Tensor) -> Tensor:
+        """Values of players moved equally, so that they add up to v(N) − v(∅) where both were given."""
         size = self.coalitions.sum(1)
         empty, full = (size == 0).nonzero(), (size == self.n_players).nonzero()
         if len(empty) and len(full):
@@ -384,12 +389,12 @@ class ProcessPosterior:
     def banzhaf_values(self) -> Estimated:
         """In closed form."""
         mean, std = banzhaf_of_process(self.process)
-        return mean, self._bounded(std, self.least_error)
+        return mean, self.player_errors(std)
 
     def differences(self, having: Tensor, lacking: Tensor) -> Estimated:
         """In closed form."""
         mean, std = differences_of_process(self.process, having, lacking)
-        return mean, self._bounded(std, self.least_error)
+        return mean, self.player_errors(std)
 
     def all_values(self) -> Tensor:
         """The completed game."""

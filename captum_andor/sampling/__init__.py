@@ -15,6 +15,7 @@ from captum_andor.sampling.coalitions import (
     row_keys as row_keys,
     size_strata as size_strata,
 )
+from captum_andor.sampling.nested import nested_design as nested_design
 from captum_andor.sampling.regime import (
     COMPLETED_PLAYERS as COMPLETED_PLAYERS,
     DICTIONARY_PLAYERS as DICTIONARY_PLAYERS,

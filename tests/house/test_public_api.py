@@ -71,8 +71,15 @@ def test_public_names_are_frozen() -> None:
             AndOrInteractions.attribute,
             "self, inputs, baselines=None, target=None, additional_forward_args=None, feature_mask=None, "
             "perturbations_per_eval=None, show_progress=False, budget=None, return_standard_error=False, seed=0, "
-            "error_tolerance=0.05",
+            "error_tolerance=0.05, groups=None",
         ),
+        (
+            AndOrInteractions.refine,
+            "self, estimate, inputs, baselines=None, target=None, additional_forward_args=None, feature_mask=None, "
+            "perturbations_per_eval=None, show_progress=False, top=4, budget=512, seed=0, error_tolerance=0.05, "
+            "player_names=None",
+        ),
+        (GameEstimate.owen_values, "self, groups, return_std=False"),
         (
             AndOrInteractions.estimate,
             "self, inputs, baselines=None, target=None, additional_forward_args=None, feature_mask=None, "
