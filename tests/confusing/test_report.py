@@ -410,7 +410,7 @@ def test_the_page_is_whole_and_needs_no_network(views_report: ConfusingReport, t
     assert all(source.startswith(("data:image/png;base64,", "#model-")) for source in page.sources)
     assert not re.search(r"https?://|@import|url\(", text)
     assert "<title>Seeds &lt;0&gt; &amp; 1</title>" in text and "<0>" not in text
-    assert page.rows == 2 + 4 + 2 * (1 + N)
+    assert page.rows == 2 + 4 + (1 + 20) + 2 * (1 + N)  # agreement, reliability, changes, samples
     assert "prefers-color-scheme: dark" in text
     assert "What was asked" in text and "2 models saw 40 inputs" in text.replace("2 Models", "2 models")
     overlap = views_report.overlap(n_resamples=10)["iou"].iloc[0]

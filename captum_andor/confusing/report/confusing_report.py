@@ -16,6 +16,7 @@ import numpy.typing as npt
 from captum_andor._utils.checks import COUNT, constrained, is_int, optional
 from captum_andor._utils.printed_text import printed
 from captum_andor._utils.storage import Stored
+from captum_andor.confusing.report.changes import changes
 from captum_andor.confusing.report.html_page import page
 from captum_andor.confusing.report.report_figures import (
     compare,
@@ -391,6 +392,44 @@ class ConfusingReport(Stored):
         """
         table = Similarity(self.scoring, of_values=True).table()
         return self._by_group(table, fraction) if by_group else table
+
+    @constrained()
+    def changes(self, old: str, new: str, n_patterns: int = 3) -> pd.DataFrame:
+        """What a new version of a model does differently from an old one, sample by sample.
+
+        v is of the label, or of what the old model predicts with ``labels="predicted"``; differences are v of the new
+        model less v of the old. It tells why a decision has moved, not which will: where versions will disagree, both
+        margins say nearly as well (see the documentation).
+
+        Args:
+            old (str): A model.
+            new (str): Another one, e.g. after quantization, pruning or fine-tuning.
+            n_patterns (int, optional): How many patterns of the difference are told. Default: 3
+
+        Returns:
+            - **changes** (*pandas.DataFrame*): One row per sample: ``same_prediction``, ``predicted_old``,
+              ``predicted_new``; ``change``, of v(N); ``spread``, standard deviation of the difference over all masked
+              inputs by that of the old v, 0 where all has moved alike (both means over baselines and masks; NaN where
+              the old v is constant); ``patterns``, the strongest of the difference, under the first baseline and mask.
+
+        Raises:
+            RuntimeError: If v is not known on all masked inputs and the models are not at hand.
+            ValueError: If there is no such model, both are the same, or ``n_patterns`` < 1.
+
+        Examples::
+
+            >>> import torch
+            >>> from captum_andor import ConfusingSampleAnalyzer
+            >>> old, new = torch.nn.Linear(4, 3).eval(), torch.nn.Linear(4, 3).eval()
+            >>> analyzer = ConfusingSampleAnalyzer().add_model("old", old).add_model("new", new)
+            >>> report = analyzer.evaluate((torch.rand(20, 4), torch.arange(20) % 3))
+            >>> len(report.changes("old", "new"))
+            20
+        """
+        names = [self.scoring.model_named(name) for name in (old, new)]
+        if names[0] == names[1]:
+            raise ValueError(f"old and new must be two models; both are {old!r}.")
+        return changes(self.scoring.complete(), names[0], names[1], n_patterns)
 
     def _by_group(self, table: pd.DataFrame, fraction: float) -> pd.DataFrame:
         rule = SetRule(fraction)

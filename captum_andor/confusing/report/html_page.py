@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from captum_andor.confusing.report.changes import changes
 from captum_andor.confusing.report.html_gallery import gallery, png_source
 from captum_andor.confusing.report.page_words import GLOSSARY, asked, found, look_first, models
 from captum_andor.confusing.report.report_figures import order_profiles, overlap_matrix, score_against_score
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _PATTERNS = 5  # of each sample in the gallery
+_CHANGED = 20  # samples whose change is told
 _ROWS = 200  # of each model's table; with its thumbnails a page stays some megabytes
 _RESAMPLES = 500  # two digits of an interval; 1 000, the default of overlap(), take twice as long
 _OVERLAP_COLUMNS = {
@@ -53,6 +55,7 @@ def page(scoring: Scoring, title: str, k: int) -> str:
     from jinja2 import Environment, FileSystemLoader
 
     several = [_agreement] * (len(scoring.names) > 1) + [_reliability] * (len(scoring.views) > 1)
+    several += [_changes] * (len(scoring.names) == 2 and scoring.knows_patterns)
     environment = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True)
     text: str = environment.get_template("page.html.jinja").render(
         title=title,
@@ -95,6 +98,26 @@ def _reliability(scoring: Scoring) -> dict[str, Any]:
         "text": "Rank correlation of a score with itself, same model, under another baseline or mask; and the "
         "reliability of the summed ranks. Means over models.",
         "table": _table(["score", "other baseline", "other mask", "summed"], rows, 1, "Reliability of scores"),
+    }
+
+
+def _changes(scoring: Scoring) -> dict[str, Any]:
+    old, new = scoring.names
+    table = changes(scoring, old, new, 3)
+    other = int((~table["same_prediction"]).sum())
+    first = table.assign(size=table["change"].abs()).sort_values("size", ascending=False).head(_CHANGED)
+    columns = ["sample", "same_prediction", "predicted_old", "predicted_new", "change", "spread", "patterns"]
+    rows = [
+        [{**_cell(row[c]), **({"text": f"#{row[c]}"} if c == "sample" else {})} for c in columns]
+        for _, row in first.iterrows()
+    ]
+    return {
+        "heading": f"What has changed from {old} to {new}?",
+        "text": f"{other} of {len(table)} inputs are decided otherwise. Below are those whose v(N) has moved most. "
+        "Spread: how unequally v has moved over the masked inputs, by how far it varies. Patterns: the strongest of the "
+        f"difference, {new} less {old}. They say why a decision has moved, not which will.",
+        "table": _table([c.replace("_", " ") for c in columns], rows, 1, "Changes of v"),
+        "images": [],
     }
 
 

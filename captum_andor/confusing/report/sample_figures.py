@@ -12,7 +12,7 @@ from torch import Tensor
 
 from captum_andor._utils.datasets import Samples
 from captum_andor.confusing.evaluation.views import View
-from captum_andor.confusing.scores.score_formulas import lost_by_each
+from captum_andor.confusing.scores.score_formulas import lost_by_each, n_players
 from captum_andor.confusing.scores.scoring import Scoring
 from captum_andor.explain import LogicalModel, complete_model
 from captum_andor.games import PlayerLayout, Question, absent_in_words, column_names
@@ -44,6 +44,18 @@ def _players_of(scoring: Scoring, index: int, view: View) -> ResultPlayers:
         row = evaluation.samples.inputs[0][index : index + 1]
         names = column_names(evaluation.samples.columns, row, layout.indices[0], layout.n_players)
     return ResultPlayers.of_inputs(layout, torch.float64, names, Question(absent=absent_in_words(players.baselines)))
+
+
+def players_of_all(scoring: Scoring) -> ResultPlayers:
+    """The players of the first view by the names that all samples share."""
+    samples, view = scoring.evaluation.samples, scoring.views[0]
+    if not samples.inputs[0].numel():  # only labels are known, and players by number
+        return ResultPlayers.numbered(n_players(scoring.values(scoring.names[0], view)))
+    layout = scoring.evaluation.views.players(samples, 0, min(len(scoring), 2), view).layout
+    names = scoring.player_names
+    if names is None and samples.columns is not None:
+        names = column_names(samples.columns, samples.inputs[0][:2], layout.indices[0], layout.n_players)
+    return ResultPlayers.of_inputs(layout, torch.float64, names)
 
 
 def absent_of_sample(scoring: Scoring, index: int, view: View) -> str:
