@@ -114,8 +114,8 @@ def _changes(scoring: Scoring) -> dict[str, Any]:
     return {
         "heading": f"What has changed from {old} to {new}?",
         "text": f"{other} of {len(table)} inputs are decided otherwise. Below are those whose v(N) has moved most. "
-        "Spread: how unequally v has moved over the masked inputs, by how far it varies. Patterns: the strongest of the "
-        f"difference, {new} less {old}. They say why a decision has moved, not which will.",
+        "Spread: how unequally v has moved over the masked inputs, by how far it varies. Patterns: the strongest of "
+        f"the difference, {new} less {old}. They say why a decision has moved, not which will.",
         "table": _table([c.replace("_", " ") for c in columns], rows, 1, "Changes of v"),
         "images": [],
     }
