@@ -3,7 +3,7 @@
 from pathlib import Path
 
 TUTORIALS = (
-    "own_model", "first_explanation", "census", "news", "photo_superpixels", "retrieval", "two_hops",
+    "own_model", "first_explanation", "census", "pipeline", "news", "photo_superpixels", "retrieval", "two_hops",
     "confusing_seeds", "label_noise", "layers", "paper_figures", "codes", "paths_between_inputs", "several_processes",
 )  # fmt: skip
 
