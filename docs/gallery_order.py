@@ -4,7 +4,8 @@ from pathlib import Path
 
 TUTORIALS = (
     "own_model", "first_explanation", "census", "pipeline", "news", "photo_superpixels", "retrieval", "two_hops",
-    "confusing_seeds", "label_noise", "layers", "paper_figures", "codes", "paths_between_inputs", "several_processes",
+    "confusing_seeds", "model_versions", "label_noise", "layers", "paper_figures", "codes", "paths_between_inputs",
+    "several_processes",
 )  # fmt: skip
 
 

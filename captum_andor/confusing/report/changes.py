@@ -59,7 +59,7 @@ def _spread(difference: Tensor, v: Tensor) -> Tensor:
 
 def _patterns(difference: Tensor, count: int, players: ResultPlayers) -> list[str]:
     """The strongest patterns of each difference, in words."""
-    model = complete_model(difference, Options(max_patterns=count), players)
+    model = complete_model(difference, Options(max_patterns=count, exact_ends=False), players)
     told: list[list[str]] = [[] for _ in range(len(difference))]
     for pattern in model.patterns:
         kind = "" if pattern.order == 1 else f"{pattern.kind.upper()} "
