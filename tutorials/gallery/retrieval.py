@@ -110,6 +110,38 @@ result = method.attribute(inp, "Elena Marsh", budget=64)
 _ = result.plot_token_attr(show=True)
 
 # %%
+# Passages first, then their sentences
+# ------------------------------------
+# Retrieved passages have several sentences. Take the ten as four passages: all 16 sets of these are asked, then the two
+# strongest passages are split, and what was asked is kept: a set of passages is a set of sentences. New prompts hold
+# whole passages but for parts of one. Any function of a prompt is a game of this kind.
+from captum_andor.games import InterpretableModel
+
+
+@torch.no_grad()
+def log_probability(prompt: str) -> float:
+    start, answer = tokenizer(prompt, return_tensors="pt").input_ids, tokenizer(" Elena Marsh").input_ids
+    ids = torch.cat([start, torch.tensor([answer])], 1)
+    logits = model(ids).logits[0, start.shape[1] - 1 : -1].log_softmax(1)
+    return float(logits[range(len(answer)), answer].sum())
+
+
+game = InterpretableModel(log_probability, inp)
+passages = torch.tensor([[0, 0, 0, 1, 1, 1, 2, 2, 3, 3]])
+names = {0: "passage 1", 1: "passage 2", 2: "passage 3", 3: "passage 4"}
+split = AndOrInteractions(game)
+coarse = split.estimate(game.inputs, feature_mask=passages, budget=16, player_names=names)
+print(coarse)
+sentences = split.refine(coarse, game.inputs, top=2, budget=48)
+print(sentences)
+
+# %%
+# Owen values: passages enter whole, the sentences of one passage one by one, so that sentences add up to their passage.
+owen, errors = sentences.owen_values(passages[0, list(sentences.feature_ids)].tolist(), return_std=True)
+for name, value, error in zip(sentences.player_names, owen[0], errors[0], strict=True):
+    print(f"{name:<14} {float(value):+.2f} ± {float(error):.2f}")
+
+# %%
 # As a graph of gates
 # -------------------
 patterns.plot("graph", k=2)
