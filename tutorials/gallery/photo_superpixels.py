@@ -86,18 +86,20 @@ with torch.no_grad():
 coarse = method.estimate(x, target=target, feature_mask=image_grid(*x.shape[2:], 3, 3), budget=128)
 fine = method.refine(coarse, x, target=target, feature_mask=image_grid(*x.shape[2:], 6, 6), top=3, budget=320)
 print(fine)
+values = fine.attributions()[0]
+_, player, pixels = values.unique(return_inverse=True, return_counts=True)
 viz.visualize_image_attr(
-    fine.attributions()[0].permute(1, 2, 0).numpy(),
+    (values / pixels[player]).permute(1, 2, 0).numpy(),  # by area: a quarter beside a whole patch
     picture[0].permute(1, 2, 0).numpy(),
     method="blended_heat_map",
     sign="all",
     show_colorbar=True,
-    title="coffee: the three strongest patches in quarters",
+    title="coffee: Shapley values by area, three patches in quarters",
 )
 
 # %%
-# How well do values order the nine patches? v as the strongest leave, and as they enter; beside ours, which are not asked
-# again where they were seen, those of a gradient method, added up by patch.
+# How well do values order the nine patches? v as the strongest leave, and as they enter; beside ours, for which what
+# was seen is not asked again, those of a gradient method, added up by patch.
 from captum.attr import IntegratedGradients
 
 from captum_andor.explain import deletion_curve
