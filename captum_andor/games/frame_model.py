@@ -109,8 +109,19 @@ class FrameModel:
 
         Raises:
             TypeError: If the function returns no numbers.
+            ValueError: If it refuses missing values.
         """
-        returned = self.function(self.decode(rows))
+        frame = self.decode(rows)
+        try:
+            returned = self.function(frame)
+        except ValueError as error:
+            missing = [str(name) for name in frame.columns[frame.isna().any()]]
+            if not missing:
+                raise
+            raise ValueError(
+                f"the model refused a frame with missing values in column {', '.join(map(repr, missing))}, of inputs "
+                f"or baselines: {str(error).splitlines()[0]} Fill them in, or take a model that imputes them."
+            ) from error
         if isinstance(returned, Tensor):
             return returned
         array = np.asarray(returned.to_numpy() if is_frame(returned) or is_series(returned) else returned)

@@ -479,10 +479,13 @@ class Game:
         position = (~values.isfinite()).nonzero()[0].tolist()
         ids = self.players.layout.feature_ids
         members = [ids[i] for i in coalitions[position[-1]].nonzero().flatten().tolist()]
+        rows = [~part.flatten(1).isfinite().all(1) for part in self.players.background or ()]
+        odd = torch.stack([row.cpu() for row in rows]).any(0).nonzero()[:, 0].tolist() if rows else []
+        hint = f" Row {odd[0]} of the background holds NaN or infinity." if odd else ""
         raise ValueError(
             f"score is {float(values[tuple(position)])} on coalition {members} (feature ids that keep their value) "
             f"at output index {tuple(position[:-1])}. Interactions need finite scores: check the baseline, the model "
-            'on this masked input, or use score="log_odds" on logits instead of probabilities of 0 or 1.'
+            f'on this masked input, or use score="log_odds" on logits instead of probabilities of 0 or 1.{hint}'
         )
 
 

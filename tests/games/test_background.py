@@ -172,3 +172,24 @@ def test_integers_are_not_rounded() -> None:
         torch.ones(1, 2, dtype=torch.int64), Background(np.zeros((3, 2)))
     )
     assert found.tolist() == [[1.0, 1.0]]
+
+
+def test_missing_values_are_named() -> None:
+    rows = ROWS.clone()
+    rows[3, 1] = torch.nan
+    with pytest.raises(ValueError, match="Row 3 of the background holds NaN"):
+        AndOrInteractions(NET).attribute(X, Background(rows), target=0)
+    from sklearn.linear_model import LinearRegression
+
+    frame = pd.DataFrame(X.numpy(), columns=list("abcde"))
+    gaps = pd.DataFrame(rows.numpy(), columns=list("abcde"))
+    fitted = LinearRegression().fit(frame, [1.0, 2.0])
+    with pytest.raises(ValueError, match="missing values in column 'b', of inputs or baselines"):
+        AndOrInteractions(FrameModel(fitted.predict)).attribute(frame, Background(gaps))
+
+
+def test_the_analyzer_takes_single_rows() -> None:
+    from captum_andor import ConfusingSampleAnalyzer
+
+    with pytest.raises(ValueError, match=r"baselines cannot be a Background here.*rows.split\(1\)"):
+        ConfusingSampleAnalyzer(baselines=Background(ROWS))

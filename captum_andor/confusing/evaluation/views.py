@@ -13,7 +13,7 @@ from captum_andor._utils.checks import is_frame, is_series
 from captum_andor._utils.datasets import Samples
 from captum_andor._utils.running import Model, device_of, dtype_of
 from captum_andor._utils.storage import storable
-from captum_andor.games import NO_PLAYER, Baselines, Inputs, Players, baseline_row
+from captum_andor.games import NO_PLAYER, Background, Baselines, Inputs, Players, baseline_row
 from captum_andor.games.masks import image_grid
 
 OneBaseline: TypeAlias = Baselines | Callable[[Any], Baselines]
@@ -69,6 +69,12 @@ class Views:
             entries = tuple(given) if isinstance(given, list) else (given,)
             if not entries:
                 raise ValueError(f"{name} is an empty list; pass one or several, or None.")
+            if any(isinstance(entry, Background) for entry in entries):
+                raise ValueError(
+                    f"{name} cannot be a Background here: outputs are kept, and scores of their mean are not means of "
+                    "scores. Pass a list of single rows, e.g. list(rows.split(1)), or explain single samples with "
+                    "AndOrInteractions."
+                )
             several.append(entries)
         return cls(several[0], several[1])
 
