@@ -219,7 +219,10 @@ class AndOrInteractions(PerturbationAttribution):  # type: ignore[misc]  # captu
             shapley = shapley_values(values)
         else:
             members = self._groups(inputs, baselines, groups, players.layout)
-            each = [owen_values(CompleteGame(v), list(map(torch.tensor, members)))[0] for v in flat_games(values)]
+            each = [
+                owen_values(CompleteGame(v), [torch.tensor(group, device=v.device) for group in members])[0]
+                for v in flat_games(values)
+            ]
             shapley = torch.stack(each).view(*values.shape[:-1], -1)
         scattered = ResultPlayers.of_inputs(players.layout, game.output_dtype).scatter
         if return_standard_error:

@@ -74,7 +74,7 @@ class DeletionCurve:
         n, steps = self.deletion.shape
         return pd.DataFrame(
             {
-                "sample": torch.arange(n).repeat_interleave(steps).numpy(),
+                "sample": torch.arange(n, device="cpu").repeat_interleave(steps).numpy(),
                 "count": self.counts.repeat(n).cpu().numpy(),
                 "share": self._shares.repeat(n).cpu().numpy(),
                 "deletion": self.deletion.flatten().cpu().numpy(),
@@ -193,7 +193,7 @@ def deletion_curve(
     last = len(counts)
     deletion = known[:, :last]
     insertion = torch.cat([known[:, last - 1 : last], known[:, last:], known[:, :1]], 1)
-    ids = torch.tensor(players.layout.feature_ids)[order.cpu()]
+    ids = torch.tensor(players.layout.feature_ids, device="cpu")[order.cpu()]
     question = players.question
     return DeletionCurve(deletion, insertion, counts, ids, len(missing), question.absent, question.unit)
 
@@ -228,9 +228,13 @@ def _by_player(attributions: Any, players: Players) -> Tensor:
     each = zip(players.layout.indices, players.inputs, strict=True)
     owner = torch.cat([index.cpu().expand(x.shape).flatten(1) for index, x in each], 1)
     owner = torch.where(owner == NO_PLAYER, n, owner)  # elements of nobody count for nobody
-    sums = torch.zeros(count, n + 1, dtype=torch.float64).scatter_add_(1, owner, flat)
-    low = torch.full((count, n + 1), torch.inf, dtype=torch.float64).scatter_reduce_(1, owner, flat, "amin")
-    high = torch.full((count, n + 1), -torch.inf, dtype=torch.float64).scatter_reduce_(1, owner, flat, "amax")
+    sums = torch.zeros(count, n + 1, dtype=torch.float64, device="cpu").scatter_add_(1, owner, flat)
+    low = torch.full((count, n + 1), torch.inf, dtype=torch.float64, device="cpu").scatter_reduce_(
+        1, owner, flat, "amin"
+    )
+    high = torch.full((count, n + 1), -torch.inf, dtype=torch.float64, device="cpu").scatter_reduce_(
+        1, owner, flat, "amax"
+    )
     return torch.where(low == high, low, sums)[:, :n]
 
 
@@ -247,7 +251,7 @@ def _of_result(result: AndOrExplanation | LogicalModel | GameEstimate, players: 
 
 def _known_values(attributions: Any, order: Tensor, asked: Tensor) -> Tensor:
     """What a result knows of v on coalitions of ranks ``(k, n)`` for each example: ``(N, k)``, NaN where nothing."""
-    found = torch.full((len(order), len(asked)), torch.nan, dtype=torch.float64)
+    found = torch.full((len(order), len(asked)), torch.nan, dtype=torch.float64, device="cpu")
     if not isinstance(attributions, (AndOrExplanation, LogicalModel, GameEstimate)):
         return found
     values = attributions.values.cpu()
@@ -258,7 +262,7 @@ def _known_values(attributions: Any, order: Tensor, asked: Tensor) -> Tensor:
     for example, ranks in enumerate(order):
         mine = torch.zeros_like(asked).scatter_(1, ranks.expand(len(asked), -1), asked)
         if coalitions is None:
-            codes = (mine.long() << torch.arange(mine.shape[1])).sum(1)
+            codes = (mine.long() << torch.arange(mine.shape[1], device="cpu")).sum(1)
             found[example] = values[example, codes]
             continue
         for i, key in enumerate(row_keys(mine)):

@@ -67,7 +67,7 @@ def standard_groups(given: Any, players: ResultPlayers) -> list[list[int]]:
         raise ValueError(f"groups must have one tensor for each of {len(layout.shapes)} inputs; got {len(parts)}.")
     examples = max(len(index) for index in layout.indices)
     examples = max([examples, *(len(p) for p, shape in zip(parts, layout.shapes, strict=True) if p.ndim > len(shape))])
-    empty = tuple(torch.zeros(1, dtype=torch.bool).expand(examples, *shape) for shape in layout.shapes)
+    empty = tuple(torch.zeros(1, dtype=torch.bool, device="cpu").expand(examples, *shape) for shape in layout.shapes)
     return groups_of_players(layout, Players(empty, None, parts).layout)
 
 

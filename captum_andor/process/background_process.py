@@ -51,10 +51,9 @@ from captum_andor.process.posterior import (
 from captum_andor.sampling import is_inner
 
 _SMALL = 1e-5  # exponents of the product that is linear
-_STAGES = ((128, 16), (320, 16))  # passes that the hyperparameters are fitted on, and iterations
+_STAGES = ((128, 16), (320, 16), (512, 12))  # passes that the hyperparameters are fitted on, and iterations
 _BOUND, _TOLERANCE, _JITTER, _LOST = 4.0, 1e-4, 1e-9, 1e10
 _ROUNDING = 1e-13  # of the largest |v|: a game that varies less is constant
-_NOISES = (1.0, 8.0, 64.0, 512.0)  # multiples of the noise that a part of the passes shows
 # Of the errors that the posterior thinks it makes, at the lower end, middle and upper end of an interval of R². With 1
 # in all three what is left is too large by half, and a third of 120 intervals lie below the truth.
 _SCALES = (1.1, 0.8, 0.55)
@@ -198,14 +197,13 @@ def fit_background(
     size = torch.where(varies, largest, 1.0)  # squares of values of size 1e-200 would vanish
     scale = torch.where(varies, size * (centred / size[:, None]).square().mean(1).sqrt(), 1.0)
     y = centred / scale[:, None]
-    noises = _NOISES if theta is None else _NOISES[:1]
     if theta is None:
         prior = _prior(n, values.device)
         theta = prior.mean.repeat(len(y), 1)
         if bool(varies.any()):
             theta[varies] = _hyperparameters(coalitions, rows, y[varies], seed, prior)
     scale = torch.where(varies, scale, 0.0)
-    return [_process(coalitions, rows, *each, n_rows, noises) for each in zip(y, theta, offset, scale, strict=True)]
+    return [_process(coalitions, rows, *each, n_rows) for each in zip(y, theta, offset, scale, strict=True)]
 
 
 def _hyperparameters(coalitions: Tensor, rows: Tensor, y: Tensor, seed: int, prior: Prior) -> Tensor:
@@ -235,35 +233,13 @@ def _by_row(coalitions: Tensor, rows: Tensor, seed: int) -> Tensor:
 
 
 def _process(
-    coalitions: Tensor,
-    rows: Tensor,
-    y: Tensor,
-    theta: Tensor,
-    offset: Tensor,
-    scale: Tensor,
-    n_rows: int,
-    noises: tuple[float, ...],
+    coalitions: Tensor, rows: Tensor, y: Tensor, theta: Tensor, offset: Tensor, scale: Tensor, n_rows: int
 ) -> CoalitionProcess:
-    """The process of one game; of several multiples of its noise, with that which the likelihood of all passes prefers.
-
-    Hyperparameters that were fitted to few passes take what these do not contradict for exact.
-    """
     z, n = coalitions.double(), coalitions.shape[1]
     kernel, of_row = Kernel.of(theta[: 4 * n + 8], n), _RowKernel.of(theta, n)
     covariance = kernel.matrix(z, z) + of_row.matrix(z, z, of_row.product(z, z)) * (rows[:, None] == rows)
-    noisy = is_inner(coalitions).double()
-    found: list[tuple[float, float, Tensor, Tensor]] = []
-    for multiple in noises:
-        factor = factorised(covariance, noisy * kernel.noise * multiple)
-        alpha = torch.cholesky_solve(y[:, None], factor)[:, 0]
-        loss = float(0.5 * y @ alpha + factor.diagonal().log().sum())
-        if found and loss >= found[-1][0]:
-            break
-        found.append((loss, multiple, factor, alpha))
-    _, multiple, factor, alpha = found[-1]
-    place = n + 7  # of the logarithm of the noise
-    theta = torch.cat([theta[:place], theta[place, None] + log(multiple), theta[place + 1 :]])
-    kernel = replace(kernel, noise=kernel.noise * multiple)
+    factor = factorised(covariance, is_inner(coalitions) * kernel.noise)
+    alpha = torch.cholesky_solve(y[:, None], factor)[:, 0]
     return CoalitionProcess(theta, of_row.beside(kernel, n_rows), z, offset, scale, factor, alpha)
 
 

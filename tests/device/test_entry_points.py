@@ -20,7 +20,8 @@ from language_models import tiny, word_tokenizer
 from torch import Tensor, nn
 
 from captum_andor import AndOrExplanation, AndOrInteractions, ConfusingSampleAnalyzer, LogicalModel
-from captum_andor.explain import GameEstimate, averaged_interactions, similarity
+from captum_andor.explain import GameEstimate, averaged_interactions, deletion_curve, similarity
+from captum_andor.games import Background, RemovedTokens
 from captum_andor.llm import AndOrLLMAttribution
 from captum_andor.studies import (
     FactorialStudy,
@@ -137,6 +138,41 @@ def answers_on_the_cpu(at: Place) -> Any:
     ]  # fmt: skip
 
 
+def backgrounds_and_groups(at: Place) -> Any:
+    method, x, rows = at.method(), at.x(2, 6), at.x(5, 6, seed=5)
+    groups = torch.tensor([[0, 0, 1, 1, 1, 2]], device="cpu")
+    estimate = method.estimate(x, Background(rows), target=1, budget=60)
+    coarse = method.estimate(x, target=1, feature_mask=groups, budget=8)
+    curve = deletion_curve(method, x, method.attribute(x, target=1), target=1)
+    return [
+        method.attribute(x, Background(rows.cpu()), target=1), estimate.shapley_values(return_std=True), estimate.r2,
+        estimate.owen_values(groups), method.attribute(x, target=1, groups=groups.to(at.device), budget=40),
+        method.refine(coarse, x, target=1, top=2, budget=40).attributions(), curve.deletion, curve.insertion_area,
+        estimate.logical_model(max_patterns=3).r2,
+    ]  # fmt: skip
+
+
+class Pooled(nn.Module):
+    """A text encoder: embeddings with positions, averaged."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.words, self.places, self.head = nn.Embedding(20, 8), nn.Embedding(9, 8), nn.Linear(8, 2)
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor, position_ids: Tensor) -> Tensor:
+        both = torch.tanh(self.words(input_ids) * self.places(position_ids)) * attention_mask[..., None]
+        found: Tensor = self.head(both.sum(1))
+        return found
+
+
+def removed_tokens(at: Place) -> Any:
+    torch.manual_seed(0)
+    encoder = Pooled().eval().to(at.dtype).to(at.device)
+    tokens = (torch.arange(12, device="cpu").view(2, 6) % 7 + 1).to(at.device)
+    mask = torch.tensor([[-1, 0, 1, 1, 2, 3]], device="cpu")
+    return AndOrInteractions(RemovedTokens(encoder)).attribute(tokens, -1, target=1, feature_mask=mask)
+
+
 def losses(at: Place) -> Any:
     method, x = at.method(score=nn.CrossEntropyLoss(reduction="none")), at.x(2, 6)
     targets: list[Any] = [
@@ -246,7 +282,7 @@ def attributions_of_captum(at: Place) -> Any:
 ENTRIES = [
     attribute, from_a_budget, logical_models, interactions, kept_outputs, answers_on_the_cpu, losses, frames_and_arrays,
     games_of_values, captum, analyzer, factorial_study, language_models, evidence_beside_interactions,
-    attributions_of_captum,
+    attributions_of_captum, backgrounds_and_groups, removed_tokens,
 ]  # fmt: skip
 
 
