@@ -183,7 +183,7 @@ def evaluated_estimate(
     design = Design(n, leverage, seed, groups)
     known = _known(game, previous, design, base)
     if known is None and base is not None:
-        _check_same_game(game, base)
+        _check_same_game(game, base, "estimate")
         known = base
 
     def estimated(evaluation: _Evaluation) -> GameEstimate:
@@ -378,7 +378,7 @@ def _known_passes(game: Game, previous: GameEstimate | LogicalModel, drawn: Draw
     return known
 
 
-def _check_same_game(game: Game, known: Known) -> None:
+def _check_same_game(game: Game, known: Known, name: str = "previous") -> None:
     """Raise unless v(∅), v(N) and v of one coalition between are what they were, for every output."""
     n = game.players.n_players
     rows, values = known.coalitions, known.values
@@ -393,7 +393,7 @@ def _check_same_game(game: Game, known: Known) -> None:
     before = values[..., places].to(now.device)
     if now.shape != before.shape:
         raise ValueError(
-            f"previous has outputs of shape {tuple(before.shape[:-1])}, these inputs give {tuple(now.shape[:-1])}: it "
+            f"{name} has outputs of shape {tuple(before.shape[:-1])}, these inputs give {tuple(now.shape[:-1])}: it "
             "must be of the same inputs and target."
         )
     effect = (before[..., 1] - before[..., 0]).abs()
@@ -405,7 +405,7 @@ def _check_same_game(game: Game, known: Known) -> None:
         old, new = (x.flatten(0, -2)[worst] for x in (before, now))
         which = f" of output {worst} of {math.prod(before.shape[:-1])}" if math.prod(before.shape[:-1]) > 1 else ""
         raise ValueError(
-            f"previous is of another game: v(∅) and v(N){which} were {_listed(old[:2])}, and are {_listed(new[:2])}"
+            f"{name} is of another game: v(∅) and v(N){which} were {_listed(old[:2])}, and are {_listed(new[:2])}"
             + (f"; v of one coalition between was {_listed(old[2:])}, and is {_listed(new[2:])}" * (len(places) > 2))
             + ". It must be of the same inputs, baselines, target and model."
         )

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from captum_andor._utils.user_warnings import warn
 from captum_andor.games.scores import picked_output
 
 
@@ -54,6 +55,7 @@ class RemovedPatches(nn.Module):
         super().__init__()
         self._positioned, self.patch = _positioned_tokens(vit)
         self.vit = vit
+        self._saw_nothing = False
 
     def forward(self, x: Tensor, *further: Any) -> Tensor:
         """The model's output on pictures ``(N, C, H, W)``.
@@ -63,6 +65,7 @@ class RemovedPatches(nn.Module):
         """
         absent = x.isnan() | (x == self.absent)
         present = self._present(x, absent)
+        self._warn_of_products(x)
         filled = torch.where(absent, torch.zeros((), dtype=x.dtype, device=x.device), x)
 
         def answer(rows: Tensor, kept: Tensor) -> Any:
@@ -76,6 +79,16 @@ class RemovedPatches(nn.Module):
                 "feature_mask, or use a model that is pooled by its class token."
             )
         return output
+
+    def _warn_of_products(self, x: Tensor) -> None:
+        """Warn of pictures that are NaN everywhere again and again, as a baseline of NaN times 0 makes them."""
+        sees_nothing = bool(x.isnan().all())
+        if sees_nothing and self._saw_nothing:
+            warn(
+                "RemovedPatches was given nothing but NaN twice. Captum's own methods multiply baselines by 0, which "
+                "NaN does not survive: pass baselines=RemovedPatches.absent there."
+            )
+        self._saw_nothing = sees_nothing
 
     def _present(self, x: Tensor, absent: Tensor) -> Tensor:
         """Which patches have pixels, row by row: bool, shape ``(N, patches)``."""

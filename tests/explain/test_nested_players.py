@@ -235,7 +235,7 @@ def test_refinement_of_refinements_pictures_names_and_dicts() -> None:
     [
         ({"feature_mask": torch.tensor([[0, 0, 1, 1, 2, 3, 4, 5]])}, ValueError, "must be finer.*in 0 and in 5|in 0"),
         ({"feature_mask": GROUPS}, ValueError, "splits none of its players"),
-        ({"target": 2}, ValueError, "previous is of another game"),
+        ({"target": 2}, ValueError, "estimate is of another game: v.*were.*and are"),
         ({"budget": 8}, ValueError, "more than the estimate had, 8 coalitions, which count; got 8"),
         ({"inputs": X[:1, :4]}, ValueError, r"inputs of shapes \(\(8,\),\); these have \(\(4,\),\)"),
         ({"estimate": GameEstimate.from_values(torch.randn(8))}, ValueError, "made from values"),

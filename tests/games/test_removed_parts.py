@@ -135,6 +135,8 @@ def test_explanations_and_captums_own_methods() -> None:
     ablated = FeatureAblation(model).attribute(X, model.absent, target=1, feature_mask=MASK)
     first = torch.where(MASK == 0, torch.nan, X)
     torch.testing.assert_close(ablated[:, 0, 0, 0], model(X)[:, 1] - model(first)[:, 1])
+    with pytest.warns(UserWarning, match="pass baselines=RemovedPatches.absent there"):
+        FeatureAblation(model).attribute(X, torch.nan, target=1, feature_mask=MASK)
     assert KernelShap(model).attribute(X[:1], model.absent, target=1, feature_mask=MASK, n_samples=20).isfinite().all()
 
 
