@@ -188,14 +188,16 @@ def main() -> None:
                 f"  {seconds:>7.2f}"
             )
             print(lines[-1], flush=True)
+    lines = [line.replace("nan", "  –") for line in lines]  # too few passes for a regression
     lines.append(
         "\npasses  error by permutations  by LeverageSHAP  covered  of R²  seconds   (geometric, mean, median)"
     )
     for passes, rows in ratios.items():
         table = np.array(rows)
         first, second = np.exp(np.log(table[:, :2]).mean(0))
+        of_leverage = "–" if np.isnan(second) else f"{second:.3f}"
         lines.append(
-            f"{passes:>6}  {first:>21.2f}  {second:>15.3f}  {table[:, 2].mean():>7.3f}  {table[:, 3].mean():>5.2f}  "
+            f"{passes:>6}  {first:>21.2f}  {of_leverage:>15}  {table[:, 2].mean():>7.3f}  {table[:, 3].mean():>5.2f}  "
             f"{np.median(table[:, 4]):>7.2f}"
         )
     print("\n".join(lines[-len(BUDGETS) - 1 :]))

@@ -3,7 +3,7 @@
     python -m benchmarks.removed_patches        # 3 minutes; writes benchmarks/results/removed_patches.txt
 
 ViT-B/16 of torchvision, random weights, 32 pictures of 224 x 224 pixels, two threads, median of five passes each, in
-turn; and a game of four players, all coalitions of four pictures, left out and grey.
+turn.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from statistics import median
 import torch
 from torchvision.models import vit_b_16
 
-from captum_andor import AndOrInteractions
 from captum_andor.games import RemovedPatches
 from captum_andor.games.masks import image_grid
 
@@ -48,12 +47,6 @@ def main() -> None:
     full = median(seconds["full pass"])
     lines = ["what                  seconds  of a full pass"]
     lines += [f"{name:<20}  {median(each):>7.2f}  {median(each) / full:>14.2f}" for name, each in seconds.items()]
-    mask = image_grid(224, 224, 2, 2)
-    for name, forward, baseline in (("game, left out", model, torch.nan), ("game, grey", vit, 0.5)):
-        method = AndOrInteractions(forward, check_repeats=False)
-        start = time.perf_counter()
-        method.attribute(pictures[:4], baseline, target=0, feature_mask=mask)
-        lines.append(f"{name:<20}  {time.perf_counter() - start:>7.2f}")
     print("\n".join(lines))
     FILE.write_text("\n".join(lines) + "\n")
 
