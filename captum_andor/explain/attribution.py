@@ -171,7 +171,8 @@ class AndOrInteractions(PerturbationAttribution):  # type: ignore[misc]  # captu
                 always goes alone). None chooses by the size of the inputs. Default: None
             show_progress (bool, optional): Show a tqdm bar over the coalitions. Default: False
             budget (int or str, optional): How many coalitions to evaluate, or ``"auto"``: until the standard errors
-                reach ``error_tolerance``. Default: None (all 2^n, up to ``max_players`` players)
+                reach ``error_tolerance``. With a background, how many forward passes, each on one of its rows, among
+                them one that each row takes by itself. Default: None (all 2^n, up to ``max_players`` players)
             return_standard_error (bool, optional): Return the standard errors, too; 0 where values are exact.
                 Default: False
             seed (int, optional): Of the choice of the coalitions. Default: 0
@@ -250,7 +251,8 @@ class AndOrInteractions(PerturbationAttribution):  # type: ignore[misc]  # captu
 
         Half of the coalitions are spread evenly over the sizes, half drawn as R² weighs them, all in pairs S, N∖S; up
         to a tenth are others that tell the patterns apart which a search finds. A model that answers differently when
-        asked again is asked 32 coalitions more, for ``noise``.
+        asked again is asked 32 coalitions more, for ``noise``. With a :class:`~captum_andor.games.Background` each
+        pass sees one row: players enter one by one on one row, and in reverse on another.
 
         Args:
             inputs (Tensor or tuple[Tensor, ...]): As in :meth:`attribute`.

@@ -66,7 +66,7 @@ class Background:
 def _drawn(sampler: Callable[[int], Any], n_rows: Any, seed: Any) -> Any:
     if not is_int(n_rows) or n_rows < 1:
         raise ValueError(f"n_rows must be an int ≥ 1; got {n_rows!r}.")
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(devices=list(range(torch.cuda.device_count()))):  # named, or torch warns of several
         torch.manual_seed(seed)
         rows = sampler(int(n_rows))
     count = len(rows[0] if isinstance(rows, tuple) else rows)
