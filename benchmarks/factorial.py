@@ -192,7 +192,41 @@ def write(result: FactorialResult, folder: Path) -> None:
     result.retest().round(4).to_csv(folder / "retest.csv", index=False)
     result.networks.round(4).to_csv(folder / "networks.csv", index=False)
     result.plot(use_pyplot=False)[0].savefig(folder / "shares.png", dpi=110)
+    write_judged(result, folder)
+
+
+def write_judged(result: FactorialResult, folder: Path) -> None:
+    """Shares of what is no instability, and the verdicts that rest on them; from ranks alone."""
+    for score in (*result.scores, "margin"):
+        result.shares(score, of="stable").round(4).to_csv(folder / f"shares_stable_{score}.csv", index=False)
     (folder / "verdicts.txt").write_text("".join(f"{result.verdict(score)}\n" for score in result.scores))
+
+
+def answer(results: dict[str, FactorialResult], out: Path) -> None:
+    """Write ``answer.csv``: for each setting the largest shares of initial and trained low and high parts over cuts."""
+    rows = []
+    for name, result in results.items():
+        unstable = result.instability().iloc[0]
+        row = {"network": name, "all that no part decides": shown(unstable)}
+        for of, words in (("all", "of all"), ("stable", "of what is no instability")):
+            table = result.shares(of=of)
+            for grid, part in (
+                ("initialisation", "low"), ("initialisation", "high"), ("trained low", "low"), ("trained high", "high"),
+            ):  # fmt: skip
+                if of == "stable" and grid != "initialisation":
+                    continue
+                own = table[(table["grid"] == grid) & (table["factor"] == part)]
+                best = own.loc[own["share"].idxmax()]
+                kind = "initial" if grid == "initialisation" else "trained"
+                row[f"{kind} {part}, {words}"] = f"{shown(best)} ({best['layer']})"
+        row["initial low layers determine?"] = result.verdict().outcome
+        rows.append(row)
+    pd.DataFrame(rows).to_csv(out / "answer.csv", index=False)
+
+
+def shown(row: pd.Series) -> str:
+    text = f"{row['share']:.2f} [{row['lower']:.2f}, {row['upper']:.2f}]"
+    return text.replace("-", "−").replace("0.", ".")
 
 
 def summarise(out: Path) -> None:
@@ -203,21 +237,26 @@ def summarise(out: Path) -> None:
         keyed = {score: table.set_index(["grid", "layer", "factor"]) for score, table in tables.items()}
         for grid, layer in dict.fromkeys(zip(tables[PRIMARY]["grid"], tables[PRIMARY]["layer"], strict=True)):
 
-            def shown(score: str, factor: str, cut: tuple[str, str] = (grid, layer)) -> str:
-                share, lower, upper = keyed[score].loc[(*cut, factor), ["share", "lower", "upper"]]  # noqa: B023
-                return f"{share:.2f} [{lower:.2f}, {upper:.2f}]".replace("-", "−").replace("0.", ".")
+            def of_table(score: str, factor: str, cut: tuple[str, str] = (grid, layer)) -> str:
+                return shown(keyed[score].loc[(*cut, factor)])  # noqa: B023
 
+            stable = pd.read_csv(out / name / f"shares_stable_{PRIMARY}.csv")
+            own = stable[(stable["grid"] == grid) & (stable["layer"] == layer) & (stable["factor"] == "low")]
             row = {"network": name, "grid": grid, "cut": layer}
-            row |= {factor: shown(PRIMARY, factor) for factor in ("low", "high")}
-            row |= {"margin: low": shown("margin", "low"), "v over masks: low": shown("values", "low")}
+            row |= {factor: of_table(PRIMARY, factor) for factor in ("low", "high")}
+            row |= {"low, of what is no instability": shown(own.iloc[0])}
+            row |= {"margin: low": of_table("margin", "low"), "v over masks: low": of_table("values", "low")}
             rows.append(row)
     pd.DataFrame(rows).to_csv(out / "summary.csv", index=False)
 
 
 def report(out: Path) -> None:
     """Print shares, contrasts and verdicts of all settings from the per-network tables, and write their summary."""
-    summarise(out)
     results = {file.parent.name: FactorialResult.load(file) for file in sorted(out.glob("*/tables.npz"))}
+    for name, result in results.items():
+        write_judged(result, out / name)
+    answer(results, out)
+    summarise(out)
     for name, result in results.items():
         kept = result.networks.groupby("kind")[["accuracy", "loss", "test_accuracy", "low_moved", "high_moved"]].mean()
         print(f"## {name}\n{result.verdict()}\n")

@@ -16,7 +16,7 @@ from torch import nn
 from captum_andor import ConfusingSampleAnalyzer
 from captum_andor.studies import FactorialResult, FactorialStudy, seed_shares
 from captum_andor.studies.factorial.grids import GridNetwork, cells_of_grid
-from captum_andor.studies.factorial.variance_shares import standardised
+from captum_andor.studies.factorial.variance_shares import Instability, grouped_products, shares_of, standardised
 
 INPUTS = torch.rand(60, 6, generator=torch.Generator().manual_seed(0))
 LABELS = (INPUTS[:, 0] * INPUTS[:, 1] + INPUTS[:, 2] > 0.7).long()
@@ -136,8 +136,8 @@ def test_ranks_are_all_that_shares_need(result, tmp_path) -> None:
     assert again.verdict().text == result.verdict().text
 
 
-def known(result: FactorialResult, low: float, seed: int = 0) -> FactorialResult:
-    """The same study with scores of which initial low parts decide a share."""
+def known(result: FactorialResult, low: float, seed: int = 0, unstable: float = 0.0) -> FactorialResult:
+    """The same study with scores of which initial low parts decide a share, and copies differ by another."""
     rng = np.random.default_rng(seed)
     basis = rng.normal(size=(20, 400)) / np.sqrt(20)
     parts = {name: rng.normal(size=(4, 20)) @ basis for name in ("2", "4")}
@@ -145,6 +145,8 @@ def known(result: FactorialResult, low: float, seed: int = 0) -> FactorialResult
     for i, network in enumerate(result.members):
         if network.kind == "initialisation":
             scores[i] += np.sqrt(low) * parts[network.layer][network.low]
+        if network.kind == "moved":
+            scores[i] = parts["2"][0] + np.sqrt(unstable / (1 - low)) * scores[i]
     scores = scores + rng.normal(size=400)
     arrays = {**result.arrays, "score/net_order": np.repeat(scores, 2, axis=1)}
     arrays["column/margin"] = rng.normal(size=(len(scores), 400))
@@ -169,6 +171,53 @@ def test_claims_of_some_cut_or_another_score_need_wider_intervals(result) -> Non
         assert (made.verdict(score).outcome == "supported") == supported
     with pytest.raises(ValueError, match="confidence"):
         made.shares(confidence=95)
+
+
+def test_shares_of_what_is_no_instability(result) -> None:
+    made = known(result, 0.3, unstable=0.4)
+    every, stable = made.shares(), made.shares(of="stable")
+    sums = stable.groupby(["grid", "layer"])["share"].sum()
+    np.testing.assert_allclose(sums, 1.0)
+    first = (every["grid"] == "initialisation") & (every["layer"] == "2")
+    unstable = float(made.instability()["share"].iloc[0])
+    kept = first & (every["factor"] != "rest")
+    np.testing.assert_allclose(stable[kept]["share"], every[kept]["share"] / (1 - unstable))
+    assert (stable["upper"] - stable["lower"] >= every["upper"] - every["lower"])[kept].all()
+    verdict = made.verdict()
+    assert "of what is no instability" in verdict.text and "so that no part can decide more than" in verdict.text
+    lost = known(result, 0.3, unstable=3.0).verdict()
+    assert lost.outcome == "cannot be judged" and "there is nothing to share out" in lost.text
+
+
+def test_stable_shares_of_simulated_worlds_are_right() -> None:
+    """.2 of all that differs and .4 of what is no instability, in the mean of 20 worlds."""
+    found, held = [], 0
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        low, rest, copies = (
+            rng.normal(size=(1, 8, 1, 300)),
+            rng.normal(size=(1, 8, 8, 300)),
+            rng.normal(size=(1, 8, 300)),
+        )
+        cells = np.sqrt(0.2) * low + np.sqrt(0.8) * rest
+        groups = np.arange(300)
+        instability = Instability.of(grouped_products(np.sqrt(0.5) * copies, groups))
+        table = shares_of(cells, "latin", False, of_sample=groups, instability=instability).table()
+        found.append(table.loc["low", "share"])
+        held += bool(table.loc["low", "lower"] <= 0.4 <= table.loc["low", "upper"])
+    assert np.mean(found) == pytest.approx(0.4, abs=0.02) and held >= 18
+
+
+def test_stable_shares_need_copies(result) -> None:
+    kept = [i for i, n in enumerate(result.members) if n.kind != "moved"]
+    arrays = {name: array[kept] for name, array in result.arrays.items()}
+    numbers = {name: column[kept] for name, column in result.of_networks.items()}
+    bare = FactorialResult(tuple(result.members[i] for i in kept), arrays, numbers, result.scores, result.parameters)
+    with pytest.raises(ValueError, match=r'of="stable" needs 3 copies.*has 0.*perturbations='):
+        bare.shares(of="stable")
+    assert "instability was not measured" in bare.verdict().text
+    with pytest.raises(ValueError, match='of must be "all" or "stable"'):
+        result.shares(of="most")
 
 
 def test_a_world_that_leaves_the_question_open(result) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +17,13 @@ from captum_andor._utils.storage import read_arrays, write_arrays
 from captum_andor.studies.factorial.grids import GRIDS, GridNetwork, cells_of_grid
 from captum_andor.studies.factorial.instability import variance_between_copies
 from captum_andor.studies.factorial.network_tables import NetworkTable
-from captum_andor.studies.factorial.variance_shares import Shares, shares_of, standardised
+from captum_andor.studies.factorial.variance_shares import (
+    Instability,
+    Shares,
+    grouped_products,
+    shares_of,
+    standardised,
+)
 from captum_andor.visualization import Canvas, panels, text_colour
 
 if TYPE_CHECKING:
@@ -29,7 +35,8 @@ _FORMAT = "captum_andor.study.factorial"
 _VALUES = "values"  # the name under which v over masks stands beside scores
 _COLUMNS = ("margin", "loss")
 _COLOURS = {"low": "#D55E00", "high": "#0072B2", "order": "#CC79A7", "rest": "#BBBBBB"}
-_MOST = 0.5  # of what differs: what decides more than this determines
+_COPIES = 3  # the fewest that a variance and its jackknife can be had from
+_MOST = 0.5  # of what differs and is no instability: what decides more than this determines
 
 
 @dataclass(frozen=True)
@@ -37,8 +44,8 @@ class FactorialVerdict:
     """Verdict on the claim that the randomness of low-layer parameters determines the confusing samples.
 
     Attributes:
-        outcome: ``"supported"``: at some cut initial low layers decide more than half of what differs; ``"not
-            supported"``: at every cut they decide less; ``"cannot be judged"``: neither is clear.
+        outcome: ``"supported"``: at some cut initial low layers decide more than half of what differs and is no
+            instability; ``"not supported"``: at every cut they decide less; ``"cannot be judged"``: neither is clear.
         text: The verdict in words, with its numbers.
     """
 
@@ -118,26 +125,51 @@ class FactorialResult:
         return sorted(found, key=lambda cut: (GRIDS.index(cut[0]), self.parameters[cut[1]]))
 
     @constrained()
-    def shares(self, score: str | None = None, confidence: float = 0.95) -> pd.DataFrame:
+    def shares(
+        self, score: str | None = None, confidence: float = 0.95, of: Literal["all", "stable"] = "all"
+    ) -> pd.DataFrame:
         """Of what differs between networks for a sample, the share that each part decides, at every cut.
+
+        Copies of one network whose initial weights are moved by next to nothing differ, too: that is instability, and
+        no part decides it. So the share of a part of all that differs cannot pass 1 less the share of instability, its
+        ceiling.
 
         Args:
             score (str, optional): A score, a column such as ``"margin"``, or ``"values"``, v over masks. Default: None
                 (the primary)
             confidence (float, optional): Of each interval. Default: 0.95
+            of (str, optional): ``"all"`` that differs, or ``"stable"``: what is not instability, the variance between
+                the copies that were moved least taken off the rest and off the whole; intervals hold that both are
+                estimated. Default: "all"
 
         Returns:
             - **shares** (*pandas.DataFrame*): ``grid``, ``layer``, ``parameters`` below the cut, ``factor`` (``low``,
               ``high``, ``order``, ``rest``), ``share`` with ``lower`` and ``upper``.
 
         Raises:
-            ValueError: If there is no such score.
+            ValueError: If there is no such score, ``of`` is another word, or there are no three copies, or copies
+                differ as much as all networks do.
         """
         import pandas as pd
 
         name = self._checked(score)
-        parts = [self._framed(cut, self._shares(cut, name).table(confidence)) for cut in self.cuts]
+        if of not in ("all", "stable"):
+            raise ValueError(f'of must be "all" or "stable"; got {of!r}.')
+        if of == "stable" and len(self._least_moved) < _COPIES:
+            raise ValueError(
+                f'of="stable" needs {_COPIES} copies of a network that were moved a little; this study has '
+                f"{len(self._least_moved)}. Run it with perturbations=[1e-6]."
+            )
+        parts = [
+            self._framed(cut, self._shares(cut, name, is_stable=of == "stable").table(confidence)) for cut in self.cuts
+        ]
         return pd.concat(parts, ignore_index=True)
+
+    @property
+    def _least_moved(self) -> list[int]:
+        """Places of the copies of one network that were moved least."""
+        sizes = [n.size for n in self.members if n.kind == "moved"]
+        return [i for i, n in enumerate(self.members) if n.kind == "moved" and n.size == min(sizes)]
 
     @constrained()
     def contrast(self, other: str = "margin", score: str | None = None, confidence: float = 0.95) -> pd.DataFrame:
@@ -226,11 +258,12 @@ class FactorialResult:
     def verdict(self, score: str | None = None) -> FactorialVerdict:
         """Whether the randomness of low-layer parameters determines the confusing samples.
 
-        *Determines* is read as: decides more than half of what differs between networks. Supported, if at some cut of
-        the initialisation grid the interval of the low share lies above .5; not supported, if at every cut it lies
-        below; else it cannot be judged. Cuts are several chances to be wrong, and so are scores: what is claimed of
-        some cut has to hold at 1 − .05 / k (Bonferroni), k the cuts, times the scores unless it is the primary, which
-        was named first; that low shares exceed those of the margin, at all grids and cuts likewise.
+        *Determines* is read as: decides more than half of what differs between networks and is no instability, which
+        no part decides; of a study without moved copies, of all that differs. Supported, if at some cut of the
+        initialisation grid the interval of the low share lies above .5; not supported, if at every cut it lies below;
+        else it cannot be judged. Cuts are several chances to be wrong, and so are scores: what is claimed of some cut
+        has to hold at 1 − .05 / k (Bonferroni), k the cuts, times the scores unless it is the primary, which was named
+        first; that low shares exceed those of the margin, at all grids and cuts likewise.
 
         Args:
             score (str, optional): As in :meth:`shares`. Default: None (the primary)
@@ -242,34 +275,50 @@ class FactorialResult:
             ValueError: If there is no such score, or no initialisation grid.
         """
         name = self._checked(score)
-        initial = self._initial_low(name, 0.95)
-        scores = 1 if name == self.scores[0] else len(self.scores)
-        if initial.empty:
+        if not any(grid == "initialisation" for grid, _ in self.cuts):
             raise ValueError("verdict() needs the grid 'initialisation', which this study lacks.")
-        top = initial.loc[initial["share"].idxmax()]
-        shown_top = f"{top.share:.0%} [{top.lower:.0%}, {top.upper:.0%}], cut at {top.layer}"
-        if (self._initial_low(name, 1 - 0.05 / (len(initial) * scores))["lower"] > _MOST).any():
-            outcome, text = (
-                "supported",
-                f"Supported: by {name}, initial low layers decide most of what differs, {shown_top}.",
-            )
-        elif (self._initial_low(name, 1 - 0.05 / scores)["upper"] < _MOST).all():
-            outcome = "not supported"
-            text = f"Not supported: by {name}, initial low layers decide at most {shown_top}, of what differs."
-        else:
-            outcome, text = "cannot be judged", f"Cannot be judged: by {name}, initial low layers decide {shown_top}."
+        scores = 1 if name == self.scores[0] else len(self.scores)
+        outcome, text = self._judged(name, scores)
         for grid, words in (("trained low", "Trained low layers"), ("trained high", "Trained high layers")):
             shares = self.shares(name)
             rows = shares[(shares["grid"] == grid) & (shares["factor"] == grid.removeprefix("trained "))]
             if not rows.empty:
                 most = rows.loc[rows["share"].idxmax()]
-                text += f" {words} carry over up to {most.share:.0%} [{most.lower:.0%}, {most.upper:.0%}]."
+                text += f" {words} carry over up to {_shown(most)} of all that differs, cut at {most.layer}."
         if name not in _COLUMNS and "column/margin" in self.arrays:
             text += f" {self._specific(name, scores)}"
         return FactorialVerdict(outcome, text)
 
-    def _initial_low(self, name: str, confidence: float) -> pd.DataFrame:
-        shares = self.shares(name, confidence)
+    def _judged(self, name: str, scores: int) -> tuple[str, str]:
+        """The outcome, and what initial low layers decide."""
+        of: Literal["all", "stable"] = "stable" if len(self._least_moved) >= _COPIES else "all"
+        every = self._initial_low(name, 0.95, "all")
+        if of == "stable":
+            unstable = self.instability(name).iloc[0]
+            ceiling = (
+                f"copies moved by {unstable['size']:.0e} differ by {_shown(unstable)} of it, so that no part can "
+                f"decide more than {1 - unstable['share']:.0%}"
+            )
+            try:
+                own = self._initial_low(name, 0.95, of)
+            except ValueError:
+                return "cannot be judged", f"Cannot be judged: by {name}, {ceiling}: there is nothing to share out."
+        else:
+            own, ceiling = every, "instability was not measured"
+        top = own.loc[own["share"].idxmax()]
+        stable = "of what is no instability, " if of == "stable" else ""
+        decide = (
+            f"by {name}, the largest share of initial low layers is {_shown(top)} {stable}cut at {top.layer}, and "
+            f"{_shown(every.loc[top.name])} of all that differs ({ceiling})"
+        )
+        if (self._initial_low(name, 1 - 0.05 / (len(own) * scores), of)["lower"] > _MOST).any():
+            return "supported", f"Supported: {decide}."
+        if (self._initial_low(name, 1 - 0.05 / scores, of)["upper"] < _MOST).all():
+            return "not supported", f"Not supported: {decide}."
+        return "cannot be judged", f"Cannot be judged: {decide}."
+
+    def _initial_low(self, name: str, confidence: float, of: Literal["all", "stable"]) -> pd.DataFrame:
+        shares = self.shares(name, confidence, of)
         return shares[(shares["factor"] == "low") & (shares["grid"] == "initialisation")]
 
     def _specific(self, name: str, scores: int) -> str:
@@ -395,14 +444,19 @@ class FactorialResult:
         return framed
 
     @computed_once
-    def _shares(self, cut: tuple[str, str], name: str, across_views: bool = True) -> Shares:
+    def _shares(self, cut: tuple[str, str], name: str, across_views: bool = True, is_stable: bool = False) -> Shares:
         place = {network: i for i, network in enumerate(self.members)}
         m = self.levels
         y = self._standard([place[network] for network in cells_of_grid(*cut, m)], name)
         of_sample = self._sample_of_entries(y.shape[-1])
+        unstable = None
+        if is_stable:
+            copies = self._standard(self._least_moved, name)
+            unstable = Instability.of(grouped_products(copies, of_sample, across_views=across_views))
         return shares_of(
-            y.reshape(len(y), m, m, -1), "latin", ranked=False, of_sample=of_sample, across_views=across_views
-        )
+            y.reshape(len(y), m, m, -1), "latin", False, of_sample=of_sample, across_views=across_views,
+            instability=unstable,
+        )  # fmt: skip
 
     def _sample_of_entries(self, entries: int) -> npt.NDArray[np.int64]:
         """The sample that each entry is of; v over masks has several for each."""
@@ -425,6 +479,10 @@ class FactorialResult:
             return standardised(self.arrays[f"score/{name}"][list(places)].astype(np.float64).swapaxes(0, 1), True)
         column = self.arrays[f"column/{name}"][list(places)].astype(np.float64)
         return standardised(column[None], True)
+
+
+def _shown(row: pd.Series) -> str:
+    return f"{row.share:.0%} [{row.lower:.0%}, {row.upper:.0%}]"
 
 
 def _across(views: Array) -> float:

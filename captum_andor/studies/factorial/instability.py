@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from captum_andor._utils.statistics import Array
 from captum_andor.studies.factorial.variance_shares import (
+    Instability,
     grouped_products,
     half_interval,
     jackknifed_variance,
@@ -38,25 +39,18 @@ def variance_between_copies(
     n, (rows, columns) = copies.shape[1], grid.shape[1:3]
     low, high = np.divmod(np.arange(rows * columns), columns)
 
-    def of_copies(gram: Array, kept: npt.NDArray[np.bool_]) -> float:
-        part = gram[np.ix_(kept, kept)]
-        size = len(part)
-        return float((np.trace(part) - (part.sum() - np.trace(part)) / (size - 1)) / size)
-
     def of_grid(gram: Array, kept: npt.NDArray[np.bool_]) -> float:
         return uncrossed_variance(gram, (rows, columns), kept)
 
-    all_copies, all_cells = np.ones(n, dtype=bool), np.ones(rows * columns, dtype=bool)
-    v, w = of_copies(within.mean(0), all_copies), of_grid(between.mean(0), all_cells)
+    all_cells, found = np.ones(rows * columns, dtype=bool), Instability.of(within)
+    v, w = found.whole, of_grid(between.mean(0), all_cells)
     share = v / w
-    left_within, left_between = ((x.sum(0) - x) / (groups - 1) for x in (within, between))
+    left = (between.sum(0) - between) / (groups - 1)
     parts = [
-        np.array([of_copies(within.mean(0), np.arange(n) != i) / w for i in range(n)]),
+        found.without_copy / w,
         np.array([v / of_grid(between.mean(0), low != i) for i in range(rows)]),
         np.array([v / of_grid(between.mean(0), high != j) for j in range(columns)]),
-        np.array(
-            [of_copies(x, all_copies) / of_grid(y, all_cells) for x, y in zip(left_within, left_between, strict=True)]
-        ),
+        np.array([u / of_grid(y, all_cells) for u, y in zip(found.without_group, left, strict=True)]),
     ]
     least = min(n, rows, columns) - 1
     half = _half(parts, least, confidence)

@@ -76,7 +76,9 @@ class Shares:
         without_high: Without each high level, ``(M, F)``.
         without_both: Without one of each, ``(M, M, F)``.
         without_group: Without each group of samples, ``(G, F)``.
-        variance: Of what differs between networks, in units of the variance of a network's scores.
+        variance: Of what differs between networks, in units of the variance of a network's scores; in shares of what is
+            no instability, less that between copies.
+        without_copy: Without each copy, ``(K, F)``, in shares of what is no instability; else None.
     """
 
     factors: Factors
@@ -86,6 +88,7 @@ class Shares:
     without_both: Array
     without_group: Array
     variance: float
+    without_copy: Array | None = None
 
     def __sub__(self, other: Shares) -> Shares:
         """Differences of shares, e.g. of a score less those of the margin, with the same jackknife."""
@@ -97,6 +100,7 @@ class Shares:
             self.without_both - other.without_both,
             self.without_group - other.without_group,
             math.nan,
+            None if self.without_copy is None or other.without_copy is None else self.without_copy - other.without_copy,
         )
 
     def low_less_high(self) -> tuple[float, float, float]:
@@ -124,7 +128,45 @@ class Shares:
         of_both = (len(low) - 1) * (len(high) - 1) / crossed.size * float(np.square(crossed - crossed.mean()).sum())
         variance = max(of_low + of_high + of_samples - 2 * of_both, of_low, of_high, of_samples)
         uncertain = of_low**2 / (len(low) - 1) + of_high**2 / (len(high) - 1) + of_samples**2 / (len(group) - 1)
-        return half_interval(variance, uncertain, min(len(low), len(high)) - 1, confidence)
+        least = min(len(low), len(high))
+        # Copies are drawn apart from the cells. What is deleted twice is not taken off: of a ratio it is known worse.
+        if self.without_copy is not None:
+            of_copies, count = jackknifed_variance(self.without_copy @ weights), len(self.without_copy)
+            variance, uncertain = of_low + of_high + of_samples + of_copies, uncertain + of_copies**2 / (count - 1)
+            least = min(least, count)
+        return half_interval(variance, uncertain, least - 1, confidence)
+
+
+@dataclass(frozen=True)
+class Instability:
+    """Variance between copies of one network, and what it becomes when some are left out.
+
+    Attributes:
+        whole: Of all copies.
+        without_copy: Without each copy, ``(K,)``.
+        without_group: Without each group of samples, ``(G,)``.
+    """
+
+    whole: float
+    without_copy: Array
+    without_group: Array
+
+    @classmethod
+    def of(cls, products: Array) -> Instability:
+        """From mean products of every two copies over each group of samples, ``(G, K, K)``."""
+        mean, count = products.mean(0), len(products[0])
+        left = (products.sum(0) - products) / (len(products) - 1)
+        return cls(
+            _between(mean),
+            np.array([_between(np.delete(np.delete(mean, i, 0), i, 1)) for i in range(count)]),
+            np.array([_between(gram) for gram in left]),
+        )
+
+
+def _between(gram: Array) -> float:
+    """Variance between networks from their mean products: equal squares less what two have in common."""
+    count = len(gram)
+    return float((np.trace(gram) - (gram.sum() - np.trace(gram)) / (count - 1)) / count)
 
 
 def half_interval(variance: float, uncertain: float, least: int, confidence: float) -> float:
@@ -181,6 +223,7 @@ def shares_of(
     groups: int = _GROUPS,
     of_sample: npt.NDArray[np.int64] | None = None,
     across_views: bool = True,
+    instability: Instability | None = None,
 ) -> Shares:
     """Shares of scores ``(views, M, M', entries)`` with their jackknife.
 
@@ -191,10 +234,11 @@ def shares_of(
         groups: As :func:`seed_shares`.
         of_sample: Number of the sample that each entry is of; the entries of a sample stay together.
         across_views: Whether squares are products of different views; else the mean of each view's own.
+        instability: As :func:`jackknifed`.
     """
     number = np.arange(scores.shape[-1]) if of_sample is None else of_sample
     y = standardised(scores, ranked) if of_sample is None else scores
-    return jackknifed(grouped_products(y, number, groups, across_views), y.shape[1:3], order)
+    return jackknifed(grouped_products(y, number, groups, across_views), y.shape[1:3], order, instability)
 
 
 @constrained(groups=COUNT)
@@ -209,13 +253,16 @@ def grouped_products(
     return np.stack([_products(y[..., group == g], across_views) for g in range(groups)])
 
 
-def jackknifed(products: npt.NDArray[Any], levels: tuple[int, int], order: str | None) -> Shares:
+def jackknifed(
+    products: npt.NDArray[Any], levels: tuple[int, int], order: str | None, instability: Instability | None = None
+) -> Shares:
     """Shares from mean products of cells, by groups of samples of equal size or nearly so.
 
     Args:
         products: Shape ``(G, C, C)`` for C cells in the order of rows.
         levels: Numbers of rows and columns.
         order: As :func:`seed_shares`.
+        instability: Variance between copies, which is taken off the rest and off what differs.
     """
     rows, columns = levels
     relation = _relations(rows, columns, order)
@@ -223,15 +270,19 @@ def jackknifed(products: npt.NDArray[Any], levels: tuple[int, int], order: str |
     mean = products.mean(0)
     factors = ("low", "high", *(("order",) if order else ()), "rest")
 
-    def shares(gram: Array, kept: npt.NDArray[np.bool_]) -> Array:
+    unstable = 0.0 if instability is None else instability.whole
+
+    def shares(gram: Array, kept: npt.NDArray[np.bool_], unstable: float = unstable) -> Array:
         found = components(gram[np.ix_(kept, kept)], relation[np.ix_(kept, kept)], bool(order))
+        found[-1] -= unstable
         scaled: Array = found / found.sum()
         return scaled
 
     everything = np.ones(rows * columns, dtype=bool)
-    total = float(components(mean, relation, bool(order)).sum())
+    total = float(components(mean, relation, bool(order)).sum()) - unstable
     if not total > 0:
-        raise ValueError("scores do not differ between networks beyond chance: there is nothing to share out.")
+        what = "beyond chance" if instability is None else "by more than copies of one network do"
+        raise ValueError(f"scores do not differ between networks {what}: there is nothing to share out.")
     left = (products.sum(0) - products) / (len(products) - 1)
     return Shares(
         factors,
@@ -239,8 +290,14 @@ def jackknifed(products: npt.NDArray[Any], levels: tuple[int, int], order: str |
         np.stack([shares(mean, low != i) for i in range(rows)]),
         np.stack([shares(mean, high != j) for j in range(columns)]),
         np.stack([[shares(mean, (low != i) & (high != j)) for j in range(columns)] for i in range(rows)]),
-        np.stack([shares(gram, everything) for gram in left]),
+        np.stack(
+            [
+                shares(gram, everything, unstable if instability is None else instability.without_group[g])
+                for g, gram in enumerate(left)
+            ]
+        ),
         total,
+        None if instability is None else np.stack([shares(mean, everything, u) for u in instability.without_copy]),
     )
 
 
