@@ -25,7 +25,7 @@ import torch
 
 from benchmarks.real_games import digits
 from captum_andor import LogicalModel
-from captum_andor.search import beam_search, efforts, pursuit
+from captum_andor.search import beam_search, pursuit
 from captum_andor.split import douglas_rachford, split_game
 from tests.support import pattern_oracles
 
@@ -83,7 +83,7 @@ CASES: list[tuple[ModuleType, str, Callable[[], str], tuple[Any, ...]]] = [
     (douglas_rachford, "_WINDOW_GROWTH", iterations, (0.2, 0.4, 0.8)),
     (douglas_rachford, "_BALANCED", iterations, (1.1, 1.25, 1.5)),
     (douglas_rachford, "_MOST_CHANGE", iterations, (2.5, 5.0, 10.0)),
-    (efforts, "_PREFERENCE", lambda: r2("stable"), (0.15, 0.3, 0.6)),
+    (pursuit, "_PREFERENCE", lambda: r2("stable"), (0.15, 0.3, 0.6)),
     (pursuit, "_SHORTLIST", lambda: r2("stable"), (512, 1024, 2048)),
     (pursuit, "_STEPS", lambda: r2("stable"), (2, 5, 10)),
     (pursuit, "_SWAP_SHORTLIST", lambda: r2("accurate"), (512, 1024, 2048)),

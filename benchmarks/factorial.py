@@ -40,7 +40,6 @@ from torch.fx.experimental.optimization import fuse
 
 from benchmarks.factorial_settings import Setting, data, losses_of, six_convolutions, small_resnet
 from captum_andor import ConfusingSampleAnalyzer
-from captum_andor._utils.running import process_of
 from captum_andor.games.masks import image_grid
 from captum_andor.studies import FactorialResult, FactorialStudy
 from captum_andor.studies.factorial.instability import variance_between_copies
@@ -171,7 +170,7 @@ def run(name: str, setting: Setting, levels: int, out: Path) -> None:
         (images[: setting.samples], labels[: setting.samples]), analyzer, (test_images, test_labels),
         show_progress=sys.stderr.isatty(), evaluated_as=None if setting.network == "mlp" else folded,
     )  # fmt: skip
-    if process_of()[0] == 0:
+    if os.environ.get("RANK", "0") == "0":
         write(result, out / name / "results")
         minutes = (time.perf_counter() - start) / 60
         print(f"## {name}: {setting}, {levels} levels, {len(study.networks)} networks, {minutes:.0f} minutes")

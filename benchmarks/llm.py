@@ -36,7 +36,7 @@ from captum_andor.games.transforms import all_coalitions
 from captum_andor.llm import AndOrLLMAttribution, ContextInput, MaskedTokenInput
 from captum_andor.llm.model_call import ModelCall
 from captum_andor.llm.prompts import read_prompts
-from captum_andor.llm.token_tree import tree_tokens
+from captum_andor.llm.token_tree import tree_parts
 from captum_andor.sampling import PATTERNS, paired_design
 from tutorials.datasets.language_models import ANSWER, QUESTION, SOURCES, TEMPLATE
 
@@ -192,7 +192,7 @@ def tokens() -> None:
 
 def report(label: str, prompts: Any, target: list[int]) -> None:
     plain = sum(len(prompt) + len(target) for prompt in prompts)
-    tree = tree_tokens(list(dict.fromkeys(prompts)), target)
+    tree = sum(len(part.ids) for part in tree_parts(list(dict.fromkeys(prompts)), target, sys.maxsize))
     print(f"{label:38} {len(prompts):7} {plain:8,} {tree:7,}  {tree / plain:.3f}")
 
 
