@@ -223,6 +223,20 @@ def answer(results: dict[str, FactorialResult], out: Path) -> None:
     pd.DataFrame(rows).to_csv(out / "answer.csv", index=False)
 
 
+def bounds(results: dict[str, FactorialResult]) -> str:
+    """What holds of all cuts of a setting at once: intervals at 1 - .05 / k for its k cuts of a grid (Bonferroni)."""
+    lines = ["all cuts of a grid at once, 95 %: largest upper, and largest lower end"]
+    for name, result in results.items():
+        found = []
+        for grid, part in (("initialisation", "low"), ("trained low", "low"), ("trained high", "high")):
+            cuts = sum(own == grid for own, _ in result.cuts)
+            table = result.shares(confidence=1 - 0.05 / cuts)
+            own = table[(table["grid"] == grid) & (table["factor"] == part)]
+            found.append(f"{grid}, {part}: {own['upper'].max():.2f}, {own['lower'].max():+.2f}")
+        lines.append(f"{name:<13} {'; '.join(found)}")
+    return "\n".join(lines)
+
+
 def shown(row: pd.Series) -> str:
     text = f"{row['share']:.2f} [{row['lower']:.2f}, {row['upper']:.2f}]"
     return text.replace("-", "−").replace("0.", ".")
@@ -241,9 +255,10 @@ def summarise(out: Path) -> None:
 
             stable = pd.read_csv(out / name / f"shares_stable_{PRIMARY}.csv")
             own = stable[(stable["grid"] == grid) & (stable["layer"] == layer) & (stable["factor"] == "low")]
+            of_stable = shown(own.iloc[0]) if len(own) else ""
             row = {"network": name, "grid": grid, "cut": layer}
             row |= {factor: of_table(PRIMARY, factor) for factor in ("low", "high")}
-            row |= {"low, of what is no instability": shown(own.iloc[0])}
+            row |= {"low, of what is no instability": of_stable}
             row |= {"margin: low": of_table("margin", "low"), "v over masks: low": of_table("values", "low")}
             rows.append(row)
     pd.DataFrame(rows).to_csv(out / "summary.csv", index=False)
@@ -278,6 +293,7 @@ def report(out: Path) -> None:
         print(f"repeats under the other baseline\n{result.retest().round(2).to_string(index=False)}\n")
     if results:
         print(special_to_confusion(list(results.values())))
+        print(f"\n{bounds(results)}")
 
 
 def special_to_confusion(results: list[FactorialResult]) -> str:

@@ -140,7 +140,8 @@ class FactorialResult:
             confidence (float, optional): Of each interval. Default: 0.95
             of (str, optional): ``"all"`` that differs, or ``"stable"``: what is not instability, the variance between
                 the copies that were moved least taken off the rest and off the whole; intervals hold that both are
-                estimated. Default: "all"
+                estimated. Copies are of a network with initial weights of its own, so that this is of the cuts of the
+                initialisation grid. Default: "all"
 
         Returns:
             - **shares** (*pandas.DataFrame*): ``grid``, ``layer``, ``parameters`` below the cut, ``factor`` (``low``,
@@ -160,9 +161,8 @@ class FactorialResult:
                 f'of="stable" needs {_COPIES} copies of a network that were moved a little; this study has '
                 f"{len(self._least_moved)}. Run it with perturbations=[1e-6]."
             )
-        parts = [
-            self._framed(cut, self._shares(cut, name, is_stable=of == "stable").table(confidence)) for cut in self.cuts
-        ]
+        cuts = self.cuts if of == "all" else [cut for cut in self.cuts if cut[0] == "initialisation"]
+        parts = [self._framed(cut, self._shares(cut, name, is_stable=of == "stable").table(confidence)) for cut in cuts]
         return pd.concat(parts, ignore_index=True)
 
     @property
