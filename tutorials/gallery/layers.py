@@ -68,5 +68,6 @@ result.plot()
 # -------------------
 # "Supported" needs a cut where the low part decides more than half, interval included; "not supported", that no cut
 # does; everything else *cannot be judged*. Four levels make wide intervals; :doc:`/factorial` has the study with eight,
-# 600 to 1 176 networks a setting, and the grids of trained parts.
+# 600 to 1 176 networks a setting, the grids of trained parts, and copies that tell what is instability, of which half
+# is not asked.
 print(result.verdict())

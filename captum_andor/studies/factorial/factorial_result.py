@@ -306,11 +306,14 @@ class FactorialResult:
         else:
             own, ceiling = every, "instability was not measured"
         top = own.loc[own["share"].idxmax()]
-        stable = "of what is no instability, " if of == "stable" else ""
-        decide = (
-            f"by {name}, the largest share of initial low layers is {_shown(top)} {stable}cut at {top.layer}, and "
-            f"{_shown(every.loc[top.name])} of all that differs ({ceiling})"
-        )
+        decide = f"by {name}, the largest share of initial low layers is {_shown(top)}"
+        if of == "stable":
+            decide += (
+                f" of what is no instability, cut at {top.layer}, and {_shown(every.loc[top.name])} of all that differs"
+            )
+        else:
+            decide += f" of all that differs, cut at {top.layer}"
+        decide += f" ({ceiling})"
         if (self._initial_low(name, 1 - 0.05 / (len(own) * scores), of)["lower"] > _MOST).any():
             return "supported", f"Supported: {decide}."
         if (self._initial_low(name, 1 - 0.05 / scores, of)["upper"] < _MOST).all():
