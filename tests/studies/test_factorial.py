@@ -175,7 +175,9 @@ def test_claims_of_some_cut_or_another_score_need_wider_intervals(result) -> Non
 
 def test_shares_of_what_is_no_instability(result) -> None:
     made = known(result, 0.3, unstable=0.4)
-    every, stable = made.shares(), made.shares(of="stable")
+    stable = made.shares(of="stable")
+    assert set(stable["grid"]) == {"initialisation"}  # whose first cell the copies are of
+    every = made.shares().query("grid == 'initialisation'").reset_index(drop=True)
     sums = stable.groupby(["grid", "layer"])["share"].sum()
     np.testing.assert_allclose(sums, 1.0)
     first = (every["grid"] == "initialisation") & (every["layer"] == "2")
