@@ -210,12 +210,34 @@ def test_stable_shares_of_simulated_worlds_are_right() -> None:
     assert np.mean(found) == pytest.approx(0.4, abs=0.02) and held >= 18
 
 
+def test_trained_parts_of_different_donors_are_crossed(tmp_path) -> None:
+    crossed = study(tmp_path, grids=["trained both"])
+    own = crossed._networks
+    low, high = own.cut("2")
+    one, other = (own.start(GridNetwork("trained both", "2", i, j, 4)) for i, j in ((1, 2), (1, 1)))
+    assert same(one, own.donor(1, 4), low) and same(one, own.donor(4 + 2, 4), high)
+    assert same(other, own.donor(1, 4), low) and same(other, own.donor(4 + 1, 4), high)
+    copy = own.start(GridNetwork("moved both", "2", 3, 0, 4, 0.01))
+    ratio = copy.state_dict()["2.weight"] / own.donor(4, 4).state_dict()["2.weight"] - 1
+    assert 0.003 < float(ratio.std()) < 0.03
+    assert len(crossed.networks) == 8 + 2 * 16 + 4
+    found = crossed.run((INPUTS, LABELS), analyzer(), (INPUTS[:20], LABELS[:20]))
+    assert set(found.shares()["grid"]) == {"trained both"}
+    with pytest.raises(ValueError, match="needs the grid 'initialisation'"):
+        found.verdict()
+    both = study(tmp_path / "two", grids=["initialisation", "trained both"])
+    result = both.run((INPUTS, LABELS), analyzer())
+    assert "With trained parts crossed, low ones decide up to" in result.verdict().text
+    result.save(tmp_path / "two.npz")
+    assert FactorialResult.load(tmp_path / "two.npz").verdict().text == result.verdict().text
+
+
 def test_stable_shares_need_copies(result) -> None:
     kept = [i for i, n in enumerate(result.members) if n.kind != "moved"]
     arrays = {name: array[kept] for name, array in result.arrays.items()}
     numbers = {name: column[kept] for name, column in result.of_networks.items()}
     bare = FactorialResult(tuple(result.members[i] for i in kept), arrays, numbers, result.scores, result.parameters)
-    with pytest.raises(ValueError, match=r'of="stable" needs 3 copies.*has 0.*perturbations='):
+    with pytest.raises(ValueError, match=r'of="stable" needs 3 copies.*has fewer.*perturbations='):
         bare.shares(of="stable")
     assert "instability was not measured" in bare.verdict().text
     with pytest.raises(ValueError, match='of must be "all" or "stable"'):

@@ -140,8 +140,8 @@ class FactorialResult:
             confidence (float, optional): Of each interval. Default: 0.95
             of (str, optional): ``"all"`` that differs, or ``"stable"``: what is not instability, the variance between
                 the copies that were moved least taken off the rest and off the whole; intervals hold that both are
-                estimated. Copies are of a network with initial weights of its own, so that this is of the cuts of the
-                initialisation grid. Default: "all"
+                estimated. It is of the grids whose first cell copies are of: the initialisation grid, and that of two
+                trained parts. Default: "all"
 
         Returns:
             - **shares** (*pandas.DataFrame*): ``grid``, ``layer``, ``parameters`` below the cut, ``factor`` (``low``,
@@ -156,20 +156,20 @@ class FactorialResult:
         name = self._checked(score)
         if of not in ("all", "stable"):
             raise ValueError(f'of must be "all" or "stable"; got {of!r}.')
-        if of == "stable" and len(self._least_moved) < _COPIES:
+        cuts = [cut for cut in self.cuts if of == "all" or len(self._least_moved(cut[0])) >= _COPIES]
+        if not cuts:
             raise ValueError(
-                f'of="stable" needs {_COPIES} copies of a network that were moved a little; this study has '
-                f"{len(self._least_moved)}. Run it with perturbations=[1e-6]."
+                f'of="stable" needs {_COPIES} copies of a network that were moved a little; this study has fewer. Run '
+                "it with perturbations=[1e-6]."
             )
-        cuts = self.cuts if of == "all" else [cut for cut in self.cuts if cut[0] == "initialisation"]
         parts = [self._framed(cut, self._shares(cut, name, is_stable=of == "stable").table(confidence)) for cut in cuts]
         return pd.concat(parts, ignore_index=True)
 
-    @property
-    def _least_moved(self) -> list[int]:
-        """Places of the copies of one network that were moved least."""
-        sizes = [n.size for n in self.members if n.kind == "moved"]
-        return [i for i, n in enumerate(self.members) if n.kind == "moved" and n.size == min(sizes)]
+    def _least_moved(self, grid: str) -> list[int]:
+        """Places of the copies of a grid's first cell that were moved least; of none but two grids there are some."""
+        kind = {"initialisation": "moved", "trained both": "moved both"}.get(grid)
+        sizes = [n.size for n in self.members if n.kind == kind]
+        return [i for i, n in enumerate(self.members) if n.kind == kind and n.size == min(sizes)]
 
     @constrained()
     def contrast(self, other: str = "margin", score: str | None = None, confidence: float = 0.95) -> pd.DataFrame:
@@ -285,13 +285,15 @@ class FactorialResult:
             if not rows.empty:
                 most = rows.loc[rows["share"].idxmax()]
                 text += f" {words} carry over up to {_shown(most)} of all that differs, cut at {most.layer}."
+        if any(grid == "trained both" for grid, _ in self.cuts):
+            text += f" {self._of_parameters(name)}"
         if name not in _COLUMNS and "column/margin" in self.arrays:
             text += f" {self._specific(name, scores)}"
         return FactorialVerdict(outcome, text)
 
     def _judged(self, name: str, scores: int) -> tuple[str, str]:
         """The outcome, and what initial low layers decide."""
-        of: Literal["all", "stable"] = "stable" if len(self._least_moved) >= _COPIES else "all"
+        of: Literal["all", "stable"] = "stable" if len(self._least_moved("initialisation")) >= _COPIES else "all"
         every = self._initial_low(name, 0.95, "all")
         if of == "stable":
             unstable = self.instability(name).iloc[0]
@@ -319,6 +321,18 @@ class FactorialResult:
         if (self._initial_low(name, 1 - 0.05 / scores, of)["upper"] < _MOST).all():
             return "not supported", f"Not supported: {decide}."
         return "cannot be judged", f"Cannot be judged: {decide}."
+
+    def _of_parameters(self, name: str) -> str:
+        """What trained low and high parts decide where both are copied and trained on together."""
+        is_stable = len(self._least_moved("trained both")) >= _COPIES
+        table = self.shares(name, of="stable" if is_stable else "all").query("grid == 'trained both'")
+        parts = []
+        for factor in ("low", "high"):
+            rows = table[table["factor"] == factor]
+            most = rows.loc[rows["share"].idxmax()]
+            parts.append(f"{factor} ones decide up to {_shown(most)}, cut at {most.layer}")
+        of = "what is no instability" if is_stable else "all that differs"
+        return f"With trained parts crossed, {parts[0]}, {parts[1]}, of {of}."
 
     def _initial_low(self, name: str, confidence: float, of: Literal["all", "stable"]) -> pd.DataFrame:
         shares = self.shares(name, confidence, of)
@@ -454,7 +468,7 @@ class FactorialResult:
         of_sample = self._sample_of_entries(y.shape[-1])
         unstable = None
         if is_stable:
-            copies = self._standard(self._least_moved, name)
+            copies = self._standard(self._least_moved(cut[0]), name)
             unstable = Instability.of(grouped_products(copies, of_sample, across_views=across_views))
         return shares_of(
             y.reshape(len(y), m, m, -1), "latin", False, of_sample=of_sample, across_views=across_views,

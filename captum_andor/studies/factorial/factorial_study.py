@@ -18,7 +18,7 @@ from captum_andor._utils.hashing import hash_of
 from captum_andor._utils.running import own_first, progress_bar
 from captum_andor.confusing import ConfusingSampleAnalyzer
 from captum_andor.studies.factorial.factorial_result import FactorialResult
-from captum_andor.studies.factorial.grids import GRIDS, MOST_LEVELS, GridNetwork, check_grids, networks_of
+from captum_andor.studies.factorial.grids import DEFAULT_GRIDS, MOST_LEVELS, GridNetwork, check_grids, networks_of
 from captum_andor.studies.factorial.network_tables import NetworkTable, Tables
 from captum_andor.studies.factorial.networks import MakeModel, Networks, Train, fresh
 from captum_andor.studies.factorial.study_folder import check_manifest, fingerprint
@@ -33,16 +33,19 @@ class FactorialStudy:
     """Trains networks with every low part × every high part, and shares out what differs between them.
 
     Cell (i, j) of a grid has low part i, high part j and the data order (i + j) modulo M, a Latin square. There are up
-    to three grids at every cut, which answer three questions:
+    to four grids at every cut, which answer four questions:
 
     - ``"initialisation"``: the initial weights of the low part × those of the high part, trained from there: what does
       the *randomness of low layers* decide?
     - ``"trained low"``: the trained low parts of M donors × fresh high parts: what do *learnt low layers* carry over?
     - ``"trained high"``: fresh low parts × the trained high parts of the donors.
+    - ``"trained both"``: the trained low parts of M donors × the trained high parts of M others, trained on together:
+      of *parameters*, not of initial weights, what does either part decide?
 
     Beside them, copies of the first cell whose initial weights are moved a little show how much of the rest is
-    instability of training. Finished networks and their scores are kept in a folder: a study that was interrupted goes
-    on where it was, and processes that ``torchrun`` starts share the networks.
+    instability of training; with trained parts crossed, copies of that grid's first cell, too. Finished networks and
+    their scores are kept in a folder: a study that was interrupted goes on where it was, and processes that
+    ``torchrun`` starts share the networks.
 
     Args:
         make_model (Callable): ``make_model(seed)`` returns an untrained model; torch is seeded around the call.
@@ -51,7 +54,7 @@ class FactorialStudy:
         layers (sequence of str): Where to cut: names of the first module of the high part.
         folder (str or PathLike): Where networks and tables are kept.
         levels (int, optional): M, at least 4; 8 or more are advised. Default: 8
-        grids (sequence of str, optional): Some of those above. Default: all three
+        grids (sequence of str, optional): Some of those above. Default: the first three
         perturbations (sequence of float, optional): By how much the weights of copies are moved, relative; M copies
             each, at the first cut. Default: (1e-6, 1e-2)
         settings (dict, optional): What else training depends on; other settings in the same folder are refused.
@@ -91,7 +94,7 @@ class FactorialStudy:
         layers: Sequence[str],
         folder: str | os.PathLike[str],
         levels: int = 8,
-        grids: Sequence[str] = GRIDS,
+        grids: Sequence[str] = DEFAULT_GRIDS,
         perturbations: Sequence[float] = (1e-6, 1e-2),
         settings: Mapping[str, Any] | None = None,
         seed: int = 0,

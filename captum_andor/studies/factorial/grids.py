@@ -8,12 +8,13 @@ from typing import Any, Literal, TypeAlias, get_args
 
 from captum_andor._utils.checks import check_choices
 
-Grid: TypeAlias = Literal["initialisation", "trained low", "trained high"]
+Grid: TypeAlias = Literal["initialisation", "trained low", "trained high", "trained both"]
 
 GRIDS: tuple[Grid, ...] = get_args(Grid)
-# Added to the study's seed, so that no two parts, donors or orders have one: levels are fewer than a thousand.
+DEFAULT_GRIDS = GRIDS[:3]
+# Added to the study's seed, so that no two parts, donors or orders have one: there are fewer than a thousand donors.
 LOW_SEED, HIGH_SEED, DONOR_SEED, COPY_SEED, _ORDER, _DONOR_ORDER = 0, 1_000, 2_000, 3_000, 1_000_000, 1_001_000
-MOST_LEVELS = 1_000
+MOST_LEVELS = 500
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,7 @@ class GridNetwork:
 
     Attributes:
         kind: A grid; ``"donor"``, a network whose trained parts others take; ``"moved"``, a copy of the first cell
-            whose initial weights are moved a little.
+            whose initial weights are moved a little; ``"moved both"``, one of the first cell of the grid of that name.
         layer: The first module of the high part; None of donors.
         low: Level of the low part; of a donor or a copy its number.
         high: Level of the high part.
@@ -42,15 +43,20 @@ class GridNetwork:
         """Name of the network, also that of its files."""
         if self.kind == "donor":
             return f"donor-{self.low:03d}"
-        if self.kind == "moved":
-            return f"moved-{self.layer}-{self.size:g}-{self.low:03d}"
+        if self.is_copy:
+            return f"{self.kind.replace(' ', '_')}-{self.layer}-{self.size:g}-{self.low:03d}"
         return f"{self.kind.replace(' ', '_')}-{self.layer}-{self.low:03d}-{self.high:03d}"
+
+    @property
+    def is_copy(self) -> bool:
+        """Whether its weights at the start are those of another, moved a little."""
+        return self.kind in ("moved", "moved both")
 
     def order_seed(self, base: int) -> int:
         """Seed of the data order: that of cell (i, j) is (i + j) modulo the number of levels, a Latin square."""
         if self.kind == "donor":
             return base + _DONOR_ORDER + self.low
-        return base + _ORDER + (0 if self.kind == "moved" else (self.low + self.high) % self.levels)
+        return base + _ORDER + (0 if self.is_copy else (self.low + self.high) % self.levels)
 
 
 def cells_of_grid(grid: str, layer: str, levels: int) -> list[GridNetwork]:
@@ -63,12 +69,15 @@ def networks_of(
 ) -> Iterator[GridNetwork]:
     """All networks of a study, in the order in which they are trained."""
     if any(grid != "initialisation" for grid in grids):
-        yield from (GridNetwork("donor", None, i, 0, levels) for i in range(levels))
+        donors = 2 * levels if "trained both" in grids else levels
+        yield from (GridNetwork("donor", None, i, 0, levels) for i in range(donors))
     for grid in grids:
         for layer in layers:
             yield from cells_of_grid(grid, layer, levels)
-    for size in perturbations:
-        yield from (GridNetwork("moved", layers[0], i, 0, levels, size) for i in range(levels))
+    kinds = [*(["moved"] if set(grids) != {"trained both"} else []), *(["moved both"] * ("trained both" in grids))]
+    for kind in kinds:
+        for size in perturbations:
+            yield from (GridNetwork(kind, layers[0], i, 0, levels, size) for i in range(levels))
 
 
 def check_grids(grids: Any) -> tuple[Grid, ...]:

@@ -119,7 +119,13 @@ class Networks:
         if network.kind == "trained low":
             copy_part(self.donor(network.low, network.levels), model, cut.low)
             return model
-        low = 0 if network.kind == "moved" else network.low
+        low = 0 if network.is_copy else network.low
+        if network.kind in ("trained both", "moved both"):  # of different donors, also on the diagonal
+            copy_part(self.donor(low, network.levels), model, cut.low)
+            copy_part(self.donor(network.levels + network.high, network.levels), model, cut.high)
+            if network.is_copy:
+                _move(model, network.size, self.seed + COPY_SEED + network.low)
+            return model
         reinitialise(model, cut.low, self.make_model, self.seed + LOW_SEED + low)
         if network.kind == "trained high":
             copy_part(self.donor(network.high, network.levels), model, cut.high)
