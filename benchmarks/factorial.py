@@ -42,6 +42,7 @@ from benchmarks.factorial_settings import Setting, data, losses_of, six_convolut
 from captum_andor import ConfusingSampleAnalyzer
 from captum_andor.games.masks import image_grid
 from captum_andor.studies import FactorialResult, FactorialStudy
+from captum_andor.studies.factorial.grids import DEFAULT_GRIDS
 from captum_andor.studies.factorial.instability import variance_between_copies
 from captum_andor.studies.factorial.variance_shares import shares_of, standardised
 
@@ -148,7 +149,7 @@ def folded(model: nn.Module) -> nn.Module:
     return fuse(model).to(memory_format=torch.channels_last).eval()
 
 
-def run(name: str, setting: Setting, levels: int, out: Path) -> None:
+def run(name: str, setting: Setting, levels: int, out: Path, is_crossed: bool = False) -> None:
     start = time.perf_counter()
     torch.set_num_threads(1)
     images, labels, test_images, test_labels = data(setting)
@@ -162,19 +163,23 @@ def run(name: str, setting: Setting, levels: int, out: Path) -> None:
         maker_of(setting, images.shape[1]),
         trainer_of(setting, images, labels),
         setting.layers,
-        out / name,
+        out / (f"{name}-crossed" if is_crossed else name),
         levels=levels,
+        grids=["trained both"] if is_crossed else DEFAULT_GRIDS,
         settings={**asdict(setting), "primary": PRIMARY},
     )
     result = study.run(
         (images[: setting.samples], labels[: setting.samples]), analyzer, (test_images, test_labels),
         show_progress=sys.stderr.isatty(), evaluated_as=None if setting.network == "mlp" else folded,
     )  # fmt: skip
-    if os.environ.get("RANK", "0") == "0":
+    if os.environ.get("RANK", "0") == "0" and is_crossed:
+        write_crossed(result, study.folder / "results")
+    elif os.environ.get("RANK", "0") == "0":
         write(result, out / name / "results")
         minutes = (time.perf_counter() - start) / 60
         print(f"## {name}: {setting}, {levels} levels, {len(study.networks)} networks, {minutes:.0f} minutes")
-        print(result.verdict())
+        if not is_crossed:
+            print(result.verdict())
 
 
 def write(result: FactorialResult, folder: Path) -> None:
@@ -199,6 +204,24 @@ def write_judged(result: FactorialResult, folder: Path) -> None:
     for score in (*result.scores, "margin"):
         result.shares(score, of="stable").round(4).to_csv(folder / f"shares_stable_{score}.csv", index=False)
     (folder / "verdicts.txt").write_text("".join(f"{result.verdict(score)}\n" for score in result.scores))
+
+
+def write_crossed(result: FactorialResult, folder: Path) -> None:
+    """Tables of a study of two trained parts, and what is printed of them."""
+    folder.mkdir(parents=True, exist_ok=True)
+    result._without_values().in_ranks().save(folder / "tables.npz")
+    result.networks.round(4).to_csv(folder / "networks.csv", index=False)
+    print_crossed(result)
+
+
+def print_crossed(result: FactorialResult) -> None:
+    """Shares of trained low and high parts that are trained on together, of all that differs and of what is stable."""
+    for score in (PRIMARY, "margin"):
+        for of in ("all", "stable"):
+            table = result.shares(score, of=of)  # type: ignore[arg-type]
+            table["interval"] = [shown(row) for _, row in table.iterrows()]
+            wide = table.pivot(index="layer", columns="factor", values="interval")
+            print(f"{score}, of {of}\n{wide[['low', 'high', 'order', 'rest']].to_string()}\n")
 
 
 def answer(results: dict[str, FactorialResult], out: Path) -> None:
@@ -439,6 +462,7 @@ def main() -> None:
     parser.add_argument("settings", nargs="*", metavar="setting")
     parser.add_argument("--levels", type=int, default=8)
     parser.add_argument("--out", type=Path, default=Path("outputs/factorial"))
+    parser.add_argument("--crossed", action="store_true", help="trained low parts x trained high parts, nothing else")
     parser.add_argument("--masks", action="store_true", help="only compare 47 masks with 512")
     parser.add_argument("--coverage", action="store_true", help="only simulate")
     parser.add_argument("--copies", action="store_true", help="only simulate copies")
@@ -457,7 +481,7 @@ def main() -> None:
         report(options.report)
         return
     for name in options.settings:
-        run(name, SETTINGS[name], options.levels, options.out)
+        run(name, SETTINGS[name], options.levels, options.out, options.crossed)
 
 
 if __name__ == "__main__":
