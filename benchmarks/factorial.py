@@ -224,6 +224,24 @@ def print_crossed(result: FactorialResult) -> None:
             print(f"{score}, of {of}\n{wide[['low', 'high', 'order', 'rest']].to_string()}\n")
 
 
+def summarise_crossed(folder: Path) -> None:
+    """Write ``crossed.csv`` from the tables of studies of two trained parts, and print what they say."""
+    rows = []
+    for file in sorted(folder.glob("*/tables.npz")):
+        result = FactorialResult.load(file)
+        print(f"## {file.parent.name}, both parts trained\n")
+        print_crossed(result)
+        tables = {of: result.shares(of=of).set_index(["layer", "factor"]) for of in ("all", "stable")}  # type: ignore[arg-type]
+        for layer in dict.fromkeys(layer for layer, _ in tables["all"].index):
+            row = {"network": file.parent.name, "cut": layer}
+            for of, words in (("all", "of all"), ("stable", "of what is no instability")):
+                row |= {f"{part}, {words}": shown(tables[of].loc[(layer, part)]) for part in ("low", "high")}
+            margin = result.shares("margin").set_index(["layer", "factor"])
+            row["margin: low"] = shown(margin.loc[(layer, "low")])
+            rows.append(row)
+    pd.DataFrame(rows).to_csv(folder / "crossed.csv", index=False)
+
+
 def answer(results: dict[str, FactorialResult], out: Path) -> None:
     """Write ``answer.csv``: for each setting the largest shares of initial and trained low and high parts over cuts."""
     rows = []
@@ -294,6 +312,7 @@ def report(out: Path) -> None:
         write_judged(result, out / name)
     answer(results, out)
     summarise(out)
+    summarise_crossed(out.parent / f"{out.name}-crossed")
     for name, result in results.items():
         kept = result.networks.groupby("kind")[["accuracy", "loss", "test_accuracy", "low_moved", "high_moved"]].mean()
         print(f"## {name}\n{result.verdict()}\n")
