@@ -222,6 +222,11 @@ def print_crossed(result: FactorialResult) -> None:
             table["interval"] = [shown(row) for _, row in table.iterrows()]
             wide = table.pivot(index="layer", columns="factor", values="interval")
             print(f"{score}, of {of}\n{wide[['low', 'high', 'order', 'rest']].to_string()}\n")
+    low = result.contrast("margin").query("factor == 'low'")
+    for words, table in (("low less high", result.low_less_high()), ("low less that of the margin", low)):
+        each = (f"{row['layer']} {shown(row)}" for _, row in table.iterrows())
+        print(f"{PRIMARY}, {words}: {', '.join(each)}")
+    print(result.networks.groupby("kind")[["loss", "test_accuracy", "low_moved", "high_moved"]].mean().round(3), "\n")
 
 
 def summarise_crossed(folder: Path) -> None:
