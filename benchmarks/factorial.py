@@ -21,6 +21,7 @@ for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(name, "1")
 
 import argparse
+import itertools
 import sys
 import time
 from collections import OrderedDict
@@ -44,7 +45,7 @@ from captum_andor.games.masks import image_grid
 from captum_andor.studies import FactorialResult, FactorialStudy
 from captum_andor.studies.factorial.grids import DEFAULT_GRIDS
 from captum_andor.studies.factorial.instability import variance_between_copies
-from captum_andor.studies.factorial.variance_shares import shares_of, standardised
+from captum_andor.studies.factorial.variance_shares import Instability, grouped_products, shares_of, standardised
 
 PRIMARY = "net_order"
 SCORES = (PRIMARY, "flip_rate", "masked_margin")
@@ -454,6 +455,44 @@ def world_of_copies(
     )
 
 
+def coverage_of_stable(worlds: int = 200) -> None:
+    """How often 95 % intervals of shares of what is no instability hold: eight levels, eight copies of one network.
+
+    Copies differ by as much wherever in the grid they start (``alike``), or by a variance of the start's own, drawn
+    from a gamma distribution of shape 4, as those of one base cell do not tell (``unlike``).
+    """
+    print("low,instability,copies,directions,mean share,true,held,supported wrongly")
+    for low, unstable, kind, directions in itertools.product(
+        (0.0, 0.1, 0.2), (0.3, 0.55), ("alike", "unlike"), (5, 30)
+    ):
+        true, shares, held, wrong = low / (1 - unstable), [], 0, 0
+        for seed in range(worlds):
+            rng = np.random.default_rng(seed)
+            basis = rng.normal(size=(directions, 200)) / np.sqrt(directions)
+            each = lambda *shape: rng.normal(size=(1, *shape, directions)) @ basis  # noqa: B023, E731
+            sizes = rng.gamma(4.0, 0.25, size=(1, 9, 9, 1)) if kind == "unlike" else np.ones((1, 9, 9, 1))
+            rest = np.sqrt(1 - low - unstable) * each(8, 8) + np.sqrt(unstable * sizes[:, :8, :8]) * each(8, 8)
+            copies = np.sqrt(unstable * sizes[:, 8, 8]) * each(8)
+            numbers = np.arange(200)
+            instability = Instability.of(grouped_products(copies, numbers))
+            try:
+                table = shares_of(
+                    np.sqrt(low) * each(8, 1) + rest, "latin", False, of_sample=numbers, instability=instability
+                ).table()
+            except ValueError:  # copies differ as much as all do: nothing is claimed
+                held += 1
+                continue
+            share, lower, upper = table.loc["low", ["share", "lower", "upper"]]
+            shares.append(share)
+            held += lower <= true <= upper
+            wrong += lower > 0.5
+        print(
+            f"{low},{unstable},{kind},{directions},{np.mean(shares):.2f},{true:.2f},{held / worlds:.2f},"
+            f"{wrong / worlds:.2f}",
+            flush=True,
+        )
+
+
 def masks() -> None:
     """Scores of v from the masks that they read and from all: largest difference, seconds, ratio; one thread."""
     torch.set_num_threads(1)
@@ -490,6 +529,7 @@ def main() -> None:
     parser.add_argument("--masks", action="store_true", help="only compare 47 masks with 512")
     parser.add_argument("--coverage", action="store_true", help="only simulate")
     parser.add_argument("--copies", action="store_true", help="only simulate copies")
+    parser.add_argument("--stable", action="store_true", help="only simulate shares of what is no instability")
     parser.add_argument("--report", type=Path, help="only print what the tables in this folder say")
     options = parser.parse_args()
     if options.masks:
@@ -500,6 +540,9 @@ def main() -> None:
         return
     if options.copies:
         coverage_of_copies()
+        return
+    if options.stable:
+        coverage_of_stable()
         return
     if options.report:
         report(options.report)

@@ -714,8 +714,7 @@ class AndOrInteractions(PerturbationAttribution):  # type: ignore[misc]  # captu
                 "feature_mask, of games.masks: image_grid, superpixels, words; for Shapley values alone, "
                 "attribute(budget=…)."
             )
-        everything = n_passes(players.n_players, n_rows) if n_rows else 1 << players.n_players
-        total = everything if first is None else first
+        total = n_passes(players.n_players, n_rows) if first is None else first
         goal = Goal(model_error(options, r2_tolerance), r2_tolerance, total)
         estimate = evaluated_estimate(
             game, "auto" if isinstance(budget, str) else total, PATTERNS, options.seed, goal, previous, player_names,

@@ -174,7 +174,7 @@ def evaluated_estimate(
     groups but for one. ``base`` is what was evaluated with coarser players.
     """
     n, n_rows = game.players.n_players, game.players.n_rows
-    everything = n_passes(n, n_rows) if n_rows else 1 << n
+    everything = n_passes(n, n_rows)
     _check_budget(budget, n, n_rows, max_players)
     names = standard_names(names, game.players.layout.feature_ids) or game.players.names
     automatic = isinstance(budget, str)
@@ -305,7 +305,7 @@ def model_error(options: Options, tolerance: float) -> Callable[[GameEstimate], 
 
 def _check_budget(budget: Any, n: int, n_rows: int, max_players: int) -> None:
     """Raise unless an estimate can be made with the budget."""
-    everything = n_passes(n, n_rows) if n_rows else 1 << n
+    everything = n_passes(n, n_rows)
     if isinstance(budget, str):
         if budget != "auto":
             raise ValueError(f'budget must be an int or "auto"; got {budget!r}.')

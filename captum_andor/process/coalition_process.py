@@ -41,9 +41,9 @@ from torch import Tensor
 from captum_andor.sampling import in_pairs, is_inner
 
 COMPONENTS = 3  # parities, AND, NOR
-_LARGEST_GAMMA = 100.0  # e^-100 is nothing, and products of few such factors are still no 0 to divide by
+LARGEST_GAMMA = 100.0  # e^-100 is nothing, and products of few such factors are still no 0 to divide by
 _CONSTANT = 100.0  # prior variance of the mean in units of the variance of v: as good as unknown
-_JITTER = 1e-9  # of the variance of v, added to every diagonal; grows tenfold until the factorisation succeeds
+JITTER = 1e-9  # of the variance of v, added to every diagonal; grows tenfold until the factorisation succeeds
 _LARGEST_JITTER = 1e-1
 # Coalitions that the hyperparameters are fitted on, and iterations of L-BFGS. More of the second stage pay where there
 # are more coalitions: 8, 16, 30 iterations give squared Shapley errors of 3.8, 3.4, 3.3 e-5 at 512 coalitions and 7.2,
@@ -53,11 +53,11 @@ _ROUGH = (128, 20)  # of parts that only tell how sure the whole is
 _FEWEST_ITERATIONS, _MOST_ITERATIONS, _COALITIONS_PER_ITERATION = 8, 32, 32
 _PLAYERS, _LEAST_ITERATIONS = 512, 3  # of more players an iteration takes longer, in proportion; there are fewer
 _KNOWN_NOISE = 0.25  # prior width of the logarithm of a variance that 32 repetitions told
-_BOUND = 4.0  # prior standard deviations that a hyperparameter may move: farther, the likelihood is flat
-_TOLERANCE = 1e-4  # relative gain of an iteration below which a stage ends
+BOUND = 4.0  # prior standard deviations that a hyperparameter may move: farther, the likelihood is flat
+TOLERANCE = 1e-4  # relative gain of an iteration below which a stage ends
 _ROUNDING = 1e-13  # of the largest |v|: a game that varies less is constant
 _NUMBERS = (1 << 18, 1 << 27)  # of the matrices of games that are fitted at once: what caches hold, what GPUs hold
-_LOST = 1e10  # loss where a matrix is not positive definite: the line search turns back
+LOST = 1e10  # loss where a matrix is not positive definite: the line search turns back
 _MEMORY = 20  # steps, and the changes of the gradient that they made, that are kept
 _ARMIJO = 1e-4  # share of the gain that the gradient promises with which a step is accepted
 _SHORTEST, _LONGEST = 0.1, 0.5  # a step that is refused is shortened to between these shares of it
@@ -131,7 +131,7 @@ class Kernel:
         n, q = n_players, COMPONENTS
         shared, scale, tau, linear, noise, own = torch.split(theta.exp(), [n, q, q, 1, 1, q * n], dim=-1)
         each = own.view(*own.shape[:-1], q, n)
-        gamma = (shared[..., None, :] * scale[..., None] * each).clamp(max=_LARGEST_GAMMA)
+        gamma = (shared[..., None, :] * scale[..., None] * each).clamp(max=LARGEST_GAMMA)
         return cls(gamma, tau, linear * shared, noise[..., 0])
 
     def products(self, left: Tensor, right: Tensor) -> Iterator[Tensor]:
@@ -316,6 +316,25 @@ def fit_processes(
     """
     z = coalitions.to(torch.float64)
     ends = ~is_inner(coalitions)
+    y, offset, scale, varies = standardised(values)
+    if theta is None:
+        theta = Prior.of(z.shape[-1], z.device).mean.repeat(len(y), 1)
+        if bool(varies.any()):
+            z_varies, ends_varies = (part[varies] if z.ndim > 2 else part for part in (z, ends))
+            prior = Prior.of(z.shape[-1], z.device)
+            if noise is not None:
+                prior = prior.with_noise((noise[varies] / scale[varies]).square())
+            theta[varies] = _hyperparameters(z_varies, y[varies], ends_varies, seed, prior, is_rough)
+    each = zip(z.expand(len(y), -1, -1), ends.expand(len(y), -1), strict=True)
+    games = zip(y, theta, offset, scale, strict=True)
+    return [_posterior(rows, *game, end) for (rows, end), game in zip(each, games, strict=True)]
+
+
+def standardised(values: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Games ``(B, m)`` at mean 0 and variance 1, their means and standard deviations ``(B,)``, and whether they vary.
+
+    A constant game has the standard deviation 0.
+    """
     offset = values.mean(1)
     centred = values - offset[:, None]
     largest = centred.abs().amax(1)
@@ -323,18 +342,7 @@ def fit_processes(
     # In two steps: squares of values of size 1e-200 would vanish.
     size = torch.where(varies, largest, 1.0)
     scale = torch.where(varies, size * (centred / size[:, None]).square().mean(1).sqrt(), 1.0)
-    y = centred / scale[:, None]
-    if theta is None:
-        theta = Prior.of(z.shape[-1], z.device).mean.repeat(len(y), 1)
-        if bool(varies.any()):
-            z_varies, ends_varies = (part[varies] if z.ndim > 2 else part for part in (z, ends))
-            prior = Prior.of(z.shape[-1], z.device)
-            if noise is not None:
-                prior = prior.with_noise((noise / scale)[varies].square())
-            theta[varies] = _hyperparameters(z_varies, y[varies], ends_varies, seed, prior, is_rough)
-    each = zip(z.expand(len(y), -1, -1), ends.expand(len(y), -1), strict=True)
-    games = zip(y, theta, offset, torch.where(varies, scale, 0.0), strict=True)
-    return [_posterior(rows, *game, end) for (rows, end), game in zip(each, games, strict=True)]
+    return centred / scale[:, None], offset, torch.where(varies, scale, 0.0), varies
 
 
 def _posterior(z: Tensor, y: Tensor, theta: Tensor, offset: Tensor, scale: Tensor, ends: Tensor) -> CoalitionProcess:
@@ -346,7 +354,7 @@ def _posterior(z: Tensor, y: Tensor, theta: Tensor, offset: Tensor, scale: Tenso
 
 def factorised(matrix: Tensor, noise: Tensor) -> Tensor:
     """Cholesky factor of a covariance with noise, with as much jitter as it takes."""
-    jitter = _JITTER
+    jitter = JITTER
     while jitter <= _LARGEST_JITTER:
         factor, info = torch.linalg.cholesky_ex(matrix + torch.diag(noise + jitter))
         if not int(info) and bool(factor.isfinite().all()):
@@ -376,7 +384,7 @@ def _hyperparameters(z: Tensor, y: Tensor, ends: Tensor, seed: int, prior: Prior
             z_mine, ends_mine = (part[games] if z.ndim > 2 else part for part in (z_some, ends_some))
             own = prior if prior.mean.ndim == 1 else Prior(prior.mean[games], prior.width[games])
             loss = _Loss(z_mine, y[games].gather(1, mine[games]), ends_mine, own)
-            u[games] = minimised(loss, u[games], _BOUND, iterations, _TOLERANCE)
+            u[games] = minimised(loss, u[games], BOUND, iterations, TOLERANCE)
     return prior.mean + prior.width * u
 
 
@@ -414,7 +422,7 @@ class _Loss:
         matrix = kernel.linear_part(z, z)
         for product in products:
             matrix.add_(product)
-        matrix.diagonal(dim1=1, dim2=2).add_(noisy * kernel.noise[:, None] + _JITTER)
+        matrix.diagonal(dim1=1, dim2=2).add_(noisy * kernel.noise[:, None] + JITTER)
         factor, info = torch.linalg.cholesky_ex(matrix)
         lost = info != 0
         if bool(lost.any()):
@@ -427,7 +435,7 @@ class _Loss:
         weights = inverse.baddbmm_(alpha, alpha.mT, alpha=-1.0).mul_(0.5)
         noise_weight = (weights.diagonal(dim1=1, dim2=2) * noisy).sum(1)
         slope = kernel.gradient(z, products, weights, noise_weight) * width + u
-        return torch.where(lost, _LOST, value), torch.where(lost[:, None], 0.0, slope)
+        return torch.where(lost, LOST, value), torch.where(lost[:, None], 0.0, slope)
 
 
 def minimised(objective: Objective, start: Tensor, bound: float, iterations: int, tolerance: float) -> Tensor:

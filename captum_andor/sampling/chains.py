@@ -41,8 +41,8 @@ class DrawnRows:
 
 
 def n_passes(n_players: int, n_rows: int) -> int:
-    """How many different passes there are: N, and every other coalition on every row."""
-    return ((1 << n_players) - 1) * n_rows + 1
+    """How many different passes there are: N, and every other coalition on every row, or once without a background."""
+    return ((1 << n_players) - 1) * max(n_rows, 1) + 1
 
 
 def chained_design(n_players: int, n_rows: int, budget: int, seed: int = 0) -> Passes:

@@ -70,7 +70,7 @@ def single_player_models(values: Tensor, coalitions: Tensor, options: Options) -
 
 def check_budget(budget: Any, n_players: int, max_players: int, options: Options, n_rows: int = 0) -> int | None:
     """How many coalitions to evaluate at the start, or passes on a background of so many rows; None for all."""
-    everything = n_passes(n_players, n_rows) if n_rows else 1 << n_players
+    everything = n_passes(n_players, n_rows)
     if budget is None and n_rows and n_players > _ENUMERATED_PLAYERS:
         return _DEFAULT_BUDGET + n_rows
     if budget is None:

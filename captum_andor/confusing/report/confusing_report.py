@@ -398,8 +398,8 @@ class ConfusingReport(Stored):
         """What a new version of a model does differently from an old one, sample by sample.
 
         v is of the label, or of what the old model predicts with ``labels="predicted"``; differences are v of the new
-        model less v of the old. It tells why a decision has moved, not which will: where versions will disagree, both
-        margins say nearly as well (see the documentation).
+        model less v of the old. It tells why a decision has moved, not which will: where versions will disagree, the
+        margins of both say far better (see the tutorial on model versions).
 
         Args:
             old (str): A model.

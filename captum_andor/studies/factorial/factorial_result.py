@@ -141,7 +141,8 @@ class FactorialResult:
             of (str, optional): ``"all"`` that differs, or ``"stable"``: what is not instability, the variance between
                 the copies that were moved least taken off the rest and off the whole; intervals hold that both are
                 estimated. It is of the grids whose first cell copies are of: the initialisation grid, and that of two
-                trained parts. Default: "all"
+                trained parts. Copies are of one network: intervals assume that those of others differ as much.
+                Default: "all"
 
         Returns:
             - **shares** (*pandas.DataFrame*): ``grid``, ``layer``, ``parameters`` below the cut, ``factor`` (``low``,
