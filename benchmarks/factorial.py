@@ -44,8 +44,14 @@ from captum_andor import ConfusingSampleAnalyzer
 from captum_andor.games.masks import image_grid
 from captum_andor.studies import FactorialResult, FactorialStudy
 from captum_andor.studies.factorial.grids import DEFAULT_GRIDS
-from captum_andor.studies.factorial.instability import variance_between_copies
-from captum_andor.studies.factorial.variance_shares import Instability, grouped_products, shares_of, standardised
+from captum_andor.studies.factorial.instability import share_of_instability
+from captum_andor.studies.factorial.variance_shares import (
+    CellProducts,
+    Instability,
+    grouped_products,
+    shares_of,
+    standardised,
+)
 
 PRIMARY = "net_order"
 SCORES = (PRIMARY, "flip_rate", "masked_margin")
@@ -186,7 +192,9 @@ def run(name: str, setting: Setting, levels: int, out: Path, is_crossed: bool = 
 def write(result: FactorialResult, folder: Path) -> None:
     """Tables, figure and verdicts."""
     folder.mkdir(parents=True, exist_ok=True)
-    result._without_values().in_ranks().save(folder / "tables.npz")  # v over masks would take most of the space
+    result.in_products(*(set(KEPT_AS_PRODUCTS) & {*result.scores, "loss", "values"})).in_ranks().save(
+        folder / "tables.npz"
+    )
     names = [*result.scores, "margin", "loss", "values"]
     for kind, table in (("shares", result.shares), ("low_less_high", result.low_less_high)):
         for score in names:
@@ -430,7 +438,9 @@ def coverage_of_copies(worlds: int = 200) -> None:
         for _ in range(worlds):
             scores = world_of_copies(rng, levels, samples, directions, share)
             copies, grid = (standardised(np.round(2 * y) if ties else y, True) for y in scores)
-            estimate, lower, upper = variance_between_copies(copies, grid, np.arange(samples))
+            numbers = np.arange(samples)
+            instability = Instability.of(grouped_products(copies, numbers), np.zeros(levels, dtype=int))
+            estimate, lower, upper = share_of_instability(instability, CellProducts.of(grid, "latin", numbers))
             found.append({"mean": estimate, "held": lower <= share <= upper})
         design = {"levels": levels, "samples": samples, "directions": directions, "ties": "yes" if ties else "no"}
         mean = {name: f"{x:.3f}" for name, x in pd.DataFrame(found).mean().items()}
@@ -474,7 +484,7 @@ def coverage_of_stable(worlds: int = 200) -> None:
             rest = np.sqrt(1 - low - unstable) * each(8, 8) + np.sqrt(unstable * sizes[:, :8, :8]) * each(8, 8)
             copies = np.sqrt(unstable * sizes[:, 8, 8]) * each(8)
             numbers = np.arange(200)
-            instability = Instability.of(grouped_products(copies, numbers))
+            instability = Instability.of(grouped_products(copies, numbers), np.zeros(8, dtype=int))
             try:
                 table = shares_of(
                     np.sqrt(low) * each(8, 1) + rest, "latin", False, of_sample=numbers, instability=instability

@@ -67,16 +67,20 @@ def test_cells_share_what_they_say(tmp_path) -> None:
     assert same(trained, donor, low) and same(trained, a, high) and not same(donor, a, low)
     upper = own.start(GridNetwork("trained high", "2", 1, 3, 4))
     assert same(upper, own.donor(3, 4), high) and same(upper, a, low)
-    first, moved = (own.start(GridNetwork(kind, "2", 0, 0, 4, 0.01)) for kind in ("initialisation", "moved"))
+    first, moved = (
+        own.start(GridNetwork("initialisation", "2", 2, 2, 4)),
+        own.start(GridNetwork("moved", "2", 0, 2, 4, 0.01)),
+    )
     ratio = moved.state_dict()["2.weight"] / first.state_dict()["2.weight"] - 1
     assert 0.005 < float(ratio.std()) < 0.02
     orders = [n.order_seed(0) - 1_000_000 for n in cells_of_grid("initialisation", "2", 4)]
     assert orders[:4] == [0, 1, 2, 3] and orders[4:8] == [1, 2, 3, 0]
+    assert [GridNetwork("moved", "2", 3, i, 4, 0.01).order_seed(0) - 1_000_000 for i in range(4)] == [0, 2, 0, 2]
 
 
 def test_tables_and_shares(result) -> None:
     n_cells = 3 * 2 * 16
-    assert len(result.networks) == n_cells + 4 + 4
+    assert len(result.networks) == n_cells + 4 + 4 * 4  # four donors; four copies of each of four cells
     assert {"network", "kind", "layer", "low", "high", "accuracy", "loss", "low_moved"} <= set(result.networks.columns)
     cells = result.networks[result.networks["kind"] == "trained low"]
     assert (cells["low_moved"] > 0).all() and cells["test_accuracy"].between(0, 1).all()
@@ -108,7 +112,8 @@ def test_contrasts_values_instability_and_the_verdict(result) -> None:
     assert len(result.shares("values")) == len(result.shares("flip_rate")) == len(score)
     assert list(result.low_less_high().columns) == ["grid", "layer", "share", "lower", "upper"]
     instability = result.instability()
-    assert instability["size"].tolist() == [1e-2] and instability["share"].between(-0.5, 2).all()
+    assert instability["size"].tolist() == [1e-2] and instability["cells"].tolist() == [4]
+    assert instability["share"].between(-0.5, 2).all()
     assert (instability["lower"] < instability["share"]).all() and (instability["share"] < instability["upper"]).all()
     verdict = result.verdict()
     assert verdict.outcome in ("supported", "not supported", "cannot be judged") and "initial low layers" in str(
@@ -203,7 +208,7 @@ def test_stable_shares_of_simulated_worlds_are_right() -> None:
         )
         cells = np.sqrt(0.2) * low + np.sqrt(0.8) * rest
         groups = np.arange(300)
-        instability = Instability.of(grouped_products(np.sqrt(0.5) * copies, groups))
+        instability = Instability.of(grouped_products(np.sqrt(0.5) * copies, groups), np.zeros(8, dtype=int))
         table = shares_of(cells, "latin", False, of_sample=groups, instability=instability).table()
         found.append(table.loc["low", "share"])
         held += bool(table.loc["low", "lower"] <= 0.4 <= table.loc["low", "upper"])
@@ -217,10 +222,10 @@ def test_trained_parts_of_different_donors_are_crossed(tmp_path) -> None:
     one, other = (own.start(GridNetwork("trained both", "2", i, j, 4)) for i, j in ((1, 2), (1, 1)))
     assert same(one, own.donor(1, 4), low) and same(one, own.donor(4 + 2, 4), high)
     assert same(other, own.donor(1, 4), low) and same(other, own.donor(4 + 1, 4), high)
-    copy = own.start(GridNetwork("moved both", "2", 3, 0, 4, 0.01))
-    ratio = copy.state_dict()["2.weight"] / own.donor(4, 4).state_dict()["2.weight"] - 1
+    copy = own.start(GridNetwork("moved both", "2", 3, 1, 4, 0.01))
+    ratio = copy.state_dict()["2.weight"] / own.donor(5, 4).state_dict()["2.weight"] - 1
     assert 0.003 < float(ratio.std()) < 0.03
-    assert len(crossed.networks) == 8 + 2 * 16 + 4
+    assert len(crossed.networks) == 8 + 2 * 16 + 16
     found = crossed.run((INPUTS, LABELS), analyzer(), (INPUTS[:20], LABELS[:20]))
     assert set(found.shares()["grid"]) == {"trained both"}
     with pytest.raises(ValueError, match="needs the grid 'initialisation'"):
@@ -256,13 +261,28 @@ def test_files_hold_everything(result, tmp_path) -> None:
     pd.testing.assert_frame_equal(again.shares(), result.shares())
     pd.testing.assert_frame_equal(again.networks, result.networks)
     assert again.verdict().text == result.verdict().text
-    small = result._without_values()
-    pd.testing.assert_frame_equal(small.shares(), result.shares())
-    with pytest.raises(ValueError, match="score must be one of"):
-        small.shares("values")
     (tmp_path / "other.npz").write_bytes(b"nothing")
     with pytest.raises(ValueError, match="other.npz"):
         FactorialResult.load(tmp_path / "other.npz")
+
+
+def test_mean_products_are_all_that_shares_need(result, tmp_path) -> None:
+    result.in_products("values", "flip_rate").in_ranks().save(tmp_path / "small.npz")
+    small = FactorialResult.load(tmp_path / "small.npz")
+    assert "values" not in small.arrays and "score/flip_rate" not in small.arrays
+    for score in ("net_order", "values", "flip_rate"):
+        for of in ("all", "stable"):
+            pd.testing.assert_frame_equal(small.shares(score, of=of), result.shares(score, of=of), atol=1e-4)
+        pd.testing.assert_frame_equal(small.instability(score), result.instability(score), atol=1e-4)
+    for other in ("values", "flip_rate"):
+        pd.testing.assert_frame_equal(small.contrast(other), result.contrast(other), atol=1e-4)
+        pd.testing.assert_frame_equal(small.contrast("margin", other), result.contrast("margin", other), atol=1e-4)
+    assert small.verdict("flip_rate").outcome == result.verdict("flip_rate").outcome
+    assert small.retest()["score"].tolist() == ["net_order"]
+    with pytest.raises(ValueError, match="score must be one of"):
+        small.in_products("luck")
+    with pytest.raises(ValueError, match="score must be one of"):
+        small.shares("luck")
 
 
 def test_the_figure(result) -> None:

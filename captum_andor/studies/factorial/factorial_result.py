@@ -15,13 +15,14 @@ from captum_andor._utils.checks import constrained
 from captum_andor._utils.statistics import Array, ranks
 from captum_andor._utils.storage import read_arrays, write_arrays
 from captum_andor.studies.factorial.grids import GRIDS, GridNetwork, cells_of_grid
-from captum_andor.studies.factorial.instability import variance_between_copies
+from captum_andor.studies.factorial.instability import share_of_instability
 from captum_andor.studies.factorial.network_tables import NetworkTable
 from captum_andor.studies.factorial.variance_shares import (
+    CellProducts,
     Instability,
     Shares,
     grouped_products,
-    shares_of,
+    jackknifed,
     standardised,
 )
 from captum_andor.visualization import Canvas, panels, text_colour
@@ -35,6 +36,7 @@ _FORMAT = "captum_andor.study.factorial"
 _VALUES = "values"  # the name under which v over masks stands beside scores
 _COLUMNS = ("margin", "loss")
 _COLOURS = {"low": "#D55E00", "high": "#0072B2", "order": "#CC79A7", "rest": "#BBBBBB"}
+_COPIES_OF = {"moved": "initialisation", "moved both": "trained both"}
 _COPIES = 3  # the fewest that a variance and its jackknife can be had from
 _MOST = 0.5  # of what differs and is no instability: what decides more than this determines
 
@@ -67,6 +69,7 @@ class FactorialResult:
         of_networks (dict): By column of :attr:`networks`, a number a network.
         scores (tuple of str): Scores of confusion, the primary first.
         parameters (dict): By cut, the share of the parameters below it.
+        products (dict): Mean products of networks over samples, of the scores that are kept as these alone.
     """
 
     members: tuple[GridNetwork, ...]
@@ -74,6 +77,7 @@ class FactorialResult:
     of_networks: Mapping[str, Array]
     scores: tuple[str, ...]
     parameters: Mapping[str, float]
+    products: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
     _cache: dict[Any, Any] = field(default_factory=dict, repr=False)
 
     @classmethod
@@ -139,10 +143,9 @@ class FactorialResult:
                 (the primary)
             confidence (float, optional): Of each interval. Default: 0.95
             of (str, optional): ``"all"`` that differs, or ``"stable"``: what is not instability, the variance between
-                the copies that were moved least taken off the rest and off the whole; intervals hold that both are
-                estimated. It is of the grids whose first cell copies are of: the initialisation grid, and that of two
-                trained parts. Copies are of one network: intervals assume that those of others differ as much.
-                Default: "all"
+                the copies that were moved least, mean over the cells that they are of, taken off the rest and off the
+                whole; intervals hold that both are estimated. It is of the grids that copies are of: the
+                initialisation grid, and that of two trained parts. Default: "all"
 
         Returns:
             - **shares** (*pandas.DataFrame*): ``grid``, ``layer``, ``parameters`` below the cut, ``factor`` (``low``,
@@ -167,8 +170,8 @@ class FactorialResult:
         return pd.concat(parts, ignore_index=True)
 
     def _least_moved(self, grid: str) -> list[int]:
-        """Places of the copies of a grid's first cell that were moved least; of none but two grids there are some."""
-        kind = {"initialisation": "moved", "trained both": "moved both"}.get(grid)
+        """Places of the copies of a grid's cells that were moved least; of none but two grids there are some."""
+        kind = next((kind for kind, own in _COPIES_OF.items() if own == grid), None)
         sizes = [n.size for n in self.members if n.kind == kind]
         return [i for i, n in enumerate(self.members) if n.kind == kind and n.size == min(sizes)]
 
@@ -213,31 +216,36 @@ class FactorialResult:
 
     @constrained()
     def instability(self, score: str | None = None, confidence: float = 0.95) -> pd.DataFrame:
-        """What copies of one network differ by when its initial weights are moved a little.
+        """What copies of one network differ by when its weights at the start are moved a little.
 
         Args:
             score (str, optional): As in :meth:`shares`. Default: None (the primary)
             confidence (float, optional): Of each interval. Default: 0.95
 
         Returns:
-            - **instability** (*pandas.DataFrame*): ``size``, by how much; ``share``: the variance between copies, of
-              that between all networks of the first grid at the first cut, with ``lower`` and ``upper``, ends of a
-              jackknife over copies, levels and samples. It is about copies of this one network.
+            - **instability** (*pandas.DataFrame*): ``grid``, initialisation or of two trained parts; ``size``, by how
+              much; ``cells``, of how many the copies are; ``share``: the variance between copies of a cell, of that
+              between all networks of the grid at its first cut, with ``lower`` and ``upper``, ends of a jackknife over
+              cells (or copies, where all are of one), levels and samples.
         """
         import pandas as pd
 
-        name = self._checked(score)
-        place, m = {network: i for i, network in enumerate(self.members)}, self.levels
-        grid = self._standard([place[network] for network in cells_of_grid(*self.cuts[0], m)], name)
-        grid = grid.reshape(len(grid), m, m, -1)
-        rows = []
-        for size in sorted({n.size for n in self.members if n.kind == "moved"}):
-            copies = self._standard([i for n, i in place.items() if n.kind == "moved" and n.size == size], name)
-            share, lower, upper = variance_between_copies(
-                copies, grid, self._sample_of_entries(grid.shape[-1]), confidence=confidence
-            )
-            rows.append({"size": size, "share": share, "lower": lower, "upper": upper})
-        return pd.DataFrame(rows, columns=["size", "share", "lower", "upper"])
+        name, rows = self._checked(score), []
+        across = self._views(name) > 1
+        for kind, grid in _COPIES_OF.items():
+            copies = [n for n in self.members if n.kind == kind]
+            if not copies:
+                continue
+            first = next((cut for cut in self.cuts if cut[0] == grid), self.cuts[0])
+            for size in sorted({n.size for n in copies}):
+                share, lower, upper = share_of_instability(
+                    self._instability(kind, size, name, across), self._cells(first, name, across), confidence
+                )
+                cells = len({n.high for n in copies if n.size == size})
+                rows.append(
+                    {"grid": grid, "size": size, "cells": cells, "share": share, "lower": lower, "upper": upper}
+                )
+        return pd.DataFrame(rows, columns=["grid", "size", "cells", "share", "lower", "upper"])
 
     def retest(self) -> pd.DataFrame:
         """How far each score repeats under another baseline or mask of the same network.
@@ -246,14 +254,17 @@ class FactorialResult:
             - **retest** (*pandas.DataFrame*): One row per score: ``retest``, rank correlation of the samples between
               two views of a network, mean over networks and pairs of views; ``of_differences``, the same of what a
               network differs from the mean of all: the part of the differences that several baselines agree on, which
-              is what shares are of. NaN with one view.
+              is what shares are of; ``of_mean``, how far differences of the mean over all views would repeat, k ρ / (1
+              + (k − 1) ρ) for k views (Spearman 1910, Brown 1910). NaN with one view.
         """
         import pandas as pd
 
         rows = []
-        for name in self.scores:
+        for name in (name for name in self.scores if f"score/{name}" in self.arrays):
             y = self._standard(range(len(self.members)), name)
-            rows.append({"score": name, "retest": _across(y), "of_differences": _across(y - y.mean(1, keepdims=True))})
+            differ = _across(y - y.mean(1, keepdims=True))
+            of_mean = len(y) * differ / (1 + (len(y) - 1) * differ)
+            rows.append({"score": name, "retest": _across(y), "of_differences": differ, "of_mean": of_mean})
         return pd.DataFrame(rows)
 
     def verdict(self, score: str | None = None) -> FactorialVerdict:
@@ -288,7 +299,7 @@ class FactorialResult:
                 text += f" {words} carry over up to {_shown(most)} of all that differs, cut at {most.layer}."
         if any(grid == "trained both" for grid, _ in self.cuts):
             text += f" {self._of_parameters(name)}"
-        if name not in _COLUMNS and "column/margin" in self.arrays:
+        if name not in _COLUMNS and {"margin", "column/margin"} & {*self.arrays, *self._as_products()}:
             text += f" {self._specific(name, scores)}"
         return FactorialVerdict(outcome, text)
 
@@ -397,8 +408,9 @@ class FactorialResult:
             "scores": list(self.scores),
             "parameters": dict(self.parameters),
         }
-        numbers = {f"network/{name}": column for name, column in self.of_networks.items()}
-        write_arrays(path, _FORMAT, header, {**self.arrays, **numbers})
+        further = {f"network/{name}": column for name, column in self.of_networks.items()}
+        further |= {f"products/{name}": array for name, array in self.products.items()}
+        write_arrays(path, _FORMAT, header, {**self.arrays, **further})
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> FactorialResult:
@@ -415,21 +427,46 @@ class FactorialResult:
             ValueError: If it is no such result, or damaged.
         """
         header, arrays = read_arrays(path, _FORMAT, "FactorialResult.save")
-        if any(len(array) != len(header["members"]) for array in arrays.values()):
-            raise ValueError(f"{path} is damaged: its arrays are not of its networks.")
-        numbers = {name.removeprefix("network/"): a for name, a in arrays.items() if name.startswith("network/")}
-        return cls(
-            tuple(GridNetwork(**member) for member in header["members"]),
-            {name: array for name, array in arrays.items() if not name.startswith("network/")},
-            numbers,
-            tuple(header["scores"]),
-            header["parameters"],
+        numbers, products = (
+            {name.removeprefix(kind): array for name, array in arrays.items() if name.startswith(kind)}
+            for kind in ("network/", "products/")
         )
+        several = {name: a for name, a in arrays.items() if not name.startswith(("network/", "products/"))}
+        if any(len(array) != len(header["members"]) for array in (*several.values(), *numbers.values())):
+            raise ValueError(f"{path} is damaged: its arrays are not of its networks.")
+        members = tuple(GridNetwork(**member) for member in header["members"])
+        return cls(members, several, numbers, tuple(header["scores"]), header["parameters"], products)
 
-    def _without_values(self) -> FactorialResult:
-        """The result without v over masks, which takes most of its space; shares of v are not to be had then."""
-        kept = {name: array for name, array in self.arrays.items() if name != _VALUES}
-        return FactorialResult(self.members, kept, self.of_networks, self.scores, self.parameters)
+    def in_products(self, *names: str) -> FactorialResult:
+        """The result with mean products of networks over samples in the place of some scores of every network.
+
+        Shares, contrasts, instability and verdicts are made of products and stay what they are; v over masks, which
+        takes most of a file's space, takes little then. Figures of single samples and ``retest()`` need the scores.
+
+        Args:
+            *names (str): Scores, columns, or ``"values"``, v over masks.
+
+        Returns:
+            - **result** (*FactorialResult*): Without the scores named.
+
+        Raises:
+            ValueError: If there is no such score.
+        """
+        found = dict(self.products)
+        for name in (self._checked(name) for name in names):
+            for across in (True, False) if self._views(name) > 1 else (False,):
+                for cut in self.cuts:
+                    cells = self._cells(cut, name, across)
+                    key = _key(name, across, *cut)
+                    found[f"{key}/mean"] = cells.mean[np.triu_indices(len(cells.mean))].astype(np.float32)
+                    found[f"{key}/groups"] = cells.of_groups
+                for kind, size in dict.fromkeys((n.kind, n.size) for n in self.members if n.is_copy):
+                    copies, key = self._instability(kind, size, name, across), _key(name, across, kind, f"{size:g}")
+                    found[f"{key}/whole"] = np.array([copies.whole])
+                    found[f"{key}/copies"], found[f"{key}/groups"] = copies.without_copies, copies.without_group
+        dropped = {f"{kind}{name}" for name in names for kind in ("score/", "column/", "")}
+        kept = {name: array for name, array in self.arrays.items() if name not in dropped}
+        return FactorialResult(self.members, kept, self.of_networks, self.scores, self.parameters, found)
 
     def in_ranks(self) -> FactorialResult:
         """The result with twice the rank of a sample in each network in the place of scores and columns, as integers.
@@ -443,12 +480,13 @@ class FactorialResult:
             return (2 * flat).round().astype(kind).reshape(array.shape)
 
         kept = {name: array if name == _VALUES else doubled(array) for name, array in self.arrays.items()}
-        return FactorialResult(self.members, kept, self.of_networks, self.scores, self.parameters)
+        return FactorialResult(self.members, kept, self.of_networks, self.scores, self.parameters, self.products)
 
     def _checked(self, score: str | None) -> str:
         name = self.scores[0] if score is None else score
         columns = [n.removeprefix("column/") for n in self.arrays if n.startswith("column/")]
-        known = [*self.scores, *columns, *([_VALUES] if _VALUES in self.arrays else [])]
+        known = list(dict.fromkeys([*self.scores, *columns, *self._as_products()]))
+        known += [_VALUES] if _VALUES in self.arrays else []
         if name not in known:
             raise ValueError(f"score must be one of {known}; got {score!r}.")
         return name
@@ -462,27 +500,55 @@ class FactorialResult:
         return framed
 
     @computed_once
-    def _shares(self, cut: tuple[str, str], name: str, across_views: bool = True, is_stable: bool = False) -> Shares:
-        place = {network: i for i, network in enumerate(self.members)}
-        m = self.levels
-        y = self._standard([place[network] for network in cells_of_grid(*cut, m)], name)
-        of_sample = self._sample_of_entries(y.shape[-1])
+    def _shares(
+        self, cut: tuple[str, str], name: str, across_views: bool | None = None, is_stable: bool = False
+    ) -> Shares:
+        across = self._views(name) > 1 if across_views is None else across_views
         unstable = None
         if is_stable:
-            copies = self._standard(self._least_moved(cut[0]), name)
-            unstable = Instability.of(grouped_products(copies, of_sample, across_views=across_views))
-        return shares_of(
-            y.reshape(len(y), m, m, -1), "latin", False, of_sample=of_sample, across_views=across_views,
-            instability=unstable,
-        )  # fmt: skip
+            least = self.members[self._least_moved(cut[0])[0]]
+            unstable = self._instability(least.kind, least.size, name, across)
+        return jackknifed(self._cells(cut, name, across), unstable)
 
-    def _sample_of_entries(self, entries: int) -> npt.NDArray[np.int64]:
+    def _cells(self, cut: tuple[str, str], name: str, across: bool) -> CellProducts:
+        """Mean products of the cells of a grid at one cut, kept or computed."""
+        m, key = self.levels, _key(name, across, *cut)
+        if f"{key}/mean" in self.products:
+            upper, mean = np.triu_indices(m * m), np.empty((m * m, m * m))
+            mean[upper] = mean[upper[::-1]] = self.products[f"{key}/mean"]
+            return CellProducts(mean, self.products[f"{key}/groups"], (m, m), "latin")
+        place = {network: i for i, network in enumerate(self.members)}
+        y = self._standard([place[network] for network in cells_of_grid(*cut, m)], name)
+        return CellProducts.of(
+            y.reshape(len(y), m, m, -1), "latin", self._sample_of_entries(name, y.shape[-1]), across_views=across
+        )
+
+    def _instability(self, kind: str, size: float, name: str, across: bool) -> Instability:
+        """Variance between copies, kept or computed."""
+        key = _key(name, across, kind, f"{size:g}")
+        if f"{key}/whole" in self.products:
+            whole, copies, groups = (self.products[f"{key}/{part}"] for part in ("whole", "copies", "groups"))
+            return Instability(float(whole[0]), copies, groups)
+        places = [i for i, n in enumerate(self.members) if n.kind == kind and n.size == size]
+        copies = self._standard(places, name)
+        cells = np.array([self.members[i].high for i in places])
+        products = grouped_products(copies, self._sample_of_entries(name, copies.shape[-1]), across_views=across)
+        return Instability.of(products, cells)
+
+    def _as_products(self) -> dict[str, int]:
+        """Scores that are kept as mean products, with their number of views: one, or more."""
+        kept = [key.split("/")[:2] for key in self.products]
+        return {name: 1 + any(own == name and views == "across" for own, views in kept) for name, _ in kept}
+
+    def _sample_of_entries(self, name: str, entries: int) -> npt.NDArray[np.int64]:
         """The sample that each entry is of; v over masks has several for each."""
-        n_samples = self.arrays[f"score/{self.scores[0]}"].shape[-1]
-        return np.repeat(np.arange(n_samples), entries // n_samples)
+        samples = self.arrays[_VALUES].shape[2] if name == _VALUES else entries
+        return np.repeat(np.arange(samples), entries // samples)
 
     def _views(self, name: str) -> int:
-        """Number of views of a score or column."""
+        """Number of views of a score or column; of one that is kept as products, two for several."""
+        if name in self._as_products():
+            return self._as_products()[name]
         if name == _VALUES:
             return int(self.arrays[_VALUES].shape[1])
         return int(self.arrays[f"score/{name}"].shape[1]) if f"score/{name}" in self.arrays else 1
@@ -497,6 +563,11 @@ class FactorialResult:
             return standardised(self.arrays[f"score/{name}"][list(places)].astype(np.float64).swapaxes(0, 1), True)
         column = self.arrays[f"column/{name}"][list(places)].astype(np.float64)
         return standardised(column[None], True)
+
+
+def _key(name: str, across: bool, *of: str) -> str:
+    """Under which mean products of a score are kept: of different views, or of each by itself."""
+    return "/".join((name, "across" if across else "own", *of))
 
 
 def _shown(row: pd.Series) -> str:

@@ -42,8 +42,8 @@ class FactorialStudy:
     - ``"trained both"``: the trained low parts of M donors × the trained high parts of M others, trained on together:
       of *parameters*, not of initial weights, what does either part decide?
 
-    Beside them, copies of the first cell whose initial weights are moved a little show how much of the rest is
-    instability of training; with trained parts crossed, copies of that grid's first cell, too. Finished networks and
+    Beside them, four copies of each cell (i, i) whose weights at the start are moved a little show how much of the rest
+    is instability of training; with trained parts crossed, those of that grid, too. Finished networks and
     their scores are kept in a folder: a study that was interrupted goes on where it was, and processes that
     ``torchrun`` starts share the networks.
 
@@ -55,7 +55,7 @@ class FactorialStudy:
         folder (str or PathLike): Where networks and tables are kept.
         levels (int, optional): M, at least 4; 8 or more are advised. Default: 8
         grids (sequence of str, optional): Some of those above. Default: the first three
-        perturbations (sequence of float, optional): By how much the weights of copies are moved, relative; M copies
+        perturbations (sequence of float, optional): By how much the weights of copies are moved, relative; 4 M copies
             each, at the first cut. Default: (1e-6, 1e-2)
         settings (dict, optional): What else training depends on; other settings in the same folder are refused.
             Default: None

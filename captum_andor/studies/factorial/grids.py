@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, get_args
@@ -15,6 +16,7 @@ DEFAULT_GRIDS = GRIDS[:3]
 # Added to the study's seed, so that no two parts, donors or orders have one: there are fewer than a thousand donors.
 LOW_SEED, HIGH_SEED, DONOR_SEED, COPY_SEED, _ORDER, _DONOR_ORDER = 0, 1_000, 2_000, 3_000, 1_000_000, 1_001_000
 MOST_LEVELS = 500
+COPIES = 4  # of a cell; of cells, not of one alone, since one may be more unstable than another
 
 
 @dataclass(frozen=True)
@@ -22,11 +24,12 @@ class GridNetwork:
     """One network of a factorial study.
 
     Attributes:
-        kind: A grid; ``"donor"``, a network whose trained parts others take; ``"moved"``, a copy of the first cell
-            whose initial weights are moved a little; ``"moved both"``, one of the first cell of the grid of that name.
+        kind: A grid; ``"donor"``, a network whose trained parts others take; ``"moved"``, a copy of a cell (i, i) of
+            the initialisation grid whose weights at the start are moved a little; ``"moved both"``, one of the grid of
+            two trained parts.
         layer: The first module of the high part; None of donors.
         low: Level of the low part; of a donor or a copy its number.
-        high: Level of the high part.
+        high: Level of the high part; of a copy the level i of both parts.
         levels: How many there are.
         size: Of a copy, by how much its weights are moved, relative.
     """
@@ -44,7 +47,7 @@ class GridNetwork:
         if self.kind == "donor":
             return f"donor-{self.low:03d}"
         if self.is_copy:
-            return f"{self.kind.replace(' ', '_')}-{self.layer}-{self.size:g}-{self.low:03d}"
+            return f"{self.kind.replace(' ', '_')}-{self.layer}-{self.size:g}-{self.high:03d}-{self.low:03d}"
         return f"{self.kind.replace(' ', '_')}-{self.layer}-{self.low:03d}-{self.high:03d}"
 
     @property
@@ -56,7 +59,8 @@ class GridNetwork:
         """Seed of the data order: that of cell (i, j) is (i + j) modulo the number of levels, a Latin square."""
         if self.kind == "donor":
             return base + _DONOR_ORDER + self.low
-        return base + _ORDER + (0 if self.is_copy else (self.low + self.high) % self.levels)
+        low = self.high if self.is_copy else self.low
+        return base + _ORDER + (low + self.high) % self.levels
 
 
 def cells_of_grid(grid: str, layer: str, levels: int) -> list[GridNetwork]:
@@ -77,7 +81,8 @@ def networks_of(
     kinds = [*(["moved"] if set(grids) != {"trained both"} else []), *(["moved both"] * ("trained both" in grids))]
     for kind in kinds:
         for size in perturbations:
-            yield from (GridNetwork(kind, layers[0], i, 0, levels, size) for i in range(levels))
+            for cell, copy in itertools.product(range(levels), range(COPIES)):
+                yield GridNetwork(kind, layers[0], copy, cell, levels, size)
 
 
 def check_grids(grids: Any) -> tuple[Grid, ...]:

@@ -119,19 +119,27 @@ class Networks:
         if network.kind == "trained low":
             copy_part(self.donor(network.low, network.levels), model, cut.low)
             return model
-        low = 0 if network.is_copy else network.low
+        low = network.high if network.is_copy else network.low
         if network.kind in ("trained both", "moved both"):  # of different donors, also on the diagonal
             copy_part(self.donor(low, network.levels), model, cut.low)
             copy_part(self.donor(network.levels + network.high, network.levels), model, cut.high)
             if network.is_copy:
-                _move(model, network.size, self.seed + COPY_SEED + network.low)
+                self._move(model, network)
             return model
         reinitialise(model, cut.low, self.make_model, self.seed + LOW_SEED + low)
         if network.kind == "trained high":
             copy_part(self.donor(network.high, network.levels), model, cut.high)
         if network.kind == "moved":
-            _move(model, network.size, self.seed + COPY_SEED + network.low)
+            self._move(model, network)
         return model
+
+    def _move(self, model: nn.Module, copy: GridNetwork) -> None:
+        """Multiply every parameter by 1 + size · normal."""
+        generator = torch.Generator().manual_seed(self.seed + COPY_SEED + copy.levels * copy.high + copy.low)
+        with torch.no_grad():
+            for parameter in model.parameters():
+                draw = torch.randn(parameter.shape, generator=generator, device="cpu")
+                parameter.mul_(1 + copy.size * draw.to(parameter.device, parameter.dtype))
 
     def donor(self, number: int, levels: int) -> nn.Module:
         """A network whose trained parts others take."""
@@ -175,12 +183,3 @@ def _distance(before: dict[str, torch.Tensor], after: dict[str, torch.Tensor], n
     size = sum(float(a.square().sum()) for a, _ in both)
     moved = sum(float((b - a).square().sum()) for a, b in both)
     return (moved / size) ** 0.5 if size > 0 else float("nan")
-
-
-def _move(model: nn.Module, size: float, seed: int) -> None:
-    """Multiply every parameter by 1 + size · normal."""
-    generator = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            draw = torch.randn(parameter.shape, generator=generator, device="cpu")
-            parameter.mul_(1 + size * draw.to(parameter.device, parameter.dtype))

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 Factors: TypeAlias = "tuple[str, ...]"
 _GROUPS = 10  # of samples, left out one at a time
 _LEAST_LEVELS = 3
+_SAME, _LOW, _HIGH, _ORDER, _NONE = range(5)  # what two cells have in common
 
 
 def seed_shares(
@@ -78,7 +79,8 @@ class Shares:
         without_group: Without each group of samples, ``(G, F)``.
         variance: Of what differs between networks, in units of the variance of a network's scores; in shares of what is
             no instability, less that between copies.
-        without_copy: Without each copy, ``(K, F)``, in shares of what is no instability; else None.
+        without_copies: Without the copies of each cell, or each copy where all are of one, ``(U, F)``, in shares of what
+            is no instability; else None.
     """
 
     factors: Factors
@@ -88,7 +90,7 @@ class Shares:
     without_both: Array
     without_group: Array
     variance: float
-    without_copy: Array | None = None
+    without_copies: Array | None = None
 
     def __sub__(self, other: Shares) -> Shares:
         """Differences of shares, e.g. of a score less those of the margin, with the same jackknife."""
@@ -100,7 +102,9 @@ class Shares:
             self.without_both - other.without_both,
             self.without_group - other.without_group,
             math.nan,
-            None if self.without_copy is None or other.without_copy is None else self.without_copy - other.without_copy,
+            None
+            if self.without_copies is None or other.without_copies is None
+            else self.without_copies - other.without_copies,
         )
 
     def low_less_high(self) -> tuple[float, float, float]:
@@ -130,8 +134,8 @@ class Shares:
         uncertain = of_low**2 / (len(low) - 1) + of_high**2 / (len(high) - 1) + of_samples**2 / (len(group) - 1)
         least = min(len(low), len(high))
         # Copies are drawn apart from the cells. What is deleted twice is not taken off: of a ratio it is known worse.
-        if self.without_copy is not None:
-            of_copies, count = jackknifed_variance(self.without_copy @ weights), len(self.without_copy)
+        if self.without_copies is not None:
+            of_copies, count = jackknifed_variance(self.without_copies @ weights), len(self.without_copies)
             variance, uncertain = of_low + of_high + of_samples + of_copies, uncertain + of_copies**2 / (count - 1)
             least = min(least, count)
         return half_interval(variance, uncertain, least - 1, confidence)
@@ -139,28 +143,79 @@ class Shares:
 
 @dataclass(frozen=True)
 class Instability:
-    """Variance between copies of one network, and what it becomes when some are left out.
+    """Variance between copies of one network, mean over networks, and what it becomes when some are left out.
 
     Attributes:
         whole: Of all copies.
-        without_copy: Without each copy, ``(K,)``.
+        without_copies: Without those of each network, or without each copy where all are of one, ``(U,)``.
         without_group: Without each group of samples, ``(G,)``.
     """
 
     whole: float
-    without_copy: Array
+    without_copies: Array
     without_group: Array
 
     @classmethod
-    def of(cls, products: Array) -> Instability:
-        """From mean products of every two copies over each group of samples, ``(G, K, K)``."""
-        mean, count = products.mean(0), len(products[0])
+    def of(cls, products: Array, cells: npt.NDArray[np.int64]) -> Instability:
+        """From mean products of every two copies over each group of samples, ``(G, K, K)``, and what each is a copy of."""
+        mean = products.mean(0)
         left = (products.sum(0) - products) / (len(products) - 1)
-        return cls(
-            _between(mean),
-            np.array([_between(np.delete(np.delete(mean, i, 0), i, 1)) for i in range(count)]),
-            np.array([_between(gram) for gram in left]),
-        )
+        each = [cells == cell for cell in dict.fromkeys(cells.tolist())]
+
+        def variance(gram: Array) -> Array:
+            return np.array([_between(gram[np.ix_(own, own)]) for own in each])
+
+        if len(each) > 1:
+            of_cells = variance(mean)
+            without = (of_cells.sum() - of_cells) / (len(each) - 1)
+        else:
+            without = np.array([_between(np.delete(np.delete(mean, i, 0), i, 1)) for i in range(len(mean))])
+        return cls(float(variance(mean).mean()), without, np.array([float(variance(gram).mean()) for gram in left]))
+
+
+@dataclass(frozen=True)
+class CellProducts:
+    """Mean products of every two cells' scores over samples: all that shares and their jackknife are made of.
+
+    Attributes:
+        mean: Over all samples, ``(C, C)`` for C cells in the order of rows.
+        of_groups: Over each group of samples, the means of the pairs that have equal things in common, ``(G, 5)``: the
+            cell, the row, the column, the order, nothing.
+        levels: Numbers of rows and columns.
+        order: As :func:`seed_shares`.
+    """
+
+    mean: Array
+    of_groups: Array
+    levels: tuple[int, int]
+    order: str | None
+
+    @classmethod
+    def of(
+        cls, y: Array, order: str | None, of_sample: npt.NDArray[np.int64], groups: int = _GROUPS,
+        across_views: bool = True,
+    ) -> CellProducts:  # fmt: skip
+        """Of standardised scores ``(V, M, M', E)``."""
+        products, levels = grouped_products(y, of_sample, groups, across_views), y.shape[1:3]
+        relation = _relations(*levels, order)
+        return cls(products.mean(0), np.stack([_means(gram, relation) for gram in products]), levels, order)
+
+    @property
+    def relation(self) -> npt.NDArray[np.int64]:
+        """What every two cells have in common: ``(C, C)``."""
+        return _relations(*self.levels, self.order)
+
+    def components(self, kept: npt.NDArray[np.bool_] | None = None) -> Array:
+        """Variance components of low part, high part, order and rest, of all cells or of those that are kept."""
+        if kept is None:
+            return _components(_means(self.mean, self.relation), bool(self.order))
+        both = np.ix_(kept, kept)
+        return _components(_means(self.mean[both], self.relation[both]), bool(self.order))
+
+    def components_without_groups(self) -> list[Array]:
+        """The same of all cells, without each group of samples."""
+        left = (self.of_groups.sum(0) - self.of_groups) / (len(self.of_groups) - 1)
+        return [_components(means, bool(self.order)) for means in left]
 
 
 def _between(gram: Array) -> float:
@@ -238,7 +293,7 @@ def shares_of(
     """
     number = np.arange(scores.shape[-1]) if of_sample is None else of_sample
     y = standardised(scores, ranked) if of_sample is None else scores
-    return jackknifed(grouped_products(y, number, groups, across_views), y.shape[1:3], order, instability)
+    return jackknifed(CellProducts.of(y, order, number, groups, across_views), instability)
 
 
 @constrained(groups=COUNT)
@@ -253,51 +308,40 @@ def grouped_products(
     return np.stack([_products(y[..., group == g], across_views) for g in range(groups)])
 
 
-def jackknifed(
-    products: npt.NDArray[Any], levels: tuple[int, int], order: str | None, instability: Instability | None = None
-) -> Shares:
-    """Shares from mean products of cells, by groups of samples of equal size or nearly so.
+def jackknifed(products: CellProducts, instability: Instability | None = None) -> Shares:
+    """Shares from mean products of cells, over groups of samples of equal size or nearly so.
 
     Args:
-        products: Shape ``(G, C, C)`` for C cells in the order of rows.
-        levels: Numbers of rows and columns.
-        order: As :func:`seed_shares`.
+        products: Of the cells.
         instability: Variance between copies, which is taken off the rest and off what differs.
     """
-    rows, columns = levels
-    relation = _relations(rows, columns, order)
+    rows, columns = products.levels
     low, high = np.divmod(np.arange(rows * columns), columns)
-    mean = products.mean(0)
-    factors = ("low", "high", *(("order",) if order else ()), "rest")
-
+    factors = ("low", "high", *(("order",) if products.order else ()), "rest")
     unstable = 0.0 if instability is None else instability.whole
 
-    def shares(gram: Array, kept: npt.NDArray[np.bool_], unstable: float = unstable) -> Array:
-        found = components(gram[np.ix_(kept, kept)], relation[np.ix_(kept, kept)], bool(order))
-        found[-1] -= unstable
-        scaled: Array = found / found.sum()
+    def shares(found: Array, unstable: float = unstable) -> Array:
+        stable = found - unstable * np.eye(len(found))[-1]
+        scaled: Array = stable / stable.sum()
         return scaled
 
-    everything = np.ones(rows * columns, dtype=bool)
-    total = float(components(mean, relation, bool(order)).sum()) - unstable
+    everything = products.components()
+    total = float(everything.sum()) - unstable
     if not total > 0:
         what = "beyond chance" if instability is None else "by more than copies of one network do"
         raise ValueError(f"scores do not differ between networks {what}: there is nothing to share out.")
-    left = (products.sum(0) - products) / (len(products) - 1)
+    of_groups = np.full(len(products.of_groups), 0.0) if instability is None else instability.without_group
     return Shares(
         factors,
-        shares(mean, everything),
-        np.stack([shares(mean, low != i) for i in range(rows)]),
-        np.stack([shares(mean, high != j) for j in range(columns)]),
-        np.stack([[shares(mean, (low != i) & (high != j)) for j in range(columns)] for i in range(rows)]),
+        shares(everything),
+        np.stack([shares(products.components(low != i)) for i in range(rows)]),
+        np.stack([shares(products.components(high != j)) for j in range(columns)]),
         np.stack(
-            [
-                shares(gram, everything, unstable if instability is None else instability.without_group[g])
-                for g, gram in enumerate(left)
-            ]
+            [[shares(products.components((low != i) & (high != j))) for j in range(columns)] for i in range(rows)]
         ),
+        np.stack([shares(*each) for each in zip(products.components_without_groups(), of_groups, strict=True)]),
         total,
-        None if instability is None else np.stack([shares(mean, everything, u) for u in instability.without_copy]),
+        None if instability is None else np.stack([shares(everything, u) for u in instability.without_copies]),
     )
 
 
@@ -310,9 +354,6 @@ def _products(y: Array, across_views: bool) -> Array:
     total = views.sum(0)
     both: Array = total @ total.T - own
     return both / (len(views) * (len(views) - 1) * views.shape[-1])
-
-
-_SAME, _LOW, _HIGH, _ORDER, _NONE = range(5)
 
 
 def _relations(rows: int, columns: int, order: str | None) -> npt.NDArray[np.int64]:
@@ -328,20 +369,14 @@ def _relations(rows: int, columns: int, order: str | None) -> npt.NDArray[np.int
     return relation
 
 
-def components(gram: Array, relation: npt.NDArray[np.int64], has_order: bool) -> Array:
-    """Variance components of low part, high part, order and rest, from mean products of cells."""
-    means = {kind: float(gram[relation == kind].mean()) for kind in (_SAME, _LOW, _HIGH, _NONE)}
+def _means(gram: Array, relation: npt.NDArray[np.int64]) -> Array:
+    """Mean products of the pairs of each relation, ``(5,)``; NaN where there are none."""
+    return np.array([gram[relation == kind].mean() if (relation == kind).any() else np.nan for kind in range(5)])
+
+
+def _components(means: Array, has_order: bool) -> Array:
+    """Variance components of low part, high part, order and rest, from mean products by relation."""
     named = [means[_LOW] - means[_NONE], means[_HIGH] - means[_NONE]]
     if has_order:
-        named.append(float(gram[relation == _ORDER].mean()) - means[_NONE])
+        named.append(means[_ORDER] - means[_NONE])
     return np.array([*named, means[_SAME] - means[_NONE] - sum(named)])
-
-
-def uncrossed_variance(gram: Array, levels: tuple[int, int], kept: npt.NDArray[np.bool_]) -> float:
-    """Variance between networks that share nothing, from mean products of those cells of a Latin square that are kept.
-
-    It is the sum of :func:`components`.
-    """
-    relation = _relations(*levels, "latin")[np.ix_(kept, kept)]
-    part = gram[np.ix_(kept, kept)]
-    return float(part[relation == _SAME].mean() - part[relation == _NONE].mean())
