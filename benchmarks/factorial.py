@@ -156,6 +156,20 @@ def folded(model: nn.Module) -> nn.Module:
     return fuse(model).to(memory_format=torch.channels_last).eval()
 
 
+def study_of(name: str, setting: Setting, levels: int, out: Path, is_crossed: bool) -> FactorialStudy:
+    """The study of a setting, its networks in a folder."""
+    images, labels, *_ = data(setting)
+    return FactorialStudy(
+        maker_of(setting, images.shape[1]),
+        trainer_of(setting, images, labels),
+        setting.layers,
+        out / (f"{name}-crossed" if is_crossed else name),
+        levels=levels,
+        grids=["trained both"] if is_crossed else DEFAULT_GRIDS,
+        settings={**asdict(setting), "primary": PRIMARY},
+    )
+
+
 def run(name: str, setting: Setting, levels: int, out: Path, is_crossed: bool = False) -> None:
     start = time.perf_counter()
     torch.set_num_threads(1)
@@ -166,42 +180,50 @@ def run(name: str, setting: Setting, levels: int, out: Path, is_crossed: bool = 
         scores=SCORES,
         primary=PRIMARY,
     )
-    study = FactorialStudy(
-        maker_of(setting, images.shape[1]),
-        trainer_of(setting, images, labels),
-        setting.layers,
-        out / (f"{name}-crossed" if is_crossed else name),
-        levels=levels,
-        grids=["trained both"] if is_crossed else DEFAULT_GRIDS,
-        settings={**asdict(setting), "primary": PRIMARY},
-    )
-    result = study.run(
-        (images[: setting.samples], labels[: setting.samples]), analyzer, (test_images, test_labels),
-        show_progress=sys.stderr.isatty(), evaluated_as=None if setting.network == "mlp" else folded,
+    study = study_of(name, setting, levels, out, is_crossed)
+    trained, held_out = (
+        study.run(
+            (inputs[: setting.samples], own[: setting.samples]), analyzer, (test_images, test_labels),
+            show_progress=sys.stderr.isatty(), evaluated_as=None if setting.network == "mlp" else folded,
+        )
+        for inputs, own in ((images, labels), (test_images, test_labels))
     )  # fmt: skip
-    if os.environ.get("RANK", "0") == "0" and is_crossed:
-        write_crossed(result, study.folder / "results")
-    elif os.environ.get("RANK", "0") == "0":
-        write(result, out / name / "results")
+    if os.environ.get("RANK", "0") == "0":
+        folder = study.folder / "results"
+        (write_crossed if is_crossed else write)(trained, folder)
+        small(held_out).save(folder / "held_out.npz")
         minutes = (time.perf_counter() - start) / 60
         print(f"## {name}: {setting}, {levels} levels, {len(study.networks)} networks, {minutes:.0f} minutes")
         if not is_crossed:
-            print(result.verdict())
+            print(trained.verdict())
+
+
+def small(result: FactorialResult) -> FactorialResult:
+    """The result with ranks of the primary score and the margin alone, and mean products of all others."""
+    kept = [
+        name for name in (*result.scores, "loss", "values") if name != PRIMARY and name not in result._as_products()
+    ]
+    return result.in_products(*kept).in_ranks()
+
+
+def of_sets(result: FactorialResult) -> pd.DataFrame:
+    """Shares of what differs between top tenths, by score."""
+    sets = result.in_sets()
+    tables = [sets.shares(score).assign(score=score) for score in (*result.scores, "margin")]
+    return pd.concat(tables).round(4)
 
 
 def write(result: FactorialResult, folder: Path) -> None:
     """Tables, figure and verdicts."""
     folder.mkdir(parents=True, exist_ok=True)
-    result.in_products(*(set(KEPT_AS_PRODUCTS) & {*result.scores, "loss", "values"})).in_ranks().save(
-        folder / "tables.npz"
-    )
+    small(result).save(folder / "tables.npz")
     names = [*result.scores, "margin", "loss", "values"]
     for kind, table in (("shares", result.shares), ("low_less_high", result.low_less_high)):
         for score in names:
             table(score).round(4).to_csv(folder / f"{kind}_{score}.csv", index=False)
     for other in ("margin", "values"):
         result.contrast(other).round(4).to_csv(folder / f"contrast_{PRIMARY}_less_{other}.csv", index=False)
-    result.instability().to_csv(folder / "instability.csv", index=False, float_format="%.4g")
+    of_sets(result).to_csv(folder / "shares_sets.csv", index=False)
     result.retest().round(4).to_csv(folder / "retest.csv", index=False)
     result.networks.round(4).to_csv(folder / "networks.csv", index=False)
     result.plot(use_pyplot=False)[0].savefig(folder / "shares.png", dpi=110)
@@ -212,13 +234,15 @@ def write_judged(result: FactorialResult, folder: Path) -> None:
     """Shares of what is no instability, and the verdicts that rest on them; from ranks alone."""
     for score in (*result.scores, "margin"):
         result.shares(score, of="stable").round(4).to_csv(folder / f"shares_stable_{score}.csv", index=False)
+    result.instability().to_csv(folder / "instability.csv", index=False, float_format="%.4g")
     (folder / "verdicts.txt").write_text("".join(f"{result.verdict(score)}\n" for score in result.scores))
 
 
 def write_crossed(result: FactorialResult, folder: Path) -> None:
     """Tables of a study of two trained parts, and what is printed of them."""
     folder.mkdir(parents=True, exist_ok=True)
-    result._without_values().in_ranks().save(folder / "tables.npz")
+    small(result).save(folder / "tables.npz")
+    of_sets(result).to_csv(folder / "shares_sets.csv", index=False)
     result.networks.round(4).to_csv(folder / "networks.csv", index=False)
     print_crossed(result)
 

@@ -285,6 +285,26 @@ def test_mean_products_are_all_that_shares_need(result, tmp_path) -> None:
         small.shares("luck")
 
 
+def test_sets_are_the_most_suspicious_samples(result) -> None:
+    sets = result.in_sets(0.1)
+    score, own = result.arrays["score/net_order"], sets.arrays["score/net_order"]
+    np.testing.assert_allclose(own.sum(-1), 6.0, rtol=1e-6)  # of 60 samples, also where they are tied
+    assert set(np.argsort(score[3, 1])[-6:]) == set(np.flatnonzero(own[3, 1]))
+    tied = sets.arrays["score/flip_rate"]
+    edge = result.arrays["score/flip_rate"] == np.sort(result.arrays["score/flip_rate"], -1)[..., -6, None]
+    assert ((tied > 0) & (tied < 1) <= edge).all()
+    place = {n: i for i, n in enumerate(result.members)}
+    cells = [place[n] for n in cells_of_grid("trained low", "2", 4)]
+    wanted = seed_shares(own[cells].swapaxes(0, 1).reshape(2, 4, 4, -1))
+    found = sets.shares().query("grid == 'trained low' and layer == '2'")
+    np.testing.assert_allclose(found[["share", "lower", "upper"]], wanted.to_numpy(), atol=1e-9)
+    for fraction in (0.001, 0.999):
+        with pytest.raises(ValueError, match="fraction=.* of 60 samples makes a set of"):
+            result.in_sets(fraction)
+    with pytest.raises(ValueError, match="fraction must"):
+        result.in_sets(1.0)
+
+
 def test_the_figure(result) -> None:
     fig, axes = result.plot(use_pyplot=False)
     assert [axis.get_title() for axis in axes] == ["initialisation", "trained low", "trained high"]

@@ -437,6 +437,41 @@ class FactorialResult:
         members = tuple(GridNetwork(**member) for member in header["members"])
         return cls(members, several, numbers, tuple(header["scores"]), header["parameters"], products)
 
+    @constrained()
+    def in_sets(self, fraction: float = 0.1) -> FactorialResult:
+        """The result with 1 for each network's most suspicious samples, and 0 for others, in the place of scores.
+
+        Shares are of what differs between *sets* then, not between whole rankings.
+
+        Args:
+            fraction (float, optional): Of the samples that make the set, above 0 and below 1. Samples that are tied at
+                its edge count as the part of them that belongs into it. Default: 0.1
+
+        Returns:
+            - **result** (*FactorialResult*): Of all scores and columns; v over masks has no sets and is dropped, and so
+              is what is kept as products.
+
+        Raises:
+            ValueError: If ``fraction`` is not between 0 and 1, or the set would hold no sample, or all.
+        """
+
+        def members(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+            size = round(fraction * array.shape[-1])
+            if not 0 < size < array.shape[-1]:
+                raise ValueError(
+                    f"fraction={fraction} of {array.shape[-1]} samples makes a set of {size}; take another fraction."
+                )
+            edge = np.partition(array, -size, axis=-1)[..., -size, None]
+            above, tied = array > edge, array == edge
+            room = size - above.sum(-1, keepdims=True)
+            found: npt.NDArray[np.float32] = np.where(tied, room / tied.sum(-1, keepdims=True), above).astype(
+                np.float32
+            )
+            return found
+
+        kept = {name: members(array) for name, array in self.arrays.items() if name != _VALUES}
+        return FactorialResult(self.members, kept, self.of_networks, self.scores, self.parameters)
+
     def in_products(self, *names: str) -> FactorialResult:
         """The result with mean products of networks over samples in the place of some scores of every network.
 

@@ -79,8 +79,8 @@ class Shares:
         without_group: Without each group of samples, ``(G, F)``.
         variance: Of what differs between networks, in units of the variance of a network's scores; in shares of what is
             no instability, less that between copies.
-        without_copies: Without the copies of each cell, or each copy where all are of one, ``(U, F)``, in shares of what
-            is no instability; else None.
+        without_copies: Without the copies of each cell, or each copy where all are of one, ``(U, F)``, in shares of
+            what is no instability; else None.
     """
 
     factors: Factors
@@ -157,7 +157,7 @@ class Instability:
 
     @classmethod
     def of(cls, products: Array, cells: npt.NDArray[np.int64]) -> Instability:
-        """From mean products of every two copies over each group of samples, ``(G, K, K)``, and what each is a copy of."""
+        """From mean products of every two copies over each group of samples, ``(G, K, K)``, and the cell of each."""
         mean = products.mean(0)
         left = (products.sum(0) - products) / (len(products) - 1)
         each = [cells == cell for cell in dict.fromkeys(cells.tolist())]
@@ -196,7 +196,7 @@ class CellProducts:
         across_views: bool = True,
     ) -> CellProducts:  # fmt: skip
         """Of standardised scores ``(V, M, M', E)``."""
-        products, levels = grouped_products(y, of_sample, groups, across_views), y.shape[1:3]
+        products, levels = grouped_products(y, of_sample, groups, across_views), (y.shape[1], y.shape[2])
         relation = _relations(*levels, order)
         return cls(products.mean(0), np.stack([_means(gram, relation) for gram in products]), levels, order)
 
