@@ -4,8 +4,6 @@
     python -m benchmarks.factorial plain                    # hours; goes on where it was
     python -m benchmarks.factorial --report benchmarks/results/factorial
     python -m benchmarks.factorial --masks                  # 47 masks against all 512: equal scores, time
-    python -m benchmarks.factorial --coverage > benchmarks/results/factorial/coverage.csv   # simulated worlds, minutes
-    python -m benchmarks.factorial --copies > benchmarks/results/factorial/coverage_copies.csv   # of instability()
 
 Settings: {settings}. Networks are trained to an equal loss of the training images. Named before any run: the primary score is
 {primary}, the primary contrast that of the low share less the low share of the margin. ``torchrun --nproc-per-node 2 -m
@@ -21,7 +19,6 @@ for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(name, "1")
 
 import argparse
-import itertools
 import sys
 import time
 from collections import OrderedDict
@@ -44,14 +41,6 @@ from captum_andor import ConfusingSampleAnalyzer
 from captum_andor.games.masks import image_grid
 from captum_andor.studies import FactorialResult, FactorialStudy
 from captum_andor.studies.factorial.grids import DEFAULT_GRIDS
-from captum_andor.studies.factorial.instability import share_of_instability
-from captum_andor.studies.factorial.variance_shares import (
-    CellProducts,
-    Instability,
-    grouped_products,
-    shares_of,
-    standardised,
-)
 
 PRIMARY = "net_order"
 SCORES = (PRIMARY, "flip_rate", "masked_margin")
@@ -66,7 +55,6 @@ SETTINGS = {
     "resnet-noisy": replace(CONVOLUTIONS, network="resnet", wrong_labels=0.1, train_loss=0.1),
 }
 RESNET_WIDTHS = (8, 16, 32)
-CORRECTED = 1 - 0.05 / 18  # for six cuts and three scores
 NEAR = 2.5  # times the loss to reach: that of batches in training mode at which all images are looked at
 
 
@@ -393,140 +381,6 @@ def special_to_confusion(results: list[FactorialResult]) -> str:
     )
 
 
-def world(rng: np.random.Generator, levels: int, samples: int, low: float, high: float, order: float, views: int):
-    """Scores ``(views, M, M, samples)`` of which the parts decide known shares; with several views each adds noise."""
-    basis = rng.normal(size=(30, samples)) / 30**0.5
-    k = (np.arange(levels)[:, None] + np.arange(levels)) % levels
-    y = 1.2 * rng.normal(size=samples) + np.sqrt(low) * (rng.normal(size=(levels, 1, 30)) @ basis)
-    y = y + np.sqrt(high) * (rng.normal(size=(1, levels, 30)) @ basis)
-    y = y + np.sqrt(order) * (rng.normal(size=(levels, 30)) @ basis)[k]
-    y = y + np.sqrt(1 - low - high - order) * (rng.normal(size=(levels, levels, 30)) @ basis)
-    return np.stack([y + 0.5 * rng.normal(size=y.shape) if views > 1 else y for _ in range(views)])
-
-
-def coverage(worlds: int = 200) -> None:
-    """Print as CSV: mean shares, how often intervals hold the true ones, how often low is claimed to exceed high."""
-    settings = [
-        (levels, 250, 1, False, shares)
-        for levels in (6, 8)
-        for shares in ((0.0, 0.0, 0.0), (0.05, 0.05, 0.0), (0.1, 0.03, 0.0), (0.2, 0.1, 0.1), (0.5, 0.1, 0.0))
-    ]
-    settings += [(8, 250, 2, False, (0.1, 0.03, 0.05)), (8, 250, 2, False, (0.5, 0.1, 0.0))]
-    settings += [(8, 40, 1, False, (0.1, 0.1, 0.0)), (8, 40, 2, False, (0.5, 0.1, 0.0))]
-    settings += [(8, 250, 1, True, (0.1, 0.03, 0.0)), (8, 250, 1, True, (0.5, 0.1, 0.0))]
-    rows = []
-    for levels, samples, views, ties, shares in settings:
-        design = {"levels": levels, "samples": samples, "views": views, "ties": "yes" if ties else "no"}
-        drawn = [simulated(seed, levels, samples, views, ties, shares) for seed in range(worlds)]
-        mean = {name: f"{x:.3f}" for name, x in pd.DataFrame(drawn).mean().items()}
-        rows.append({**design, **dict(zip(("low", "high", "order"), shares, strict=True)), **mean})
-    print(pd.DataFrame(rows).to_csv(index=False, lineterminator="\n"), end="")
-
-
-def simulated(
-    seed: int, levels: int, samples: int, views: int, ties: bool, shares: tuple[float, float, float]
-) -> dict[str, float]:
-    """Of one world: estimates, and whether intervals at 95 % and at the corrected confidence hold the truth."""
-    rng = np.random.default_rng((seed, levels))
-    y, other = (world(rng, levels, samples, *shares, views) for _ in range(2))
-    if ties:
-        y, other = np.round(2 * y), np.round(2 * other)
-    one = shares_of(y, "latin")
-    table, strict, (_, lower, upper) = one.table(), one.table(CORRECTED), one.low_less_high()
-    apart = one - shares_of(other, "latin")  # of a score with the same shares
-    truth = {**dict(zip(("low", "high", "order"), shares, strict=True)), "rest": 1 - sum(shares)}
-
-    def holds(row: pd.Series, value: float) -> float:
-        return float(row["lower"] <= value <= row["upper"])
-
-    return {
-        **{f"mean {factor}": table.loc[factor, "share"] for factor in ("low", "high", "order")},
-        **{f"held: {factor}": holds(table.loc[factor], value) for factor, value in truth.items()},
-        "low − high": float(lower <= truth["low"] - truth["high"] <= upper),
-        "another score": holds(apart.table().loc["low"], 0.0),
-        "claimed": float(lower > 0),
-        "corrected: low": holds(strict.loc["low"], truth["low"]),
-        "corrected: another score": holds(apart.table(CORRECTED).loc["low"], 0.0),
-    }
-
-
-def coverage_of_copies(worlds: int = 200) -> None:
-    """Print as CSV: mean share of what copies differ by, and how often its interval holds the true one."""
-    rows = []
-    for levels, samples, directions, share, ties in (
-        (8, 500, 30, 0.4, False), (8, 500, 5, 0.4, False), (8, 500, 2, 0.4, False), (8, 200, 20, 0.0, False),
-        (8, 200, 20, 0.01, False), (8, 200, 20, 0.1, False),
-        (8, 200, 20, 0.7, False), (8, 200, 20, 0.4, True), (4, 60, 10, 0.4, False),
-    ):  # fmt: skip
-        rng, found = np.random.default_rng(levels * samples), []
-        for _ in range(worlds):
-            scores = world_of_copies(rng, levels, samples, directions, share)
-            copies, grid = (standardised(np.round(2 * y) if ties else y, True) for y in scores)
-            numbers = np.arange(samples)
-            instability = Instability.of(grouped_products(copies, numbers), np.zeros(levels, dtype=int))
-            estimate, lower, upper = share_of_instability(instability, CellProducts.of(grid, "latin", numbers))
-            found.append({"mean": estimate, "held": lower <= share <= upper})
-        design = {"levels": levels, "samples": samples, "directions": directions, "ties": "yes" if ties else "no"}
-        mean = {name: f"{x:.3f}" for name, x in pd.DataFrame(found).mean().items()}
-        rows.append({**design, "share": share, **mean})
-    print(pd.DataFrame(rows).to_csv(index=False, lineterminator="\n"), end="")
-
-
-def world_of_copies(
-    rng: np.random.Generator, levels: int, samples: int, directions: int, share: float
-) -> tuple[np.ndarray, np.ndarray]:
-    """Scores of copies and of a grid, two views each: what differs lies in a few directions over the samples."""
-    load = rng.normal(size=(directions, samples)) / np.sqrt(directions)
-
-    def luck(*shape: int) -> np.ndarray:
-        return rng.normal(size=(*shape, directions)) @ load
-
-    common = rng.normal(size=samples)
-    low, rest = luck(levels) * np.sqrt(0.2), luck(levels, levels) * np.sqrt(0.8)
-    copies = low[0] + luck() * np.sqrt(0.8 - share) + luck(levels) * np.sqrt(share)
-    return tuple(  # type: ignore[return-value]
-        np.stack([common + y + 0.5 * rng.normal(size=y.shape) for _ in range(2)]) for y in (copies, low[:, None] + rest)
-    )
-
-
-def coverage_of_stable(worlds: int = 200) -> None:
-    """How often 95 % intervals of shares of what is no instability hold: eight levels, eight copies of one network.
-
-    Copies differ by as much wherever in the grid they start (``alike``), or by a variance of the start's own, drawn
-    from a gamma distribution of shape 4, as those of one base cell do not tell (``unlike``).
-    """
-    print("low,instability,copies,directions,mean share,true,held,supported wrongly")
-    for low, unstable, kind, directions in itertools.product(
-        (0.0, 0.1, 0.2), (0.3, 0.55), ("alike", "unlike"), (5, 30)
-    ):
-        true, shares, held, wrong = low / (1 - unstable), [], 0, 0
-        for seed in range(worlds):
-            rng = np.random.default_rng(seed)
-            basis = rng.normal(size=(directions, 200)) / np.sqrt(directions)
-            each = lambda *shape: rng.normal(size=(1, *shape, directions)) @ basis  # noqa: B023, E731
-            sizes = rng.gamma(4.0, 0.25, size=(1, 9, 9, 1)) if kind == "unlike" else np.ones((1, 9, 9, 1))
-            rest = np.sqrt(1 - low - unstable) * each(8, 8) + np.sqrt(unstable * sizes[:, :8, :8]) * each(8, 8)
-            copies = np.sqrt(unstable * sizes[:, 8, 8]) * each(8)
-            numbers = np.arange(200)
-            instability = Instability.of(grouped_products(copies, numbers), np.zeros(8, dtype=int))
-            try:
-                table = shares_of(
-                    np.sqrt(low) * each(8, 1) + rest, "latin", False, of_sample=numbers, instability=instability
-                ).table()
-            except ValueError:  # copies differ as much as all do: nothing is claimed
-                held += 1
-                continue
-            share, lower, upper = table.loc["low", ["share", "lower", "upper"]]
-            shares.append(share)
-            held += lower <= true <= upper
-            wrong += lower > 0.5
-        print(
-            f"{low},{unstable},{kind},{directions},{np.mean(shares):.2f},{true:.2f},{held / worlds:.2f},"
-            f"{wrong / worlds:.2f}",
-            flush=True,
-        )
-
-
 def masks() -> None:
     """Scores of v from the masks that they read and from all: largest difference, seconds, ratio; one thread."""
     torch.set_num_threads(1)
@@ -561,22 +415,10 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("outputs/factorial"))
     parser.add_argument("--crossed", action="store_true", help="trained low parts x trained high parts, nothing else")
     parser.add_argument("--masks", action="store_true", help="only compare 47 masks with 512")
-    parser.add_argument("--coverage", action="store_true", help="only simulate")
-    parser.add_argument("--copies", action="store_true", help="only simulate copies")
-    parser.add_argument("--stable", action="store_true", help="only simulate shares of what is no instability")
     parser.add_argument("--report", type=Path, help="only print what the tables in this folder say")
     options = parser.parse_args()
     if options.masks:
         masks()
-        return
-    if options.coverage:
-        coverage()
-        return
-    if options.copies:
-        coverage_of_copies()
-        return
-    if options.stable:
-        coverage_of_stable()
         return
     if options.report:
         report(options.report)
