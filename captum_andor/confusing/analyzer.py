@@ -35,6 +35,7 @@ from captum_andor.confusing.scores.score_formulas import (
     check_label_kind,
     check_scores,
     default_scores,
+    primary_score,
 )
 from captum_andor.confusing.scores.scoring import Scoring
 from captum_andor.confusing.store.batch_table import (
@@ -76,7 +77,8 @@ class ConfusingSampleAnalyzer:
             Captum's forms, or a function of an input of batch size 1 that returns one; a **list** of these gives
             several baselines, while a tuple keeps Captum's meaning, one per input. With several baselines or masks each
             pair is evaluated and their ranks are summed. Default: None (zeros)
-        primary (str, optional): The score that ranks. Default: "net_order"
+        primary (str, optional): The score that ranks. Default: None (the first of ``scores``; without these
+            ``masked_margin``, which finds wrong labels best, repeats best under another baseline and has few ties)
         scores (sequence of str, optional): Which scores to compute; ``net_order``, ``flip_rate`` and
             ``masked_margin`` need no split, the others one for every sample; ``"all"`` is all that need no references.
             Default: None (those three and the primary; and those that need references, where there are some)
@@ -115,7 +117,7 @@ class ConfusingSampleAnalyzer:
         score: Score = "log_odds",
         feature_mask: Any = None,
         baselines: Any = None,
-        primary: str = "net_order",
+        primary: str | None = None,
         scores: Sequence[str] | None = None,
         max_players: int = 12,
         high_order: int | None = None,
@@ -125,6 +127,7 @@ class ConfusingSampleAnalyzer:
         player_names: Names = None,
     ) -> None:
         check_score(score)
+        primary = primary_score(primary, scores)
         self.scores = check_scores(scores, primary, score)
         check_flips(score, (primary, *(self.scores or ())))
         self.score = score

@@ -29,7 +29,7 @@ N = 40
 
 @pytest.fixture(scope="module")
 def report() -> ConfusingReport:
-    return analyzer(scores=None).evaluate(images(N))
+    return analyzer(scores=None, primary="net_order").evaluate(images(N))
 
 
 @pytest.fixture(scope="module")
@@ -177,11 +177,26 @@ def test_ceilings_compare_a_model_with_itself(views_report: ConfusingReport) -> 
 
 def test_the_noise_ceiling_compares_splits_with_and_without_noise() -> None:
     x, y = images(10)
-    report = analyzer(scores=("offset",), feature_mask=image_grid(6, 6, 2, 2), tolerance=1e-3).evaluate((x, y))
+    report = analyzer(scores=("offset", "net_order"), feature_mask=image_grid(6, 6, 2, 2), tolerance=1e-3).evaluate(
+        (x, y)
+    )
     assert report.overlap("offset", fraction=0.3, noise_bound=1e-9).iloc[0].ceiling_noise == 1
     assert 0 <= report.overlap("offset", fraction=0.3, noise_bound=0.2).iloc[0].ceiling_noise <= 1
     assert np.isnan(report.overlap("net_order", noise_bound=0.2).iloc[0].ceiling_noise)
     assert np.isnan(report.overlap("offset").iloc[0].ceiling_noise)
+
+
+def test_the_score_that_ranks_is_the_first_named() -> None:
+    """Without names it is masked_margin; the warning about net_order is given where that ranks."""
+    x, y = images(N)
+    usual = analyzer(scores=None).evaluate((x, y))
+    assert usual.scoring.primary == "masked_margin" and "masked_margin" in usual.rank("a")
+    assert not usual.rank("a")["reasons"].str.contains("net_order").any()
+    for scores, primary in ((("flip_rate", "net_order"), "flip_rate"), ("offset", "offset"), ("all", "masked_margin")):
+        assert ConfusingSampleAnalyzer(scores=scores).primary == primary
+    again = usual.rescore(scores=("net_order",))
+    assert again.scoring.primary == "net_order" and usual.rescore(scores="all").scoring.primary == "masked_margin"
+    assert usual.rescore(scores=("net_order", "masked_margin")).scoring.primary == "masked_margin"
 
 
 def test_rank_gives_reasons_in_numbers(report: ConfusingReport) -> None:

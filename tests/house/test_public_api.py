@@ -134,7 +134,7 @@ def test_public_names_are_frozen() -> None:
         (AndOrExplanation.to_shapiq, "self"),
         (
             ConfusingSampleAnalyzer,
-            "score='log_odds', feature_mask=None, baselines=None, primary='net_order', scores=None, max_players=12, "
+            "score='log_odds', feature_mask=None, baselines=None, primary=None, scores=None, max_players=12, "
             "high_order=None, tolerance=0.01, output=None, coalitions='auto', player_names=None",
         ),
         (ConfusingSampleAnalyzer.add_model, "self, name, model=None"),

@@ -105,7 +105,8 @@ class ConfusingReport(Stored):
         Args:
             score (str or Callable, optional): What v is. Default: None (as it was)
             labels (str, optional): ``"given"`` or ``"predicted"``. Default: None (as it was)
-            primary (str, optional): The score that ranks. Default: None (as it was)
+            primary (str, optional): The score that ranks. Default: None (as it was, if it is among ``scores``; else the
+                first of these)
             scores (sequence of str, optional): Which scores to compute; ``"all"`` is all that need no references.
                 Default: None (those of before, those of v, and the primary)
             high_order (int, optional): Lowest number of players that counts as high order. Default: None (as it was)

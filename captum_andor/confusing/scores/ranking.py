@@ -44,7 +44,7 @@ def _reasons(scoring: Scoring, name: str, column: str, loss_place: Any, samples:
     result = []
     for i in samples:
         parts = []
-        if not columns["trusted"][i]:
+        if column == "net_order" and not columns["trusted"][i]:
             v, v_empty = columns["value"][i], empty[i]
             where = "for at least one baseline or mask, " if len(scoring.views) > 1 else ""
             means = ", means over these:" if where else ":"

@@ -26,6 +26,7 @@ _SOFTENING = 0.1  # of the same mean, added to |v(N) − v(∅)| where scores di
 _ACTIVE_SHARE = 1e-5  # of max|v|: above what float32 outputs differ by between batches
 Labels = Literal["given", "predicted"]
 BOUNDED = ("prob", "log_prob")  # scores v whose sign says nothing about the decision
+DEFAULT_SCORE = "masked_margin"  # by evidence: docs/confusing_samples.rst, "The default"
 SCORES = (*VALUE_SCORES, *SPLIT_SCORES, *REFERENCE_SCORES)
 
 
@@ -214,12 +215,19 @@ def _ratio(part: Tensor, whole: Tensor) -> Tensor:
     return torch.where(whole > 0, part / torch.where(whole > 0, whole, 1.0), 0.0)
 
 
+def primary_score(primary: str | None, scores: Any) -> str:
+    """The score that ranks: the one named for it; the first of the scores; the default."""
+    if primary is not None or scores is None or scores == "all" or tuple(scores) in ((), ("all",)):
+        return DEFAULT_SCORE if primary is None else primary
+    return scores if isinstance(scores, str) else next(iter(scores))
+
+
 def check_scores(scores: Any, primary: Any, score: Score) -> tuple[str, ...] | None:
     """The names of the scores to compute, the primary among them; None stays, for those that are computed unasked."""
     names = () if scores is None else (scores,) if isinstance(scores, str) else tuple(scores)
     if names == ("all",):
         names = wanted_scores(score, False)
-    for argument, name in (("primary", primary), *(("scores", name) for name in names)):
+    for argument, name in (*(("scores", name) for name in names), ("primary", primary)):
         if name not in SCORES:
             raise ValueError(f"{argument} must be among {list(SCORES)}; got {name!r}.")
     return None if scores is None else tuple(name for name in SCORES if name in (*names, primary))

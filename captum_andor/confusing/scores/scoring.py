@@ -30,6 +30,7 @@ from captum_andor.confusing.scores.score_formulas import (
     high_order,
     n_active,
     n_players,
+    primary_score,
     reference_scores,
     salient,
     scored_codes,
@@ -137,7 +138,9 @@ class Scoring:
     ) -> Scoring:
         """Scores of the same evaluation under other options; see :meth:`ConfusingReport.rescore`."""
         score = self.score if score is None else score
-        primary = self.primary if primary is None else primary
+        if primary is None:
+            named = None if scores is None else check_scores(scores, primary_score(None, scores), score)
+            primary = self.primary if named is None or self.primary in named else primary_score(None, scores)
         check_score(score)
         check_label_kind(labels or "given")
         chosen = check_scores(scores, primary, score)
