@@ -30,9 +30,11 @@ import matplotlib
 
 matplotlib.use("Agg")
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import torch
+from matplotlib.figure import Figure
 from torch import nn
 from torch.fx.experimental.optimization import fuse
 
@@ -250,44 +252,103 @@ def print_crossed(result: FactorialResult) -> None:
     print(result.networks.groupby("kind")[["loss", "test_accuracy", "low_moved", "high_moved"]].mean().round(3), "\n")
 
 
-def summarise_crossed(folder: Path) -> None:
+def summarise_crossed(folder: Path) -> dict[str, FactorialResult]:
     """Write ``crossed.csv`` from the tables of studies of two trained parts, and print what they say."""
-    rows = []
-    for file in sorted(folder.glob("*/tables.npz")):
-        result = FactorialResult.load(file)
-        print(f"## {file.parent.name}, both parts trained\n")
+    rows, results = [], {}
+    for name in (name for name in SETTINGS if (folder / name / "tables.npz").exists()):
+        results[name] = result = FactorialResult.load(folder / name / "tables.npz")
+        print(f"## {name}, both parts trained\n")
         print_crossed(result)
         tables = {of: result.shares(of=of).set_index(["layer", "factor"]) for of in ("all", "stable")}  # type: ignore[arg-type]
-        for layer in dict.fromkeys(layer for layer, _ in tables["all"].index):
-            row = {"network": file.parent.name, "cut": layer}
+        margin = result.shares("margin").set_index(["layer", "factor"])
+        less = result.low_less_high().set_index("layer")
+        for _, layer in result.cuts:
+            row = {"network": name, "cut": layer}
             for of, words in (("all", "of all"), ("stable", "of what is no instability")):
                 row |= {f"{part}, {words}": shown(tables[of].loc[(layer, part)]) for part in ("low", "high")}
-            margin = result.shares("margin").set_index(["layer", "factor"])
-            row["margin: low"] = shown(margin.loc[(layer, "low")])
+            row |= {"low less high": shown(less.loc[layer]), "margin: low": shown(margin.loc[(layer, "low")])}
             rows.append(row)
     pd.DataFrame(rows).to_csv(folder / "crossed.csv", index=False)
+    return results
+
+
+QUESTIONS = {  # of the parameters that differ: grid and part of low and of high layers, and of what shares are
+    "initial": (("initialisation", "low"), ("initialisation", "high"), "stable"),
+    "trained, beside fresh ones": (("trained low", "low"), ("trained high", "high"), "all"),
+    "trained, beside trained ones": (("trained both", "low"), ("trained both", "high"), "stable"),
+}
+
+
+def answers(results: dict[str, FactorialResult]) -> pd.DataFrame:
+    """For each question and setting the largest shares of low and high parts over cuts, the ceiling, the verdict."""
+    rows = []
+    for parameters, (low, high, of) in QUESTIONS.items():
+        for name, result in results.items():
+            if not any(grid == low[0] for grid, _ in result.cuts):
+                continue
+            row = {"parameters": parameters, "network": name.removesuffix("-crossed"), "of": of}
+            table = result.shares(of=of)  # type: ignore[arg-type]
+            for part, (grid, factor) in (("low", low), ("high", high)):
+                own = table[(table["grid"] == grid) & (table["factor"] == factor)]
+                best = own.loc[own["share"].idxmax()]
+                row |= {part: best["share"], f"{part} lower": best["lower"], f"{part} upper": best["upper"]}
+                row[f"{part} cut"] = best["layer"]
+            unstable = result.instability().query("grid == @low[0]")
+            row["ceiling"] = 1 - unstable["share"].iloc[0] if len(unstable) else float("nan")
+            row["verdict"] = judged(result, low[0], of)
+            rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def judged(result: FactorialResult, grid: str, of: str) -> str:
+    """Do low parts determine? More than half at some cut, all cuts counted; less at every cut; or neither is clear."""
+    if grid == "initialisation":
+        return result.verdict().outcome
+
+    def low(confidence: float) -> pd.DataFrame:
+        table = result.shares(of=of, confidence=confidence)  # type: ignore[arg-type]
+        return table[(table["grid"] == grid) & (table["factor"] == "low")]
+
+    if (low(1 - 0.05 / len(low(0.95)))["lower"] > 0.5).any():
+        return "supported"
+    return "not supported" if (low(0.95)["upper"] < 0.5).all() else "cannot be judged"
 
 
 def answer(results: dict[str, FactorialResult], out: Path) -> None:
-    """Write ``answer.csv``: for each setting the largest shares of initial and trained low and high parts over cuts."""
-    rows = []
-    for name, result in results.items():
-        unstable = result.instability().iloc[0]
-        row = {"network": name, "all that no part decides": shown(unstable)}
-        for of, words in (("all", "of all"), ("stable", "of what is no instability")):
-            table = result.shares(of=of)
-            for grid, part in (
-                ("initialisation", "low"), ("initialisation", "high"), ("trained low", "low"), ("trained high", "high"),
-            ):  # fmt: skip
-                if of == "stable" and grid != "initialisation":
-                    continue
-                own = table[(table["grid"] == grid) & (table["factor"] == part)]
-                best = own.loc[own["share"].idxmax()]
-                kind = "initial" if grid == "initialisation" else "trained"
-                row[f"{kind} {part}, {words}"] = f"{shown(best)} ({best['layer']})"
-        row["initial low layers determine?"] = result.verdict().outcome
-        rows.append(row)
-    pd.DataFrame(rows).to_csv(out / "answer.csv", index=False)
+    """Write ``answer.csv``, the first table of the docs, and the picture of it."""
+    found = answers(results)
+    shown_rows = []
+    for _, row in found.iterrows():
+        entry = {"parameters": row["parameters"], "network": row["network"]}
+        for part in ("low", "high"):
+            ends = pd.Series({"share": row[part], "lower": row[f"{part} lower"], "upper": row[f"{part} upper"]})
+            entry[part] = f"{shown(ends)} ({row[f'{part} cut']})"
+        entry["ceiling of all"] = "" if np.isnan(row["ceiling"]) else f"{row['ceiling']:.2f}".removeprefix("0")
+        shown_rows.append({**entry, "low layers determine?": row["verdict"]})
+    pd.DataFrame(shown_rows).to_csv(out / "answer.csv", index=False)
+    picture(found).savefig(out / "answer.png", dpi=110)
+
+
+def picture(found: pd.DataFrame) -> Figure:
+    """Largest shares of low and high parts with their intervals, a panel for each question."""
+    names = list(dict.fromkeys(found["network"]))
+    fig, axes = plt.subplots(1, 3, figsize=(9.6, 0.42 * len(names) + 1.3), sharey=True, layout="constrained")
+    for axis, (parameters, (*_, of)) in zip(axes, QUESTIONS.items(), strict=True):
+        own = found[found["parameters"] == parameters]
+        place = np.array([names.index(name) for name in own["network"]])
+        for part, colour, shift in (("low", "#D55E00", -0.14), ("high", "#0072B2", 0.14)):
+            ends = [own[part] - own[f"{part} lower"], own[f"{part} upper"] - own[part]]
+            axis.errorbar(own[part], place + shift, xerr=ends, fmt="o", color=colour, capsize=3, label=f"{part} layers")
+        for y, verdict in zip(place, own["verdict"], strict=True):
+            axis.text(1.0, y, verdict.replace("cannot be judged", "open"), ha="right", va="center", fontsize=8)
+        axis.axvline(0.5, color="#888888", linewidth=1, linestyle="--")
+        axis.axvline(0, color="#888888", linewidth=0.8)
+        axis.set(xlim=(-0.25, 1.02), title=f"{parameters.capitalize()}", yticks=range(len(names)), yticklabels=names)
+        axis.set_xlabel("share of all that differs" if of == "all" else "share of what is no instability")
+        axis.title.set_fontsize(10)
+    axes[0].invert_yaxis()
+    axes[0].legend(fontsize=8, loc="lower right", frameon=False)
+    return fig
 
 
 def bounds(results: dict[str, FactorialResult]) -> str:
@@ -309,42 +370,45 @@ def shown(row: pd.Series) -> str:
     return text.replace("-", "−").replace("0.", ".")
 
 
-def summarise(out: Path) -> None:
-    """Write ``summary.csv``, the table of the docs, from the tables of shares of all settings."""
+def summarise(results: dict[str, FactorialResult], out: Path) -> None:
+    """Write ``summary.csv``: shares of every grid and cut of all settings, beside those of the margin and of v."""
     rows = []
-    for name in (name for name in SETTINGS if (out / name / f"shares_{PRIMARY}.csv").exists()):
-        tables = {score: pd.read_csv(out / name / f"shares_{score}.csv") for score in (PRIMARY, "margin", "values")}
-        keyed = {score: table.set_index(["grid", "layer", "factor"]) for score, table in tables.items()}
-        for grid, layer in dict.fromkeys(zip(tables[PRIMARY]["grid"], tables[PRIMARY]["layer"], strict=True)):
-
-            def of_table(score: str, factor: str, cut: tuple[str, str] = (grid, layer)) -> str:
-                return shown(keyed[score].loc[(*cut, factor)])  # noqa: B023
-
-            stable = pd.read_csv(out / name / f"shares_stable_{PRIMARY}.csv")
-            own = stable[(stable["grid"] == grid) & (stable["layer"] == layer) & (stable["factor"] == "low")]
-            of_stable = shown(own.iloc[0]) if len(own) else ""
-            row = {"network": name, "grid": grid, "cut": layer}
-            row |= {factor: of_table(PRIMARY, factor) for factor in ("low", "high")}
-            row |= {"low, of what is no instability": of_stable}
-            row |= {"margin: low": of_table("margin", "low"), "v over masks: low": of_table("values", "low")}
+    for name, result in results.items():
+        tables = {"": result.shares(), "margin": result.shares("margin"), "values": of_values(result, out / name)}
+        tables["stable"] = result.shares(of="stable")
+        keyed = {kind: table.set_index(["grid", "layer", "factor"]) for kind, table in tables.items()}
+        for cut in result.cuts:
+            row = {"network": name, "grid": cut[0], "cut": cut[1]}
+            row |= {factor: shown(keyed[""].loc[(*cut, factor)]) for factor in ("low", "high")}
+            is_copied = cut[0] == "initialisation"
+            row["low, of what is no instability"] = shown(keyed["stable"].loc[(*cut, "low")]) if is_copied else ""
+            row |= {
+                f"{words}: low": shown(keyed[kind].loc[(*cut, "low")])
+                for kind, words in (("margin", "margin"), ("values", "v over masks"))
+            }
             rows.append(row)
     pd.DataFrame(rows).to_csv(out / "summary.csv", index=False)
 
 
+def of_values(result: FactorialResult, folder: Path) -> pd.DataFrame:
+    """Shares of v over masks: from mean products, or, of studies that were run before these were kept, from a table."""
+    return result.shares("values") if "values" in result._as_products() else pd.read_csv(folder / "shares_values.csv")
+
+
 def report(out: Path) -> None:
-    """Print shares, contrasts and verdicts of all settings from the per-network tables, and write their summary."""
-    results = {file.parent.name: FactorialResult.load(file) for file in sorted(out.glob("*/tables.npz"))}
+    """Print shares, contrasts and verdicts of all settings from the per-network tables, and write their summaries."""
+    names = [name for name in SETTINGS if (out / name / "tables.npz").exists()]
+    results = {name: FactorialResult.load(out / name / "tables.npz") for name in names}
     for name, result in results.items():
         write_judged(result, out / name)
-    answer(results, out)
-    summarise(out)
-    summarise_crossed(out.parent / f"{out.name}-crossed")
+    summarise(results, out)
+    crossed = summarise_crossed(out.parent / f"{out.name}-crossed")
+    answer({**results, **{f"{name}-crossed": result for name, result in crossed.items()}}, out)
     for name, result in results.items():
         kept = result.networks.groupby("kind")[["accuracy", "loss", "test_accuracy", "low_moved", "high_moved"]].mean()
         print(f"## {name}\n{result.verdict()}\n")
         for score in (PRIMARY, "margin", "values"):
-            kept_shares = out / name / f"shares_{score}.csv"
-            table = pd.read_csv(kept_shares) if score == "values" else result.shares(score)
+            table = of_values(result, out / name) if score == "values" else result.shares(score)
             table["interval"] = [
                 f"{s:+.3f} [{a:+.3f}, {b:+.3f}]"
                 for s, a, b in table[["share", "lower", "upper"]].itertuples(index=False)
@@ -358,7 +422,8 @@ def report(out: Path) -> None:
         print(
             f"\ninstability\n{result.instability().to_string(index=False, float_format='{:.3g}'.format)}\n\n{kept.round(3).to_string()}\n"
         )
-        print(f"repeats under the other baseline\n{result.retest().round(2).to_string(index=False)}\n")
+        retest = pd.read_csv(out / name / "retest.csv")
+        print(f"repeats under the other baseline\n{retest.round(2).to_string(index=False)}\n")
     if results:
         print(special_to_confusion(list(results.values())))
         print(f"\n{bounds(results)}")
