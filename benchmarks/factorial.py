@@ -181,7 +181,8 @@ def run(name: str, setting: Setting, levels: int, out: Path, is_crossed: bool = 
     if os.environ.get("RANK", "0") == "0":
         folder = study.folder / "results"
         (write_crossed if is_crossed else write)(trained, folder)
-        small(held_out).save(folder / "held_out.npz")
+        of_sets(held_out).to_csv(folder / "held_out_sets.csv", index=False)
+        held_out.in_products(*(name for name in (*SCORES, "margin", "loss", "values"))).save(folder / "held_out.npz")
         minutes = (time.perf_counter() - start) / 60
         print(f"## {name}: {setting}, {levels} levels, {len(study.networks)} networks, {minutes:.0f} minutes")
         if not is_crossed:
@@ -189,11 +190,9 @@ def run(name: str, setting: Setting, levels: int, out: Path, is_crossed: bool = 
 
 
 def small(result: FactorialResult) -> FactorialResult:
-    """The result with ranks of the primary score and the margin alone, and mean products of all others."""
-    kept = [
-        name for name in (*result.scores, "loss", "values") if name != PRIMARY and name not in result._as_products()
-    ]
-    return result.in_products(*kept).in_ranks()
+    """The result with ranks of the primary score alone, and mean products of all others."""
+    others = {*result.scores, "margin", "loss", "values"} - {PRIMARY, *result._as_products()}
+    return result.in_products(*sorted(others)).in_ranks()
 
 
 def of_sets(result: FactorialResult) -> pd.DataFrame:

@@ -440,3 +440,26 @@ def test_columns_of_training_have_shares_and_the_right_length(tmp_path) -> None:
         small.run((INPUTS[:50], LABELS[:50]), analyzer())
     with pytest.raises(TypeError, match="train must return"):
         FactorialStudy(make_model, lambda *_: 1, ["2"], tmp_path / "other", 4, ["initialisation"], ()).train()
+
+
+def test_a_cut_that_does_not_part_the_network_is_named(tmp_path) -> None:
+    class Backwards(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.head, self.body = nn.Linear(8, 2), nn.Linear(6, 8)
+
+        def forward(self, x):
+            return self.head(self.body(x).relu())
+
+    own = FactorialStudy(lambda seed: Backwards(), train, "body", tmp_path, levels=4, grids=["initialisation"])
+    with pytest.raises(
+        ValueError, match="layer 'body' does not part the network: 'head' is registered below it and ru"
+    ):
+        own.run((INPUTS, LABELS), analyzer())
+    assert not (tmp_path / "networks").exists()
+
+
+def test_unequal_levels_are_named() -> None:
+    with pytest.raises(ValueError, match="of 6 low and 8 high levels; a Latin square .* has as many of each"):
+        seed_shares(np.random.default_rng(0).normal(size=(6, 8, 50)))
+    assert len(seed_shares(np.random.default_rng(0).normal(size=(6, 8, 50)), order=None)) == 3

@@ -110,7 +110,7 @@ def test_ranks_tensors_and_three_axes() -> None:
 @pytest.mark.parametrize(
     ("scores", "options", "error", "message"),
     [
-        (np.zeros((2, 4, 5, 20)), {}, ValueError, "must have the shape"),
+        (np.zeros((2, 4, 5, 20)), {}, ValueError, "of 4 low and 5 high levels"),
         (np.zeros((2, 2, 20)), {}, ValueError, "at least 3 levels"),
         (np.full((4, 4, 20), np.nan), {}, ValueError, "must be finite"),
         (np.zeros((4, 4, 20)), {}, ValueError, "do not differ between networks"),

@@ -224,11 +224,14 @@ class FactorialStudy:
             - **result** (*FactorialResult*): Shares, contrasts, the verdict, figures.
 
         Raises:
-            TypeError, ValueError: As :meth:`ConfusingSampleAnalyzer.evaluate`.
+            TypeError: As :meth:`ConfusingSampleAnalyzer.evaluate`.
+            ValueError: As there; or a layer does not part the network: what is registered below it runs above.
         """
         samples = read_samples(dataset, labelled=True)
         held_out = None if test is None else read_samples(test, labelled=True)
         analyzer = ConfusingSampleAnalyzer() if analyzer is None else analyzer.clone()
+        for layer in self.layers:
+            self._networks.check_cut(layer, samples)
         self.train(show_progress)
         kind = "scored-" if analyzer._only_scored else ""
         folder = self.folder / f"tables-{kind}{fingerprint(analyzer, samples, held_out, evaluated_as)[:16]}"

@@ -11,9 +11,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from captum_andor._utils.datasets import Samples
+from captum_andor._utils.running import device_of
 from captum_andor._utils.statistics import Array
 from captum_andor._utils.storage import written_whole
 from captum_andor._utils.user_warnings import warn
+from captum_andor.games import by_name
 from captum_andor.studies.factorial.grids import COPY_SEED, DONOR_SEED, HIGH_SEED, LOW_SEED, GridNetwork
 from captum_andor.studies.networks.surgery import Cut, copy_part, reinitialise, split_at
 
@@ -56,6 +59,27 @@ class Networks:
     def cut(self, layer: str) -> Cut:
         """Names of what lies below and above a layer."""
         return split_at(fresh(self.make_model, self.seed), layer)
+
+    def check_cut(self, layer: str, samples: Samples) -> None:
+        """Raise if a module that is registered below a layer runs after one that is registered above."""
+        model = fresh(self.make_model, self.seed).eval()
+        cut = self.cut(layer)
+        ran: list[str] = []
+        side: dict[str, str] = {}
+        for name, module in model.named_modules():
+            own = {f"{name}.{p}" if name else p for p, _ in module.named_parameters(recurse=False)}
+            if own:
+                side[name] = "low" if own <= set(cut.low) else "high"
+                module.register_forward_hook(lambda *_, name=name: ran.append(name))
+        with torch.no_grad():
+            by_name(model, samples.names)(*(x.to(device_of(model)) for x in samples.rows(0, 1)))
+        first = next((i for i, name in enumerate(ran) if side[name] == "high"), len(ran))
+        late = next((name for name in ran[first:] if side[name] == "low"), None)
+        if late is not None:
+            raise ValueError(
+                f"layer {layer!r} does not part the network: {late!r} is registered below it and runs after "
+                f"{ran[first]!r}, which is above. Register modules in the order in which they run, or cut elsewhere."
+            )
 
     def get(self, network: GridNetwork) -> tuple[nn.Module, dict[str, Array]]:
         """A finished network in evaluation mode and the columns that came with it; trained if it is not there."""

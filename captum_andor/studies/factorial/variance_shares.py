@@ -248,9 +248,14 @@ def _checked(scores: Any, order: str | None) -> Array:
     found = found[None] if found.ndim == 3 else found
     if order not in ("latin", None):
         raise ValueError(f'order must be "latin" or None; got {order!r}.')
-    if found.ndim != 4 or (order == "latin" and found.shape[1] != found.shape[2]):
+    if found.ndim != 4:
         raise ValueError(
             f"scores must have the shape (views, M, M, samples) or (M, M, samples); got {tuple(given.shape)}."
+        )
+    if order == "latin" and found.shape[1] != found.shape[2]:
+        raise ValueError(
+            f"scores are of {found.shape[1]} low and {found.shape[2]} high levels; a Latin square of data orders has "
+            "as many of each. Pass order=None, which counts data orders to the rest, or leave levels out."
         )
     if min(found.shape[1:3]) < _LEAST_LEVELS:
         raise ValueError(f"scores must be of at least {_LEAST_LEVELS} levels of each part; got {found.shape[1:3]}.")
