@@ -79,10 +79,12 @@ class AndOrInteractions(PerturbationAttribution):  # type: ignore[misc]  # captu
         reference (Callable or torch.nn.Module, optional): Another model of the same inputs, such as an earlier version:
             v is the score of ``forward_func`` less that of ``reference``, so that patterns and Shapley values say what
             has changed. A coalition then takes a pass of each. Default: None
+        class_names (sequence of str, optional): What prints and titles call the targets, one name an output of
+            dimension 1. Default: None (numbers)
 
     Raises:
-        TypeError: If ``forward_func`` is not callable or ``max_players`` not an int.
-        ValueError: If ``score`` is unknown.
+        TypeError: If ``forward_func`` is not callable, ``max_players`` not an int or a class name no text.
+        ValueError: If ``score`` is unknown; in a call, if a target has no name among ``class_names``.
 
     Examples::
 
@@ -105,6 +107,7 @@ class AndOrInteractions(PerturbationAttribution):  # type: ignore[misc]  # captu
         check_repeats: bool = True,
         output: str | int | None = None,
         reference: Callable[..., Any] | None = None,
+        class_names: Sequence[str] | None = None,
     ) -> None:
         for name, model in (("forward_func", forward_func), ("reference", reference)):
             if not callable(model) and not (name == "reference" and model is None):
@@ -120,6 +123,9 @@ class AndOrInteractions(PerturbationAttribution):  # type: ignore[misc]  # captu
         check_output_field(output)
         self.output = output
         self.reference = reference
+        self.class_names = None if class_names is None else tuple(class_names)
+        if isinstance(class_names, str) or not all(isinstance(name, str) for name in self.class_names or ()):
+            raise TypeError(f"class_names must be a sequence of texts, a name for each class; got {class_names!r:.80}.")
 
     @log_usage()  # type: ignore[untyped-decorator]
     def attribute(
@@ -470,10 +476,12 @@ class AndOrInteractions(PerturbationAttribution):  # type: ignore[misc]  # captu
         check_number(players, None if budgeted else self.max_players, feature_mask is None)
         chosen_score = self.score if score is None else score
         asked = standard_target(target, players.n_examples)
+        targets = (asked,) if isinstance(asked, int) else tuple(asked.tolist()) if isinstance(asked, Tensor) else ()
         players.question = replace(
             players.question,
             compared=reference is not None,
-            targets=(asked,) if isinstance(asked, int) else tuple(asked.tolist()) if isinstance(asked, Tensor) else (),
+            targets=targets,
+            called=self._called(targets),
             score=chosen_score if isinstance(chosen_score, str) else "",
             absent=said_of_absent(self.forward_func, players),
         )
@@ -495,6 +503,18 @@ class AndOrInteractions(PerturbationAttribution):  # type: ignore[misc]  # captu
             reference,
         )
         return players, game
+
+    def _called(self, targets: tuple[Any, ...]) -> tuple[str, ...]:
+        """Names of the classes that are asked for."""
+        if self.class_names is None or not all(isinstance(target, int) for target in targets):
+            return ()
+        unnamed = [target for target in targets if not -len(self.class_names) <= target < len(self.class_names)]
+        if unnamed:
+            raise ValueError(
+                f"target {unnamed[0]} has no name: class_names has {len(self.class_names)}, of classes 0 to "
+                f"{len(self.class_names) - 1}. Pass a name for each class."
+            )
+        return tuple(self.class_names[target] for target in targets)
 
     @torch.no_grad()
     def _values(self, game: Game, show_progress: bool) -> Tensor:

@@ -77,6 +77,7 @@ class Question:
         compared: Whether the score of another model is taken off.
         absent: What players outside a coalition are replaced by, in words.
         doubts: What a reader has to know before the patterns.
+        called: Names of the classes in ``targets``; empty where they have none.
     """
 
     note: str = ""
@@ -85,6 +86,7 @@ class Question:
     compared: bool = False
     absent: str = ""
     doubts: tuple[str, ...] = ()
+    called: tuple[str, ...] = ()
 
     @property
     def unit(self) -> str:
@@ -95,7 +97,9 @@ class Question:
 
     def of_examples(self, rows: slice) -> Question:
         """The same of some examples."""
-        return self if len(self.targets) < 2 else replace(self, targets=self.targets[rows])
+        if len(self.targets) < 2:
+            return self
+        return replace(self, targets=self.targets[rows], called=self.called[rows])
 
 
 class Players:

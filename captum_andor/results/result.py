@@ -138,6 +138,8 @@ class IndexedResult(Stored, ABC):
         for place, index in enumerate(islice(product(*map(range, self.shape)), _SHOWN)):
             name = f"{list(index)} " if count > 1 else ""
             name += f"{labels[place]!r}: " if labels is not None else ""
+            if len(question.called) in (1, count):
+                name += f"{question.called[place % len(question.called)]}: "
             first, *rest = self[index]._table()
             lines += [name + first, *rest]
         if count > _SHOWN:

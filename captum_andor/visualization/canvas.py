@@ -58,9 +58,12 @@ def _asked(result: Result) -> str:
     question = result.players.question
     if len(question.targets) != 1:
         return ""
+    called = question.called[0] if question.called else ""
     target, v = question.targets[0], result._ends()[1]
     p = {"log_odds": (1 + math.tanh(v / 2)) / 2, "log_prob": math.exp(min(v, 0.0)), "prob": v}.get(question.score)
-    return f"output {target}" if p is None or question.compared else f"class {target} (p = {p:.2g})"
+    if p is None or question.compared:
+        return called or f"output {target}"
+    return f"{called or f'class {target}'} (p = {p:.2g})"
 
 
 def colour_of(value: float) -> str:

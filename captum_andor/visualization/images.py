@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 _OVERVIEW = (5.4, 3.4)  # inches
 _NUMBERED = 40  # players whose numbers fit on a picture
+# Mean and standard deviation by channel with which photos are normalised: a half, which leaves −1 to 1; ImageNet's.
+_NORMALISED = (((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)), ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
+_ROUNDING = 0.02  # of values in [0, 1], from resizing
 _LONGEST_NAME = 10  # characters
 _COMPACT = 0.9  # share of the box around a player that it fills: a rectangle, numbered in its middle
 
@@ -38,7 +41,8 @@ def plot_image_interactions(
     Args:
         explanation (AndOrExplanation or LogicalModel): Of a single output; index a batch first.
         image (numpy.ndarray or Tensor): The picture, ``(H, W)``, ``(H, W, C)``, or as models take it, ``(C, H, W)`` or
-            ``(1, C, H, W)``; floats in [0, 1] or uint8.
+            ``(1, C, H, W)``; uint8, floats in [0, 1], or normalised: those of ImageNet's or of half's mean and standard
+            deviation are drawn as they were before, others stretched from their least to their largest value.
         k (int, optional): Number of patterns, and of panels. Default: 4
         input_index (int, optional): Which input the picture is, for models of several. Default: 0
 
@@ -72,8 +76,7 @@ def plot_image_overview(
 
     Args:
         explanation (AndOrExplanation or LogicalModel): Of a single output; index a batch first.
-        image (numpy.ndarray or Tensor): The picture, ``(H, W)``, ``(H, W, C)``, or as models take it, ``(C, H, W)`` or
-            ``(1, C, H, W)``; floats in [0, 1] or uint8.
+        image (numpy.ndarray or Tensor): As :func:`plot_image_interactions`.
         k (int, optional): Number of patterns, at most seven. Default: 5
         input_index (int, optional): Which input the picture is, for models of several. Default: 0
 
@@ -180,7 +183,35 @@ def _channels_last(image: npt.ArrayLike | Tensor, size: tuple[int, ...]) -> npt.
         picture = picture[0]
     if picture.ndim == 3 and picture.shape[:2] != size and picture.shape[1:] == size:
         picture = np.moveaxis(picture, 0, -1)
-    return picture[..., 0] if picture.ndim == 3 and picture.shape[-1] == 1 else picture
+    return _shown(picture[..., 0] if picture.ndim == 3 and picture.shape[-1] == 1 else picture)
+
+
+def _shown(picture: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """The picture in [0, 1]: one that was normalised for a model as it was before."""
+    if picture.dtype.kind != "f" or not picture.size or not np.isfinite(picture).all():
+        return picture
+    if picture.ndim != 3 or picture.shape[-1] != len(_NORMALISED[0][0]):
+        return picture if picture.ndim == 2 else _stretched(picture)
+    if _inside(picture):
+        return picture
+    for mean, std in _NORMALISED:
+        before = picture * np.array(std, dtype=picture.dtype) + np.array(mean, dtype=picture.dtype)
+        if _inside(before):
+            found: npt.NDArray[Any] = before.clip(0, 1)
+            return found
+    return _stretched(picture)
+
+
+def _inside(picture: npt.NDArray[Any]) -> bool:
+    return bool(picture.min() >= -_ROUNDING and picture.max() <= 1 + _ROUNDING)
+
+
+def _stretched(picture: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """The picture from its least to its largest value, if it is not in [0, 1]."""
+    if _inside(picture):
+        return picture
+    found: npt.NDArray[Any] = (picture - picture.min()) / max(float(np.ptp(picture)), 1e-12)
+    return found
 
 
 def _player_map(explanation: Result, input_index: int) -> npt.NDArray[np.int64]:

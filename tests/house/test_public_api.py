@@ -65,7 +65,7 @@ def test_public_names_are_frozen() -> None:
     [
         (
             AndOrInteractions,
-            "forward_func, score='output', max_players=20, check_repeats=True, output=None, reference=None",
+            "forward_func, score='output', max_players=20, check_repeats=True, output=None, reference=None, class_names=None",
         ),
         (
             AndOrInteractions.attribute,
