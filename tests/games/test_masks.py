@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from hypothesis import given, strategies as st
+from scipy import ndimage
 
 from captum_andor.games.masks import column_groups, image_grid, superpixels, vit_patches, words
 
@@ -64,8 +65,28 @@ def test_superpixels_follow_the_colours(shape: tuple[int, ...]) -> None:
     mask = superpixels(image, 4)
     assert mask.shape == (1, 1, 24, 24) and mask.dtype == torch.int64
     ids = mask.unique().tolist()
-    assert ids == list(range(len(ids))) and 2 <= len(ids) <= 6
+    assert ids == list(range(len(ids))) and 3 <= len(ids) <= 5
     assert not set(mask[..., :12].unique().tolist()) & set(mask[..., 12:].unique().tolist())
+
+
+@pytest.mark.parametrize("count", [1, 5, 12, 20, 40])
+@pytest.mark.parametrize("kind", ["photo", "noise", "flat", "half"])
+def test_as_many_superpixels_as_asked_none_above_twice_its_share(kind: str, count: int) -> None:
+    """Of scikit-image's SLIC alone twelve were three to seven regions, one of them three quarters of a photo."""
+    data = pytest.importorskip("skimage.data")
+    if kind == "photo":
+        image = torch.from_numpy(data.coffee()[::4, ::4].copy()).permute(2, 0, 1).double()
+    else:
+        image = torch.zeros(3, 60, 80)
+        image[:, :, 30:] = torch.rand(3, 60, 50, generator=torch.Generator().manual_seed(0)) * (kind == "noise")
+        image[:, :, 40:] += float(kind == "half")
+    mask = superpixels(image, count)
+    sizes = torch.bincount(mask.flatten())
+    assert abs(len(sizes) - count) <= 1 and int(sizes.max()) <= 2 * mask.numel() / count
+    for one in range(len(sizes)):  # each hangs together
+        assert ndimage.label((mask[0, 0] == one).numpy())[1] == 1
+    first = [int((mask.flatten() == one).nonzero()[0]) for one in range(len(sizes))]
+    assert first == sorted(first)
 
 
 def test_superpixels_want_a_picture() -> None:
@@ -73,8 +94,9 @@ def test_superpixels_want_a_picture() -> None:
     for image in (torch.zeros(2, 3, 4, 4), torch.zeros(4, 5, 5), torch.full((3, 4, 4), torch.nan)):
         with pytest.raises(ValueError, match="image must be one finite picture"):
             superpixels(image)
-    with pytest.raises(ValueError, match="n_segments must be at least 1"):
-        superpixels(torch.zeros(3, 8, 8), 0)
+    for count in (0, 65):
+        with pytest.raises(ValueError, match="n_segments must be 1 to 64, the number of pixels"):
+            superpixels(torch.zeros(3, 8, 8), count)
 
 
 def test_tokens_of_a_word_are_one_player_and_special_ones_another() -> None:
