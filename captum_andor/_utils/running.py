@@ -1,4 +1,4 @@
-"""Where and how far work runs: devices, the share of this process among several, progress bars."""
+"""Where work runs: devices, and the share of this process among several."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ import inspect
 import os
 import types
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any, Protocol, TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import torch
 from torch import nn
@@ -16,30 +15,6 @@ from torch import nn
 Model: TypeAlias = Callable[..., Any]
 TaskT = TypeVar("TaskT")
 _DEPTH = 3  # functions within functions that are looked into
-
-
-class Progress(Protocol):
-    """Interface of a progress bar."""
-
-    def update(self, n: int) -> Any:
-        """Advance the bar by n units."""
-
-
-@contextmanager
-def progress_bar(show: bool, total: int | None, description: str, unit: str = "coalition") -> Iterator[Progress]:
-    """A tqdm bar, or nothing."""
-    if not show:
-        yield _Silent()
-        return
-    from tqdm.auto import tqdm
-
-    with tqdm(total=total, desc=description, unit=unit) as bar:
-        yield bar
-
-
-class _Silent:
-    def update(self, n: int) -> None:
-        pass
 
 
 def device_of(model: Model) -> torch.device | None:

@@ -14,7 +14,8 @@ from captum.log import log_usage
 from captum_andor._utils.checks import constrained, one_of
 from captum_andor._utils.datasets import read_samples
 from captum_andor._utils.hashing import hash_of
-from captum_andor._utils.running import Model, progress_bar
+from captum_andor._utils.progress import progress_bar
+from captum_andor._utils.running import Model
 from captum_andor.confusing.evaluation.attribution_methods import Attributer
 from captum_andor.confusing.evaluation.batch_rows import BatchRows
 from captum_andor.confusing.evaluation.collected import (
@@ -232,7 +233,7 @@ class ConfusingSampleAnalyzer:
         checkpoint_dir: str | os.PathLike[str] | None = None,
         batch_size: int = 64,
         perturbations_per_eval: int | None = None,
-        show_progress: bool = False,
+        show_progress: bool | None = None,
     ) -> ConfusingReport:
         """Run all models on all masked samples and report.
 
@@ -264,7 +265,8 @@ class ConfusingSampleAnalyzer:
             batch_size (int, optional): Samples in one batch. Default: 64
             perturbations_per_eval (int, optional): Coalitions of each sample in one forward pass; 1 for engines that
                 take ``batch_size`` rows and no others. Default: None (chosen by the size of the inputs)
-            show_progress (bool, optional): Show a tqdm bar over samples, models, baselines and masks. Default: False
+            show_progress (bool, optional): Show a tqdm bar over samples, models, baselines and masks. None: one line on
+                stderr where it takes more than ten seconds; False: nothing. Default: None
 
         Returns:
             - **report** (*ConfusingReport*): After Ctrl-C, of the batches that all models have seen, with a warning.

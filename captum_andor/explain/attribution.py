@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.futures import Future
 
 from captum_andor._utils.checks import constrained, is_int, whole
-from captum_andor._utils.running import progress_bar
+from captum_andor._utils.progress import progress_bar
 from captum_andor._utils.user_warnings import warn
 from captum_andor.explain.estimate import GameEstimate
 from captum_andor.explain.evaluation import Goal, evaluated_estimate, model_error, shapley_error
@@ -136,7 +136,7 @@ class AndOrInteractions(PerturbationAttribution):  # type: ignore[misc]  # captu
         additional_forward_args: Any = None,
         feature_mask: Tensor | tuple[Tensor, ...] | str | None = None,
         perturbations_per_eval: int | None = None,
-        show_progress: bool = False,
+        show_progress: bool | None = None,
         *,
         budget: int | str | None = None,
         return_standard_error: bool = False,
@@ -175,7 +175,8 @@ class AndOrInteractions(PerturbationAttribution):  # type: ignore[misc]  # captu
                 Default: None (every element is a player, at most 4 096)
             perturbations_per_eval (int, optional): Coalitions in one forward pass, each of N rows (the first coalition
                 always goes alone). None chooses by the size of the inputs. Default: None
-            show_progress (bool, optional): Show a tqdm bar over the coalitions. Default: False
+            show_progress (bool, optional): Show a tqdm bar over the coalitions. None: one line on stderr where it takes
+                more than ten seconds; False: nothing. Default: None
             budget (int or str, optional): How many coalitions to evaluate, or ``"auto"``: until the standard errors
                 reach ``error_tolerance``. With a background, how many forward passes, each on one of its rows, among
                 them one that each row takes by itself. Default: None (all 2^n, up to ``max_players`` players)
@@ -245,7 +246,7 @@ class AndOrInteractions(PerturbationAttribution):  # type: ignore[misc]  # captu
         additional_forward_args: Any = None,
         feature_mask: Tensor | tuple[Tensor, ...] | str | None = None,
         perturbations_per_eval: int | None = None,
-        show_progress: bool = False,
+        show_progress: bool | None = None,
         *,
         budget: int | str = 512,
         seed: int = 0,
@@ -267,7 +268,7 @@ class AndOrInteractions(PerturbationAttribution):  # type: ignore[misc]  # captu
             additional_forward_args (Any, optional): As in :meth:`attribute`. Default: None
             feature_mask (Tensor or tuple[Tensor, ...], optional): As in :meth:`attribute`. Default: None
             perturbations_per_eval (int, optional): As in :meth:`attribute`. Default: None
-            show_progress (bool, optional): As in :meth:`attribute`. Default: False
+            show_progress (bool, optional): As in :meth:`attribute`. Default: None
             budget (int or str, optional): As in :meth:`attribute`. Default: 512
             seed (int, optional): Of the choice of the coalitions and of the fit. Default: 0
             error_tolerance (float, optional): As in :meth:`attribute`. Default: 0.05
@@ -334,7 +335,7 @@ class AndOrInteractions(PerturbationAttribution):  # type: ignore[misc]  # captu
         additional_forward_args: Any = None,
         feature_mask: Tensor | tuple[Tensor, ...] | str | None = None,
         perturbations_per_eval: int | None = None,
-        show_progress: bool = False,
+        show_progress: bool | None = None,
         *,
         top: int = 4,
         budget: int | str = 512,
@@ -357,7 +358,8 @@ class AndOrInteractions(PerturbationAttribution):  # type: ignore[misc]  # captu
             feature_mask (Tensor, tuple[Tensor, ...] or str, optional): The finer players, each within one coarse one.
                 Default: None (every element)
             perturbations_per_eval (int, optional): Default: None
-            show_progress (bool, optional): Default: False
+            show_progress (bool, optional): Show a tqdm bar. None: one line on stderr where it takes more than ten
+                seconds; False: nothing. Default: None
             top (int, optional): How many players are split: those of the largest Shapley values, of several outputs on
                 average, that have finer ones. Default: 4
             budget (int or str, optional): How many coalitions in all, those of the estimate among them, or ``"auto"``.
@@ -416,7 +418,7 @@ class AndOrInteractions(PerturbationAttribution):  # type: ignore[misc]  # captu
         additional_forward_args: Any = None,
         feature_mask: Tensor | tuple[Tensor, ...] | str | None = None,
         perturbations_per_eval: int | None = None,
-        show_progress: bool = False,
+        show_progress: bool | None = None,
     ) -> Future[Any]:
         r"""Compute :meth:`attribute` for models that return a ``torch.futures.Future``.
 
@@ -430,7 +432,8 @@ class AndOrInteractions(PerturbationAttribution):  # type: ignore[misc]  # captu
             additional_forward_args (Any, optional): Default: None
             feature_mask (Tensor or tuple[Tensor, ...], optional): Default: None
             perturbations_per_eval (int, optional): Default: None
-            show_progress (bool, optional): Default: False
+            show_progress (bool, optional): Show a tqdm bar. None: one line on stderr where it takes more than ten
+                seconds; False: nothing. Default: None
 
         Returns:
             - **future** (*Future*): Of the attributions.
@@ -517,7 +520,7 @@ class AndOrInteractions(PerturbationAttribution):  # type: ignore[misc]  # captu
         return tuple(self.class_names[target] for target in targets)
 
     @torch.no_grad()
-    def _values(self, game: Game, show_progress: bool) -> Tensor:
+    def _values(self, game: Game, show_progress: bool | None) -> Tensor:
         values = game.values(show_progress, f"{self.get_name()} attribution")
         game.warn_of_change()
         return values
@@ -530,7 +533,7 @@ class AndOrInteractions(PerturbationAttribution):  # type: ignore[misc]  # captu
         additional_forward_args: Any = None,
         feature_mask: Tensor | tuple[Tensor, ...] | str | None = None,
         perturbations_per_eval: int | None = None,
-        show_progress: bool = False,
+        show_progress: bool | None = None,
     ) -> AndOrInteractions:
         """Run the model on all masked inputs once and keep what it returns, to explain several targets and scores.
 
@@ -540,7 +543,7 @@ class AndOrInteractions(PerturbationAttribution):  # type: ignore[misc]  # captu
             additional_forward_args (Any, optional): As in :meth:`attribute`. Default: None
             feature_mask (Tensor or tuple[Tensor, ...], optional): As in :meth:`attribute`. Default: None
             perturbations_per_eval (int, optional): As in :meth:`attribute`. Default: None
-            show_progress (bool, optional): As in :meth:`attribute`. Default: False
+            show_progress (bool, optional): As in :meth:`attribute`. Default: None
 
         Returns:
             - **method** (*AndOrInteractions*): One that looks answers up and runs no model: its calls take the same
@@ -581,7 +584,7 @@ class AndOrInteractions(PerturbationAttribution):  # type: ignore[misc]  # captu
         noise_bound: NoiseBound = 0.0,
         tolerance: float = 1e-3,
         perturbations_per_eval: int | None = None,
-        show_progress: bool = False,
+        show_progress: bool | None = None,
         *,
         player_names: Names = None,
     ) -> AndOrExplanation:
@@ -601,8 +604,8 @@ class AndOrInteractions(PerturbationAttribution):  # type: ignore[misc]  # captu
                 more. Default: 0.0
             tolerance (float, optional): Duality gap at which a sparse split is accepted. Default: 1e-3
             perturbations_per_eval (int, optional): As in :meth:`attribute`. Default: None
-            show_progress (bool, optional): As in :meth:`attribute`; a second bar follows the sparse splits.
-                Default: False
+            show_progress (bool, optional): As in :meth:`attribute`; a second bar follows the sparse splits. Default:
+                None
             player_names (sequence or mapping, optional): What prints and tables call the players: a string for
                 each, in the order of the sorted feature ids, or a mapping of ids. Default: None
 
@@ -636,7 +639,9 @@ class AndOrInteractions(PerturbationAttribution):  # type: ignore[misc]  # captu
             effect = (values[..., -1] - values[..., 0]).abs()
             bound = torch.where(effect > 0, 2 * game.noise(values) / torch.where(effect > 0, effect, 1.0), 0.0)
         count = values[..., 0].numel()
-        with progress_bar(show_progress and split == "sparse", count, f"{self.get_name()} split", "output") as bar:
+        with progress_bar(
+            show_progress if split == "sparse" else False, count, f"{self.get_name()} split", "output"
+        ) as bar:
             return split_explanation(
                 values,
                 split,
@@ -664,7 +669,7 @@ class AndOrInteractions(PerturbationAttribution):  # type: ignore[misc]  # captu
         exact_ends: bool = True,
         seed: int = 0,
         perturbations_per_eval: int | None = None,
-        show_progress: bool = False,
+        show_progress: bool | None = None,
         *,
         kinds: str | Sequence[str] = ("and", "or"),
         weights: Weights = "uniform",
@@ -695,7 +700,8 @@ class AndOrInteractions(PerturbationAttribution):  # type: ignore[misc]  # captu
             exact_ends (bool, optional): Hold h(∅) = v(∅) and h(N) = v(N), so that attributions add up. Default: True
             seed (int, optional): Of everything random: the coalitions, too. Default: 0
             perturbations_per_eval (int, optional): As in :meth:`attribute`. Default: None
-            show_progress (bool, optional): Show a tqdm bar over the coalitions. Default: False
+            show_progress (bool, optional): Show a tqdm bar over the coalitions. None: one line on stderr where it takes
+                more than ten seconds; False: nothing. Default: None
             kinds (str or sequence of str, optional): ``"and"``, ``"or"`` or both. Default: ("and", "or")
             weights (str or sequence of float, optional): What R² weighs; see :meth:`LogicalModel.from_values`.
                 Default: "uniform"

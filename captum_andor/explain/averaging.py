@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor
 
 from captum_andor._utils.checks import is_frame, is_series
-from captum_andor._utils.running import progress_bar
+from captum_andor._utils.progress import progress_bar
 from captum_andor.explain.attribution import AndOrInteractions
 from captum_andor.explain.explanation import AndOrExplanation, split_explanation
 from captum_andor.split import Split
@@ -24,7 +24,7 @@ def averaged_interactions(
     baselines: Sequence[Any] | pd.DataFrame,
     split: Split = "sparse",
     tolerance: float = 1e-3,
-    show_progress: bool = False,
+    show_progress: bool | None = None,
     **options: Any,
 ) -> AndOrExplanation:
     """Interactions of the mean of v over several baselines, e.g. samples of the data: absent players are drawn.
@@ -35,7 +35,8 @@ def averaged_interactions(
         baselines (sequence or frame): Several of Captum's forms; each row of a frame.
         split (str, optional): As there. Default: "sparse"
         tolerance (float, optional): As there. Default: 1e-3
-        show_progress (bool, optional): Show a tqdm bar over baselines. Default: False
+        show_progress (bool, optional): Show a tqdm bar over baselines. None: one line on stderr where it takes more
+            than ten seconds; False: nothing. Default: None
         **options: As there: target, feature_mask, additional_forward_args, player_names, …
 
     Returns:

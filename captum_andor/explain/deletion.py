@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from captum_andor._utils.checks import constrained
-from captum_andor._utils.running import progress_bar
+from captum_andor._utils.progress import progress_bar
 from captum_andor.explain.attribution import AndOrInteractions
 from captum_andor.explain.estimate import GameEstimate
 from captum_andor.explain.explanation import AndOrExplanation
@@ -118,7 +118,7 @@ def deletion_curve(
     additional_forward_args: Any = None,
     feature_mask: Tensor | tuple[Tensor, ...] | str | None = None,
     perturbations_per_eval: int | None = None,
-    show_progress: bool = False,
+    show_progress: bool | None = None,
     *,
     steps: int | None = None,
 ) -> DeletionCurve:
@@ -139,7 +139,8 @@ def deletion_curve(
         additional_forward_args (Any, optional): Default: None
         feature_mask (Tensor, tuple or str, optional): The players. Default: None
         perturbations_per_eval (int, optional): Default: None
-        show_progress (bool, optional): Default: False
+        show_progress (bool, optional): Show a tqdm bar. None: one line on stderr where it takes more than ten seconds;
+            False: nothing. Default: None
         steps (int, optional): In how many steps all players leave; None takes one player at a step, of more than 64
             players 64 steps. Default: None
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from captum_andor._utils.checks import is_int
-from captum_andor._utils.running import Progress, progress_bar
+from captum_andor._utils.progress import Progress, progress_bar
 from captum_andor.explain.estimate import GameEstimate, estimate_of
 from captum_andor.explain.logical_model import LogicalModel
 from captum_andor.games import Game, flat_games
@@ -163,7 +163,7 @@ def evaluated_estimate(
     previous: GameEstimate | LogicalModel | None,
     names: Names,
     max_players: int,
-    show_progress: bool,
+    show_progress: bool | None,
     description: str,
     groups: list[list[int]] | None = None,
     base: Known | None = None,

@@ -21,7 +21,8 @@ from torch.nn.modules.module import register_module_forward_hook
 
 from captum_andor._utils.checks import is_int
 from captum_andor._utils.devices import holds_float64
-from captum_andor._utils.running import Progress, device_of, progress_bar
+from captum_andor._utils.progress import Progress, progress_bar
+from captum_andor._utils.running import device_of
 from captum_andor._utils.user_warnings import warn
 from captum_andor.games.players import Players
 from captum_andor.games.scores import (
@@ -108,7 +109,7 @@ class Game:
             )  # fmt: skip
             self._reference._name = "reference"
 
-    def values(self, show_progress: bool = False, description: str = "") -> Tensor:
+    def values(self, show_progress: bool | None = None, description: str = "") -> Tensor:
         """Evaluate v on all 2^n coalitions, each once, in the order of their bit codes.
 
         Returns:

@@ -188,7 +188,7 @@ class AndOrLLMAttribution(LLMAttribution):  # type: ignore[misc]  # captum ships
         budget: int | str | None = None,
         gen_args: dict[str, Any] | None = None,
         skip_tokens: Sequence[Any] | None = None,
-        show_progress: bool = False,
+        show_progress: bool | None = None,
         **options: Any,
     ) -> LogicalModel:
         """A few AND and OR patterns between the parts of a prompt that reproduce what the model says of the target.
@@ -202,7 +202,8 @@ class AndOrLLMAttribution(LLMAttribution):  # type: ignore[misc]  # captum ships
                 128 above)
             gen_args (dict, optional): As in :meth:`attribute`. Default: None
             skip_tokens (sequence, optional): As in :meth:`attribute`. Default: None
-            show_progress (bool, optional): Show a bar over the prompts. Default: False
+            show_progress (bool, optional): Show a bar over the prompts. None: one line on stderr where it takes more
+                than ten seconds; False: nothing. Default: None
             **options: Of ``AndOrInteractions.logical_model``: ``max_patterns``, ``min_r2``, ``kinds``, …
 
         Returns:
@@ -233,7 +234,7 @@ class AndOrLLMAttribution(LLMAttribution):  # type: ignore[misc]  # captum ships
         *,
         gen_args: dict[str, Any] | None = None,
         skip_tokens: Sequence[Any] | None = None,
-        show_progress: bool = False,
+        show_progress: bool | None = None,
         **options: Any,
     ) -> AndOrExplanation:
         """All AND and OR interactions between the parts of a prompt, from all 2^n prompts.
@@ -244,7 +245,8 @@ class AndOrLLMAttribution(LLMAttribution):  # type: ignore[misc]  # captum ships
             outputs (str, optional): As in :meth:`logical_model`. Default: "sum"
             gen_args (dict, optional): As in :meth:`attribute`. Default: None
             skip_tokens (sequence, optional): As in :meth:`attribute`. Default: None
-            show_progress (bool, optional): Show a bar over the prompts. Default: False
+            show_progress (bool, optional): Show a bar over the prompts. None: one line on stderr where it takes more
+                than ten seconds; False: nothing. Default: None
             **options: Of :meth:`captum_andor.AndOrInteractions.interactions`: ``split``, ``noise_bound``, …
 
         Returns:
@@ -269,7 +271,7 @@ class AndOrLLMAttribution(LLMAttribution):  # type: ignore[misc]  # captum ships
         budget: int | str = 128,
         gen_args: dict[str, Any] | None = None,
         skip_tokens: Sequence[Any] | None = None,
-        show_progress: bool = False,
+        show_progress: bool | None = None,
         **options: Any,
     ) -> GameEstimate:
         """The whole game of a prompt from a budget: Shapley values and predictions with standard errors.
@@ -281,7 +283,8 @@ class AndOrLLMAttribution(LLMAttribution):  # type: ignore[misc]  # captum ships
             budget (int or str, optional): How many prompts to ask, or ``"auto"``. Default: 128
             gen_args (dict, optional): As in :meth:`attribute`. Default: None
             skip_tokens (sequence, optional): As in :meth:`attribute`. Default: None
-            show_progress (bool, optional): Show a bar over the prompts. Default: False
+            show_progress (bool, optional): Show a bar over the prompts. None: one line on stderr where it takes more
+                than ten seconds; False: nothing. Default: None
             **options: Of :meth:`captum_andor.AndOrInteractions.estimate`: ``seed``, ``tolerance``.
 
         Returns:
@@ -302,7 +305,7 @@ class AndOrLLMAttribution(LLMAttribution):  # type: ignore[misc]  # captum ships
         game: TargetGame,
         what: str,
         outputs: Outputs,
-        show_progress: bool,
+        show_progress: bool | None,
         of_answers: Callable[[Tensor, Tensor], Any] | None,
         **options: Any,
     ) -> Any:

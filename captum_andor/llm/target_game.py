@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeAlias, TypeVar, get_args
 import torch
 from torch import Tensor
 
-from captum_andor._utils.running import Progress, progress_bar
+from captum_andor._utils.progress import Progress, progress_bar
 from captum_andor.explain import AndOrExplanation, GameEstimate, LogicalModel
 from captum_andor.games import absent_feature
 from captum_andor.llm.targets import TargetText
@@ -117,7 +117,7 @@ class TargetGame:
         return torch.stack(rows), self.values(torch.stack(list(self.answers.values())))
 
     @contextmanager
-    def progress(self, show: bool, description: str, total: int | None = None) -> Iterator[None]:
+    def progress(self, show: bool | None, description: str, total: int | None = None) -> Iterator[None]:
         """Progress bar over prompts not in the cache."""
         left = None if total is None else max(total - len(self.answers), 0)
         with progress_bar(show, left, description, unit="prompt") as bar:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from captum_andor._utils.checks import COUNT, constrained
-from captum_andor._utils.running import progress_bar
+from captum_andor._utils.progress import progress_bar
 from captum_andor.games import Players, Score, present_elements, repeat_target, score_output, standard_target
 from captum_andor.games.transforms import all_coalitions, mobius
 from captum_andor.visualization import Canvas, panels
@@ -80,7 +80,7 @@ def learn_baselines(
     lr: float | None = None,
     batch_size: int = 4,
     seed: int = 0,
-    show_progress: bool = False,
+    show_progress: bool | None = None,
 ) -> LearnedBaselines:
     r"""Learn the baseline, one for all examples, under which interactions are fewest: least L1 within bounds.
 
@@ -100,7 +100,8 @@ def learn_baselines(
         lr (float, optional): Its rate. Default: None (a tenth of the bound)
         batch_size (int, optional): Examples in a step: that many times 2^n rows, with gradients. Default: 4
         seed (int, optional): Of the choice of examples. Default: 0
-        show_progress (bool, optional): Show a tqdm bar. Default: False
+        show_progress (bool, optional): Show a tqdm bar. None: one line on stderr where it takes more than ten seconds;
+            False: nothing. Default: None
 
     Returns:
         - **learned** (*LearnedBaselines*): The baseline, the way to it, L1 before and after. After Ctrl-C, what is

@@ -70,20 +70,20 @@ def test_public_names_are_frozen() -> None:
         (
             AndOrInteractions.attribute,
             "self, inputs, baselines=None, target=None, additional_forward_args=None, feature_mask=None, "
-            "perturbations_per_eval=None, show_progress=False, budget=None, return_standard_error=False, seed=0, "
+            "perturbations_per_eval=None, show_progress=None, budget=None, return_standard_error=False, seed=0, "
             "error_tolerance=0.05, groups=None",
         ),
         (
             AndOrInteractions.refine,
             "self, estimate, inputs, baselines=None, target=None, additional_forward_args=None, feature_mask=None, "
-            "perturbations_per_eval=None, show_progress=False, top=4, budget=512, seed=0, error_tolerance=0.05, "
+            "perturbations_per_eval=None, show_progress=None, top=4, budget=512, seed=0, error_tolerance=0.05, "
             "player_names=None",
         ),
         (GameEstimate.owen_values, "self, groups, return_std=False"),
         (
             AndOrInteractions.estimate,
             "self, inputs, baselines=None, target=None, additional_forward_args=None, feature_mask=None, "
-            "perturbations_per_eval=None, show_progress=False, budget=512, seed=0, error_tolerance=0.05, "
+            "perturbations_per_eval=None, show_progress=None, budget=512, seed=0, error_tolerance=0.05, "
             "previous=None, player_names=None",
         ),
         (GameEstimate.from_values, "v, coalitions=None, seed=0, player_names=None"),
@@ -93,14 +93,14 @@ def test_public_names_are_frozen() -> None:
         (
             AndOrInteractions.interactions,
             "self, inputs, baselines=None, target=None, additional_forward_args=None, feature_mask=None, "
-            "split='sparse', noise_bound=0.0, tolerance=0.001, perturbations_per_eval=None, show_progress=False, "
+            "split='sparse', noise_bound=0.0, tolerance=0.001, perturbations_per_eval=None, show_progress=None, "
             "player_names=None",
         ),
         (
             AndOrInteractions.logical_model,
             "self, inputs, baselines=None, target=None, additional_forward_args=None, feature_mask=None, "
             "max_patterns=10, min_r2=None, max_order=None, budget=None, effort='auto', exact_ends=True, seed=0, "
-            "perturbations_per_eval=None, show_progress=False, kinds=('and', 'or'), weights='uniform', "
+            "perturbations_per_eval=None, show_progress=None, kinds=('and', 'or'), weights='uniform', "
             "r2_tolerance=0.01, previous=None, player_names=None",
         ),
         (
@@ -142,7 +142,7 @@ def test_public_names_are_frozen() -> None:
         (
             ConfusingSampleAnalyzer.evaluate,
             "self, dataset, labels='given', attributions=None, checkpoint_dir=None, batch_size=64, "
-            "perturbations_per_eval=None, show_progress=False",
+            "perturbations_per_eval=None, show_progress=None",
         ),
         (ConfusingReport.rank, "self, model=None, score=None"),
         (ConfusingReport.confusing_sets, "self, fraction=0.1, threshold=None, score=None, seed=0"),

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from captum_andor._utils.datasets import Samples
 from captum_andor._utils.hashing import add_tensor
-from captum_andor._utils.running import Progress
+from captum_andor._utils.progress import Progress
 from captum_andor.confusing.evaluation.evaluator import CHECKED_SAMPLES, Evaluator, answers_changed, ink_of
 from captum_andor.confusing.evaluation.views import View
 from captum_andor.confusing.store.batch_table import (

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from captum_andor._utils.datasets import Samples, cast_columns
-from captum_andor._utils.running import Model, Progress, own_first, progress_bar
+from captum_andor._utils.progress import Progress, progress_bar
+from captum_andor._utils.running import Model, own_first
 from captum_andor._utils.storage import storable
 from captum_andor._utils.user_warnings import warn
 from captum_andor.confusing.evaluation.attribution_methods import Attributer
@@ -88,7 +89,7 @@ class Evaluator:
     _asked: set[str] = field(default_factory=set, repr=False)  # models of whose answers a few were asked for again
 
     def evaluate(
-        self, samples: Samples, show_progress: bool, description: str, stored: StoredOutputs | None = None
+        self, samples: Samples, show_progress: bool | None, description: str, stored: StoredOutputs | None = None
     ) -> Evaluation:
         """Evaluate all samples, or, after Ctrl-C, as many as were done."""
         answers = self.checked_answers(samples)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from captum_andor._utils.datasets import Samples, read_samples
-from captum_andor._utils.running import progress_bar
+from captum_andor._utils.progress import progress_bar
 from captum_andor._utils.statistics import Array, chance_iou, iou, spearman
 from captum_andor.confusing import ConfusingSampleAnalyzer, Scoring, SetRule, jaccard, known_samples, order_profile
 from captum_andor.studies.dynamics.dynamics_figures import gap_and_orders, profiles_at, similarity_by_order
@@ -30,7 +30,7 @@ def trace_training(
     analyzer: ConfusingSampleAnalyzer | None = None,
     fraction: float = 0.1,
     batch_size: int = 64,
-    show_progress: bool = False,
+    show_progress: bool | None = None,
     clean: npt.ArrayLike | None = None,
 ) -> TrainingDynamics:
     """Evaluate the checkpoints of one training, one after the other.
@@ -44,7 +44,8 @@ def trace_training(
         analyzer (ConfusingSampleAnalyzer, optional): Its settings count. Default: None (the default ones)
         fraction (float, optional): Share of the samples in a confusing set. Default: 0.1
         batch_size (int, optional): Samples in one batch. Default: 64
-        show_progress (bool, optional): Show a tqdm bar over checkpoints. Default: False
+        show_progress (bool, optional): Show a tqdm bar over checkpoints. None: one line on stderr where it takes more
+            than ten seconds; False: nothing. Default: None
         clean (array, optional): Which training samples have right labels, a bool each or their indices: the gap of
             losses, and so the boundary, compares these alone with the test samples. Where some training labels are
             wrong and no test labels are, the loss of wrong labels hides or turns the gap. Default: None (all)
@@ -114,7 +115,7 @@ class _Checkpoint:
         halves: dict[str, list[Tensor]] = {}
         for name, some in samples.items():
             alone = analyzer.clone().add_model("model", model)
-            scoring = alone.evaluate(some.pair, batch_size=batch).scoring
+            scoring = alone.evaluate(some.pair, batch_size=batch, show_progress=False).scoring
             columns = scoring.columns("model")
             self.suspicion[name] = {score: scoring.suspicion("model", score) for score in scoring.wanted}
             self.scores[name] = {score: float(np.mean(columns[score])) for score in scoring.wanted}

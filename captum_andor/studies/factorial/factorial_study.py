@@ -15,7 +15,8 @@ from torch import nn
 from captum_andor._utils.checks import constrained
 from captum_andor._utils.datasets import read_samples
 from captum_andor._utils.hashing import hash_of
-from captum_andor._utils.running import own_first, progress_bar
+from captum_andor._utils.progress import progress_bar
+from captum_andor._utils.running import own_first
 from captum_andor.confusing import ConfusingSampleAnalyzer
 from captum_andor.studies.factorial.factorial_result import FactorialResult
 from captum_andor.studies.factorial.grids import DEFAULT_GRIDS, MOST_LEVELS, GridNetwork, check_grids, networks_of
@@ -181,11 +182,12 @@ class FactorialStudy:
             raise ValueError(f"name must be one of the study's networks, {shown}; got {name!r}.")
         return network
 
-    def train(self, show_progress: bool = False) -> None:
+    def train(self, show_progress: bool | None = None) -> None:
         """Train the networks that are not there yet.
 
         Args:
-            show_progress (bool, optional): Show a tqdm bar over networks. Default: False
+            show_progress (bool, optional): Show a tqdm bar over networks. None: one line on stderr where it takes more
+                than ten seconds; False: nothing. Default: None
         """
         self._check_folder(write=True)
         networks = own_first(self._all())
@@ -201,7 +203,7 @@ class FactorialStudy:
         analyzer: ConfusingSampleAnalyzer | None = None,
         test: Any = None,
         batch_size: int = 64,
-        show_progress: bool = False,
+        show_progress: bool | None = None,
         evaluated_as: Callable[[nn.Module], nn.Module] | None = None,
     ) -> FactorialResult:
         """Train what is missing, evaluate all networks, and share out what differs.
@@ -215,7 +217,8 @@ class FactorialStudy:
                 47 instead of 512 with nine players. Default: None (the default ones)
             test (data set, DataLoader, or tuple, optional): Held-out samples, for the accuracy. Default: None
             batch_size (int, optional): Samples in one batch. Default: 64
-            show_progress (bool, optional): Show tqdm bars. Default: False
+            show_progress (bool, optional): Show tqdm bars. None: one line on stderr where it takes more than ten
+                seconds; False: nothing. Default: None
             evaluated_as (Callable, optional): What is evaluated in the place of a trained network, the same function in
                 a faster form: ``evaluated_as(model)`` returns it, e.g. with batch normalisation folded into the
                 convolutions, ``torch.fx.experimental.optimization.fuse``. Default: None (the network)

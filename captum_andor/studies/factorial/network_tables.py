@@ -87,7 +87,8 @@ class Tables:
     def _evaluated(self, model: nn.Module) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
         model = model if self.evaluated_as is None else self.evaluated_as(model)
         analyzer = self.analyzer.clone().add_model("network", model)
-        scoring = analyzer.evaluate(self.samples.pair, batch_size=self.batch_size).scoring
+        evaluated = analyzer.evaluate(self.samples.pair, batch_size=self.batch_size, show_progress=False)
+        scoring = evaluated.scoring
         views = scoring.views
         columns = scoring.columns("network")
         arrays: dict[str, npt.NDArray[Any]] = {

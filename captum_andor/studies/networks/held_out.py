@@ -14,7 +14,8 @@ from torch import Tensor, nn
 
 from captum_andor._utils.checks import constrained
 from captum_andor._utils.datasets import read_samples
-from captum_andor._utils.running import device_of, progress_bar
+from captum_andor._utils.progress import progress_bar
+from captum_andor._utils.running import device_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,7 +26,7 @@ _ROWS = 500  # in a pass that only computes losses
 
 @constrained()
 def held_out_losses(
-    fit: Fit, dataset: Any, folds: int = 5, repeats: int = 1, seed: int = 0, show_progress: bool = False
+    fit: Fit, dataset: Any, folds: int = 5, repeats: int = 1, seed: int = 0, show_progress: bool | None = None
 ) -> pd.DataFrame:
     r"""Train a network without each fold of the data, and say how it judges what it has not seen.
 
@@ -40,7 +41,8 @@ def held_out_losses(
         folds (int, optional): Parts that are left out in turn, 2 or more. Default: 5
         repeats (int, optional): How often to divide the data anew. Default: 1
         seed (int, optional): Of the division; the networks are seeded ``seed``, ``seed + 1``, … Default: 0
-        show_progress (bool, optional): Show a tqdm bar over networks. Default: False
+        show_progress (bool, optional): Show a tqdm bar over networks. None: one line on stderr where it takes more than
+            ten seconds; False: nothing. Default: None
 
     Returns:
         - **table** (*pandas.DataFrame*): One row per sample: ``held_out_loss``, mean cross-entropy of its label under

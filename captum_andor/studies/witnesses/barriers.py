@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from captum_andor._utils.checks import constrained
-from captum_andor._utils.running import device_of, progress_bar
+from captum_andor._utils.progress import progress_bar
+from captum_andor._utils.running import device_of
 from captum_andor.studies.witnesses.path_results import Barriers
 
 Loss: TypeAlias = Callable[[Tensor, Tensor], Tensor]
@@ -24,7 +25,7 @@ def barrier(
     n_points: int = 101,
     loss: Loss | None = None,
     batch_size: int = 256,
-    show_progress: bool = False,
+    show_progress: bool | None = None,
 ) -> Barriers:
     """The loss on the straight line between two inputs of one class, for many pairs.
 
@@ -36,7 +37,8 @@ def barrier(
         n_points (int, optional): Points on a line, ends included, ≥ 2. Default: 101
         loss (Callable, optional): ``loss(output, target)`` returns one number per row. Default: None (cross-entropy)
         batch_size (int, optional): Rows in one forward pass. Default: 256
-        show_progress (bool, optional): Show a tqdm bar over rows. Default: False
+        show_progress (bool, optional): Show a tqdm bar over rows. None: one line on stderr where it takes more than ten
+            seconds; False: nothing. Default: None
 
     Returns:
         - **barriers** (*Barriers*): Maximum, gap, area, argmax, the curves.

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from captum_andor._utils.checks import COUNT, constrained
 from captum_andor._utils.datasets import Samples, read_samples
-from captum_andor._utils.running import progress_bar
+from captum_andor._utils.progress import progress_bar
 from captum_andor._utils.statistics import Array, bootstrap, partial_spearman
 from captum_andor.games import margin
 from captum_andor.studies.witnesses.code_figures import draw_maps, draw_measures
@@ -102,13 +102,14 @@ class LayerCodes:
 
     # Codes
 
-    def fit(self, dataset: Any, show_progress: bool = False) -> LayerCodes:
+    def fit(self, dataset: Any, show_progress: bool | None = None) -> LayerCodes:
         """Learn a map for every layer.
 
         Args:
             dataset (data set, DataLoader, tuple or Tensor): Inputs, with labels or without, as in
                 :meth:`captum_andor.ConfusingSampleAnalyzer.evaluate`.
-            show_progress (bool, optional): Show a tqdm bar over layers. Default: False
+            show_progress (bool, optional): Show a tqdm bar over layers. None: one line on stderr where it takes more
+                than ten seconds; False: nothing. Default: None
 
         Returns:
             - **codes** (*LayerCodes*): This one.
@@ -144,7 +145,7 @@ class LayerCodes:
         self._check_fitted()
         return self._units(self._features(self.model, read_samples(inputs, labelled=False)))
 
-    def fit_transform(self, dataset: Any, show_progress: bool = False) -> Tensor:
+    def fit_transform(self, dataset: Any, show_progress: bool | None = None) -> Tensor:
         """:meth:`fit` and the codes of the same samples."""
         self.fit(dataset, show_progress)
         assert self._trained is not None
@@ -258,7 +259,11 @@ class LayerCodes:
         return pd.DataFrame(rows)
 
     def attack(
-        self, dataset: Any, attack: Callable[[Any, Tensor], Any], show_progress: bool = False, n_resamples: int = 500
+        self,
+        dataset: Any,
+        attack: Callable[[Any, Tensor], Any],
+        show_progress: bool | None = None,
+        n_resamples: int = 500,
     ) -> pd.DataFrame:
         """Do attacks move the codes of a layer further than random noise of the same size?
 
@@ -269,7 +274,8 @@ class LayerCodes:
             dataset (data set, DataLoader, or tuple): Inputs with labels; inputs of one tensor.
             attack (Callable): ``attack(inputs, labels)`` returns the attacked inputs, e.g. of ``captum.robust.PGD``:
                 ``lambda x, y: pgd.perturb(x, radius=0.1, step_size=0.02, step_num=10, target=y)``.
-            show_progress (bool, optional): Show a tqdm bar over batches. Default: False
+            show_progress (bool, optional): Show a tqdm bar over batches. None: one line on stderr where it takes more
+                than ten seconds; False: nothing. Default: None
             n_resamples (int, optional): Of the bootstrap over samples. Default: 500
 
         Returns:

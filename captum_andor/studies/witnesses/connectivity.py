@@ -13,7 +13,7 @@ from torch import Tensor
 
 from captum_andor._utils.checks import COUNT, NON_NEGATIVE, POSITIVE, constrained
 from captum_andor._utils.datasets import read_samples
-from captum_andor._utils.running import progress_bar
+from captum_andor._utils.progress import progress_bar
 from captum_andor._utils.user_warnings import warn
 from captum_andor.studies.witnesses.barriers import Loss, barrier, check_pairs, losses_of
 from captum_andor.studies.witnesses.path_results import Paths
@@ -38,7 +38,7 @@ def connect(
     n_points: int = 101,
     loss: Loss | None = None,
     batch_size: int = 256,
-    show_progress: bool = False,
+    show_progress: bool | None = None,
 ) -> Paths:
     r"""Paths of low loss between two inputs of one class: go round the worst point of the line, then recurse.
 
@@ -63,7 +63,8 @@ def connect(
         loss (Callable, optional): As in :func:`barrier`; its sum over rows is what goes down. Default: None
             (cross-entropy)
         batch_size (int, optional): Rows in one forward pass. Default: 256
-        show_progress (bool, optional): Show a tqdm bar over steps. Default: False
+        show_progress (bool, optional): Show a tqdm bar over steps. None: one line on stderr where it takes more than
+            ten seconds; False: nothing. Default: None
 
     Returns:
         - **paths** (*Paths*): The lowest found for each pair, at whatever depth; never worse than the line. After
@@ -208,7 +209,7 @@ def connectivity_score(
     n_points: int = 51,
     loss: Loss | None = None,
     batch_size: int = 256,
-    show_progress: bool = False,
+    show_progress: bool | None = None,
 ) -> pd.DataFrame:
     """How high the barrier is from each sample to samples of its class that the model is sure of.
 
@@ -223,7 +224,8 @@ def connectivity_score(
         n_points (int, optional): Points on each line. Default: 51
         loss (Callable, optional): As in :func:`captum_andor.studies.barrier`. Default: None (cross-entropy)
         batch_size (int, optional): Rows in one forward pass. Default: 256
-        show_progress (bool, optional): Show a tqdm bar over rows. Default: False
+        show_progress (bool, optional): Show a tqdm bar over rows. None: one line on stderr where it takes more than ten
+            seconds; False: nothing. Default: None
 
     Returns:
         - **table** (*pandas.DataFrame*): A row per sample: ``sample``, ``label`` (its class), ``loss``, and of the

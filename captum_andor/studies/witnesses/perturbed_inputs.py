@@ -8,11 +8,12 @@ import torch
 from torch import Tensor, nn
 
 from captum_andor._utils.datasets import Samples
-from captum_andor._utils.running import device_of, progress_bar
+from captum_andor._utils.progress import progress_bar
+from captum_andor._utils.running import device_of
 
 
 def perturbed(
-    model: nn.Module, samples: Samples, attack: Any, batch_size: int, seed: int, show_progress: bool
+    model: nn.Module, samples: Samples, attack: Any, batch_size: int, seed: int, show_progress: bool | None
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Inputs, attacked inputs, and inputs with noise of the same elements in random order and sign."""
     assert samples.labels is not None
