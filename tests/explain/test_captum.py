@@ -157,7 +157,7 @@ class TestTraps:
 
     @pytest.mark.skipif(captum.__version__.startswith("0.8"), reason="named for Captum 0.9")
     def test_captum_still_has_the_faults_we_name(self) -> None:
-        """When one of these fails, Captum has mended it: correct docs/captum_notes.rst."""
+        """When one of these fails, Captum has mended it: correct docs/coming_from.rst."""
         theirs = ShapleyValues(lambda x: x.sum(1))
         x = torch.ones(1, 2)
         assert theirs.attribute(x.double()).dtype == torch.float32
