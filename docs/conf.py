@@ -46,6 +46,8 @@ sphinx_gallery_conf = {
     "filename_pattern": r"\.py$",
     "within_subsection_order": "gallery_order.position",
     "abort_on_example_error": True,
+    "backreferences_dir": "gallery/backreferences",  # from a class to the tutorials that use it
+    "doc_module": ("captum_andor",),
     "capture_repr": ("_repr_html_",),  # what a tutorial shows it prints or draws, or it is HTML
     "download_all_examples": False,
     "show_signature": False,
