@@ -2,7 +2,7 @@
 
     python -m benchmarks.confusing cost batch held_out
 
-``cost``: n = 9, 64 samples in a batch, the demo's network; the clock runs inside the model for the forward passes and
+``cost``: n = 9, 64 samples in a batch, a small CNN on MNIST; the clock runs inside the model for the forward passes and
 around the call for the total, all in one run. ``batch``: seconds of whole evaluations by rows per forward pass.
 ``held_out``: what scores of one network know beside the loss under networks not trained on a sample (ten minutes).
 """

