@@ -6,8 +6,9 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice, product
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -18,7 +19,7 @@ from captum_andor.results.effects import PatternEffect
 from captum_andor.results.interactions import Interaction
 from captum_andor.results.result_players import Axes, Picks, ResultPlayers, standard_index
 from captum_andor.results.rules import WEIGHT
-from captum_andor.results.shapiq_bridge import to_shapiq
+from captum_andor.results.shapiq_bridge import moebius_terms, to_shapiq
 
 if TYPE_CHECKING:
     import shapiq
@@ -268,10 +269,15 @@ class Result(IndexedResult):
         """
         return multi_order_interaction(self._all_values())
 
-    def to_shapiq(self) -> shapiq.InteractionValues | list[shapiq.InteractionValues]:
-        """The surrogate's interactions as shapiq's ``InteractionValues`` (index "Moebius"), for its plots and tools.
+    def to_shapiq(
+        self, index: Index | Literal["Moebius"] = "Moebius", max_order: int | None = None
+    ) -> shapiq.InteractionValues | list[shapiq.InteractionValues]:
+        """The surrogate's interactions as shapiq's ``InteractionValues``, for its plots and tools.
 
-        shapiq knows AND terms only, so OR terms are rewritten as the AND terms that they equal.
+        Args:
+            index (str, optional): ``"Moebius"``, AND terms, as which OR terms are rewritten that they equal; or as in
+                :meth:`interaction_index`. Default: "Moebius"
+            max_order (int, optional): Largest number of players. Default: None (all of Möbius terms, else 2)
 
         Returns:
             - **interactions** (*shapiq.InteractionValues or list*): Keyed by player positions; a list of these for
@@ -279,11 +285,49 @@ class Result(IndexedResult):
 
         Raises:
             ImportError: If shapiq is not installed.
-            ValueError: If there are more than 20 players.
+            ValueError: If there are more than 20 players, no such index, or the order is not 1 to n.
         """
-        games = flat_games(self._surrogate_values())
-        found = [to_shapiq(game, self._is_sparse) for game in games]
+        if index != "Moebius":
+            order = min(2, self.n_players) if max_order is None else max_order
+            games = flat_games(self._all_values())
+            terms = list(flat_games(self.interaction_index(index, order)))
+        else:
+            order = self.n_players if max_order is None else max_order
+            games = flat_games(self._surrogate_values())
+            terms = [moebius_terms(game, order) for game in games]
+        is_sparse = self._is_sparse or index != "Moebius"
+        found = [to_shapiq(*pair, index, order, is_sparse) for pair in zip(games, terms, strict=True)]
         return found[0] if len(found) == 1 else found
+
+    def to_shap(self, data: Any = None) -> Any:
+        """Shapley values as shap's ``Explanation``, for its plots.
+
+        Args:
+            data (array, optional): What shap shows beside each player, shape ``(n,)`` or one row an output ``(N, n)``.
+                Default: None
+
+        Returns:
+            - **explanation** (*shap.Explanation*): ``values`` ``(…, n)``, ``base_values`` v(∅) ``(…,)``, ``data``, and
+              ``feature_names``; of one output without its dimension.
+
+        Raises:
+            ImportError: If shap is not installed.
+            ValueError: If data have another shape.
+        """
+        try:
+            from shap import Explanation
+        except ImportError as error:
+            raise ImportError("to_shap() needs shap: pip install shap") from error
+        values = self.shapley_values().detach().cpu().numpy()
+        each = product(*map(range, self.shape))
+        base = np.array([self[index]._ends()[0] for index in each]).reshape(values.shape[:-1])
+        if math.prod(self.shape) == 1:
+            values, base = values.reshape(-1), base.reshape(())
+        names = [str(name) for name in (self.player_names or self.feature_ids)]
+        shown = None if data is None else np.asarray(data)
+        if shown is not None and shown.shape not in (values.shape, values.shape[-1:]):
+            raise ValueError(f"data must have the shape {values.shape} or {values.shape[-1:]}; got {shown.shape}.")
+        return Explanation(values=values, base_values=base, data=shown, feature_names=names)
 
     def attributions(self) -> Inputs:
         """Shapley values scattered over the inputs, as ``AndOrInteractions.attribute`` returns them.

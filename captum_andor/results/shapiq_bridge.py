@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from captum_andor.games.transforms import coalition_members, count_players, mobius, zeta
+from captum_andor.games.transforms import coalition_members, count_players, mobius, orders, zeta
 from captum_andor.results.result_players import PlayerKey
 
 if TYPE_CHECKING:
@@ -17,33 +17,47 @@ if TYPE_CHECKING:
 _MOST_PLAYERS = 20  # a table of 2^20 values takes 8 MB
 
 
-def to_shapiq(values: Tensor, is_sparse: bool) -> shapiq.InteractionValues:
-    """Möbius transform of one game as shapiq's values, keyed by player positions.
+def moebius_terms(values: Tensor, order: int) -> Tensor:
+    """Möbius transform of a game ``(2^n,)``, 0 above an order."""
+    n = count_players(values)
+    if not 1 <= order <= n:
+        raise ValueError(f"max_order must be 1 to the number of players, {n}; got {order}.")
+    return torch.where(orders(n, values.device) <= order, mobius(values), 0.0)
+
+
+def to_shapiq(values: Tensor, terms: Tensor, index: str, order: int, is_sparse: bool) -> shapiq.InteractionValues:
+    """Interactions of one game as shapiq's values, keyed by player positions.
 
     Args:
         values: The game, shape ``(2^n,)``.
+        terms: Interactions by bit code, likewise.
+        index: What they are.
+        order: Their largest order.
         is_sparse: Leave out what is 0 but for rounding.
     """
     try:
         import shapiq
     except ImportError as error:
         raise ImportError("to_shapiq() needs shapiq: pip install shapiq") from error
-    n = count_players(values)
-    moebius = mobius(values).cpu()
-    codes = torch.arange(len(moebius), device="cpu")
+    n, empty = count_players(values), float(values[0])
+    kept = torch.where(orders(n, terms.device) <= order, True, False)
     if is_sparse:
         rounding = 1e-12 * (1 << n) * float(values.abs().amax())
-        codes = codes[(moebius.abs() > rounding) | (codes == 0)]
+        kept &= terms.abs() > rounding
+    kept[0] = True
+    codes = kept.nonzero().flatten().cpu()
+    found = terms.cpu()[codes].numpy().copy()
+    found[0] = empty
     sets = PlayerKey(tuple(range(n))).players(coalition_members(codes, n))
     return shapiq.InteractionValues(
-        values=moebius[codes].numpy(),
-        index="Moebius",
+        values=found,
+        index=index,
         n_players=n,
         min_order=0,
-        max_order=n,
+        max_order=order,
         interaction_lookup=dict(zip(sets, range(len(sets)), strict=True)),
         estimated=False,
-        baseline_value=float(moebius[0]),
+        baseline_value=empty,
     )
 
 

@@ -4,6 +4,8 @@ import dataclasses
 import io
 import json
 import math
+import sys
+import types
 from pathlib import Path
 
 import numpy as np
@@ -467,3 +469,36 @@ def test_from_values_checks_its_options() -> None:
     for options in ({"split": "best"}, {"noise_bound": -1.0}, {"tolerance": 2.0}):
         with pytest.raises(ValueError, match=next(iter(options))):
             AndOrExplanation.from_values([0.0, 1.0], **options)
+
+
+@pytest.mark.parametrize("index", ["SII", "k-SII", "STII"])
+def test_to_shapiq_of_another_index_and_order(index: str) -> None:
+    pytest.importorskip("shapiq")
+    v = torch.rand(16, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    ex = AndOrExplanation.from_values(v)
+    ours, wanted = ex.to_shapiq(index=index, max_order=3), ex.interaction_index(index, 3)
+    assert ours.index == index and ours.max_order == 3
+    for players in ((0,), (1, 3), (0, 2, 3)):
+        assert ours[players] == pytest.approx(float(wanted[sum(1 << i for i in players)]), abs=1e-12)
+    short = ex.to_shapiq(max_order=1)
+    assert short[(2,)] == pytest.approx(float(v[4] - v[0])) and (0, 1) not in short.interaction_lookup
+    with pytest.raises(ValueError, match="max_order must be 1 to the number of players, 4; got 5"):
+        ex.to_shapiq(max_order=5)
+
+
+def test_to_shap_holds_shapley_values_and_what_they_start_from(monkeypatch: pytest.MonkeyPatch) -> None:
+    """shap is not among the packages of the tests: a stand-in keeps what its Explanation is given."""
+    made = types.SimpleNamespace(Explanation=lambda **given: types.SimpleNamespace(**given))
+    monkeypatch.setitem(sys.modules, "shap", made)
+    v = torch.rand(2, 8, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    ex = AndOrExplanation.from_values(v, player_names=["a", "b", "c"])
+    found = ex.to_shap(data=[1.0, 2.0, 3.0])
+    assert found.values.shape == (2, 3) and found.feature_names == ["a", "b", "c"]
+    assert (found.base_values + found.values.sum(1)).tolist() == pytest.approx(v[:, -1].tolist())
+    one = ex[0].to_shap()
+    assert one.values.shape == (3,) and one.base_values.shape == () and one.data is None
+    with pytest.raises(ValueError, match=r"data must have the shape \(2, 3\) or \(3,\)"):
+        ex.to_shap(data=[1.0])
+    monkeypatch.setitem(sys.modules, "shap", None)
+    with pytest.raises(ImportError, match="to_shap.* needs shap"):
+        ex.to_shap()

@@ -131,7 +131,8 @@ def test_public_names_are_frozen() -> None:
         (AndOrExplanation.certainty, "self, threshold=None"),
         (AndOrExplanation.save, "self, path"),
         (AndOrExplanation.load, "path"),
-        (AndOrExplanation.to_shapiq, "self"),
+        (AndOrExplanation.to_shapiq, "self, index='Moebius', max_order=None"),
+        (AndOrExplanation.to_shap, "self, data=None"),
         (
             ConfusingSampleAnalyzer,
             "score='log_odds', feature_mask=None, baselines=None, primary=None, scores=None, max_players=12, "
