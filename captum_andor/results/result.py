@@ -320,13 +320,15 @@ class Result(IndexedResult):
             raise ImportError("to_shap() needs shap: pip install shap") from error
         values = self.shapley_values().detach().cpu().numpy()
         each = product(*map(range, self.shape))
-        base = np.array([self[index]._ends()[0] for index in each]).reshape(values.shape[:-1])
+        base: Any = np.array([self[index]._ends()[0] for index in each]).reshape(values.shape[:-1])
         if math.prod(self.shape) == 1:
-            values, base = values.reshape(-1), base.reshape(())
+            values, base = values.reshape(-1), float(base.sum())
         names = [str(name) for name in (self.player_names or self.feature_ids)]
         shown = None if data is None else np.asarray(data)
         if shown is not None and shown.shape not in (values.shape, values.shape[-1:]):
             raise ValueError(f"data must have the shape {values.shape} or {values.shape[-1:]}; got {shown.shape}.")
+        if shown is not None:
+            shown = np.broadcast_to(shown, values.shape)  # as shap's figures of several rows want it
         return Explanation(values=values, base_values=base, data=shown, feature_names=names)
 
     def attributions(self) -> Inputs:

@@ -496,7 +496,7 @@ def test_to_shap_holds_shapley_values_and_what_they_start_from(monkeypatch: pyte
     assert found.values.shape == (2, 3) and found.feature_names == ["a", "b", "c"]
     assert (found.base_values + found.values.sum(1)).tolist() == pytest.approx(v[:, -1].tolist())
     one = ex[0].to_shap()
-    assert one.values.shape == (3,) and one.base_values.shape == () and one.data is None
+    assert one.values.shape == (3,) and one.base_values == pytest.approx(float(v[0, 0])) and one.data is None
     with pytest.raises(ValueError, match=r"data must have the shape \(2, 3\) or \(3,\)"):
         ex.to_shap(data=[1.0])
     monkeypatch.setitem(sys.modules, "shap", None)
