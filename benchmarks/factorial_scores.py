@@ -18,6 +18,7 @@ for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 
 import argparse
 import multiprocessing
+import sys
 from functools import partial
 from pathlib import Path
 
@@ -101,24 +102,24 @@ def result_of(networks: list[GridNetwork], folder: Path, samples: slice) -> Fact
 
 
 def table_of(result: FactorialResult, samples: str) -> pd.DataFrame:
-    """A row for each score: how far it repeats, and shares of low and high parts, also of top tenths."""
-    retest, sets, rows = result.retest().set_index("score"), result.in_sets(), []
+    """A row for each score: how far it repeats, and shares of initial and of trained parts, of rankings and of sets."""
+    retest, rows = result.retest().set_index("score"), []
+    tables = {"all": result.shares, "sets": result.in_sets().shares, "stable": partial(result.shares, of="stable")}
+
+    def share(of: str, score: str, grid: str, part: str) -> str:
+        table = tables[of](score)
+        return shown(table[(table["grid"] == grid) & (table["factor"] == part)].iloc[0])
+
     for score in (*result.scores, "margin"):
-        row = {"samples": samples, "score": score}
+        row = {"images": samples, "score": score, "repeats": "", "mean of 32 repeats": ""}
         if score in retest.index:
-            row |= {
-                "repeats": f"{retest.loc[score, 'of_differences']:.2f}",
-                "mean of 32": f"{retest.loc[score, 'of_mean']:.2f}",
-            }
-        for of, own in (
-            ("", result.shares(score)),
-            ("stable ", result.shares(score, of="stable")),
-            ("sets ", sets.shares(score)),
-        ):
-            for grid, words in (("initialisation", "initial"), ("trained both", "trained")):
-                for part in ("low", "high"):
-                    chosen = own[(own["grid"] == grid) & (own["factor"] == part)]
-                    row[f"{of}{words} {part}"] = shown(chosen.iloc[0]) if len(chosen) else ""
+            row |= {"repeats": f"{retest.loc[score, 'of_differences']:.2f}".removeprefix("0")}
+            row |= {"mean of 32 repeats": f"{retest.loc[score, 'of_mean']:.2f}".removeprefix("0")}
+        for grid, words in (("initialisation", "initial"), ("trained both", "trained")):
+            row |= {f"{words} {part}": share("all", score, grid, part) for part in ("low", "high")}
+        row["initial low, of what is no instability"] = share("stable", score, "initialisation", "low")
+        row["top tenth: initial low"] = share("sets", score, "initialisation", "low")
+        row["top tenth: trained low"] = share("sets", score, "trained both", "low")
         rows.append(row)
     return pd.DataFrame(rows)
 
@@ -127,6 +128,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("setting", choices=["mlp", "mlp-noisy"])
     parser.add_argument("--out", type=Path, default=Path("outputs/factorial"))
+    parser.add_argument("--results", type=Path, default=Path("benchmarks/results/factorial-scores"))
     parser.add_argument("--processes", type=int, default=2)
     options = parser.parse_args()
     networks = [
@@ -137,11 +139,17 @@ def main() -> None:
     work = partial(evaluate, name=options.setting, setting=SETTINGS[options.setting], out=options.out)
     with multiprocessing.get_context("spawn").Pool(options.processes) as pool:
         for number, _ in enumerate(pool.imap(work, networks), 1):
-            print(f"{number} of {len(networks)} networks", end="\r", flush=True)
+            print(f"{number} of {len(networks)} networks", end="\r", file=sys.stderr, flush=True)
     folder = options.out / "scores" / options.setting
     parts = {"training": slice(0, SAMPLES), "held out": slice(SAMPLES, 2 * SAMPLES)}
-    table = pd.concat([table_of(result_of(networks, folder, part), words) for words, part in parts.items()])
-    print(table.to_csv(index=False, lineterminator="\n"), end="")
+    results = {words: result_of(networks, folder, part) for words, part in parts.items()}
+    options.results.mkdir(parents=True, exist_ok=True)
+    for words, result in results.items():
+        small = result.in_products(*result.scores, "margin")  # from which shares can be computed again
+        small.save(options.results / f"{options.setting}-{words.replace(' ', '_')}.npz")
+    table = pd.concat([table_of(result, words) for words, result in results.items()])
+    table.to_csv(options.results / f"{options.setting}.csv", index=False)
+    print(table.to_string(index=False))
 
 
 if __name__ == "__main__":
