@@ -191,7 +191,7 @@ def run(name: str, setting: Setting, levels: int, out: Path, is_crossed: bool = 
 
 def small(result: FactorialResult) -> FactorialResult:
     """The result with ranks of the primary score alone, and mean products of all others."""
-    others = {*result.scores, "margin", "loss", "values"} - {PRIMARY, *result._as_products()}
+    others = {*result.scores, "margin", "loss", *({"values"} & {*result.arrays})} - {PRIMARY, *result._as_products()}
     return result.in_products(*sorted(others)).in_ranks()
 
 
