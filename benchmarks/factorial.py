@@ -45,6 +45,7 @@ from captum_andor.studies import FactorialResult, FactorialStudy
 from captum_andor.studies.factorial.grids import DEFAULT_GRIDS
 
 PRIMARY = "net_order"
+SETS = "top tenth by net_order"
 SCORES = (PRIMARY, "flip_rate", "masked_margin")
 MLP = Setting(network="mlp", samples=200, train_loss=0.1, max_epochs=150)
 CONVOLUTIONS = Setting()
@@ -181,8 +182,7 @@ def run(name: str, setting: Setting, levels: int, out: Path, is_crossed: bool = 
     if os.environ.get("RANK", "0") == "0":
         folder = study.folder / "results"
         (write_crossed if is_crossed else write)(trained, folder)
-        of_sets(held_out).to_csv(folder / "held_out_sets.csv", index=False)
-        held_out.in_products(*(name for name in (*SCORES, "margin", "loss", "values"))).save(folder / "held_out.npz")
+        least(held_out).save(folder / "held_out.npz")
         minutes = (time.perf_counter() - start) / 60
         print(f"## {name}: {setting}, {levels} levels, {len(study.networks)} networks, {minutes:.0f} minutes")
         if not is_crossed:
@@ -193,6 +193,15 @@ def small(result: FactorialResult) -> FactorialResult:
     """The result with ranks of the primary score alone, and mean products of all others."""
     others = {*result.scores, "margin", "loss", *({"values"} & {*result.arrays})} - {PRIMARY, *result._as_products()}
     return result.in_products(*sorted(others)).in_ranks()
+
+
+def least(result: FactorialResult) -> FactorialResult:
+    """Mean products of the primary score and the margin alone, and of the primary score's top tenths."""
+    sets, names = result.in_sets().in_products(PRIMARY), [PRIMARY, "margin"]
+    found = result.in_products(*(name for name in names if name not in result._as_products()))
+    kept = {key: array for key, array in found.products.items() if key.split("/")[0] in names}
+    kept |= {f"{SETS}/{key.partition('/')[2]}": array for key, array in sets.products.items()}
+    return FactorialResult(result.members, {}, result.of_networks, (PRIMARY,), result.parameters, kept)
 
 
 def of_sets(result: FactorialResult) -> pd.DataFrame:
@@ -269,6 +278,27 @@ def summarise_crossed(folder: Path) -> dict[str, FactorialResult]:
             rows.append(row)
     pd.DataFrame(rows).to_csv(folder / "crossed.csv", index=False)
     return results
+
+
+def write_held_out(folders: list[Path], out: Path) -> None:
+    """Write ``held_out.csv``: low and high shares of training images beside those of held-out ones, by cut."""
+    rows = []
+    for folder in folders:
+        name = folder.name
+        seen, unseen = (FactorialResult.load(folder / file) for file in ("tables.npz", "held_out.npz"))
+        keyed = {
+            words: result.shares(score).set_index(["grid", "layer", "factor"])
+            for words, result, score in (
+                ("training", seen, PRIMARY), ("held out", unseen, PRIMARY),
+                ("training, top tenth", seen.in_sets(), PRIMARY), ("held out, top tenth", unseen, SETS),
+            )
+        }  # fmt: skip
+        for cut in seen.cuts:
+            row = {"network": name, "grid": cut[0], "cut": cut[1]}
+            for part in ("low", "high"):
+                row |= {f"{part}, {words}": shown(table.loc[(*cut, part)]) for words, table in keyed.items()}
+            rows.append(row)
+    pd.DataFrame(rows).to_csv(out / "held_out.csv", index=False)
 
 
 QUESTIONS = {  # of the parameters that differ: grid and part of low and of high layers, and of what shares are
@@ -401,7 +431,11 @@ def report(out: Path) -> None:
     for name, result in results.items():
         write_judged(result, out / name)
     summarise(results, out)
-    crossed = summarise_crossed(out.parent / f"{out.name}-crossed")
+    beside = out.parent / f"{out.name}-crossed"
+    crossed = summarise_crossed(beside)
+    folders = [folder / name for folder in (out, beside) for name in SETTINGS]
+    unseen = [folder for folder in folders if (folder / "held_out.npz").exists()]
+    write_held_out(unseen, out)
     answer({**results, **{f"{name}-crossed": result for name, result in crossed.items()}}, out)
     for name, result in results.items():
         kept = result.networks.groupby("kind")[["accuracy", "loss", "test_accuracy", "low_moved", "high_moved"]].mean()

@@ -65,7 +65,7 @@ def matching(model: nn.Module, images: Tensor, labels: Tensor, out: Path) -> Non
 
 def across(models: dict[str, nn.Module], images: Tensor, labels: Tensor, wrong: np.ndarray, out: Path) -> None:
     """Concentration over samples, hard against easy samples, overlap of networks."""
-    analyzer = ConfusingSampleAnalyzer(baselines=[0, images.mean(0)], scores="all")
+    analyzer = ConfusingSampleAnalyzer(baselines=[0, images.mean(0)], primary="net_order", scores="all")
     for name, model in models.items():
         analyzer.add_model(name, model)
     report = analyzer.evaluate((images[:SAMPLES], labels[:SAMPLES]))
