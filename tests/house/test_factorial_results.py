@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -88,3 +89,37 @@ def test_committed_tables_are_what_the_file_gives(path: Path) -> None:
         pd.testing.assert_frame_equal(pd.read_csv(kept), result.shares("net_order").round(4), atol=2e-4)
         stable = pd.read_csv(path.parent / "shares_stable_net_order.csv")
         pd.testing.assert_frame_equal(stable, result.shares("net_order", of="stable").round(4), atol=2e-4)
+
+
+INTERVAL = re.compile(r"[−+]?\d?\.\d\d \[[−+]?\d?\.\d\d, [−+]?\d?\.\d\d\]")
+
+
+def committed_intervals() -> set[str]:
+    """Every share with its interval in the tables of the study, as pages write it."""
+    found: set[str] = set()
+    for path in RESULTS.glob("factorial*/**/*.csv"):
+        text = path.read_text(encoding="utf-8")
+        found |= {interval.replace("+", "") for interval in INTERVAL.findall(text)}
+        table = pd.read_csv(path)
+        if {"share", "lower", "upper"} <= set(table):
+            numbers = table[["share", "lower", "upper"]].to_numpy()
+            found |= {shown(*row) for row in numbers}
+    return found
+
+
+def shown(share: float, lower: float, upper: float) -> str:
+    texts = (f"{number:.2f}".replace("-", "−").replace("0.", ".") for number in (share, lower, upper))
+    return "{} [{}, {}]".format(*texts)
+
+
+@pytest.mark.parametrize("page", ["docs/factorial.rst", "docs/paper.rst", "README.md"])
+def test_every_interval_of_the_pages_is_in_a_table(page: str) -> None:
+    """A number that was copied once and changed since is found here."""
+    text = (RESULTS.parents[1] / page).read_text(encoding="utf-8")
+    if page == "docs/factorial.rst":
+        text = text[: text.index("Pairs of networks")]  # of an earlier study, whose tables are in the history
+    if page == "README.md":
+        text = text[text.index("The paper on confusing samples") : text.index("## Limits")]
+    given = {interval.replace("+", "") for interval in INTERVAL.findall(text)}
+    assert given or page == "docs/paper.rst"
+    assert given <= committed_intervals(), sorted(given - committed_intervals())
