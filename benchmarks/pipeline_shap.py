@@ -1,4 +1,4 @@
-"""Shapley values of pipelines on mixed columns: ours beside shap's, on the data of tutorials/gallery/pipeline.py.
+"""Shapley values of pipelines on mixed columns: ours beside shap's, on the data of tutorials/gallery/tables/pipeline.py.
 
     python -m pip install shap lightgbm catboost
     python -m benchmarks.pipeline_shap        # a minute; writes benchmarks/results/pipeline_shap.txt

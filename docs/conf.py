@@ -16,6 +16,8 @@ for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent.parent)]  # gallery_order; tutorials.datasets
 
+from gallery_order import SECTIONS  # noqa: E402
+
 project = "captum_andor"
 author = "captum_andor contributors"
 copyright = "2026, captum_andor contributors"
@@ -44,7 +46,9 @@ sphinx_gallery_conf = {
     "examples_dirs": "../tutorials/gallery",
     "gallery_dirs": "gallery",
     "filename_pattern": r"\.py$",
+    "subsection_order": [f"../tutorials/gallery/{section}" for section in SECTIONS],
     "within_subsection_order": "gallery_order.position",
+    "thumbnail_size": (560, 392),  # that can be read
     "abort_on_example_error": True,
     "backreferences_dir": "gallery/backreferences",  # from a class to the tutorials that use it
     "doc_module": ("captum_andor",),

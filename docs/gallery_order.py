@@ -2,13 +2,17 @@
 
 from pathlib import Path
 
-TUTORIALS = (
-    "own_model", "first_explanation", "census", "pipeline", "news", "photo_superpixels", "retrieval", "two_hops",
-    "confusing_seeds", "model_versions", "label_noise", "layers", "paper_figures", "codes", "paths_between_inputs",
-    "several_processes",
-)  # fmt: skip
+SECTIONS = {
+    "tables": ("own_model", "census", "pipeline"),
+    "pictures": ("first_explanation", "photo_superpixels"),
+    "text": ("news", "retrieval", "two_hops"),
+    "research": (
+        "confusing_seeds", "model_versions", "label_noise", "layers", "paper_figures", "codes", "paths_between_inputs",
+        "several_processes",
+    ),
+}  # fmt: skip
 
 
 def position(script: str) -> int:
-    """Place of a script in the gallery."""
-    return TUTORIALS.index(Path(script).stem)
+    """Place of a script in its section."""
+    return next(names.index(Path(script).stem) for names in SECTIONS.values() if Path(script).stem in names)

@@ -24,7 +24,7 @@ def notebook_of(name: str):
     return made
 
 
-@pytest.mark.parametrize(("name", "in_clone"), [("own_model", False), ("first_explanation", True)])
+@pytest.mark.parametrize(("name", "in_clone"), [("tables/own_model", False), ("pictures/first_explanation", True)])
 def test_the_notebook_runs_in_a_fresh_kernel(name: str, in_clone: bool, tmp_path: Path) -> None:
     made = notebook_of(name)
     folder = ROOT if in_clone else tmp_path

@@ -139,6 +139,6 @@ patterns[0].plot("image", x, use_pyplot=True)
 plot_frontier(patterns[0])
 
 # %%
-# Where to go from here: your own photos in superpixels (:ref:`sphx_glr_gallery_photo_superpixels.py`), a table
-# (:ref:`sphx_glr_gallery_census.py`), a text (:ref:`sphx_glr_gallery_news.py`); :doc:`/choosing` says how to choose
-# players, baselines, score, budget and number of patterns.
+# Where to go from here: your own photos in superpixels (:ref:`sphx_glr_gallery_pictures_photo_superpixels.py`), a table
+# (:ref:`sphx_glr_gallery_tables_census.py`), a text (:ref:`sphx_glr_gallery_text_news.py`); :doc:`/choosing` says how to
+# choose players, baselines, score, budget and number of patterns.
