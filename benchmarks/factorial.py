@@ -361,7 +361,7 @@ def answer(results: dict[str, FactorialResult], out: Path) -> None:
 def picture(found: pd.DataFrame) -> Figure:
     """Largest shares of low and high parts with their intervals, a panel for each question."""
     names = list(dict.fromkeys(found["network"]))
-    fig, axes = plt.subplots(1, 3, figsize=(9.6, 0.42 * len(names) + 1.3), sharey=True, layout="constrained")
+    fig, axes = plt.subplots(1, 3, figsize=(9.6, 0.42 * len(names) + 1.6), sharey=True, layout="constrained")
     for axis, (parameters, (*_, of)) in zip(axes, QUESTIONS.items(), strict=True):
         own = found[found["parameters"] == parameters]
         place = np.array([names.index(name) for name in own["network"]])
@@ -369,14 +369,20 @@ def picture(found: pd.DataFrame) -> Figure:
             ends = [own[part] - own[f"{part} lower"], own[f"{part} upper"] - own[part]]
             axis.errorbar(own[part], place + shift, xerr=ends, fmt="o", color=colour, capsize=3, label=f"{part} layers")
         for y, verdict in zip(place, own["verdict"], strict=True):
-            axis.text(1.0, y, verdict.replace("cannot be judged", "open"), ha="right", va="center", fontsize=8)
+            axis.text(1.62, y, verdict, ha="right", va="center", fontsize=8)
         axis.axvline(0.5, color="#888888", linewidth=1, linestyle="--")
         axis.axvline(0, color="#888888", linewidth=0.8)
-        axis.set(xlim=(-0.25, 1.02), title=f"{parameters.capitalize()}", yticks=range(len(names)), yticklabels=names)
+        axis.set(
+            xlim=(-0.25, 1.65),
+            xticks=(0, 0.5, 1),
+            title=f"{parameters.capitalize()}",
+            yticks=range(len(names)),
+            yticklabels=names,
+        )
         axis.set_xlabel("share of all that differs" if of == "all" else "share of what is no instability")
         axis.title.set_fontsize(10)
     axes[0].invert_yaxis()
-    axes[0].legend(fontsize=8, loc="lower right", frameon=False)
+    fig.legend(*axes[0].get_legend_handles_labels(), fontsize=9, loc="outside lower center", ncols=2, frameon=False)
     return fig
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from captum_andor._utils.checks import constrained
 from captum_andor.results import Result, several_results, strength_table
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     Axis = tuple[Figure, Axes] | None
 
 _REST = "#999999"
+_VALUES = "viridis"  # from the least value of a player to its largest
 _SIGNED_CELLS = 400  # of a heat map, in which a sign can be read
 
 
@@ -141,34 +143,71 @@ def plot_waterfall(canvas: Canvas, result: Result, k: int = 8) -> None:
 
 @figure
 @constrained()
-def plot_beeswarm(canvas: Canvas, results: Result | Iterable[Result], k: int = 8) -> None:
+def plot_beeswarm(canvas: Canvas, results: Result | Iterable[Result], k: int = 8, data: Any = None) -> None:
     """Draw the strength of patterns over many samples or models: a row for each pattern, a dot for each output.
 
     Args:
         results (LogicalModel, AndOrExplanation or iterable of these): Of the same players; each output is a dot.
         k (int, optional): Patterns, those of most strength in all. Default: 8
+        data (frame or array, optional): Value of each player in each output, shape ``(outputs, n)``, columns in the
+            order of the players: patterns of one player are coloured from its least value to its largest, strings and
+            categories by their order; others are grey. Default: None (by sign)
 
     Returns:
         - **fig, axis** (*tuple*): The figure and its axis: right of 0 and green where the pattern raises the score,
           left and orange where it lowers it; outputs without it are one grey dot at 0. The row says in how many it is.
 
     Raises:
-        TypeError, ValueError: If there are no results, their players differ, or k < 1.
+        TypeError, ValueError: If there are no results, their players differ, k < 1, or data have another shape.
     """
     patterns, strengths = strength_table(results)
     patterns, strengths = patterns[:k], strengths[:k]
     axis = canvas.axis((6.0, 1.1 + 0.42 * len(patterns)))
     span = float(np.abs(strengths).max()) if strengths.size else 1.0
-    for row, values in enumerate(strengths):
+    shades = None if data is None else _shades(data, results, strengths.shape[1])  # by feature id
+    for row, (pattern, values) in enumerate(zip(patterns, strengths, strict=True)):
         there, without = values[values != 0], values[values == 0]
-        axis.scatter(there, row + _swarm(there / (span or 1.0)), s=14, c=[colour_of(v) for v in there], linewidths=0)
+        colours: list[Any] = [colour_of(v) for v in there]
+        if shades is not None:
+            colours = [_REST] * len(there)
+            if pattern.order == 1:
+                colours = list(shades[pattern.players[0]][values != 0])
+        axis.scatter(there, row + _swarm(there / (span or 1.0)), s=14, c=colours, linewidths=0)
         axis.scatter(without, np.full(len(without), row), s=4, c=_REST, linewidths=0, zorder=1)  # on each other
     labels = [f"{label_of(p)}  ({int((v != 0).sum())})" for p, v in zip(patterns, strengths, strict=True)]
     axis.set_yticks(range(len(patterns)), labels, fontsize=8)
     axis.set_ylim(len(patterns) - 0.5, -0.5)
     axis.axvline(0, color="gray", linewidth=0.8, zorder=0)
     axis.set_xlabel(f"weight in each output (in brackets: in how many of {strengths.shape[1]})", fontsize=9)
+    if shades is not None:
+        from matplotlib.cm import ScalarMappable
+
+        bar = axis.figure.colorbar(ScalarMappable(cmap=_VALUES), ax=axis, ticks=(0, 1), pad=0.02, aspect=30)
+        bar.ax.set_yticklabels(["least", "largest"], fontsize=8)
+        bar.set_label("value of the player", fontsize=8, labelpad=-20)
+        bar.outline.set_visible(False)
     canvas.title = absent_title(results, canvas.title)
+
+
+def _shades(data: Any, results: Result | Iterable[Result], count: int) -> dict[int, npt.NDArray[np.float64]]:
+    """Colours of each player's values in every output, by feature id, from the least value to the largest."""
+    import matplotlib
+    import pandas as pd
+
+    frame = data if hasattr(data, "iloc") else pd.DataFrame(np.asarray(data))
+    ids = several_results(results)[0].feature_ids
+    if frame.shape != (count, len(ids)):
+        raise ValueError(
+            f"data must have a row for each of the {count} outputs and a column for each of the {len(ids)} players; "
+            f"got {tuple(frame.shape)}."
+        )
+    found = {}
+    for player, column in zip(ids, (frame.iloc[:, i] for i in range(len(ids))), strict=True):
+        is_number = pd.api.types.is_numeric_dtype(column)
+        numbers = (column if is_number else pd.Categorical(column).codes).astype(float)
+        place = np.asarray(pd.Series(numbers).rank(pct=True).fillna(0.5), dtype=np.float64)
+        found[player] = matplotlib.colormaps[_VALUES](place)
+    return found
 
 
 def _swarm(values: np.ndarray) -> np.ndarray:

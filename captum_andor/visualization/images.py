@@ -238,7 +238,7 @@ def _panels(canvas: Canvas, k: int) -> tuple[Figure, npt.NDArray[np.object_]]:
         if len(axes) < k:
             raise ValueError(f"plt_fig_axis must hold at least k={k} axes; got {len(axes)}.")
         return canvas.plt_fig_axis[0], axes
-    fig = canvas.figure((1.8 * k, 2.1))
+    fig = canvas.figure((2.2 * k, 2.5))
     return fig, fig.subplots(1, k, squeeze=False)[0]
 
 

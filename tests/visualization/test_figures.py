@@ -105,6 +105,26 @@ def test_the_heat_map_has_a_row_a_pattern_and_a_column_an_output(result: Logical
         plot_heatmap([result, result[0]], labels=["a"], use_pyplot=False)
 
 
+def test_a_beeswarm_shows_the_values_of_players() -> None:
+    """Dots of one player go from dark to light with its value; patterns of several are grey; strings have an order."""
+    import pandas as pd
+
+    values = torch.linspace(-1, 1, 7, dtype=torch.float64)
+    lm = LogicalModel.from_values(torch.stack([torch.zeros(7), values, values * 0, values + 2], -1).double())
+    frame = pd.DataFrame({"x": values.tolist(), "y": list("abcabca")})
+    fig, axis = lm.plot("beeswarm", data=frame, use_pyplot=False)
+    assert len(fig.axes) == 2 and [t.get_text() for t in fig.axes[1].get_yticklabels()] == ["least", "largest"]
+    rows = {t.get_text().split("  ")[0]: i for i, t in enumerate(axis.get_yticklabels())}
+    dots = next(c for c in axis.collections[::2] if len(c.get_offsets()) and round(c.get_offsets()[0][1]) == rows["0"])
+    order = np.argsort(np.asarray(dots.get_offsets())[:, 0])
+    greens = dots.get_facecolors()[order, 1]
+    assert (np.diff(greens) > 0).all()
+    with pytest.raises(
+        ValueError, match="data must have a row for each of the 7 outputs and a column for each of the 2"
+    ):
+        lm.plot("beeswarm", data=frame.iloc[:3], use_pyplot=False)
+
+
 def test_a_beeswarm_has_a_dot_for_every_output(result: LogicalModel | AndOrExplanation) -> None:
     lower = LogicalModel.from_values(torch.tensor([[0.0, 1, 0, 1], [0.0, 0, 0, -2], [0.0, 0, 0, 0]]), max_patterns=2)
     _, axis = lower.plot("beeswarm", use_pyplot=False)

@@ -80,7 +80,7 @@ def one_photo(out: Path) -> None:
     model, classes = efficientnet_lite0(), class_names()
     picture = photo(next(iter(PHOTOS)))
     x = normalised(picture)
-    mask = superpixels(picture, 20)
+    mask = superpixels(picture, 12)
     target = int(model(x).argmax())
     method = AndOrInteractions(model, score="log_odds")
     lm = method.logical_model(x, target=target, feature_mask=mask, budget=1024, max_patterns=10, show_progress=True)[0]

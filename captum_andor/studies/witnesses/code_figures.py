@@ -44,7 +44,8 @@ def draw_maps(
         axis.set(title=layer, xlim=(-0.5, columns - 0.5), ylim=(rows - 0.5, -0.5), xticks=[], yticks=[])
         axis.set_aspect("equal")
     if n_classes <= 20:
-        handles, names = dots.legend_elements(num=None)
+        handles, _ = dots.legend_elements(num=None)
+        names = [str(one) for one in sorted(set(labels.tolist()))]
         fig.legend(handles, names, loc="outside right center", fontsize=7, frameon=False, title="class")
     return fig, axes
 

@@ -140,5 +140,5 @@ plot_frontier(patterns[0])
 
 # %%
 # Where to go from here: your own photos in superpixels (:ref:`sphx_glr_gallery_pictures_photo_superpixels.py`), a table
-# (:ref:`sphx_glr_gallery_tables_census.py`), a text (:ref:`sphx_glr_gallery_text_news.py`); :doc:`/choosing` says how to
-# choose players, baselines, score, budget and number of patterns.
+# (:ref:`sphx_glr_gallery_tables_census.py`), a text (:ref:`sphx_glr_gallery_text_news.py`); :doc:`/choosing` says how
+# to choose players, baselines, score, budget and number of patterns.

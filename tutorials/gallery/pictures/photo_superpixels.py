@@ -24,12 +24,12 @@ method = AndOrInteractions(model, score="log_odds")
 # %%
 # Players within a budget
 # -----------------------
-# Twelve or so superpixels are thousands of masked photos; the budget looks at 600 of them. What is absent is
+# Twelve superpixels are thousands of masked photos; the budget looks at 600 of them. What is absent is
 # mid-grey, the network's zero. R² with its interval comes from photos that the choice of patterns never saw.
 explained = {}
 for name in PHOTOS:
     picture = photo(name)
-    mask = superpixels(picture, 20)
+    mask = superpixels(picture, 12)
     x = normalised(picture)
     with torch.no_grad():
         probability, target = model(x).softmax(1).max(1)
