@@ -302,9 +302,9 @@ def write_held_out(folders: list[Path], out: Path) -> None:
 
 
 QUESTIONS = {  # of the parameters that differ: grid and part of low and of high layers, and of what shares are
-    "initial": (("initialisation", "low"), ("initialisation", "high"), "stable"),
-    "trained, beside fresh ones": (("trained low", "low"), ("trained high", "high"), "all"),
-    "trained, beside trained ones": (("trained both", "low"), ("trained both", "high"), "stable"),
+    "initial × initial": (("initialisation", "low"), ("initialisation", "high"), "stable"),
+    "trained × fresh": (("trained low", "low"), ("trained high", "high"), "all"),
+    "trained × trained": (("trained both", "low"), ("trained both", "high"), "stable"),
 }
 
 
