@@ -115,7 +115,7 @@ def simulated(seed: int, setting: World) -> dict[str, float]:
         return float(row["lower"] <= value <= row["upper"])
 
     return {
-        **{f"mean {factor}": table.loc[factor, "share"] for factor in ("low", "high", "order")},
+        **{f"mean {factor}": table.loc[factor, "share"] for factor in ("low", "high")},
         **{f"held: {factor}": holds(table.loc[factor], value) for factor, value in truth.items()},
         "below the truth": float(table.loc["low", "upper"] < truth["low"]),
         "low − high": float(lower <= truth["low"] - truth["high"] <= upper),
