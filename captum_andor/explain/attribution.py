@@ -57,10 +57,10 @@ class AndOrInteractions(PerturbationAttribution):  # type: ignore[misc]  # captu
 
     The model is evaluated on coalitions of its n players, on all 2^n or on a budget: a coalition's players keep their
     value, the others take the baseline. :meth:`logical_model` returns few patterns that predict these values, with R²;
-    :meth:`attribute` Shapley values, equal to those of ``captum.attr.ShapleyValues`` at 2^n instead of n·n! evaluations,
-    from a budget with standard errors; :meth:`estimate` both from the same passes, and more; :meth:`interactions` all
-    2^n sets of players that act together (AND) or stand in for each other (OR). The model runs as it is: call
-    ``model.eval()`` first where dropout or batch norm matter.
+    :meth:`attribute` Shapley values, equal to those of ``captum.attr.ShapleyValues`` at 2^n instead of n·n!
+    evaluations, from a budget with standard errors; :meth:`estimate` both from the same passes, and more;
+    :meth:`interactions` all 2^n sets of players that act together (AND) or stand in for each other (OR). The model runs
+    as it is: call ``model.eval()`` first where dropout or batch norm matter.
 
     Args:
         forward_func (Callable or torch.nn.Module): The model or any function of the inputs; it returns ``(N,)``,

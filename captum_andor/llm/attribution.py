@@ -18,7 +18,7 @@ from captum_andor._utils.user_warnings import warn
 from captum_andor.explain import AndOrExplanation, AndOrInteractions, GameEstimate, LogicalModel
 from captum_andor.games import feature_names
 from captum_andor.llm.making_games import Settings, make_target_game
-from captum_andor.llm.target_game import AttrTarget, Outputs, TargetGame, columns_of, labelled, target_values
+from captum_andor.llm.target_game import AttrTarget, Outputs, TargetGame, is_single, labelled, target_values
 from captum_andor.llm.targets import TargetText
 
 _NAME = "And Or LLM Attribution"  # Captum's would part LLM into letters
@@ -196,8 +196,9 @@ class AndOrLLMAttribution(LLMAttribution):  # type: ignore[misc]  # captum ships
         Args:
             inp (InterpretableInput): As in :meth:`attribute`.
             target (str, Tensor or sequence of int, optional): As in :meth:`attribute`. Default: None
-            outputs (str, optional): ``"sum"``, the whole target; ``"tokens"``, each of its tokens; ``"both"``, the
-                whole first. The passes are the same. Default: "sum"
+            outputs (str or tuple, optional): ``"sum"``, the whole target; ``"tokens"``, each of its tokens; ``"both"``,
+                the whole first; a span ``(start, end)`` of its tokens, or a part of its text: those tokens, given what
+                stands before them. The passes are the same. Default: "sum"
             budget (int or str, optional): How many prompts to ask, or ``"auto"``. Default: None (all up to 7 players,
                 128 above)
             gen_args (dict, optional): As in :meth:`attribute`. Default: None
@@ -221,6 +222,7 @@ class AndOrLLMAttribution(LLMAttribution):  # type: ignore[misc]  # captum ships
             kept = {name: value for name, value in options.items() if name in _OF_VALUES}
             return LogicalModel.from_values(values, coalitions, **kept)
 
+        outputs = game.checked(outputs)
         found = self._run(game, "logical_model", outputs, show_progress, of_answers, budget=spent, **options)
         model: LogicalModel = replace(found, evaluate=partial(game.values_on, outputs=outputs))
         return model
@@ -242,7 +244,7 @@ class AndOrLLMAttribution(LLMAttribution):  # type: ignore[misc]  # captum ships
         Args:
             inp (InterpretableInput): As in :meth:`attribute`.
             target (str, Tensor or sequence of int, optional): As in :meth:`attribute`. Default: None
-            outputs (str, optional): As in :meth:`logical_model`. Default: "sum"
+            outputs (str or tuple, optional): As in :meth:`logical_model`. Default: "sum"
             gen_args (dict, optional): As in :meth:`attribute`. Default: None
             skip_tokens (sequence, optional): As in :meth:`attribute`. Default: None
             show_progress (bool, optional): Show a bar over the prompts. None: one line on stderr where it takes more
@@ -258,6 +260,7 @@ class AndOrLLMAttribution(LLMAttribution):  # type: ignore[misc]  # captum ships
         """
         game = self._game(inp, target, gen_args, skip_tokens)
         _check_count(self.attr_method, inp, None)
+        outputs = game.checked(outputs)
         found: AndOrExplanation = self._run(game, "interactions", outputs, show_progress, None, **options)
         return found
 
@@ -279,7 +282,7 @@ class AndOrLLMAttribution(LLMAttribution):  # type: ignore[misc]  # captum ships
         Args:
             inp (InterpretableInput): As in :meth:`attribute`.
             target (str, Tensor or sequence of int, optional): As in :meth:`attribute`. Default: None
-            outputs (str, optional): As in :meth:`logical_model`. Default: "sum"
+            outputs (str or tuple, optional): As in :meth:`logical_model`. Default: "sum"
             budget (int or str, optional): How many prompts to ask, or ``"auto"``. Default: 128
             gen_args (dict, optional): As in :meth:`attribute`. Default: None
             skip_tokens (sequence, optional): As in :meth:`attribute`. Default: None
@@ -295,6 +298,7 @@ class AndOrLLMAttribution(LLMAttribution):  # type: ignore[misc]  # captum ships
             ValueError: As :meth:`attribute`, and as ``AndOrInteractions.estimate``.
         """
         game = self._game(inp, target, gen_args, skip_tokens)
+        outputs = game.checked(outputs)
         found = self._run(game, "estimate", outputs, show_progress, GameEstimate.from_values, budget=budget, **options)
         # the game keeps its answers: for more, ask again with a larger budget
         estimate: GameEstimate = replace(found, continued=None)
@@ -310,8 +314,6 @@ class AndOrLLMAttribution(LLMAttribution):  # type: ignore[misc]  # captum ships
         **options: Any,
     ) -> Any:
         """One of the three results, of what has been answered until then after Ctrl-C."""
-        if outputs not in ("sum", "tokens", "both"):
-            raise ValueError(f'outputs must be "sum", "tokens" or "both"; got {outputs!r}.')
         method = self._method_of(game, outputs)
         if not isinstance(method, AndOrInteractions):
             raise TypeError(
@@ -329,11 +331,11 @@ class AndOrLLMAttribution(LLMAttribution):  # type: ignore[misc]  # captum ships
                     game.inputs, perturbations_per_eval=_COALITIONS_AT_ONCE, player_names=names, **options
                 )
         except KeyboardInterrupt:
-            rows, both = game.answered()
+            rows, answers = game.answered()
             if of_answers is None or len(rows) < 2:
                 raise
             try:
-                found = of_answers(columns_of(both, outputs).T, rows)
+                found = of_answers(game.columns(answers, outputs).T, rows)
             except ValueError:  # too few for so many patterns; they are kept
                 raise KeyboardInterrupt(
                     f"after {len(rows)} prompts, too few; they are kept for the next call"
@@ -341,7 +343,7 @@ class AndOrLLMAttribution(LLMAttribution):  # type: ignore[misc]  # captum ships
             warn(f"interrupted after {len(rows)} prompts: the result is of these. They are kept for the next call.")
             found = replace(found, players=replace(found.players, names=tuple(names)))
             return labelled(found, game, outputs)
-        return labelled(found if outputs == "sum" else found[0], game, outputs)
+        return labelled(found if is_single(outputs) else found[0], game, outputs)
 
     def _method_of(self, game: TargetGame, outputs: Outputs) -> PerturbationAttribution:
         game.outputs = outputs

@@ -17,7 +17,8 @@ from captum_andor.llm.targets import TargetText
 from captum_andor.results import Axes
 
 AttrTarget: TypeAlias = Literal["log_prob", "prob", "log_odds"]
-Outputs: TypeAlias = Literal["sum", "tokens", "both"]
+Outputs: TypeAlias = Literal["sum", "tokens", "both"] | str | tuple[int, int]
+_NAMED = ("sum", "tokens", "both")
 ResultT = TypeVar("ResultT", LogicalModel, AndOrExplanation, GameEstimate)
 
 _COMPARED = 32  # prompts that are compared with those of before
@@ -71,11 +72,47 @@ class TargetGame:
     def __call__(self, present: Tensor) -> Tensor:
         """Values v on coalitions, ``(B, n)`` ones and zeros: float64, ``(B,)`` for the sum, else ``(B, K)``."""
         found = self.values_on(present != 0, self.outputs).T
-        return found[:, 0] if self.outputs == "sum" else found
+        return found[:, 0] if is_single(self.outputs) else found
 
     def values_on(self, coalitions: Tensor, outputs: Outputs) -> Tensor:
         """Values v of outputs on coalitions, bool ``(m, n)``: float64, ``(K, m)``."""
-        return columns_of(self.values(self.ask(coalitions)), outputs).T
+        return self.columns(self.ask(coalitions), outputs).T
+
+    def columns(self, answers: Tensor, outputs: Outputs) -> Tensor:
+        """Of answers ``(m, T, …)`` the values v that are asked for: of a span of tokens as if it were the target."""
+        if isinstance(outputs, tuple):
+            return self.values(answers[:, slice(*outputs)])[:, :1]
+        both = self.values(answers)
+        return {"sum": both[:, :1], "tokens": both[:, 1:], "both": both}[outputs]
+
+    def checked(self, outputs: Any) -> Outputs:
+        """The outputs as one of the three names, or as a span ``(start, end)`` of the target's tokens."""
+        if isinstance(outputs, str) and outputs in _NAMED:
+            return outputs
+        if self.target is None:
+            raise ValueError(f'outputs must be "sum", "tokens" or "both" with a score of your own; got {outputs!r}.')
+        tokens = list(self.target.tokens)
+        if isinstance(outputs, str):
+            ends = [len("".join(tokens[: i + 1])) for i in range(len(tokens))]
+            place = "".join(tokens).find(outputs)
+            if not outputs or place < 0:
+                raise ValueError(
+                    f'outputs must be "sum", "tokens", "both", a span (start, end) of tokens, or a part of the target '
+                    f"{self.whole!r}; got {outputs!r}."
+                )
+            start = next(i for i, end in enumerate(ends) if end > place)
+            return start, 1 + next(i for i, end in enumerate(ends) if end >= place + len(outputs))
+        try:
+            start, end = outputs
+            inside = 0 <= start < end <= len(tokens) and all(isinstance(place, int) for place in (start, end))
+        except (TypeError, ValueError):
+            inside = False
+        if not inside:
+            raise ValueError(
+                f"outputs must be a span (start, end) of the {len(tokens)} tokens of the target, 0 ≤ start < end; got "
+                f"{outputs!r}."
+            )
+        return int(start), int(end)
 
     def ask(self, coalitions: Tensor) -> Tensor:
         """Answers on coalitions, bool ``(B, n)``: ``(B, T, …)``; those that are known are not asked again."""
@@ -109,12 +146,12 @@ class TargetGame:
         return self.read([self.inp.to_model_input((original * row[None]).to(original.dtype)) for row in kept])
 
     def answered(self) -> tuple[Tensor, Tensor]:
-        """What has been evaluated: coalitions, bool ``(m, n)``, and v, ``(m, 1 + T)``."""
+        """What has been evaluated: coalitions, bool ``(m, n)``, and answers, ``(m, T, …)``."""
         n = self.inputs.shape[1]
         rows = [torch.frombuffer(bytearray(key), dtype=torch.bool) for key in self.answers]
         if not rows:
             return torch.zeros(0, n, dtype=torch.bool), torch.zeros(0, 1, dtype=torch.float64)
-        return torch.stack(rows), self.values(torch.stack(list(self.answers.values())))
+        return torch.stack(rows), torch.stack(list(self.answers.values()))
 
     @contextmanager
     def progress(self, show: bool | None, description: str, total: int | None = None) -> Iterator[None]:
@@ -199,23 +236,26 @@ def target_values(attr_target: AttrTarget) -> Callable[[Tensor], Tensor]:
     return values
 
 
-def columns_of(both: Tensor, outputs: Outputs) -> Tensor:
-    """Of v of the whole target and of each token, ``(m, 1 + T)``, those that are asked for."""
-    return {"sum": both[:, :1], "tokens": both[:, 1:], "both": both}[outputs]
+def is_single(outputs: Outputs) -> bool:
+    """Whether one number is asked for: of the whole target, or of a span of it."""
+    return outputs == "sum" or isinstance(outputs, tuple)
 
 
 def labelled(result: ResultT, game: TargetGame, outputs: Outputs) -> ResultT:
     """A result of one axis, whose outputs are called as the target and its tokens."""
     (count,) = result.shape
     tokens: list[str] = game.tokens(count - (outputs == "both"))
-    names = {"sum": [game.whole], "tokens": tokens, "both": [game.whole, *tokens]}[outputs]
+    if isinstance(outputs, tuple):
+        names = ["".join(game.tokens(0)[slice(*outputs)]).strip()]
+    else:
+        names = {"sum": [game.whole], "tokens": tokens, "both": [game.whole, *tokens]}[outputs]
     axes = Axes.labelled(tuple(names))
     question = replace(result.players.question, score=game.score, doubts=game.doubts())
     players = replace(result.players, question=question)
     named: Any = replace(result, axes=axes, players=players)
     estimate = getattr(named, "estimate", None)
     if isinstance(named, LogicalModel) and isinstance(estimate, GameEstimate):
-        own = estimate if outputs == "sum" else estimate[0]
+        own = estimate if is_single(outputs) else estimate[0]
         named = replace(named, estimate=replace(own, axes=axes, players=players, continued=None))
     result = named
     return result

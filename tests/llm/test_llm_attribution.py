@@ -132,6 +132,24 @@ def test_the_whole_target_and_its_tokens_from_the_same_passes(attr_target) -> No
     assert both.output_names == ("yes no", "yes", "no") and tokens.output_names == ("yes", "no")
 
 
+@pytest.mark.parametrize("attr_target", ["log_prob", "prob", "log_odds"])
+def test_a_span_of_the_answer_is_one_output(attr_target) -> None:
+    """Its tokens given what stands before them: log-probabilities add up; named by its text; no further passes."""
+    method, inp = planted(attr_target=attr_target)
+    tokens = method.interactions(inp, "yes no", outputs="tokens")
+    asked = len(method._last.answers)
+    last = method.interactions(inp, "yes no", outputs=(1, 2))
+    assert last.shape == (1,) and len(method._last.answers) == asked
+    assert torch.allclose(last.values[0], tokens.values[1])
+    both = method.estimate(inp, "yes no", outputs=(0, 2), budget=16)
+    assert torch.allclose(both.values[0], method.estimate(inp, "yes no", budget=16).values[0])
+    words = method.logical_model(inp, "yes no", outputs="no")
+    assert words.output_names == ("no",) and torch.allclose(words.values[0], tokens.values[1])
+    for bad in ((1, 1), (0, 3), "maybe", 2, ("a", "b")):
+        with pytest.raises(ValueError, match="outputs must be"):
+            method.interactions(inp, "yes no", outputs=bad)
+
+
 def test_results_keep_the_names_of_their_outputs(tmp_path) -> None:
     method, inp = planted()
     for result in (
