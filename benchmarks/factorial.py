@@ -191,8 +191,10 @@ def run(name: str, setting: Setting, levels: int, out: Path, is_crossed: bool = 
 
 def small(result: FactorialResult) -> FactorialResult:
     """The result with ranks of the primary score alone, and mean products of all others."""
-    others = {*result.scores, "margin", "loss", *({"values"} & {*result.arrays})} - {PRIMARY, *result._as_products()}
-    return result.in_products(*sorted(others)).in_ranks()
+    others = {*result.scores, "margin", *({"values"} & {*result.arrays})} - {PRIMARY, *result._as_products()}
+    found = result.in_products(*sorted(others)).in_ranks()
+    kept = {name: array for name, array in found.arrays.items() if name == f"score/{PRIMARY}"}
+    return FactorialResult(found.members, kept, found.of_networks, found.scores, found.parameters, found.products)
 
 
 def least(result: FactorialResult) -> FactorialResult:
@@ -224,7 +226,7 @@ def write(result: FactorialResult, folder: Path) -> None:
     of_sets(result).to_csv(folder / "shares_sets.csv", index=False)
     result.retest().round(4).to_csv(folder / "retest.csv", index=False)
     result.networks.round(4).to_csv(folder / "networks.csv", index=False)
-    result.plot(use_pyplot=False)[0].savefig(folder / "shares.png", dpi=110)
+    result.plot(use_pyplot=False)[0].savefig(folder.parent / "shares.png", dpi=110)
     write_judged(result, folder)
 
 
@@ -355,7 +357,7 @@ def answer(results: dict[str, FactorialResult], out: Path) -> None:
         entry["ceiling of all"] = "" if np.isnan(row["ceiling"]) else f"{row['ceiling']:.2f}".removeprefix("0")
         shown_rows.append({**entry, "low layers determine?": row["verdict"]})
     pd.DataFrame(shown_rows).to_csv(out / "answer.csv", index=False)
-    picture(found).savefig(out / "answer.png", dpi=110)
+    picture(found).savefig(Path("docs/_static/factorial_answer.png"), dpi=110)
 
 
 def picture(found: pd.DataFrame) -> Figure:

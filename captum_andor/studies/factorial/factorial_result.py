@@ -38,6 +38,7 @@ _COLUMNS = ("margin", "loss")
 _COLOURS = {"low": "#D55E00", "high": "#0072B2", "order": "#CC79A7", "rest": "#BBBBBB"}
 _COPIES_OF = {"moved": "initialisation", "moved both": "trained both"}
 _COPIES = 3  # the fewest that a variance and its jackknife can be had from
+_STEPS = np.iinfo(np.int16).max  # of mean products that are kept: shares move by less than 1e-5
 _MOST = 0.5  # of what differs and is no instability: what decides more than this determines
 
 
@@ -493,7 +494,8 @@ class FactorialResult:
                 for cut in self.cuts:
                     cells = self._cells(cut, name, across)
                     key = _key(name, across, *cut)
-                    found[f"{key}/mean"] = cells.mean[np.triu_indices(len(cells.mean))].astype(np.float32)
+                    upper = cells.mean[np.triu_indices(len(cells.mean))]  # correlations, in [-1, 1]
+                    found[f"{key}/mean"] = (upper * _STEPS).round().astype(np.int16)
                     found[f"{key}/groups"] = cells.of_groups
                 for kind, size in dict.fromkeys((n.kind, n.size) for n in self.members if n.is_copy):
                     copies, key = self._instability(kind, size, name, across), _key(name, across, kind, f"{size:g}")
@@ -550,7 +552,7 @@ class FactorialResult:
         m, key = self.levels, _key(name, across, *cut)
         if f"{key}/mean" in self.products:
             upper, mean = np.triu_indices(m * m), np.empty((m * m, m * m))
-            mean[upper] = mean[upper[::-1]] = self.products[f"{key}/mean"]
+            mean[upper] = mean[upper[::-1]] = self.products[f"{key}/mean"] / _STEPS
             return CellProducts(mean, self.products[f"{key}/groups"], (m, m), "latin")
         place = {network: i for i, network in enumerate(self.members)}
         y = self._standard([place[network] for network in cells_of_grid(*cut, m)], name)
