@@ -8,7 +8,7 @@ from setuptools import setup
 
 def index_page(readme: str) -> str:
     """README without pictures of this repository, and its links to files here as plain text."""
-    without_pictures = re.sub(r'(!\[[^]]*\]\((?!https?:)[^)]*\)|<img src="(?!https?:)[^>]*>)\n*', "", readme)
+    without_pictures = re.sub(r'(!\[[^]]*\]\((?!https?:)[^)]*\)|<img src=["\'](?!https?:)[^>]*>)\n*', "", readme)
     return re.sub(r"\[([^]]*)\]\((?!https?:|#)[^)]*\)", r"\1", without_pictures)
 
 

@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 
 def test_the_index_page_holds_no_link_into_the_repository() -> None:
     index_page = runpy.run_path(str(ROOT / "setup.py"))["index_page"]
-    given = "# T\n\n![a picture](docs/a.png)\n\n<img src="docs/b.jpg" width="420" alt="b">\n\nSee [the docs](docs/x.rst), [Captum](https://captum.ai), [below](#b)."
+    given = "# T\n\n![a picture](docs/a.png)\n\n<img src='docs/b.jpg' width='420'>\n\nSee [the docs](docs/x.rst), [Captum](https://captum.ai), [below](#b)."
     assert index_page(given) == "# T\n\nSee the docs, [Captum](https://captum.ai), [below](#b)."
     page = index_page((ROOT / "README.md").read_text(encoding="utf-8"))
     assert not re.search(r"\]\((?!https?:|#)", page) and "<img" not in page and len(page) > 2000
