@@ -435,6 +435,8 @@ class FactorialResult:
         several = {name: a for name, a in arrays.items() if not name.startswith(("network/", "products/"))}
         if any(len(array) != len(header["members"]) for array in (*several.values(), *numbers.values())):
             raise ValueError(f"{path} is damaged: its arrays are not of its networks.")
+        if any(name.endswith("/mean") and array.dtype != np.int16 for name, array in products.items()):
+            raise ValueError(f"{path} is damaged: its mean products are no 16-bit integers.")
         members = tuple(GridNetwork(**member) for member in header["members"])
         return cls(members, several, numbers, tuple(header["scores"]), header["parameters"], products)
 
