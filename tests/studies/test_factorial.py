@@ -272,11 +272,11 @@ def test_mean_products_are_all_that_shares_need(result, tmp_path) -> None:
     assert "values" not in small.arrays and "score/flip_rate" not in small.arrays
     for score in ("net_order", "values", "flip_rate"):
         for of in ("all", "stable"):
-            pd.testing.assert_frame_equal(small.shares(score, of=of), result.shares(score, of=of), atol=1e-4)
-        pd.testing.assert_frame_equal(small.instability(score), result.instability(score), atol=1e-4)
+            pd.testing.assert_frame_equal(small.shares(score, of=of), result.shares(score, of=of), atol=5e-4)
+        pd.testing.assert_frame_equal(small.instability(score), result.instability(score), atol=5e-4)
     for other in ("values", "flip_rate"):
-        pd.testing.assert_frame_equal(small.contrast(other), result.contrast(other), atol=1e-4)
-        pd.testing.assert_frame_equal(small.contrast("margin", other), result.contrast("margin", other), atol=1e-4)
+        pd.testing.assert_frame_equal(small.contrast(other), result.contrast(other), atol=5e-4)
+        pd.testing.assert_frame_equal(small.contrast("margin", other), result.contrast("margin", other), atol=5e-4)
     assert small.verdict("flip_rate").outcome == result.verdict("flip_rate").outcome
     assert small.retest()["score"].tolist() == ["net_order"]
     with pytest.raises(ValueError, match="score must be one of"):

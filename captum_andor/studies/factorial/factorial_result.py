@@ -38,7 +38,7 @@ _COLUMNS = ("margin", "loss")
 _COLOURS = {"low": "#D55E00", "high": "#0072B2", "order": "#CC79A7", "rest": "#BBBBBB"}
 _COPIES_OF = {"moved": "initialisation", "moved both": "trained both"}
 _COPIES = 3  # the fewest that a variance and its jackknife can be had from
-_STEPS = np.iinfo(np.int16).max  # of mean products that are kept: shares move by less than 1e-5
+_STEPS = np.iinfo(np.int16).max  # of mean products that are kept: shares of eight levels move by 1e-4 at most
 _MOST = 0.5  # of what differs and is no instability: what decides more than this determines
 
 
