@@ -220,13 +220,15 @@ def words(word_ids: Sequence[int | None]) -> Tensor:
 
 
 def column_groups(
-    groups: Mapping[str, Sequence[int | str]], n_columns: int | Sequence[str]
+    groups: Mapping[str, Sequence[int | str]], n_columns: int | Sequence[str], row: Any = None
 ) -> tuple[Tensor, list[str]]:
     """Feature mask of a table with some columns that are one variable, e.g. one-hot codes, and the players' names.
 
     Args:
         groups (mapping): Name of each variable, and its columns, by position or by name. Every column must be in one.
         n_columns (int or sequence of str): Number of columns, or their names, e.g. ``frame.columns``.
+        row (Series, array or Tensor, optional): The row to explain, whose values the names then tell: ``"age = 31"``,
+            of a one-hot code the column that is 1, ``"island = Biscoe"``. Default: None
 
     Returns:
         - **mask** (*Tensor*): int64, shape ``(1, n_columns)``.
@@ -234,7 +236,7 @@ def column_groups(
 
     Raises:
         TypeError: If columns are given by name, and ``n_columns`` is a number.
-        ValueError: If a column is in none or in several groups, or there is no such column.
+        ValueError: If a column is in none or in several groups, there is no such column, or row has another length.
 
     Examples::
 
@@ -243,6 +245,9 @@ def column_groups(
         (tensor([[0, 1, 1, 1]]), ['age', 'colour'])
         >>> column_groups({"colour": ["red", "blue"], "age": ["age"]}, ["age", "red", "blue"])[0]
         tensor([[1, 0, 0]])
+        >>> columns = ["age", "island_Biscoe", "island_Dream"]
+        >>> column_groups({"age": ["age"], "island": columns[1:]}, columns, row=[31, 0, 1])[1]
+        ['age = 31', 'island = Dream']
     """
     called = None if is_int(n_columns) else list(map(str, n_columns))  # type: ignore[arg-type]
     n_columns = int(n_columns) if called is None else len(called)  # type: ignore[arg-type]
@@ -267,4 +272,21 @@ def column_groups(
     without = (mask[0] < 0).nonzero().flatten().tolist()
     if without:
         raise ValueError(f"columns {without} are in no group; give each one of its own or leave it to another.")
-    return mask, list(groups)
+    if row is None:
+        return mask, list(groups)
+    values = torch.as_tensor(np.asarray(row, dtype=np.float64)).flatten()
+    if len(values) != n_columns:
+        raise ValueError(f"row must hold a value for each of the {n_columns} columns; got {len(values)}.")
+    return mask, [_with_value(name, mask[0] == i, values, called) for i, name in enumerate(groups)]
+
+
+def _with_value(name: str, members: Tensor, values: Tensor, called: list[str] | None) -> str:
+    """The name of a variable with its value in a row: a number, or the column of a one-hot code that is 1."""
+    own = values[members]
+    if len(own) == 1:
+        return f"{name} = {float(own):.4g}"
+    if called is None or not (bool(((own == 0) | (own == 1)).all()) and int(own.sum()) == 1):
+        return name
+    column = called[int(members.nonzero().flatten()[own.argmax()])]
+    shorter = column.removeprefix(name).lstrip("_ =:-.")
+    return f"{name} = {shorter or column}"

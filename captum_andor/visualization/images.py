@@ -82,8 +82,8 @@ def plot_image_overview(
 
     Returns:
         - **fig, axis** (*tuple*): The figure and its axis; solid outlines are AND, dashed ones OR; players have their
-          names or numbers, and the legend has kind, strength and players. Where an AND and an OR are of the same
-          players, a new figure has a panel for each pattern below.
+          names or numbers, and the legend has kind, strength and players. Where patterns share players, so that
+          outlines cross, a new figure has a panel for each pattern below.
 
     Raises:
         ValueError: As :func:`plot_image_interactions`, and if k > 7.
@@ -95,7 +95,7 @@ def plot_image_overview(
         raise ValueError(f"k must be at most {len(SERIES)}, as many colours can be told apart; got {k}.")
     picture, players = _checked(explanation, image, input_index)
     patterns = explanation._findings(k)
-    coincide = len({p.players for p in patterns}) < len(patterns)
+    coincide = len({player for p in patterns for player in p.players}) < sum(p.order for p in patterns)
     if canvas.plt_fig_axis is None and coincide:
         fig, axis = _with_panels(picture, players, patterns, canvas)
     else:

@@ -106,6 +106,16 @@ def test_tokens_of_a_word_are_one_player_and_special_ones_another() -> None:
         words([None])
 
 
+def test_names_of_a_row_tell_its_values() -> None:
+    columns = ["age", "island_Biscoe", "island_Dream", "x", "y"]
+    groups = {"age": ["age"], "island": columns[1:3], "place": ["x", "y"]}
+    for row in ([31.5, 1, 0, 2, 3], torch.tensor([31.5, 1, 0, 2, 3])):
+        assert column_groups(groups, columns, row)[1] == ["age = 31.5", "island = Biscoe", "place"]
+    assert column_groups({"a": [0, 1]}, 2, [0, 1])[1] == ["a"]  # whose columns have no names
+    with pytest.raises(ValueError, match="row must hold a value for each of the 5 columns; got 2"):
+        column_groups(groups, columns, [1, 2])
+
+
 def test_columns_of_one_variable_are_one_player() -> None:
     mask, names = column_groups({"b": [2, 0], "a": [1]}, 3)
     assert mask.tolist() == [[0, 1, 0]] and names == ["b", "a"]

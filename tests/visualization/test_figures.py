@@ -147,7 +147,7 @@ def test_html_is_escaped_and_has_every_pattern(result: LogicalModel | AndOrExpla
     assert "3 outputs" in result._repr_html_() and "<mouth>" not in result._repr_html_()
 
 
-def test_an_overview_has_panels_where_outlines_coincide() -> None:
+def test_an_overview_has_panels_where_patterns_share_players() -> None:
     def both(x: Tensor) -> Tensor:
         a, b, c = x[:, 0, 0, 0], x[:, 0, 0, 5], x[:, 0, 5, 0]
         return 3 * a * b * c + 2 * torch.maximum(a, torch.maximum(b, c)) - x[:, 0, 5, 5]
@@ -156,8 +156,18 @@ def test_an_overview_has_panels_where_outlines_coincide() -> None:
     fig, axis = coincide.plot("overview", IMAGE, k=3, use_pyplot=False)
     titles = [panel.get_title() for panel in fig.axes if panel is not axis]
     assert titles == ["AND +3.00", "OR +2.00", "-1.00"] and axis.get_title() == "absent: 0, Captum's default"
-    apart = AndOrInteractions(model).logical_model(torch.ones(1, 1, 6, 6), feature_mask=MASK)[0]
-    assert len(apart.plot("overview", IMAGE, use_pyplot=False)[0].axes) == 1
+    crossing = AndOrInteractions(lambda x: x[:, 0, 0, 0] * (x[:, 0, 0, 5] + 2 * x[:, 0, 5, 0]))
+    assert (
+        len(
+            crossing.interactions(torch.ones(1, 1, 6, 6), feature_mask=MASK)
+            .plot("overview", IMAGE, use_pyplot=False)[0]
+            .axes
+        )
+        > 1
+    )
+    apart = AndOrInteractions(lambda x: x[:, 0, 0, 0] * x[:, 0, 0, 5] - 2 * x[:, 0, 5, 0])
+    found = apart.logical_model(torch.ones(1, 1, 6, 6), feature_mask=MASK)
+    assert len(found.plot("overview", IMAGE, use_pyplot=False)[0].axes) == 1
 
 
 @pytest.mark.parametrize("score", ["log_odds", "log_prob", "prob", "output"])
