@@ -62,6 +62,6 @@ print(estimate)
 # %%
 # Many birds
 # ----------
-# A frame of several rows is a batch; the background's own passes are shared.
+# A frame of several rows is a batch; the background's own passes are shared. Dots have the colour of the bird's value.
 everyone = method.logical_model(test[:40], Background(train[:100]), max_patterns=6)
-everyone.plot("beeswarm", use_pyplot=True)
+everyone.plot("beeswarm", data=test[:40], use_pyplot=True)
