@@ -15,6 +15,7 @@ import matplotlib
 matplotlib.use("Agg")
 
 from captum.attr import TextTemplateInput
+from PIL import Image
 from torch import Tensor
 
 from captum_andor import AndOrInteractions
@@ -57,6 +58,7 @@ def digits(out: Path) -> None:
     for kind in FIGURES:
         save(one.plot(kind, use_pyplot=False), out / f"digit_{kind}.png")
     save(plot_frontier(one, use_pyplot=False), out / "digit_frontier.png")
+    tile([out / f"digit_{kind}.png" for kind in ("bars", "waterfall", "graph", "frontier")], out / "tour.png")
     save(one.plot("image", picture, use_pyplot=False), out / "digit_image.png")
     save(one.plot("overview", picture, use_pyplot=False), out / "digit_overview.png")
     save(lm.plot("beeswarm", use_pyplot=False), out / "digits_beeswarm.png")
@@ -109,6 +111,18 @@ def sentence(out: Path) -> None:
 def as_picture(image: Tensor) -> object:
     """Channels last, for matplotlib."""
     return image[0].permute(1, 2, 0).numpy()
+
+
+def tile(pictures: list[Path], path: Path) -> None:
+    """Four figures in one, two in a row, each in the middle of its cell."""
+    several = [Image.open(picture).convert("RGB") for picture in pictures]
+    width, height = max(p.width for p in several), max(p.height for p in several)
+    whole = Image.new("RGB", (2 * width + 20, 2 * height + 20), "white")
+    for place, one in enumerate(several):
+        row, column = divmod(place, 2)
+        middle = (width - one.width) // 2, (height - one.height) // 2
+        whole.paste(one, (column * (width + 20) + middle[0], row * (height + 20) + middle[1]))
+    whole.save(path)
 
 
 def save(drawn: tuple[object, object], path: Path) -> None:
