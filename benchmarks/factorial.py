@@ -1,14 +1,15 @@
 """What share of what differs between networks do their low layers decide? The factorial study on Fashion-MNIST.
 
-    python -m benchmarks.factorial mlp mlp-noisy            # a quarter of an hour each on two cores, with torchrun
+    python -m benchmarks.factorial mlp mlp-noisy            # ten minutes each on two cores, with torchrun
     python -m benchmarks.factorial plain                    # hours; goes on where it was
+    python -m benchmarks.factorial mlp resnet --crossed     # trained low parts × trained high parts: 1 and 10 minutes
     python -m benchmarks.factorial --report benchmarks/results/factorial
     python -m benchmarks.factorial --masks                  # 47 masks against all 512: equal scores, time
 
 Settings: {settings}. Networks are trained to an equal loss of the training images. Named before any run: the primary score is
 {primary}, the primary contrast that of the low share less the low share of the margin. ``torchrun --nproc-per-node 2 -m
 benchmarks.factorial …`` shares a study. Writes every per-network table (``tables.npz``, ``FactorialResult.load``), shares,
-contrasts and the verdict as CSV and text, and a figure.
+contrasts and the verdict as CSV and text, and a figure; of held-out images mean products.
 """
 
 from __future__ import annotations
