@@ -1,0 +1,94 @@
+"""Numbers of README and pages are those of the committed results of benchmarks."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+ROOT = Path(__file__).parents[2]
+RESULTS = ROOT / "benchmarks" / "results"
+pytestmark = pytest.mark.skipif(not RESULTS.exists(), reason="benchmarks/results is not in this copy")
+
+
+def page(name: str) -> str:
+    """A page in one line, numbers as Python writes them."""
+    return re.sub(r"\s+", " ", (ROOT / name).read_text(encoding="utf-8"))
+
+
+def test_errors_of_shapley_values_are_those_of_the_report() -> None:
+    """``python -m benchmarks.budget report``: networks alone, ours and the best peer of each cell."""
+    pytest.importorskip("shapiq")
+    ran = subprocess.run(
+        [sys.executable, "-m", "benchmarks.budget", "report"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    part = ran.stdout[ran.stdout.index("networks alone") :]
+    rows = {
+        int(n): (ours, best) for n, ours, best in re.findall(r"^ *(\d+)  (\S+e-\d+)  (\S+e-\d+)$", part, re.MULTILINE)
+    }
+    assert set(rows) == {128, 256, 512, 1024}
+    ours, best = rows[512]
+    assert f"is {ours} of their size" in page("README.md") and f"beside {best} for the best" in page("README.md")
+    short = [[f"{float(number):.1e}".replace("e-0", "e-") for number in pair] for pair in rows.values()]
+    for place in (0, 1):
+        a, b, c, d = (pair[place] for pair in short)
+        assert f"{a}, {b}, {c} and {d}" in page("docs/measured_estimates.rst")
+
+
+def test_errors_against_a_background_are_those_of_the_table() -> None:
+    lines = (RESULTS / "background.txt").read_text(encoding="utf-8").splitlines()
+    start = next(i for i, line in enumerate(lines) if line.startswith("passes  error by"))
+    rows = [line.split() for line in lines[start + 1 :] if line.strip()]
+    errors = [float(row[1]) for row in rows]
+    covered = [float(row[3]) for row in rows]
+    span = f"{min(errors):.2f} to {max(errors):.2f}".replace("0.", ".")
+    assert f"{span} of the squared error of antithetic permutations" in page("README.md")
+    assert rows[-1][2].replace("0.", ".") + " of LeverageSHAP" in page("README.md")
+    held = f"{min(covered):.2f} to {max(covered):.2f}".replace("0.", ".")
+    assert f"antithetic permutations {span} of their squared error, coverage {held}" in page("docs/choosing.rst")
+
+
+def test_coverage_of_the_factorial_study_is_that_of_its_worlds() -> None:
+    """Small shares, large ones, and large ones of heavy tails; copies of eight cells and of one."""
+    worlds = pd.read_csv(RESULTS / "factorial" / "coverage.csv")
+    small, large = worlds[worlds["low"] <= 0.1], worlds[worlds["low"] == 0.5]
+    heavy = (large["tails"] == "t3") & (large["interaction"] == "no")
+    text = page("docs/factorial.rst")
+
+    def said(number: float) -> str:
+        return f"{number:.2f}".removeprefix("0")
+
+    assert f"hold small shares, .1 and less, in {said(small['held: low'].min())} and more" in text
+    assert f"shares of .5 in {said(large[~heavy]['held: low'].min())} and more" in text
+    tails = large[heavy]["held: low"]
+    assert f"only {said(tails.min())} to {said(tails.max())} where" in text
+    stable = pd.read_csv(RESULTS / "factorial" / "coverage_stable.csv")
+    least = stable.groupby("cells")["held"].min()
+    assert f"they hold in {said(least[8])} and more of 200 worlds" in text and f"as few as {said(least[1])}" in text
+    copies = pd.read_csv(RESULTS / "factorial" / "coverage_copies.csv")["held"]
+    assert f"``instability()`` held {said(copies.min())} to {said(copies.max())}" in text
+
+
+def test_scores_of_the_paper_are_those_of_their_table() -> None:
+    table = pd.read_csv(RESULTS / "factorial-scores" / "mlp.csv", dtype=str)
+    own = table[table["images"] == "training"].set_index("score")["mean of 32 repeats"]
+    assert f"they repeat ({own['offset']} and {own['unrecurring']})" in page("docs/factorial.rst")
+
+
+def test_the_default_score_agrees_as_the_page_says() -> None:
+    """Of the differences between networks, what two baselines agree on, over the six settings."""
+    tables = [pd.read_csv(path).set_index("score")["of_differences"] for path in RESULTS.glob("factorial/*/retest.csv")]
+    spans = {
+        score: "{} to {}".format(
+            *(f"{x:.2f}".removeprefix("0") for x in (min(t[score] for t in tables), max(t[score] for t in tables)))
+        )
+        for score in ("net_order", "flip_rate", "masked_margin")
+    }
+    text = page("docs/confusing_samples.rst")
+    assert f"agree on {spans['masked_margin']} ({spans['flip_rate']}, {spans['net_order']};" in text
+    measured = page("docs/measured_factorial.rst")
+    assert f"they agree on {spans['net_order']}, by ``masked_margin`` on {spans['masked_margin']}" in measured
