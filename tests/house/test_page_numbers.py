@@ -92,3 +92,14 @@ def test_the_default_score_agrees_as_the_page_says() -> None:
     assert f"agree on {spans['masked_margin']} ({spans['flip_rate']}, {spans['net_order']};" in text
     measured = page("docs/measured_factorial.rst")
     assert f"they agree on {spans['net_order']}, by ``masked_margin`` on {spans['masked_margin']}" in measured
+
+
+def test_coverage_of_estimates_is_that_of_the_table() -> None:
+    lines = (RESULTS / "budget" / "intervals.txt").read_text(encoding="utf-8").splitlines()
+    parts = [part for part in (line.split("|") for line in lines) if len(part) > 1 and part[1].split()[0][0].isdigit()]
+    columns = [[float(part[i].split()[0]) for part in parts if len(part) > i] for i in (1, 2, 3)]
+    least = [f"{min(column):.2f}".removeprefix("0") for column in columns]
+    text = page("docs/estimates.rst")
+    for held, of in zip(least, ("Shapley values hold", "R²", "R² of ten patterns"), strict=True):
+        assert f"{of} {held} to 1.0" in text
+    assert all(max(column) == 1 for column in columns)
