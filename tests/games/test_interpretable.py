@@ -67,3 +67,20 @@ def test_what_is_no_interpretable_input_is_named() -> None:
         InterpretableModel(sentiment, "a sentence")
     with pytest.raises(TypeError, match="forward_func must be callable"):
         InterpretableModel("model", TextTemplateInput("{}", values=["a"]))  # type: ignore[arg-type]
+
+
+def test_words_of_a_text_and_a_pipeline_of_strings() -> None:
+    """A function of a text that answers with a NumPy row: one call from words to patterns."""
+    linear_model, text = (
+        pytest.importorskip("sklearn.linear_model"),
+        pytest.importorskip("sklearn.feature_extraction.text"),
+    )
+    pipeline = pytest.importorskip("sklearn.pipeline")
+    pipe = pipeline.make_pipeline(text.CountVectorizer(), linear_model.LogisticRegression())
+    pipe.fit(["good fine film", "bad dull film", "lovely fine", "awful bad"], [1, 0, 1, 0])
+    words = ["a", "lovely", "film", "not", "bad"]
+    template = TextTemplateInput(" ".join(["{}"] * len(words)), values=words)
+    game = InterpretableModel(lambda whole: pipe.predict_proba([whole])[0], template)
+    lm = AndOrInteractions(game).logical_model(game.inputs, target=1, player_names=game.player_names)
+    assert float(lm.values[0, -1]) == pytest.approx(pipe.predict_proba([" ".join(words)])[0, 1], abs=1e-6)
+    assert {p.names[0] for p in lm.top(2)} == {"bad", "lovely"} and "left out of the text" in repr(lm)
