@@ -3,6 +3,7 @@
 python -m benchmarks.factorial_worlds shares > benchmarks/results/factorial/coverage.csv
 python -m benchmarks.factorial_worlds copies > benchmarks/results/factorial/coverage_copies.csv   # of instability()
 python -m benchmarks.factorial_worlds stable > benchmarks/results/factorial/coverage_stable.csv   # of="stable"
+python -m benchmarks.factorial_worlds sets > benchmarks/results/factorial/coverage_sets.csv   # of top tenths
 """
 
 from __future__ import annotations
@@ -126,6 +127,33 @@ def simulated(seed: int, setting: World) -> dict[str, float]:
     }
 
 
+def top_tenths(scores: np.ndarray) -> np.ndarray:
+    """1 for the tenth of the samples with the largest scores of each network, 0 for others."""
+    edge = np.sort(scores, axis=-1)[..., -(scores.shape[-1] // 10), None]
+    return (scores >= edge).astype(np.float64)
+
+
+def coverage_of_sets(worlds: int = 200) -> None:
+    """How often intervals hold the low share of what differs between *sets*; the true one is that of 32 levels."""
+    print("samples,low share of scores,true share of sets,mean,held,below the truth")
+    for samples, low in itertools.product((100, 500), (0.0, 0.1, 0.5)):
+        setting = World(samples=samples, views=2, shares=(low, 0.1, 0.0), directions=5)
+        numbers = np.arange(samples)
+        large = []
+        for seed in range(20):
+            sets = top_tenths(replace(setting, levels=32).scores(np.random.default_rng((1, seed))))
+            found = CellProducts.of(standardised(sets, False), "latin", numbers).components()
+            large.append(found[0] / found.sum())
+        true, tables = float(np.mean(large)), []
+        for seed in range(worlds):
+            sets = top_tenths(setting.scores(np.random.default_rng((2, seed))))
+            tables.append(shares_of(sets, "latin", False).table().loc["low"])
+        held = np.mean([row["lower"] <= true <= row["upper"] for row in tables])
+        below = np.mean([row["upper"] < true for row in tables])
+        mean = np.mean([row["share"] for row in tables])
+        print(f"{samples},{low},{true:.3f},{mean:.3f},{held:.3f},{below:.3f}", flush=True)
+
+
 def coverage_of_copies(worlds: int = 200) -> None:
     """Print as CSV: mean share of what copies differ by, and how often its interval holds the true one."""
     rows = []
@@ -206,7 +234,7 @@ def coverage_of_stable(worlds: int = 200) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    kinds = {"shares": coverage, "copies": coverage_of_copies, "stable": coverage_of_stable}
+    kinds = {"shares": coverage, "copies": coverage_of_copies, "stable": coverage_of_stable, "sets": coverage_of_sets}
     parser.add_argument("what", choices=list(kinds))
     kinds[parser.parse_args().what]()
 

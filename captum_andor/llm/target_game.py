@@ -17,7 +17,7 @@ from captum_andor.llm.targets import TargetText
 from captum_andor.results import Axes
 
 AttrTarget: TypeAlias = Literal["log_prob", "prob", "log_odds"]
-Outputs: TypeAlias = Literal["sum", "tokens", "both"] | str | tuple[int, int]
+Outputs: TypeAlias = str | tuple[int, int]  # one of those below, or a span of tokens
 _NAMED = ("sum", "tokens", "both")
 ResultT = TypeVar("ResultT", LogicalModel, AndOrExplanation, GameEstimate)
 
@@ -93,12 +93,12 @@ class TargetGame:
             raise ValueError(f'outputs must be "sum", "tokens" or "both" with a score of your own; got {outputs!r}.')
         tokens = list(self.target.tokens)
         if isinstance(outputs, str):
-            ends = [len("".join(tokens[: i + 1])) for i in range(len(tokens))]
-            place = "".join(tokens).find(outputs)
-            if not outputs or place < 0:
+            text, ends = "".join(tokens), [len("".join(tokens[: i + 1])) for i in range(len(tokens))]
+            place, count = text.find(outputs), text.count(outputs) if outputs else 0
+            if count != 1:
                 raise ValueError(
                     f'outputs must be "sum", "tokens", "both", a span (start, end) of tokens, or a part of the target '
-                    f"{self.whole!r}; got {outputs!r}."
+                    f"{self.whole!r} that is there once; got {outputs!r}, which is there {count} times."
                 )
             start = next(i for i, end in enumerate(ends) if end > place)
             return start, 1 + next(i for i, end in enumerate(ends) if end >= place + len(outputs))

@@ -145,7 +145,9 @@ def test_a_span_of_the_answer_is_one_output(attr_target) -> None:
     assert torch.allclose(both.values[0], method.estimate(inp, "yes no", budget=16).values[0])
     words = method.logical_model(inp, "yes no", outputs="no")
     assert words.output_names == ("no",) and torch.allclose(words.values[0], tokens.values[1])
-    for bad in ((1, 1), (0, 3), "maybe", 2, ("a", "b")):
+    with pytest.raises(ValueError, match="that is there once; got 'yes', which is there 2 times"):
+        method.interactions(inp, "yes yes", outputs="yes")
+    for bad in ((1, 1), (0, 3), "maybe", "", 2, ("a", "b")):
         with pytest.raises(ValueError, match="outputs must be"):
             method.interactions(inp, "yes no", outputs=bad)
 

@@ -224,10 +224,10 @@ class FactorialResult:
             confidence (float, optional): Of each interval. Default: 0.95
 
         Returns:
-            - **instability** (*pandas.DataFrame*): ``grid``, initialisation or of two trained parts; ``size``, by how
-              much; ``cells``, of how many the copies are; ``share``: the variance between copies of a cell, of that
-              between all networks of the grid at its first cut, with ``lower`` and ``upper``, ends of a jackknife over
-              cells (or copies, where all are of one), levels and samples.
+            - **instability** (*pandas.DataFrame*): ``grid``, that of the copied cells, or the first of a study without
+              it; ``size``, by how much; ``cells``, of how many the copies are; ``share``: the variance between copies
+              of a cell, of that between all networks of the grid at its first cut, with ``lower`` and ``upper``, ends
+              of a jackknife over cells (or copies, where all are of one), levels and samples.
         """
         import pandas as pd
 
@@ -244,7 +244,7 @@ class FactorialResult:
                 )
                 cells = len({n.high for n in copies if n.size == size})
                 rows.append(
-                    {"grid": grid, "size": size, "cells": cells, "share": share, "lower": lower, "upper": upper}
+                    {"grid": first[0], "size": size, "cells": cells, "share": share, "lower": lower, "upper": upper}
                 )
         return pd.DataFrame(rows, columns=["grid", "size", "cells", "share", "lower", "upper"])
 
