@@ -274,7 +274,7 @@ def summarise_crossed(folder: Path) -> dict[str, FactorialResult]:
         margin = result.shares("margin").set_index(["layer", "factor"])
         less = result.low_less_high().set_index("layer")
         for _, layer in result.cuts:
-            row = {"network": name, "cut": layer}
+            row = {"network": name, "cut": layer, "parameters below": f"{result.parameters[layer]:.0%}"}
             for of, words in (("all", "of all"), ("stable", "of what is no instability")):
                 row |= {f"{part}, {words}": shown(tables[of].loc[(layer, part)]) for part in ("low", "high")}
             row |= {"low less high": shown(less.loc[layer]), "margin: low": shown(margin.loc[(layer, "low")])}
@@ -416,7 +416,12 @@ def summarise(results: dict[str, FactorialResult], out: Path) -> None:
         tables["stable"] = result.shares(of="stable")
         keyed = {kind: table.set_index(["grid", "layer", "factor"]) for kind, table in tables.items()}
         for cut in result.cuts:
-            row = {"network": name, "grid": cut[0], "cut": cut[1]}
+            row = {
+                "network": name,
+                "grid": cut[0],
+                "cut": cut[1],
+                "parameters below": f"{result.parameters[cut[1]]:.0%}",
+            }
             row |= {factor: shown(keyed[""].loc[(*cut, factor)]) for factor in ("low", "high")}
             is_copied = cut[0] == "initialisation"
             row["low, of what is no instability"] = shown(keyed["stable"].loc[(*cut, "low")]) if is_copied else ""
