@@ -53,7 +53,21 @@ class Regime:
 
 
 def regimes() -> str:
-    """The table of regimes, as the docs print it."""
+    """What is done for how many players and coalitions, as a table.
+
+    Examples::
+
+        >>> print(regimes())
+        players  passes  few patterns are searched  models are chosen on  intervals by refits  telling passes
+              8     256  none                       all values            no                                0
+             12      24  none                       completed             yes                               2
+             12     128  all patterns               completed             yes                              12
+             12     512  all patterns               completed             no                               51
+             16     512  all patterns               completed             no                               51
+             20     512  all patterns               sample                no                               51
+             24     256  beams                      sample                yes                              25
+             64    1024  beams                      sample                no                              102
+    """
     lines = ["players  passes  few patterns are searched  models are chosen on  intervals by refits  telling passes"]
     for n, m in ((8, 256), (12, 24), (12, 128), (12, 512), (16, 512), (20, 512), (24, 256), (64, 1024)):
         regime = Regime.of(n, m)

@@ -1,4 +1,4 @@
-"""Libraries that evaluate attributions take ours like any other: captum.metrics, and Quantus where it is installed."""
+"""Libraries that evaluate attributions take ours like any other: captum.metrics; Quantus and PyG where they are installed."""
 
 from __future__ import annotations
 
@@ -80,3 +80,41 @@ def test_quantus_scores_our_attributions_above_random_ones() -> None:
         found = metric(model=Corners().eval(), x_batch=x.numpy(), y_batch=y, a_batch=attributions, device="cpu")
         scores[name] = float(np.mean(found))
     assert scores["ours"] > 0.3 > abs(scores["random"]) + 0.1
+
+
+def test_pyg_explains_the_edges_of_a_graph_network_with_our_class() -> None:
+    """PyG asks for a class by one of six names of Captum's, and for one graph a pass."""
+    geometric = pytest.importorskip("torch_geometric.explain")
+    layers = pytest.importorskip("torch_geometric.nn")
+
+    class ShapleyValueSampling(AndOrInteractions):
+        pass
+
+    class Network(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.second = layers.GCNConv(3, 8), layers.GCNConv(8, 2)
+
+        def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
+            hidden: Tensor = self.second(self.first(x, edge_index).relu(), edge_index)
+            return hidden
+
+    torch.manual_seed(0)
+    network, x = Network().eval(), torch.randn(4, 3)
+    edges = torch.tensor([[0, 1, 2, 3, 1], [1, 2, 3, 0, 0]])
+
+    explained = {}
+    for name, algorithm in (
+        ("ours", geometric.CaptumExplainer(ShapleyValueSampling, perturbations_per_eval=1)),
+        ("Captum's", geometric.CaptumExplainer("ShapleyValueSampling", n_samples=400)),
+    ):
+        explainer = geometric.Explainer(
+            network,
+            algorithm,
+            explanation_type="model",
+            edge_mask_type="object",
+            model_config={"mode": "multiclass_classification", "task_level": "node", "return_type": "raw"},
+        )
+        explained[name] = explainer(x, edges, index=0).edge_mask
+    torch.testing.assert_close(explained["ours"], explained["Captum's"], atol=0.03, rtol=0)
+    assert explained["ours"].abs().max() > 0.1
