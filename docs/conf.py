@@ -37,7 +37,6 @@ source_suffix = {".rst": "restructuredtext"}  # Markdown is included, never a pa
 myst_heading_anchors = 2
 exclude_patterns = [
     "_build",
-    "witnesses_results.rst",
     "estimates_results.rst",
     "estimates_methods.rst",
 ]

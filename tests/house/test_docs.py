@@ -126,7 +126,6 @@ def test_every_page_is_in_the_table_of_contents() -> None:
     contents = "\n".join((ROOT / "docs" / f"{page}.rst").read_text(encoding="utf-8") for page in pages)
     included = {
         "index",
-        "witnesses_results",
         "estimates_results",
         "estimates_methods",
         "sg_execution_times",
