@@ -24,9 +24,10 @@ copyright = "2026, captum_andor contributors"
 version = release = installed_version("captum_andor")
 
 extensions = [
-    "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode", "sphinx.ext.mathjax", "sphinx.ext.intersphinx",
-    "sphinx_copybutton", "sphinx_gallery.gen_gallery", "myst_parser",
+    "sphinx.ext.autodoc", "sphinx.ext.autosummary", "sphinx.ext.napoleon", "sphinx.ext.viewcode",
+    "sphinx.ext.mathjax", "sphinx.ext.intersphinx", "sphinx_copybutton", "sphinx_gallery.gen_gallery", "myst_parser",
 ]  # fmt: skip
+autosummary_generate = False  # its tables link to entries of our own pages
 autodoc_typehints = "none"  # the docstrings give types, with shapes
 autodoc_member_order = "bysource"
 napoleon_google_docstring = True
