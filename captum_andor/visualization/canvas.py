@@ -43,7 +43,10 @@ def title_of(result: Result, title: str | None, drawn: int | None = None) -> str
         some = f", {drawn} of {count} patterns drawn" if drawn is not None and drawn < count else ""
         some += f", {noise} within noise" if some and noise else ""
         where = ", ".join(part for part in (result.axes.place(), _asked(result)) if part)
-        lines.insert(0, f"{where}{': ' if where else ''}R² {float(r2):.2f}{some}")
+        fidelity = f"R² {float(r2):.2f}{some}"
+        apart = len(where) + len(fidelity) > _LONGEST
+        heads = [where, fidelity] if where and apart else [f"{where}{': ' if where else ''}{fidelity}"]
+        lines = [*heads, *lines]
     return "\n".join(lines) or None
 
 

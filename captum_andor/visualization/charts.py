@@ -118,6 +118,7 @@ def plot_waterfall(canvas: Canvas, result: Result, k: int = 8) -> None:
     if abs(left) > 1e-9 * max(abs(start), abs(end), 1e-300):
         steps.append(("all others", left, _REST, None))
     axis = canvas.axis((5.6, 1.4 + 0.3 * len(steps)))
+    reach = -math.inf  # right ends of the numbers beside bars
     levels = start + np.cumsum([0.0, *(value for _, value, *_ in steps)])
     span = float(np.ptp(levels)) or 1.0
     for row, (_, value, colour, hatch) in enumerate(steps):
@@ -130,13 +131,14 @@ def plot_waterfall(canvas: Canvas, result: Result, k: int = 8) -> None:
         behind = {"facecolor": colour, "edgecolor": "none", "pad": 0.8} if hatch and inside else None
         align = "center" if inside else "left"
         axis.text(x, row, f"{value:+.3g}", ha=align, va="center", fontsize=7, bbox=behind)
+        reach = reach if inside else max(reach, x + 0.22 * span)
     for x in (start, end):
         axis.axvline(x, color="gray", linewidth=0.8, linestyle=":")
     axis.set_yticks(range(len(steps)), [label for label, *_ in steps], fontsize=8)
     for text, x, y in ((f"nothing: {start:.3g}", start, -0.9), (f"everything: {end:.3g}", end, len(steps) + 0.1)):
         axis.annotate(text, (x, y), ha="left" if x < levels.min() + span / 2 else "right", fontsize=8)
     axis.set_ylim(len(steps) + 0.4, -1.3)
-    axis.set_xlim(float(levels.min()) - 0.15 * span, float(levels.max()) + 0.15 * span)
+    axis.set_xlim(float(levels.min()) - 0.15 * span, max(float(levels.max()) + 0.15 * span, reach))
     axis.set_xlabel("score v; hatched: OR")
     canvas.title = title_of(result, canvas.title, len(patterns))
 

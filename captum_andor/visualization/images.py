@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from captum_andor.results import Interaction, Result
 
 _OVERVIEW = (5.4, 3.4)  # inches
+_PANEL, _TITLE = 2.3, 4.6  # inches: of a panel; of the narrowest figure that has room for a title
+_COLUMNS = 3  # panels beside each other, 240 pixels each on a page of 720
+_BESIDE = 26  # characters of a legend that leaves the picture room beside it
 _NUMBERED = 40  # players whose numbers fit on a picture
 # Mean and standard deviation by channel with which photos are normalised: a half, which leaves −1 to 1; ImageNet's.
 _NORMALISED = (((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)), ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
@@ -62,7 +65,7 @@ def plot_image_interactions(
         _draw_pattern(axis, picture, np.isin(players, pattern.players), pattern)
     heading = title_of(explanation, canvas.title, len(patterns)) if canvas.plt_fig_axis is None else canvas.title
     if heading is not None:
-        fig.suptitle(heading.replace("\n", "; "), fontsize=None if canvas.title else 9, y=0.99)
+        fig.suptitle(heading, fontsize=None if canvas.title else 9)
     canvas.titled = True
     return fig, axes
 
@@ -96,10 +99,14 @@ def plot_image_overview(
     picture, players = _checked(explanation, image, input_index)
     patterns = explanation._findings(k)
     coincide = len({player for p in patterns for player in p.players}) < sum(p.order for p in patterns)
-    if canvas.plt_fig_axis is None and coincide:
-        fig, axis = _with_panels(picture, players, patterns, canvas)
+    labels = [f"{kind_of(pattern)}{pattern.value:+.2f}  {label_of(pattern)}" for pattern in patterns]
+    new, beneath = canvas.plt_fig_axis is None, max(map(len, labels), default=0) > _BESIDE
+    size = _OVERVIEW[0], _OVERVIEW[1] + 0.2 * len(labels) * beneath
+    apart = new and coincide
+    if apart:
+        fig, axis = _with_panels(picture, players, patterns, canvas, size)
     else:
-        axis = canvas.axis(_OVERVIEW)
+        axis = canvas.axis(size)
         fig = canvas.drawn[0]
     axis.imshow(picture, cmap="gray" if picture.ndim == 2 or picture.shape[2] == 1 else None, alpha=0.75)
     axis.set_axis_off()
@@ -109,33 +116,41 @@ def plot_image_overview(
         style = LINE_STYLES[pattern.kind]
         lines = [[_towards(p, members, inner * number) for p in edge] for edge in _outline(members)]
         axis.add_collection(LineCollection(lines, colors=colour, linewidths=2.0, linestyles=[style]))
-        label = f"{kind_of(pattern)}{pattern.value:+.2f}  {label_of(pattern)}"
-        entries.append(Line2D([], [], color=colour, linewidth=2.0, linestyle=style, label=label))
-    if entries and canvas.plt_fig_axis is None:  # whose layout makes room for it
-        fig.legend(handles=entries, loc="outside right center", frameon=False, fontsize=8)
+        entries.append(Line2D([], [], color=colour, linewidth=2.0, linestyle=style, label=labels[number]))
+    if entries and new and not apart:  # whose layout makes room for it
+        place = "outside lower center" if beneath else "outside right center"
+        fig.legend(handles=entries, loc=place, frameon=False, fontsize=8)
+    elif entries and new and beneath:
+        axis.legend(handles=entries, loc="upper center", bbox_to_anchor=(0.5, -0.02), frameon=False, fontsize=8)
     elif entries:
         axis.legend(handles=entries, loc="center left", bbox_to_anchor=(1.02, 0.5), frameon=False, fontsize=8)
     if len(explanation.feature_ids) <= _NUMBERED:
         names = dict(zip(explanation.feature_ids, explanation.player_names or explanation.feature_ids, strict=True))
         _name_players(axis, players, {player: str(names[player]) for p in patterns for player in p.players})
-    axis.set_title(title_of(explanation, canvas.title, len(patterns)) or "", fontsize=10)
+    axis.set_title(title_of(explanation, canvas.title, len(patterns)) or "", fontsize=10, wrap=True)
     canvas.titled = True
     return fig, axis
 
 
 def _with_panels(
-    picture: npt.NDArray[Any], players: npt.NDArray[np.int64], patterns: Sequence[Interaction], canvas: Canvas
+    picture: npt.NDArray[Any],
+    players: npt.NDArray[np.int64],
+    patterns: Sequence[Interaction],
+    canvas: Canvas,
+    size: tuple[float, float],
 ) -> tuple[Figure, Axes]:
     """A figure with an axis above and, below, a panel for each pattern: outlines of one place hide each other."""
-    width, height = canvas.fig_size or _OVERVIEW
-    fig = new_figure((width, height + 1.3), canvas.use_pyplot, "constrained")
-    grid = fig.add_gridspec(2, len(patterns), height_ratios=(height, 1.3))
+    width, height = canvas.fig_size or size
+    below = min(_PANEL, width / len(patterns)) + 0.2
+    fig = new_figure((width, height + below), canvas.use_pyplot, "constrained")
+    whole, parts = fig.add_gridspec(2, 1, height_ratios=(height, below))
+    row = parts.subgridspec(1, len(patterns))
     for column, pattern in enumerate(patterns):
-        panel = fig.add_subplot(grid[1, column])
+        panel = fig.add_subplot(row[column])
         panel.set_axis_off()
         _draw_pattern(panel, picture, np.isin(players, pattern.players), pattern)
-        panel.title.set_fontsize(7)
-    return fig, fig.add_subplot(grid[0, :])
+        panel.title.set_fontsize(8)
+    return fig, fig.add_subplot(whole.subgridspec(1, 1)[0])  # its legend leaves the panels their width
 
 
 def _name_players(axis: Axes, players: npt.NDArray[np.int64], names: dict[int, str]) -> None:
@@ -238,8 +253,13 @@ def _panels(canvas: Canvas, k: int) -> tuple[Figure, npt.NDArray[np.object_]]:
         if len(axes) < k:
             raise ValueError(f"plt_fig_axis must hold at least k={k} axes; got {len(axes)}.")
         return canvas.plt_fig_axis[0], axes
-    fig = canvas.figure((2.2 * k, 2.5))
-    return fig, fig.subplots(1, k, squeeze=False)[0]
+    columns = 2 if k in (2, 4) else min(k, _COLUMNS)
+    rows = -(-k // columns)
+    fig = canvas.figure((max(_PANEL * columns, _TITLE), _PANEL * rows + 0.5), "constrained")
+    axes = fig.subplots(rows, columns, squeeze=False).ravel()
+    for axis in axes[k:]:
+        axis.remove()
+    return fig, axes[:k]
 
 
 def _draw_pattern(axis: Axes, picture: npt.NDArray[Any], members: npt.NDArray[np.bool_], pattern: Interaction) -> None:

@@ -15,6 +15,7 @@ from captum_andor.visualization.drawing import Canvas, figure
 from captum_andor.visualization.sources import Html
 
 _WIDTH = 64  # letters in a line of the figure
+_LANE = 0.62  # height of a pattern's mark, by that of a line of text
 
 
 def _texts(result: Result, tokens: Sequence[str] | None) -> list[str]:
@@ -54,30 +55,33 @@ def plot_tokens(canvas: Canvas, result: Result, tokens: Sequence[str] | None = N
         spans.append((line, at, at + max(len(text), 1)))
         at += len(text) + 1.5
     width = max((end for _, _, end in spans), default=1.0)
-    height = len(patterns) * 0.62 + 1.6  # of a line and its lanes
+    position = {player: i for i, player in enumerate(result.feature_ids)}
+    places = [[spans[position[player]] for player in pattern.players] for pattern in patterns]
+    lanes = [[i for i, own in enumerate(places) if any(r == row for r, _, _ in own)] for row in range(line + 1)]
+    tops = [0.0]  # of each line of the text, and of what would come below
+    for here in lanes:
+        tops.append(tops[-1] - _LANE * len(here) - 1.6)
     if canvas.plt_fig_axis is None:
-        fig = canvas.figure((max(3.5, 0.105 * (width + 9)), 0.5 + 0.3 * height * (line + 1)))
+        fig = canvas.figure((max(3.5, 0.105 * (width + 9)), 0.5 - 0.3 * tops[-1]))
         axis = fig.add_axes((0.01, 0.01, 0.98, 0.84))
     else:
         fig, axis = canvas.plt_fig_axis
-    position = {player: i for i, player in enumerate(result.feature_ids)}
     for text, (row, start, end) in zip(texts, spans, strict=True):
-        axis.text((start + end) / 2, -row * height, text, ha="center", va="bottom", fontsize=9, family="monospace")
-    for lane, pattern in enumerate(patterns):
+        axis.text((start + end) / 2, tops[row], text, ha="center", va="bottom", fontsize=9, family="monospace")
+    for number, (pattern, own) in enumerate(zip(patterns, places, strict=True)):
         colour = colour_of(pattern.value)
-        own = [spans[position[player]] for player in pattern.players]
         for row in sorted({r for r, _, _ in own}):
-            y = -row * height - 0.35 - 0.62 * lane
+            y = tops[row] - 0.35 - _LANE * lanes[row].index(number)
             mine = [(start, end) for r, start, end in own if r == row]
             reach = [min(s for s, _ in mine), max(e for _, e in mine)]
             axis.plot(reach, [y, y], color=colour, linewidth=0.9, linestyle=LINE_STYLES[pattern.kind])
             for start, end in mine:
                 axis.plot([start, end], [y, y], color=colour, linewidth=4, solid_capstyle="butt")
-            letter = f"{chr(ord('A') + lane % 26)}  " if line else ""  # the same on every line that a pattern is on
+            letter = f"{chr(ord('A') + number % 26)}  " if line else ""  # the same on every line that a pattern is on
             text = f"{letter}{kind_of(pattern)}{pattern.value:+.2g}"
             axis.text(width + 1, y, text, fontsize=7, va="center")
     axis.set_xlim(-0.5, width + 9)
-    axis.set_ylim(-(line + 1) * height + 0.5, 1.4)
+    axis.set_ylim(tops[-1] + 0.5, 1.4)
     axis.set_axis_off()
     title = title_of(result, canvas.title, len(patterns))
     canvas.title = title and title.replace("\n", "; ")  # the axis leaves room for one line

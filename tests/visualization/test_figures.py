@@ -141,6 +141,37 @@ def test_marked_words_are_those_of_the_patterns(result: LogicalModel | AndOrExpl
     assert len({round(t.get_position()[1], 3) for t in many.plot("tokens", k=1, use_pyplot=False)[1].texts}) > 3
 
 
+def test_lines_of_a_text_without_patterns_take_no_room_for_them() -> None:
+    v = torch.zeros(1024)
+    v[1 << 9 :] = 1.0  # the last word alone
+    lm = LogicalModel.from_values(v, player_names=["word" * 5] * 9 + ["last"])
+    axis = lm.plot("tokens", use_pyplot=False)[1]
+    rows = sorted({round(t.get_position()[1], 3) for t in axis.texts if t.get_text() != "A  +1"}, reverse=True)
+    assert len(rows) == 4 and np.allclose(np.diff(rows), -1.6)
+
+
+def test_numbers_beside_the_bars_of_a_waterfall_stay_inside() -> None:
+    lm = LogicalModel.from_values(torch.tensor([0.0, 9.0, 0.6, 9.6]))
+    fig, axis = lm.plot("waterfall", use_pyplot=False)
+    fig.draw_without_rendering()
+    right = max(t.get_window_extent().x1 for t in axis.texts)
+    assert right < axis.get_window_extent().x1
+
+
+def test_a_legend_of_long_names_stands_below_the_picture() -> None:
+    def pairs(x: Tensor) -> Tensor:
+        return 3 * x[:, 0, 0, 0] * x[:, 0, 0, 5] - x[:, 0, 5, 0] * x[:, 0, 5, 5]
+
+    names = [f"a name of some length {i}" for i in range(4)]
+    lm = AndOrInteractions(pairs).logical_model(torch.ones(1, 1, 6, 6), feature_mask=MASK, player_names=names)[0]
+    fig, axis = lm.plot("overview", IMAGE, use_pyplot=False)
+    fig.draw_without_rendering()
+    legend, picture = fig.legends[0].get_window_extent(), axis.get_window_extent()
+    assert legend.y1 < picture.y0 and legend.x1 < fig.bbox.x1 and picture.width > 2.5 * fig.dpi
+    given = fig.axes[0].title.get_window_extent()
+    assert given.x0 >= 0 and given.x1 <= fig.bbox.x1
+
+
 def test_html_is_escaped_and_has_every_pattern(result: LogicalModel | AndOrExplanation) -> None:
     for html in (tokens_html(result[0]), result[0]._repr_html_()):
         assert "nose &amp; &lt;mouth&gt;" in html and "<mouth>" not in html and "OR" in html

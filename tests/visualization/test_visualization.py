@@ -43,6 +43,17 @@ def test_each_pattern_has_a_panel_that_outlines_its_players(explanation: AndOrEx
     assert corners.min(0).tolist() == [1.5, -0.5] and corners.max(0).tolist() == [3.5, 3.5]
 
 
+@pytest.mark.parametrize(("k", "columns"), [(1, 1), (2, 2), (3, 3), (4, 2), (5, 3), (7, 3)])
+def test_at_most_three_panels_stand_beside_each_other(explanation: AndOrExplanation, k: int, columns: int) -> None:
+    """On a page of 720 pixels each has 240."""
+    fig, axes = explanation.plot_image(np.ones((4, 4)), k=k, use_pyplot=False)
+    assert len(axes) == len(fig.axes) == k
+    assert len({round(axis.get_position().x0, 3) for axis in axes}) == columns
+    fig.draw_without_rendering()
+    for axis in axes:
+        assert axis.get_window_extent().width / fig.dpi > 2
+
+
 def test_kind_and_sign_can_be_told_apart_without_the_title(explanation: AndOrExplanation) -> None:
     _, axes = explanation.plot_image(np.ones((4, 4)), k=2, use_pyplot=False)
     both = [outlines(axis) for axis in axes]

@@ -41,7 +41,7 @@ def main() -> None:
     # Twelve patches are twelve players; an absent patch is mid-grey, which the network sees as 0. All photos are
     # explained in one call: each coalition is one batch of three masked photos.
     mask = grid_mask(3, 4, SIZE, SIZE)
-    method = AndOrInteractions(model, score="log_odds")
+    method = AndOrInteractions(model, score="log_odds", class_names=names)
     lm = method.logical_model(
         x, target=target, feature_mask=mask, budget=BUDGET, max_patterns=10, effort="accurate", show_progress=True
     )

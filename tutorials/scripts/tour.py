@@ -84,7 +84,7 @@ def one_photo(out: Path) -> None:
     x = normalised(picture)
     mask = superpixels(picture, 12)
     target = int(model(x).argmax())
-    method = AndOrInteractions(model, score="log_odds")
+    method = AndOrInteractions(model, score="log_odds", class_names=classes)
     lm = method.logical_model(x, target=target, feature_mask=mask, budget=1024, max_patterns=10, show_progress=True)[0]
     print(f"\n{classes[target]}, {int(mask.max()) + 1} superpixels\n{lm}")
     shown = as_picture(picture)

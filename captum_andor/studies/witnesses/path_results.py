@@ -123,8 +123,9 @@ class Paths:
         """
         axis = canvas.axis((4.5, 3))
         axis.plot(self.straight.alphas, self.straight.losses[pair], color=SERIES[1], label="straight")
-        curve = self.curves[pair]
-        axis.plot(np.linspace(0, 1, len(curve)), curve, color=SERIES[2], label=f"{len(self.points[pair]) - 2} bypasses")
+        curve, n_bypasses = self.curves[pair], len(self.points[pair]) - 2
+        label = "1 bypass" if n_bypasses == 1 else f"{n_bypasses} bypasses"
+        axis.plot(np.linspace(0, 1, len(curve)), curve, color=SERIES[2], label=label)
         axis.set(xlabel="from a to b", ylabel="loss")
         axis.legend(frameon=False)
 

@@ -19,7 +19,7 @@ from captum_andor.games.masks import superpixels
 from tutorials.datasets.photos import PHOTOS, class_names, efficientnet_lite0, normalised, photo
 
 model, classes = efficientnet_lite0(), class_names()
-method = AndOrInteractions(model, score="log_odds")
+method = AndOrInteractions(model, score="log_odds", class_names=classes)
 
 # %%
 # Players within a budget

@@ -65,7 +65,7 @@ unsure = int((log_odds - 0.3).abs().argmin())
 person = x[test][unsure : unsure + 1]
 print(answers.iloc[int(test[unsure])].to_string())
 
-method = AndOrInteractions(model, score="log_odds")
+method = AndOrInteractions(model, score="log_odds", class_names=["up to 50K", "above 50K"])
 patterns = method.logical_model(
     person, baselines=baseline, target=1, feature_mask=mask, player_names=players, budget=4096
 )

@@ -49,7 +49,7 @@ trained(net, torch.tensor(table.to_numpy(), dtype=torch.float32), torch.tensor(d
 # %%
 # The explanation is these two lines. ``target`` is the class that is explained, 0: malignant; ``"log_odds"`` reads the
 # network's outputs as logits.
-method = AndOrInteractions(net, score="log_odds")
+method = AndOrInteractions(net, score="log_odds", class_names=["malignant", "benign"])
 patterns = method.logical_model(table.iloc[[18]], target=0)
 print(patterns)
 

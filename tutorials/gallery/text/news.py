@@ -91,7 +91,7 @@ with torch.no_grad():
     print({name: round(p, 3) for name, p in zip(topics, model(sentence).softmax(1)[0].tolist(), strict=True)})
 
 names = [word if words.count(word) == 1 else f"{word} ({words[:i].count(word) + 1})" for i, word in enumerate(words)]
-method = AndOrInteractions(model, score="log_odds")
+method = AndOrInteractions(model, score="log_odds", class_names=topics)
 patterns = method.logical_model(sentence, baselines=PAD, target=topic, budget=1024, max_patterns=8, player_names=names)
 print(patterns)
 
