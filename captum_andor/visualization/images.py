@@ -143,14 +143,14 @@ def _with_panels(
     width, height = canvas.fig_size or size
     below = min(_PANEL, width / len(patterns)) + 0.2
     fig = new_figure((width, height + below), canvas.use_pyplot, "constrained")
-    whole, parts = fig.add_gridspec(2, 1, height_ratios=(height, below))
-    row = parts.subgridspec(1, len(patterns))
+    rows = fig.add_gridspec(2, 1, height_ratios=(height, below))
+    row = rows[1].subgridspec(1, len(patterns))
     for column, pattern in enumerate(patterns):
         panel = fig.add_subplot(row[column])
         panel.set_axis_off()
         _draw_pattern(panel, picture, np.isin(players, pattern.players), pattern)
         panel.title.set_fontsize(8)
-    return fig, fig.add_subplot(whole.subgridspec(1, 1)[0])  # its legend leaves the panels their width
+    return fig, fig.add_subplot(rows[0].subgridspec(1, 1)[0])  # its legend leaves the panels their width
 
 
 def _name_players(axis: Axes, players: npt.NDArray[np.int64], names: dict[int, str]) -> None:
