@@ -58,10 +58,6 @@ def test_coverage_of_the_factorial_study_is_that_of_its_worlds() -> None:
     small, large = worlds[worlds["low"] <= 0.1], worlds[worlds["low"] == 0.5]
     heavy = (large["tails"] == "t3") & (large["interaction"] == "no")
     text = page("docs/factorial.rst")
-
-    def said(number: float) -> str:
-        return f"{number:.2f}".removeprefix("0")
-
     assert f"hold small shares, .1 and less, in {said(small['held: low'].min())} and more" in text
     assert f"shares of .5 in {said(large[~heavy]['held: low'].min())} and more" in text
     tails = large[heavy]["held: low"]
@@ -103,3 +99,33 @@ def test_coverage_of_estimates_is_that_of_the_table() -> None:
     for held, of in zip(least, ("Shapley values hold", "R²", "R² of ten patterns"), strict=True):
         assert f"{of} {held} to 1.0" in text
     assert all(max(column) == 1 for column in columns)
+
+
+def said(number: float, places: int = 2) -> str:
+    """As pages write numbers below one."""
+    return f"{number:.{places}f}".removeprefix("0")
+
+
+def test_r2_of_ten_patterns_is_that_of_the_benchmark() -> None:
+    """``python -m benchmarks.logical_model effort``, ``noise``, ``sentences``: default effort, ten patterns, exact totals."""
+    rows = [line.split() for line in (RESULTS / "logical_model" / "effort.txt").read_text(encoding="utf-8").splitlines()]
+    default = {row[0]: [float(x) for x in row[2:] if x != "/"] for row in rows if row[1:2] == ["stable"]}
+    exact = {family: row[3] for family, row in default.items()}
+    photos, census = said(exact["photo12"]), said(exact["census12"])
+    assert (min(exact.values()), max(exact.values())) == (exact["photo12"], exact["census12"])
+    assert f"reproduce {photos} (photos) to {census} (a census)" in page("README.md")
+    price = max(row[2] - row[3] for row in default.values())
+    assert f"costs {said(price, 3)} of R² at most" in page("docs/logical_models.rst")
+    told = (RESULTS / "logical_model" / "sentences.txt").read_text(encoding="utf-8")
+    families = re.findall(r"^(\S+) +both ways", told, re.MULTILINE)
+    means = [said(sum(default[family][place] for family in families) / len(families), 3) for place in (1, 3, 5)]
+    assert f"now {means[0]}, {means[1]} and {means[2]}" in page("docs/measured_models.rst")
+    noise = (RESULTS / "logical_model" / "noise.txt").read_text(encoding="utf-8")
+    ten = [float(share) for share in re.findall(r" 10: (\S+)/", noise)]
+    assert f"1 % of its range, {said(min(ten))} to {said(max(ten))} of ten" in page("docs/logical_models.rst")
+    other = [tuple(map(int, pair)) for pair in re.findall(r"other sign +(\d+)/(\d+)", told)]
+    both = re.findall(r"both ways +(\d+)/", told)
+    assert set(both) == {"0"}
+    assert f"of {sum(of for _, of in other)} patterns had the other sign (now {sum(n for n, _ in other)})" in page(
+        "docs/measured_models.rst"
+    )
