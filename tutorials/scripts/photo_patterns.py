@@ -23,7 +23,7 @@ from captum_andor import AndOrExplanation, AndOrInteractions, LogicalModel
 from tutorials.datasets.mnist import grid_mask
 from tutorials.datasets.photos import PHOTOS, SIZE, class_names, efficientnet_lite0, normalised, photo
 
-N_PATTERNS, BUDGET = 6, 1024
+N_PATTERNS, BUDGET = 3, 1024  # patterns drawn: more cannot be read on a telephone
 
 
 def main() -> None:
@@ -58,7 +58,7 @@ def main() -> None:
         chosen = ex.logical_model(max_patterns=k, effort="accurate", exact_ends=False)
         print(f"{k:9} {float(chosen.r2):14.3f} {r2_of_strongest(ex, k):23.3f}")
 
-    draw(pictures, lm, [names[c] for c in target.tolist()]).savefig(out / "photos.png", dpi=110)
+    draw(pictures, lm, [names[c] for c in target.tolist()]).savefig(out / "photos.png", dpi=160)
     print(f"\nsaved {out / 'photos.png'}")
 
 
@@ -76,7 +76,7 @@ def r2_of_strongest(ex: AndOrExplanation, k: int) -> float:
 def draw(pictures: Tensor, lm: LogicalModel, labels: list[str]) -> plt.Figure:
     """A row a photo: the photo, and its strongest patterns."""
     fig, axes = plt.subplots(
-        len(pictures), 1 + N_PATTERNS, figsize=(1.75 * (1 + N_PATTERNS), 2.05 * len(pictures)), layout="constrained"
+        len(pictures), 1 + N_PATTERNS, figsize=(1.5 * (1 + N_PATTERNS), 1.8 * len(pictures)), layout="constrained"
     )
     for row, picture in enumerate(pictures.permute(0, 2, 3, 1).numpy()):
         axes[row, 0].imshow(picture)
