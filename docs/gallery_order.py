@@ -10,6 +10,7 @@ SECTIONS = {
         "confusing_seeds", "model_versions", "label_noise", "layers", "paper_figures", "codes", "paths_between_inputs",
         "several_processes",
     ),
+    "longer": (),  # a table of scripts that the site does not run
 }  # fmt: skip
 
 
