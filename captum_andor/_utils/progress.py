@@ -46,6 +46,8 @@ class _Silent:
 class Announced:
     """Says once, within two seconds, how many units work has and how long it will take, if that is long.
 
+    Where the first unit takes longer than that, how long all will take is a second line, after it.
+
     Args:
         total: How many units; None where nobody knows.
         description: Of the work.
@@ -55,14 +57,21 @@ class Announced:
     def __init__(self, total: int | None, description: str, unit: str) -> None:
         self._total, self._work, self._unit = total, description or "captum_andor", unit
         self._done, self._start, self._is_said = 0, time.monotonic(), False
+        self._counted = 0.0  # seconds until the last unit that is done
         self._timer = threading.Timer(_LOOK, self._look)
         self._timer.daemon = True
         self._timer.start()
 
     def update(self, n: int) -> None:
         """Count n more units; late enough, say how long what is left takes."""
+        if not n:
+            return
+        is_owed = self._is_said and not self._done
         self._done += n
-        if not self._is_said and time.monotonic() - self._start > _LONG:
+        self._counted = time.monotonic() - self._start
+        if is_owed:
+            self._is_said = False
+        if is_owed or self._counted > _LONG:
             self._look()
 
     def close(self) -> None:
@@ -79,7 +88,7 @@ class Announced:
         elif not self._done:
             words = f"{self._total:,} {self._unit}s, the first of which take longer than {spent:.1f} s"
         else:
-            left = spent / self._done * (self._total - self._done)
+            left = self._counted / self._done * (self._total - self._done)
             is_long = self._done < self._total and spent + left > _LONG
             words = f"{self._total:,} {self._unit}s, about {duration(left)} to go" if is_long else ""
         if words:

@@ -253,7 +253,7 @@ class Game:
         values = first.new_empty(*first.shape[:-1], total)
         values[..., :1] = first
         self._keep(coalitions(0, 1), first, rows if rows is None else rows[:1])
-        bar.update(1)
+        uncounted = 1  # goes with the first batch: alone it would tell a wrong time for those to come
         if self.perturbations_per_eval == 1 and self.players.layout.per_example:
             self._check_rows(coalitions(0, 1))
         step = self._coalitions_per_eval()
@@ -282,7 +282,9 @@ class Game:
                     raise
                 return values[..., :start]
             start += len(some)
-            bar.update(len(some))
+            bar.update(len(some) + uncounted)
+            uncounted = 0
+        bar.update(uncounted)
         return values
 
     def _check_size(self, first: Tensor, total: int) -> None:

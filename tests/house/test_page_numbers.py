@@ -108,7 +108,9 @@ def said(number: float, places: int = 2) -> str:
 
 def test_r2_of_ten_patterns_is_that_of_the_benchmark() -> None:
     """``python -m benchmarks.logical_model effort``, ``noise``, ``sentences``: default effort, ten patterns, exact totals."""
-    rows = [line.split() for line in (RESULTS / "logical_model" / "effort.txt").read_text(encoding="utf-8").splitlines()]
+    rows = [
+        line.split() for line in (RESULTS / "logical_model" / "effort.txt").read_text(encoding="utf-8").splitlines()
+    ]
     default = {row[0]: [float(x) for x in row[2:] if x != "/"] for row in rows if row[1:2] == ["stable"]}
     exact = {family: row[3] for family, row in default.items()}
     photos, census = said(exact["photo12"]), said(exact["census12"])

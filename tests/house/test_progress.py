@@ -44,6 +44,27 @@ def test_a_first_step_that_takes_long_is_said_before_it_ends(capsys) -> None:
         assert "Work: 100 steps, the first of which take longer than 0." in capsys.readouterr().err
 
 
+def test_how_long_all_will_take_follows_a_long_first_step(capsys) -> None:
+    work(None, steps=3, pause=0.3)
+    first, second = capsys.readouterr().err.splitlines()
+    assert "the first of which take longer than 0." in first and "100 steps, about 30 s to go" in second
+
+
+def test_a_slow_first_pass_alone_is_no_measure_of_those_in_batches(capsys, monkeypatch) -> None:
+    """Such as one that compiles: 256 passes of .2 s each would be a minute."""
+    monkeypatch.setattr(progress, "_LONG", 5.0)
+    calls = []
+
+    def warms_up(x):
+        time.sleep(0.05 if calls else 0.2)
+        calls.append(len(x))
+        return x.sum(1)
+
+    AndOrInteractions(warms_up, check_repeats=False).attribute(torch.ones(1, 8), perturbations_per_eval=64)
+    said = capsys.readouterr().err
+    assert len(calls) == 5 and "to go" not in said
+
+
 def test_what_turns_out_long_and_what_has_no_end_is_said_late(capsys) -> None:
     with progress_bar(None, None, "Work", "step") as bar:
         for _ in range(4):
