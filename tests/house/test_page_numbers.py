@@ -131,3 +131,27 @@ def test_r2_of_ten_patterns_is_that_of_the_benchmark() -> None:
     assert f"of {sum(of for _, of in other)} patterns had the other sign (now {sum(n for n, _ in other)})" in page(
         "docs/measured_models.rst"
     )
+
+
+def test_what_the_scores_find_is_what_their_tables_say() -> None:
+    """Guide against measured page: ``python -m tutorials.scripts.confusing_samples``, ``benchmarks.confusing held_out``."""
+    measured, text = page("docs/measured_samples.rst"), page("docs/confusing_samples.rst")
+    auc = re.findall(r"\* - ``masked_margin`` - (\S+) / \S+ - (\S+) / \S+", measured)[0]
+    assert f"(AUC {auc[0]} to {auc[1]})" in text
+    early = re.findall(r"loss after 5 epochs - \*\*(\S+) /", measured)[0]
+    assert f"score** (AUC {early})" in text
+    rows = {}
+    for name in ("flip_rate", "masked_margin", "loss"):
+        row = re.findall(rf"{name}`* +((?:−?\.\d\d +){{4,}})", measured[measured.index("held out, 8") - 900 :])[0]
+        rows[name] = row.split()
+    ours, loss = rows["masked_margin"], rows["loss"]
+    assert f"rank correlation of {ours[1]}, as the network's own loss does ({loss[1]})" in text
+    assert f"beyond it ({ours[2]}, given" in text
+    assert f"memorization ({rows['flip_rate'][5]} against {ours[5]})" in text
+    own = re.findall(r"\* - loss - (\S+) - - - ", measured)[0]
+    assert f"*Loss* overlaps as much ({own})" in text
+    least, median = re.findall(r"\* - IoU of the sets - (\S+) - (\S+) -", measured)[0]
+    assert (
+        f"hold {said(float(least))} of 400 simulations and more in every cell, {said(float(median))} in the median"
+        in text
+    )
