@@ -155,3 +155,24 @@ def test_what_the_scores_find_is_what_their_tables_say() -> None:
         f"hold {said(float(least))} of 400 simulations and more in every cell, {said(float(median))} in the median"
         in text
     )
+
+
+def test_what_is_said_of_language_models_is_what_their_benchmark_printed() -> None:
+    """``python -m benchmarks.llm retrieval``, ``equality``, ``precision``."""
+
+    def printed(name: str) -> str:
+        return (RESULTS / "llm" / f"{name}.txt").read_text(encoding="utf-8")
+
+    text = page("docs/language_models.rst")
+    rows = re.findall(r"^ +(\d+) +3  (\S+) \(\S+\) +(\d+)/10  (\S+)", printed("retrieval"), re.MULTILINE)
+    ours, right, lasso = next(row[1:] for row in rows if row[0] == "64")
+    assert f"three patterns explain {said(float(ours), 3)} of prompts" in text
+    assert f"a linear surrogate {said(float(lasso), 3)}," in text
+    assert right == "10" and "the right OR in ten of ten choices of prompts" in text
+    assert "the right OR in ten of ten choices of 64 prompts" in page("README.md")
+    took, captum, apart = re.findall(
+        r"sources: (\S+) s, Captum's (\S+) s; attributions differ by (\S+)", printed("equality")
+    )[0]
+    assert f"{took} s instead of {captum} s, attributions {apart} apart" in text
+    alone, tree = (said(float(x)) for x in re.findall(r": (0\.\d\d)$", printed("precision"), re.MULTILINE))
+    assert f"off by {alone} as root mean square one prompt at a time and by {tree} as a tree" in text
