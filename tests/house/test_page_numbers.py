@@ -176,3 +176,60 @@ def test_what_is_said_of_language_models_is_what_their_benchmark_printed() -> No
     assert f"{took} s instead of {captum} s, attributions {apart} apart" in text
     alone, tree = (said(float(x)) for x in re.findall(r": (0\.\d\d)$", printed("precision"), re.MULTILINE))
     assert f"off by {alone} as root mean square one prompt at a time and by {tree} as a tree" in text
+
+
+def span(numbers: list[float]) -> str:
+    return f"{said(min(numbers))} to {said(max(numbers))}"
+
+
+def test_the_paper_page_says_what_its_script_printed() -> None:
+    """``python -m tutorials.scripts.paper_figures``, one run; the study of layers is compared elsewhere."""
+    printed = (RESULTS / "tutorials" / "paper_figures.txt").read_text(encoding="utf-8")
+    text = page("docs/paper.rst")
+    median, least = re.findall(r"ten patterns: R2 (\S+) \(median\), (\S+) \(least\)", printed)[0]
+    assert f"R² {said(float(median))} (median of 50 images, least {said(float(least))})" in text
+    offset = [
+        [float(x) for x in row] for row in re.findall(r"high order +most of it 30 .* (\S+) +(\S+)$", printed, re.M)
+    ]
+    whole = [float(x) for x in re.findall(r"all orders +most of it 30 .* (\S+) +\S+$", printed, re.M)]
+    assert f"holds {span([row[0] for row in offset])} of the offsetting" in text and f"({span(whole)});" in text
+    assert f"holds {span([row[1] for row in offset])} under the other" in text
+    ends = {order: row for order, *row in re.findall(r"^ +(\d) +(\S+) +(\S+) *$", printed, re.M)}
+    between, within = ([said(float(ends[order][place])) for order in "17"] for place in (0, 1))
+    assert f"falls from {between[0]} (order 1) to {between[1]} (order 7)" in text
+    assert f"set, from {within[0]} to {within[1]}." in text
+    high = dict(re.findall(r"epoch +(\d+): .* high-order share (\S+)", printed))
+    assert high["1"] == high["2"] == "0.00"
+    assert f"{said(float(high['10']))} at 10, {said(float(high['20']))} at 20" in text
+    hard, easy = re.findall(r"hard \S+ \[(.*?)\], easy \S+ \[(.*?)\]", printed)[0]
+    assert f"hold {span([float(x) for x in hard.split()])} of the strength" in text
+    assert f"{span([float(x) for x in easy.split()])} of the tenth of least" in text
+    pairs = [[float(x) for x in row.split()] for row in re.findall(r"^\(seed \d, seed \d\) (.*)$", printed, re.M)]
+    iou, ceiling, loss = ([row[place] for row in pairs] for place in (0, 5, 6))
+    assert f"overlap by {span(iou)} (" in text and f"loss {span(loss)}, while" in text
+    assert f"with itself by {span(ceiling)} under" in text
+
+
+def test_the_page_on_training_says_what_its_script_printed() -> None:
+    """``python -m tutorials.scripts.dynamics``, one run."""
+    printed = (RESULTS / "tutorials" / "dynamics.txt").read_text(encoding="utf-8")
+    text = page("docs/dynamics.rst")
+    turned = {
+        int(float(step)): int(n)
+        for step, n in re.findall(r"(?:train)? +(\d+\.0) +(\d+)$", printed[printed.index("\ntrain ") :], re.M)
+    }
+    late = sum(n for step, n in turned.items() if step >= 20)
+    wrong = re.findall(r"of 30 confusing training samples (\d+) have", printed)[0]
+    assert f"training samples {late} turned so at epoch 20 or later; {wrong} have wrong labels" in text
+    train, test = (re.findall(rf"^ +20 +{kind} .* (\S+)$", printed, re.M)[0] for kind in ("train", "test"))
+    assert f"(ρ {said(float(train))} on training, {said(float(test))} on test samples)" in text
+    last = re.findall(r"^60 +(.*)$", printed, re.M)[0].split()
+    assert f"({said(float(last[0]))} at order 1 to {said(float(last[7]))} at order 8 in the end)" in text
+    assert "the second phase begins at 20" in printed and "for good from epoch 20 on" in text
+
+
+def test_what_noise_does_to_salient_sets_is_what_was_printed() -> None:
+    """``python -m benchmarks.split noise``."""
+    rows = (RESULTS / "split_noise.txt").read_text(encoding="utf-8").splitlines()[1:]
+    shared = {row.split()[0]: said(float(row.split()[1])) for row in rows}
+    assert f"share {shared['0.00']} at a noise bound of 0, {shared['0.08']} at .08" in page("docs/concepts.rst")
