@@ -233,3 +233,21 @@ def test_what_noise_does_to_salient_sets_is_what_was_printed() -> None:
     rows = (RESULTS / "split_noise.txt").read_text(encoding="utf-8").splitlines()[1:]
     shared = {row.split()[0]: said(float(row.split()[1])) for row in rows}
     assert f"share {shared['0.00']} at a noise bound of 0, {shared['0.08']} at .08" in page("docs/concepts.rst")
+
+
+def test_what_is_said_of_photos_is_what_their_script_printed() -> None:
+    """``python -m tutorials.scripts.photo_patterns``."""
+    printed = (RESULTS / "tutorials" / "photo_patterns.txt").read_text(encoding="utf-8")
+    table = re.findall(r"^ +(5|10|20) +(\S+) +(\S+)$", printed, re.MULTILINE)
+    for k, chosen, strongest in table:
+        assert f"* - {k} - {chosen.removeprefix('0')} - {strongest.removeprefix('0')}" in page(
+            "docs/logical_models.rst"
+        )
+    salient = int(re.findall(r"(\d+) salient interactions", printed)[0])
+    assert f"of {salient // 1000} {salient % 1000} salient ones" in page("docs/logical_models.rst")
+    _, chosen, strongest = table[1]
+    short = f"interactions {said(float(strongest))} of a photo, ten patterns chosen together {said(float(chosen))}"
+    assert short in page("README.md")
+    alone, most, together = re.findall(r"(\+\S+) to (\+\S+) +(\S+)  OR \{1, 3, 4, 5, 7, 8, 9, 10, 11\}", printed)[0]
+    caption = f"each alone {float(alone):+.1f} to {float(most):+.1f}, all nine {float(together):+.1f}"
+    assert caption in page("docs/idea.rst")
