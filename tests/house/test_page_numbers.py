@@ -134,12 +134,21 @@ def test_r2_of_ten_patterns_is_that_of_the_benchmark() -> None:
 
 
 def test_what_the_scores_find_is_what_their_tables_say() -> None:
-    """Guide against measured page: ``python -m tutorials.scripts.confusing_samples``, ``benchmarks.confusing held_out``."""
+    """``python -m tutorials.scripts.confusing_samples``, one run; ``benchmarks.confusing held_out``, by its page."""
     measured, text = page("docs/measured_samples.rst"), page("docs/confusing_samples.rst")
-    auc = re.findall(r"\* - ``masked_margin`` - (\S+) / \S+ - (\S+) / \S+", measured)[0]
-    assert f"(AUC {auc[0]} to {auc[1]})" in text
-    early = re.findall(r"loss after 5 epochs - \*\*(\S+) /", measured)[0]
-    assert f"score** (AUC {early})" in text
+    printed = (RESULTS / "tutorials" / "confusing_samples.txt").read_text(encoding="utf-8")
+    auc = [float(x) for x in re.findall(r"^masked_margin +(\S+) / +\S+ +(\S+) / ", printed, re.MULTILINE)[0]]
+    assert f"(AUC {span(auc)})" in text
+    early = float(re.findall(r"^loss after 5 epochs +(\S+) /", printed, re.MULTILINE)[0])
+    assert f"score** (AUC {said(early)})" in text
+    seeds = printed[printed.index("Agreement of seeds") :]
+    overlap = {name: float(iou) for name, iou in re.findall(r"^(\w+) +(\S+) ", seeds, re.MULTILINE) if iou[0] == "0"}
+    of_v = span([overlap[name] for name in ("net_order", "flip_rate", "masked_margin")])
+    assert f"overlaps nearly as much ({said(overlap['loss'])}, the scores of v {of_v})" in text
+    two = re.findall(r"^attribution_cosine +(\S+) +(\S+) \(own, other baseline: (\S+)\)", seeds, re.MULTILINE)[0][:2]
+    alike = [float(x) for x in two]
+    own = re.findall(r"^attribution_cosine .*: (\S+)\)", seeds, re.MULTILINE)[0]
+    assert f"a cosine of {span(alike)}, those of one seed under two baselines {said(float(own))}" in text
     rows = {}
     for name in ("flip_rate", "masked_margin", "loss"):
         row = re.findall(rf"{name}`* +((?:−?\.\d\d +){{4,}})", measured[measured.index("held out, 8") - 900 :])[0]
@@ -148,8 +157,6 @@ def test_what_the_scores_find_is_what_their_tables_say() -> None:
     assert f"rank correlation of {ours[1]}, as the network's own loss does ({loss[1]})" in text
     assert f"beyond it ({ours[2]}, given" in text
     assert f"memorization ({rows['flip_rate'][5]} against {ours[5]})" in text
-    own = re.findall(r"\* - loss - (\S+) - - - ", measured)[0]
-    assert f"*Loss* overlaps as much ({own})" in text
     least, median = re.findall(r"\* - IoU of the sets - (\S+) - (\S+) -", measured)[0]
     assert (
         f"hold {said(float(least))} of 400 simulations and more in every cell, {said(float(median))} in the median"
@@ -251,3 +258,14 @@ def test_what_is_said_of_photos_is_what_their_script_printed() -> None:
     alone, most, together = re.findall(r"(\+\S+) to (\+\S+) +(\S+)  OR \{1, 3, 4, 5, 7, 8, 9, 10, 11\}", printed)[0]
     caption = f"each alone {float(alone):+.1f} to {float(most):+.1f}, all nine {float(together):+.1f}"
     assert caption in page("docs/idea.rst")
+
+
+def test_what_left_out_patches_do_is_what_their_script_printed() -> None:
+    """``python -m tutorials.scripts.removed_patches``, one training."""
+    printed = (RESULTS / "tutorials" / "removed_patches.txt").read_text(encoding="utf-8")
+    grey, out = re.findall(r"^(?:grey patches|patches left out) +(\S+)%", printed, re.MULTILINE)
+    cosine = said(float(re.findall(r"mean (\S+),", printed)[0]))
+    assert (
+        f"right in {grey} % (grey) and {out} % (left out); Shapley values of both kinds have a cosine of {cosine}"
+        in page("docs/choosing.rst")
+    )

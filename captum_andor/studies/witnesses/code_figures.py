@@ -60,13 +60,16 @@ def draw_measures(measures: pd.DataFrame, columns: Sequence[str] | None, canvas:
     tall = -(-len(columns) // wide)
     fig = canvas.figure((3.4 * wide, 2.5 * tall), "constrained")
     axes = fig.subplots(tall, wide, squeeze=False).flatten()
+    layers = list(dict.fromkeys(measures["layer"]))
     for axis, column in zip(axes, columns, strict=False):
         for (name, rows), colour in zip(measures.groupby("network", sort=False), SERIES, strict=False):
-            axis.plot(rows["layer"], rows[column], "o-", color=colour, label=name, markersize=4)
+            places = [layers.index(layer) for layer in rows["layer"]]  # names such as "3" are no numbers
+            axis.plot(places, rows[column], "o-", color=colour, label=name, markersize=4)
             if column in OF_LABELS:
                 shuffled = rows[f"{column}_shuffled"]
-                axis.plot(rows["layer"], shuffled, ":", color=colour, label=f"{name}, labels shuffled")
+                axis.plot(places, shuffled, ":", color=colour, label=f"{name}, labels shuffled")
         axis.set_title(MEASURE_TITLES[column], fontsize=9)
+        axis.set_xticks(range(len(layers)), layers)
         axis.tick_params(axis="x", rotation=45, labelsize=8)
     for axis in axes[len(columns) :]:
         axis.set_axis_off()
