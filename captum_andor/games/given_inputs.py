@@ -95,8 +95,8 @@ def read_inputs(inputs: Any, baselines: Any, forward_func: Any) -> GivenInputs:
         return _text(inputs, baselines, forward_func)
     if isinstance(inputs, str):
         raise TypeError(
-            f"inputs must be tensors; got the text {inputs!r:.40}. Wrap a function of a list of texts, whose players "
-            "are words: AndOrInteractions(TextModel(function)), from captum_andor.games."
+            f"inputs must be a tensor, an array, a frame or a tuple of these; got the text {inputs!r:.40}. For a "
+            "function of texts, whose words are players, take AndOrInteractions(TextModel(function))."
         )
     if isinstance(baselines, Background):
         return _with_background(inputs, baselines, forward_func)

@@ -137,7 +137,7 @@ def plot_waterfall(canvas: Canvas, result: Result, k: int = 8) -> None:
     axis.set_yticks(range(len(steps)), [label for label, *_ in steps], fontsize=8)
     for text, x, y in ((f"nothing: {start:.3g}", start, -0.9), (f"everything: {end:.3g}", end, len(steps) + 0.1)):
         axis.annotate(text, (x, y), ha="left" if x < levels.min() + span / 2 else "right", fontsize=8)
-    axis.set_ylim(len(steps) + 0.4, -1.3)
+    axis.set_ylim(len(steps) + 0.4, -1.6)
     axis.set_xlim(float(levels.min()) - 0.15 * span, max(float(levels.max()) + 0.15 * span, reach))
     axis.set_xlabel("score v; hatched: OR")
     canvas.title = title_of(result, canvas.title, len(patterns))
