@@ -370,8 +370,8 @@ class AndOrInteractions(PerturbationAttribution):  # type: ignore[misc]  # captu
                 Default: 512
             seed (int, optional): Of the choice of the coalitions. Default: 0
             error_tolerance (float, optional): As in :meth:`attribute`. Default: 0.05
-            player_names (sequence or mapping, optional): Of the finer players. Default: None (the name of the coarse
-                one with a number)
+            player_names (sequence or mapping, optional): Of the finer players. Default: None (columns of a frame, words
+                of a text; else the name of the coarse one with a number)
 
         Returns:
             - **estimate** (*GameEstimate*): Of the finer players; one that stays whole has the smallest of its finer

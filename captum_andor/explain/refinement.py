@@ -54,7 +54,7 @@ class Refinement:
         number = torch.full((layout.n_players,), NO_PLAYER, dtype=torch.int64, device="cpu")
         names: dict[int, str] = {}
         owner: list[int] = []
-        own = standard_names(player_names, layout.feature_ids)
+        own = standard_names(player_names, layout.feature_ids) or finer.names
         whole_names = estimate.player_names or tuple(map(str, estimate.feature_ids))
         pieces = [(part, [p]) for part, mine in enumerate(parts) for p in mine if part in split]
         pieces += [(part, mine) for part, mine in enumerate(parts) if part not in split]

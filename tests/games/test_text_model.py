@@ -120,3 +120,11 @@ def test_a_pipeline_of_strings_from_a_text_to_patterns_in_one_call() -> None:
 def test_bad_input_is_named(call: Any, message: str) -> None:
     with pytest.raises((TypeError, ValueError), match=message):
         call(AndOrInteractions(TextModel(score)))
+
+
+def test_refined_groups_of_words_are_called_by_their_words() -> None:
+    method, phrases = AndOrInteractions(TextModel(score)), torch.tensor([[0, 0, 1, 1]])
+    coarse = method.estimate("not a good film", feature_mask=phrases)
+    assert coarse.player_names == ("not & a", "good & film")
+    fine = method.refine(coarse, "not a good film", budget=16, top=1)
+    assert set(fine.player_names) in ({"not", "a", "good & film"}, {"not & a", "good", "film"})
