@@ -48,6 +48,7 @@ sphinx_gallery_conf = {
     "filename_pattern": r"\.py$",
     "subsection_order": [f"../tutorials/gallery/{section}" for section in SECTIONS],
     "within_subsection_order": "gallery_order.position",
+    "parallel": 2,  # scripts at once, of one thread each (make docs): two cores are busy throughout
     "thumbnail_size": (560, 392),  # that can be read
     "abort_on_example_error": True,
     "backreferences_dir": "gallery/backreferences",  # from a class to the tutorials that use it
