@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 _LONG = 10.0  # seconds: what takes longer is announced
 _LOOK = 1.5  # seconds after which the first look is taken
+_WORTH = 0.3  # of these seconds must be left, or it is over before one has read it
 
 
 class Progress(Protocol):
@@ -89,7 +90,7 @@ class Announced:
             words = f"{self._total:,} {self._unit}s, the first of which take longer than {spent:.1f} s"
         else:
             left = self._counted / self._done * (self._total - self._done)
-            is_long = self._done < self._total and spent + left > _LONG
+            is_long = left > _WORTH * _LONG and spent + left > _LONG
             words = f"{self._total:,} {self._unit}s, about {duration(left)} to go" if is_long else ""
         if words:
             self._is_said = True
