@@ -478,9 +478,8 @@ class AndOrInteractions(PerturbationAttribution):  # type: ignore[misc]  # captu
             feature_mask = feature_mask if chosen else call.feature_mask
             names, additional_forward_args = call.names, call.further
         players = players_of(inputs, baselines, feature_mask, forward_func, names)
-        for kind in (FrameModel, TextModel):  # both encode by what they have seen
-            if isinstance(forward_func, kind) and isinstance(reference, kind):
-                reference = forward_func.of_function(reference.function)
+        if isinstance(reference, (FrameModel, TextModel)) and type(forward_func) is type(reference):
+            reference = forward_func.of_function(reference.function)  # of the rows that forward_func has encoded
         check_number(players, None if budgeted else self.max_players, feature_mask is None)
         chosen_score = self.score if score is None else score
         asked = standard_target(target, players.n_examples)

@@ -46,7 +46,7 @@ from captum_andor.games.scores import (
     standard_target as standard_target,
 )
 from captum_andor.games.subgames import Subgames as Subgames, active_players as active_players
-from captum_andor.games.text_model import TextModel
+from captum_andor.games.text_model import Groups as Groups, Spans as Spans, TextModel, text_spans as text_spans
 from captum_andor.games.transforms import flat_games as flat_games, game_values as game_values
 
 __all__ = [

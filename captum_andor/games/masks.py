@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from captum_andor._utils.checks import is_int
+from captum_andor._utils.datasets import shown_value
 from captum_andor._utils.user_warnings import warn
 from captum_andor.games.joined_regions import joined_regions
 
@@ -284,7 +285,7 @@ def _with_value(name: str, members: Tensor, values: Tensor, called: list[str] | 
     """The name of a variable with its value in a row: a number, or the column of a one-hot code that is 1."""
     own = values[members]
     if len(own) == 1:
-        return f"{name} = {float(own):.4g}"
+        return shown_value(name, float(own))
     if called is None or not (bool(((own == 0) | (own == 1)).all()) and int(own.sum()) == 1):
         return name
     column = called[int(members.nonzero().flatten()[own.argmax()])]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import re
-from collections.abc import Callable, Sequence
-from typing import Any, ClassVar
+from collections.abc import Callable, Iterable
+from typing import Any, ClassVar, TypeAlias
 
 import torch
 from torch import Tensor
@@ -12,29 +13,46 @@ from torch import Tensor
 from captum_andor.games.interpretable import numbered_names
 from captum_andor.games.scores import method_to_pass
 
+Spans: TypeAlias = "list[tuple[int, int]]"
+Groups: TypeAlias = "str | Callable[[str], Iterable[tuple[int, int]]]"
 
-def split_words(text: str) -> list[str]:
-    """Words with the spaces behind them, which joined are the text."""
-    return re.findall(r"(?:^\s+)?\S+\s*", text)
+_PATTERNS = {"words": r"\S+", "sentences": r"\S.*?(?:[.!?…]+[\"'”’)\]]*(?=\s)|\Z)", "lines": r"[^\n]*\S[^\n]*"}
+
+
+def text_spans(text: str, groups: Groups, further: tuple[str, ...] = ()) -> Spans:
+    """Where words, sentences or lines of a text stand, or where a function says; the caller knows ``further`` ones."""
+    if callable(groups):
+        spans = [(int(start), int(end)) for start, end in groups(text)]
+        if not all(0 <= start < end <= len(text) for start, end in spans):
+            raise ValueError(f"groups returned spans outside the text of {len(text)} characters: {spans!r:.80}.")
+        return spans
+    if groups not in _PATTERNS:
+        known = sorted([*_PATTERNS, *further])
+        raise ValueError(f"groups must be one of {known} or a function of the text; got {groups!r}.")
+    flags = re.DOTALL if groups == "sentences" else 0
+    return [found.span() for found in re.finditer(_PATTERNS[groups], text, flags) if found[0].strip()]
 
 
 class TextModel:
     """A model of texts, such as a fitted pipeline's ``predict_proba``, as a forward function of tensors.
 
-    The input is a text, its words are the players unless a feature mask joins some, and absent words are left out.
-    Inside, a word is its place in a list of those seen, so that :meth:`encode` gives tensors that Captum's own methods
-    take, too, with ``baselines=-1``.
+    The input is a text; its words are the players, or other parts, and absent ones are left out. Inside, a word is its
+    place in a list of those seen, so that :meth:`encode` gives tensors that Captum's own methods take, too, with
+    ``baselines=-1``.
 
     Args:
         function (Callable): Takes a list of texts and returns numbers: an array or a tensor, a row each.
-        split (Callable, optional): Takes a text and returns its parts, such as sentences; joined they are the text.
-            Default: None (words, each with the spaces beside it)
+        groups (str or Callable, optional): ``"words"``, ``"sentences"`` or ``"lines"``, each a player; or a function of
+            the text that returns the spans ``(start, end)`` of its players in characters, one behind the other. What
+            stands between two of them goes with the first, what stands before all with the first of all.
+            Default: "words"
 
     Attributes:
         absent (int): Marks an absent word: -1.
 
     Raises:
-        TypeError: If ``function`` or ``split`` cannot be called.
+        TypeError: If ``function`` cannot be called.
+        ValueError: If there are no such groups.
 
     Examples::
 
@@ -51,17 +69,15 @@ class TextModel:
     absent: ClassVar[int] = -1
     absent_in_words: ClassVar[str] = "left out of the text"
 
-    def __init__(
-        self, function: Callable[[list[str]], Any], split: Callable[[str], Sequence[str]] | None = None
-    ) -> None:
+    def __init__(self, function: Callable[[list[str]], Any], groups: Groups = "words") -> None:
         if not callable(function):
             raise TypeError(
                 f"function must take a list of texts and return numbers; got {type(function).__name__}."
                 + method_to_pass(function)
             )
-        if split is not None and not callable(split):
-            raise TypeError(f"split must take a text and return its parts; got {type(split).__name__}.")
-        self.function, self.split = function, split_words if split is None else split
+        if not callable(groups):
+            text_spans("", groups)
+        self.function, self.groups = function, groups
         self._parts: list[str] = []
         self._places: dict[str, int] = {}
 
@@ -76,18 +92,17 @@ class TextModel:
 
         Raises:
             TypeError: If it is no text.
-            ValueError: If it has no words, or the parts that ``split`` returns do not make up the text.
+            ValueError: If it has no words, or spans overlap.
         """
         if not isinstance(text, str):
             raise TypeError(f"inputs must be a text; got {type(text).__name__}. Explain texts one by one.")
-        parts = list(self.split(text))
-        if not text.strip() or not parts:
+        spans = text_spans(text, self.groups)
+        if not spans:
             raise ValueError(f"inputs must be a text with words; got {text!r:.40}.")
-        if "".join(parts) != text:
-            raise ValueError(
-                f"split must return parts that joined are the text; got {''.join(parts)!r:.60} of {text!r:.60}. Leave "
-                "spaces and punctuation in the parts."
-            )
+        if any(start < end for (_, end), (start, _) in itertools.pairwise(spans)):
+            raise ValueError(f"groups must return spans one behind the other; got {spans!r:.80}.")
+        ends = [0, *(start for start, _ in spans[1:]), len(text)]
+        parts = [text[start:end] for start, end in itertools.pairwise(ends)]
         for part in parts:
             if part not in self._places:
                 self._places[part] = len(self._parts)
@@ -113,11 +128,11 @@ class TextModel:
 
     def shown(self, row: Tensor) -> list[str]:
         """The words of an encoded row ``(words,)``, with numbers where one repeats."""
-        return numbered_names([self._parts[int(place)].strip() or "␣" for place in row.tolist()])
+        return numbered_names([self._parts[int(place)].strip() for place in row.tolist()])
 
     def of_function(self, function: Callable[[list[str]], Any]) -> TextModel:
         """Another function of the same encoded rows."""
-        other = TextModel(function, self.split)
+        other = TextModel(function, self.groups)
         other._parts, other._places = self._parts, self._places
         return other
 

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, TypeAlias
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 from captum.attr import InterpretableInput
 from torch import Tensor
 
-from captum_andor.games import numbered_names
+from captum_andor.games import Groups, Spans, numbered_names, text_spans
 
-Spans: TypeAlias = "list[tuple[int, int]]"
-Groups: TypeAlias = "str | Callable[[str], Iterable[tuple[int, int]]]"
-
-_PATTERNS = {"words": r"\S+", "sentences": r"\S.*?(?:[.!?…]+[\"'”’)\]]*(?=\s)|\Z)", "lines": r"[^\n]*\S[^\n]*"}
 _ABSENT = ("attention", "delete")
 
 
@@ -148,19 +143,9 @@ def _trimmed(text: str, places: list[tuple[int, int]]) -> Spans:
 
 
 def _spans(text: str, groups: Groups, places: Spans, kept: list[bool]) -> Spans:
-    if callable(groups):
-        spans = [(int(start), int(end)) for start, end in groups(text)]
-        if not all(0 <= start < end <= len(text) for start, end in spans):
-            raise ValueError(f"groups returned spans outside the text of {len(text)} characters: {spans!r:.80}.")
-        return spans
     if groups == "tokens":
         return [place for place, is_kept in zip(places, kept, strict=True) if not is_kept and place[0] < place[1]]
-    if groups not in _PATTERNS:
-        raise ValueError(
-            f"groups must be one of {sorted([*_PATTERNS, 'tokens'])} or a function of the text; got {groups!r}."
-        )
-    flags = re.DOTALL if groups == "sentences" else 0
-    return [found.span() for found in re.finditer(_PATTERNS[groups], text, flags) if found[0].strip()]
+    return text_spans(text, groups, further=("tokens",))
 
 
 def _players(spans: Spans, places: Spans, kept: list[bool]) -> list[int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import re
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,7 @@ def score(texts: list[str]) -> torch.Tensor:
 
 
 def shapley_by_permutations(text: str) -> list[float]:
-    parts = TextModel(score).split(text)
+    parts = re.findall(r"\S+\s*", text)
     n = len(parts)
 
     def v(kept: tuple[int, ...]) -> float:
@@ -73,9 +74,12 @@ def test_decoded_words_are_the_text(text: str) -> None:
 
 
 def test_parts_of_ones_own_and_masks_that_join_words() -> None:
-    sentences = TextModel(score, split=lambda text: [part + "." for part in text.split(".") if part])
-    lm = AndOrInteractions(sentences).logical_model("It is bad. It is good.")
-    assert lm.player_names == ("It is bad.", "It is good.")
+    for groups in ("sentences", lambda text: [(0, 10), (11, len(text))]):
+        lm = AndOrInteractions(TextModel(score, groups=groups)).logical_model("It is bad. It is good.")
+        assert lm.player_names == ("It is bad.", "It is good.")
+        assert lm.values.flatten().tolist() == pytest.approx(
+            score(["", "It is bad.", "It is good.", "It is bad. It is good."]).tolist()
+        )
     joined = AndOrInteractions(TextModel(score)).attribute("a good film", feature_mask=torch.tensor([[0, 1, 1]]))
     a, rest, both, nothing = score(["a", "good film", "a good film", ""]).tolist()
     assert joined[0, 1] == joined[0, 2] == pytest.approx((both - a + rest - nothing) / 2, abs=1e-6)
@@ -112,9 +116,10 @@ def test_a_pipeline_of_strings_from_a_text_to_patterns_in_one_call() -> None:
             lambda m: AndOrInteractions(torch.nn.Linear(2, 1)).attribute("a b"),
             r"AndOrInteractions\(TextModel\(function\)\)",
         ),
-        (lambda m: AndOrInteractions(TextModel(score, split=str.split)).attribute("a b"), "split must return parts"),
+        (lambda m: TextModel(score, groups="tokens"), r"groups must be one of \['lines', 'sentences', 'words'\]"),
+        (lambda m: TextModel(score, groups=lambda t: [(0, 9)]).encode("a b"), "groups returned spans outside the text"),
+        (lambda m: TextModel(score, groups=lambda t: [(0, 2), (1, 3)]).encode("a b"), "spans one behind the other"),
         (lambda m: TextModel(3), "function must take a list of texts"),
-        (lambda m: TextModel(score, split=3), "split must take a text"),
     ],
 )
 def test_bad_input_is_named(call: Any, message: str) -> None:
