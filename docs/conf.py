@@ -62,6 +62,7 @@ sphinx_gallery_conf = {
 html_theme = "furo"
 html_static_path = ["_static"]
 html_css_files = ["custom.css"]
+html_js_files = ["wide_figures.js"]
 html_title = f"captum_andor {release}"
 
 

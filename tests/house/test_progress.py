@@ -51,12 +51,12 @@ def test_how_long_all_will_take_follows_a_long_first_step(capsys) -> None:
 
 
 def test_a_slow_first_pass_alone_is_no_measure_of_those_in_batches(capsys, monkeypatch) -> None:
-    """Such as one that compiles: 256 passes of .2 s each would be a minute."""
+    """Such as one that compiles: 256 passes of .1 s each would be half a minute."""
     monkeypatch.setattr(progress, "_LONG", 5.0)
     calls = []
 
     def warms_up(x):
-        time.sleep(0.05 if calls else 0.2)
+        time.sleep(0.1)
         calls.append(len(x))
         return x.sum(1)
 
