@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     Axis = tuple[Figure, Axes] | None
 
+_LETTER = 0.045  # width of a digit, by the range of the bars beside long names
 _REST = "#999999"
 _VALUES = "viridis"  # from the least value of a player to its largest
 _SIGNED_CELLS = 400  # of a heat map, in which a sign can be read
@@ -130,8 +131,9 @@ def plot_waterfall(canvas: Canvas, result: Result, k: int = 8) -> None:
         x = at + value / 2 if inside else max(at, at + value) + 0.015 * span
         behind = {"facecolor": colour, "edgecolor": "none", "pad": 0.8} if hatch and inside else None
         align = "center" if inside else "left"
-        axis.text(x, row, f"{value:+.3g}", ha=align, va="center", fontsize=7, bbox=behind)
-        reach = reach if inside else max(reach, x + 0.22 * span)
+        number = f"{value:+.3g}"
+        axis.text(x, row, number, ha=align, va="center", fontsize=7, bbox=behind)
+        reach = reach if inside else max(reach, x + _LETTER * len(number) * span)
     for x in (start, end):
         axis.axvline(x, color="gray", linewidth=0.8, linestyle=":")
     axis.set_yticks(range(len(steps)), [label for label, *_ in steps], fontsize=8)

@@ -151,7 +151,8 @@ def test_lines_of_a_text_without_patterns_take_no_room_for_them() -> None:
 
 
 def test_numbers_beside_the_bars_of_a_waterfall_stay_inside() -> None:
-    lm = LogicalModel.from_values(torch.tensor([0.0, 9.0, 0.6, 9.6]))
+    names = ["a column with a name of some forty letters", "another one"]  # which leave the bars little room
+    lm = LogicalModel.from_values(1e-6 * torch.tensor([0.0, 9.234, 1.012, 10.246]), player_names=names)
     fig, axis = lm.plot("waterfall", use_pyplot=False)
     fig.draw_without_rendering()
     right = max(t.get_window_extent().x1 for t in axis.texts)
