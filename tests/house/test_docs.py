@@ -85,6 +85,11 @@ def test_the_snippet_of_the_readme_prints_what_stands_below_it(capsys: pytest.Ca
     for mine, theirs in zip(printed.splitlines()[:5], shown.splitlines()[:5], strict=True):
         assert re.sub(r"[-+\d. %]", "", mine) == re.sub(r"[-+\d. %]", "", theirs)
     assert numbers_of(printed)[:12] == pytest.approx(numbers_of(shown)[:12], rel=0.02)
+    mine, theirs = (  # the estimate: players with their Shapley values and standard errors
+        {name: float(value) for value, name in re.findall(r"^ +(\S+) +[\d.]+  (\w.* = \S+)$", text, re.MULTILINE)}
+        for text in (printed[printed.index("GameEstimate") :], shown[shown.index("GameEstimate") :])
+    )
+    assert len(theirs) == 10 and mine == pytest.approx(theirs, abs=0.05)
     words = words.replace("\n", " ").replace("−", "-")
     lines = printed.splitlines()
     assert f"reproduce {numbers_of(lines[1])[0]:.2f}".replace("0.", ".") in words
